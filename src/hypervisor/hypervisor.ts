@@ -1,0 +1,221 @@
+/**
+ * What a hypervisor gives to the machine above it. There are two: `kvm/` (hardware virtualization) and `soft/` (our
+ * software CPU). Nothing above this interface knows which one runs.
+ *
+ * A `Vm` is made on the main thread. Each vCPU runs on a worker of its own: the worker gets `vm.handle(id)` by message
+ * and turns it into a `Vcpu` with the `attachVcpu` of the same hypervisor.
+ */
+import type { Bus } from '../devices/bus.ts';
+import type { Gpa, GuestMemory } from '../memory/guest-memory.ts';
+
+export type HypervisorKind = 'kvm' | 'soft';
+/** Where PIC, IOAPIC and PIT live: in the kernel, or in our process with only the LAPIC in the kernel. */
+export type IrqchipKind = 'kernel' | 'split';
+
+/** Interrupt entry points; callable from every thread that has attached to the VM. */
+export interface InterruptController {
+  /** Drives the wire of a Global System Interrupt (0-15 ISA, 16-23 further IOAPIC pins). */
+  setLine(gsi: number, level: boolean): void;
+  /** A message-signalled interrupt: `address` 0xfeexxxxx (Intel SDM vol. 3, 11.11), `data` 32 bits. */
+  signalMsi(address: number, data: number): void;
+}
+
+/** A route of a GSI that eventfds raise. */
+export interface MsiRoute {
+  readonly address: number;
+  readonly data: number;
+}
+
+/** A guest store that signals an eventfd instead of reaching the bus. */
+export interface IoEvent {
+  readonly address: number;
+  /** The bus that `address` is on. */
+  readonly space: 'port' | 'mmio';
+  /** Width of the store in bytes; 0 for any. */
+  readonly length: 0 | 1 | 2 | 4 | 8;
+  /** Only stores of this value; undefined for any. At most 32 bits. */
+  readonly match?: number;
+  readonly fd: number;
+}
+
+export interface Vm {
+  readonly kind: HypervisorKind;
+  readonly memory: GuestMemory;
+  readonly interrupts: InterruptController;
+  /** Signals `gsi` whenever the eventfd `fd` is written; `route` makes it an MSI. */
+  addIrqfd(fd: number, gsi: number, route?: MsiRoute): void;
+  removeIrqfd(fd: number, gsi: number): void;
+  addIoEvent(event: IoEvent): void;
+  removeIoEvent(event: IoEvent): void;
+  /** Starts or stops recording which pages of region `index` of `memory` the guest writes. */
+  setDirtyLog(index: number, enabled: boolean): void;
+  /** One bit per 4 KiB page of region `index` written since the last call, lowest page in the lowest bit. */
+  takeDirtyLog(index: number): Uint8Array;
+  /** What a worker needs to attach to vCPU `id`: survives structured clone. */
+  handle(id: number): VcpuHandle;
+  /** Makes vCPU `id` return 'kicked' from run() soon. Callable from the main thread at any time. */
+  kick(id: number): void;
+  close(): void;
+}
+
+export interface VcpuHandle {
+  readonly kind: HypervisorKind;
+  readonly id: number;
+}
+
+/** Where a vCPU's exits go: the machine's two buses. */
+export interface VcpuBuses {
+  readonly ports: Bus;
+  readonly mmio: Bus;
+}
+
+/**
+ * Why `run` came back.
+ * - kicked: somebody called kick(); look for work and call run again
+ * - shutdown: triple fault
+ * - halted: HLT with no local interrupt controller to wait on (never with an in-kernel LAPIC)
+ * - debug: a breakpoint or single step that setGuestDebug asked for
+ * - error: the hypervisor cannot go on; `detail` says why
+ */
+export type VcpuExit =
+  | { readonly reason: 'kicked' | 'shutdown' | 'halted' | 'debug' }
+  | { readonly reason: 'error'; readonly detail: string };
+
+/** General registers in the order of the instruction encoding, 64-bit. */
+export interface Registers {
+  rax: bigint;
+  rcx: bigint;
+  rdx: bigint;
+  rbx: bigint;
+  rsp: bigint;
+  rbp: bigint;
+  rsi: bigint;
+  rdi: bigint;
+  r8: bigint;
+  r9: bigint;
+  r10: bigint;
+  r11: bigint;
+  r12: bigint;
+  r13: bigint;
+  r14: bigint;
+  r15: bigint;
+  rip: bigint;
+  rflags: bigint;
+}
+
+/** A segment register with its hidden part. */
+export interface Segment {
+  base: bigint;
+  /** In bytes, already scaled by the granularity bit. */
+  limit: number;
+  selector: number;
+  /** Descriptor type, 4 bits (Intel SDM vol. 3, 3.4.5.1). */
+  type: number;
+  /** 1 present. */
+  present: number;
+  dpl: number;
+  /** D/B bit. */
+  db: number;
+  /** 1 code or data, 0 system. */
+  s: number;
+  /** 1 for 64-bit code. */
+  l: number;
+  /** Granularity. */
+  g: number;
+  avl: number;
+  /** 1 if the register holds no usable segment. */
+  unusable: number;
+}
+
+export interface DescriptorTable {
+  base: bigint;
+  limit: number;
+}
+
+export interface SystemRegisters {
+  cs: Segment;
+  ds: Segment;
+  es: Segment;
+  fs: Segment;
+  gs: Segment;
+  ss: Segment;
+  tr: Segment;
+  ldt: Segment;
+  gdt: DescriptorTable;
+  idt: DescriptorTable;
+  cr0: bigint;
+  cr2: bigint;
+  cr3: bigint;
+  cr4: bigint;
+  cr8: bigint;
+  efer: bigint;
+  apicBase: bigint;
+}
+
+/** The FXSAVE image's contents (Intel SDM vol. 1, 10.5.1). */
+export interface FpuState {
+  /** 512 bytes in FXSAVE64 layout. */
+  readonly fxsave: Uint8Array;
+}
+
+/** Pending and injected events, as KVM_GET_VCPU_EVENTS has them. */
+export interface VcpuEvents {
+  exception: { injected: boolean; vector: number; hasErrorCode: boolean; errorCode: number };
+  interrupt: { injected: boolean; vector: number; soft: boolean; shadow: number };
+  nmi: { injected: boolean; pending: boolean; masked: boolean };
+  sipiVector: number;
+}
+
+export interface CpuidEntry {
+  readonly leaf: number;
+  readonly subleaf: number;
+  /** Whether `subleaf` matters for this leaf. */
+  readonly indexed: boolean;
+  readonly eax: number;
+  readonly ebx: number;
+  readonly ecx: number;
+  readonly edx: number;
+}
+
+export interface MsrEntry {
+  readonly index: number;
+  readonly value: bigint;
+}
+
+export interface GuestDebug {
+  readonly singleStep: boolean;
+  /** Linear addresses for DR0-DR3. */
+  readonly breakpoints: readonly bigint[];
+}
+
+/** 'runnable' or what it waits for (KVM_GET_MP_STATE). */
+export type MpState = 'runnable' | 'uninitialized' | 'halted' | 'init-received' | 'sipi-received';
+
+export interface Vcpu {
+  readonly id: number;
+  /** Runs guest code until one of the VcpuExit reasons; I/O is served through `buses` meanwhile. */
+  run(buses: VcpuBuses): VcpuExit;
+  /** What this hypervisor can offer to a guest: the machine edits it and gives it back by setCpuid. */
+  supportedCpuid(): CpuidEntry[];
+  setCpuid(entries: readonly CpuidEntry[]): void;
+  getRegisters(): Registers;
+  setRegisters(registers: Registers): void;
+  getSystemRegisters(): SystemRegisters;
+  setSystemRegisters(registers: SystemRegisters): void;
+  getFpu(): FpuState;
+  setFpu(state: FpuState): void;
+  getMsrs(indices: readonly number[]): MsrEntry[];
+  setMsrs(entries: readonly MsrEntry[]): void;
+  getEvents(): VcpuEvents;
+  setEvents(events: VcpuEvents): void;
+  getMpState(): MpState;
+  setMpState(state: MpState): void;
+  /** The LAPIC register page, 1 KiB, in the layout of the xAPIC MMIO page. */
+  getLapic(): Uint8Array;
+  setLapic(page: Uint8Array): void;
+  setGuestDebug(debug: GuestDebug | undefined): void;
+  /** Guest virtual to physical by the current page tables; undefined if not mapped. */
+  translate(linear: bigint): Gpa | undefined;
+  injectNmi(): void;
+  close(): void;
+}
