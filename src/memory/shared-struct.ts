@@ -28,10 +28,10 @@ export type Fields = Readonly<Record<string, Field>>;
 type FieldValue<F extends Field> = F extends ScalarType
   ? number
   : F extends readonly [infer T extends ScalarType, number]
-    ? Readonly<ArrayOf<T>>
+    ? ArrayOf<T>
     : never;
 
-type Scalars<F extends Fields> = { [K in keyof F as F[K] extends ScalarType ? K : never]: number };
+type Scalars<F extends Fields> = { -readonly [K in keyof F as F[K] extends ScalarType ? K : never]: number };
 type Arrays<F extends Fields> = { readonly [K in keyof F as F[K] extends ScalarType ? never : K]: FieldValue<F[K]> };
 
 /** An instance: the declared fields, the lock that guards them, and the raw bytes for a snapshot. */
