@@ -56,6 +56,7 @@ const RENAMED: Readonly<Record<string, string>> = {
   ud1: 'ud',
   ud2: 'ud',
   vmmcall: 'vmcall',
+  vmgexit: 'vmcall',
   endbr32: 'nop',
   endbr64: 'nop',
   reservednop: 'nop',
@@ -81,7 +82,7 @@ const RENAMED: Readonly<Record<string, string>> = {
   fstsg: 'fnstsw',
 };
 
-const ALIASES = /^(reservednop|rdssp[dq]|endbr(32|64)|cldemote|wbnoinvd|bnd.*|prefetch.*)$/;
+const ALIASES = /^(reservednop|rdssp[dq]|endbr(32|64)|cldemote|wbnoinvd|vmgexit|bnd.*|prefetch.*)$/;
 
 /** Operand sizes that only the name of iced's code tells: Iretq, Enterw_imm16_imm8, ... */
 const SIZED = /^(Iret|Ret|Retf|Pusha|Popa|Pushf|Popf|Enter|Leave|Push|Pop)([wdq])(_|$)/;

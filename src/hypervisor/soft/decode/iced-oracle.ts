@@ -34,6 +34,7 @@ const ALIASED = new Set([
   'wbnoinvd',
   'vmcall',
   'vmmcall',
+  'vmgexit',
   'prefetchw',
   'prefetch',
   'prefetchwt1',
@@ -95,7 +96,7 @@ export class IcedOracle implements Disposable {
   readonly #insn = new Insn();
   readonly #bytes: Uint8Array;
   readonly #codeSize: CodeSize;
-  readonly #cache = new Map<number, { supported: boolean; sizes: boolean }>();
+  readonly #supported = new Map<number, boolean>();
   readonly #memorySizes = new Map<number, number>();
 
   constructor(bytes: Uint8Array, codeSize: CodeSize) {
@@ -154,15 +155,14 @@ export class IcedOracle implements Disposable {
   }
 
   #isSupported(code: number): boolean {
-    let entry = this.#cache.get(code);
-    if (!entry) {
+    let supported = this.#supported.get(code);
+    if (supported === undefined) {
       const mnemonic = MNEMONIC_NAMES[this.#instruction.mnemonic]!.toLowerCase();
-      const supported =
-        ALIASED.has(mnemonic) ||
-        Array.from(this.#instruction.cpuidFeatures()).every((feature) => FEATURES.has(feature));
-      this.#cache.set(code, (entry = { supported, sizes: true }));
+      const features = Array.from(this.#instruction.cpuidFeatures());
+      supported = ALIASED.has(mnemonic) || features.every((feature) => FEATURES.has(feature));
+      this.#supported.set(code, supported);
     }
-    return entry.supported;
+    return supported;
   }
 
   #compare(offset: number, length: number): string | null {
@@ -173,6 +173,8 @@ export class IcedOracle implements Disposable {
     const code = CODE_NAMES[iced.code]!;
     const expected = expectedName(MNEMONIC_NAMES[iced.mnemonic]!.toLowerCase(), code, iced);
     const name = OPS[insn.op]!;
+    // F3 49 90 is PAUSE to iced; processors exchange R8 with RAX.
+    if (iced.code === Code.Pause && name === 'xchg' && insn.a.reg === 8) return null;
     if (name !== expected.name) return `op ${name}, not ${expected.name}`;
     if (insn.cc !== expected.cc) return `cc ${insn.cc}, not ${expected.cc}`;
     if (expected.opSize !== 0 && insn.opSize !== expected.opSize)
