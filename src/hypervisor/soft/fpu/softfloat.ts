@@ -44,7 +44,6 @@ const special = (format: Format, sign: 0 | 1, exponent: number): bigint =>
   pack(format, { sign, exponent, significand: 0n });
 const infinity = (format: Format, sign: 0 | 1): bigint => special(format, sign, specialExponent(format));
 const zero = (format: Format, sign: 0 | 1): bigint => special(format, sign, 0);
-const opposite = (sign: 0 | 1): 0 | 1 => (sign === 0 ? 1 : 0);
 
 export class SseArithmetic {
   readonly #env = new Environment();
