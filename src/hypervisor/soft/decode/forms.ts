@@ -160,7 +160,7 @@ function operandCode(token: string): number {
   if (method === undefined || width === undefined) {
     throw new CrosvmError('E_INTERNAL', `The opcode table names an operand ${token} that does not exist.`);
   }
-  return method | (width << WIDTH_SHIFT);
+  return method === METHOD.none ? 0 : method | (width << WIDTH_SHIFT);
 }
 
 /** Whether the operation works on bytes: its first operand that is no immediate is a byte. */

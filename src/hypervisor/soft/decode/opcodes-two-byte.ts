@@ -18,7 +18,7 @@ export const TWO_BYTE = [
   ['0f 01 /4', 'smsw', 'Mw'],
   ['0f 01 /6', 'lmsw', 'Ew'],
   ['0f 01 /7', 'invlpg', 'M'],
-  ['0f 01 c1', 'vmcall'],
+  ['np 0f 01 c1', 'vmcall'],
   ['0f 01 d9', 'vmcall'],
   ['0f 01 f8', 'swapgs', '', 'o64'],
   ['0f 01 f9', 'rdtscp'],
