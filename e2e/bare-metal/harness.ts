@@ -31,7 +31,7 @@ export type Need =
   | 'wide-mmio'
   | 'mp-init'
   | 'nmi'
-  | 'user-mode'
+  | 'tsc-deadline'
   | 'read-only-memory';
 
 export interface GuestOptions {
