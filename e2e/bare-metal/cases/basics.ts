@@ -85,7 +85,6 @@ export const basicCases: readonly BareMetalCase[] = [
   },
   {
     name: 'rep insb reads a string from one port',
-    needs: ['rep-insb'],
     async run(harness) {
       await using guest = await harness.start({
         mode: 'real',
@@ -134,7 +133,6 @@ export const basicCases: readonly BareMetalCase[] = [
   },
   {
     name: 'long mode reads and writes MMIO at width 8',
-    needs: ['wide-mmio'],
     async run(harness) {
       await using guest = await harness.start({
         mode: 'long',
@@ -195,7 +193,6 @@ export const basicCases: readonly BareMetalCase[] = [
   },
   {
     name: 'a triple fault is a shutdown',
-    needs: ['triple-fault'],
     async run(harness) {
       await using guest = await harness.start({
         mode: 'protected',

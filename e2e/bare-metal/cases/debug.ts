@@ -7,7 +7,6 @@ const ORIGIN_64 = BigInt(ORIGIN);
 export const debugCases: readonly BareMetalCase[] = [
   {
     name: 'single step stops after each instruction',
-    needs: ['single-step'],
     async run(harness) {
       await using guest = await harness.start({ mode: 'long', source: 'nop\n movl $5, %ecx\n nop\n exit 4' });
       await guest.vcpu.setGuestDebug({ singleStep: true, breakpoints: [] });
@@ -24,7 +23,6 @@ export const debugCases: readonly BareMetalCase[] = [
   },
   {
     name: 'a hardware breakpoint stops before its instruction, each time',
-    needs: ['hardware-breakpoint'],
     async run(harness) {
       await using guest = await harness.start({
         mode: 'long',

@@ -98,8 +98,7 @@ export const interruptCases: readonly BareMetalCase[] = [
           je 1b
           outb %al, $0x80
           sti
-          nop
-          exit 9
+          1: jmp 1b
           handler: exit 1`,
       });
       const run = guest.finish();
@@ -107,6 +106,20 @@ export const interruptCases: readonly BareMetalCase[] = [
       guest.vm.interrupts.setLine(5, true);
       guest.vm.memory.setU8(0x6000, 1);
       assert.deepEqual(await run, { code: 1, accesses: ['port write 80.1 01'] });
+    },
+  },
+  {
+    name: 'an interrupt comes after the instruction that follows sti, and not before',
+    needs: ['interrupt-window'],
+    async run(harness) {
+      await using guest = await harness.start({
+        mode: 'long',
+        source: withInterrupts('exit 0\n sti\n incl 0x6000\n incl 0x6000\n exit 9', 'exit 1'),
+      });
+      await guest.finish();
+      guest.vm.interrupts.signalMsi(MSI_ADDRESS, VECTOR);
+      assert.equal((await guest.finish()).code, 1);
+      assert.equal(guest.vm.memory.getU8(0x6000), 1);
     },
   },
   {
@@ -219,7 +232,6 @@ export const interruptCases: readonly BareMetalCase[] = [
   },
   {
     name: 'an NMI comes through although interrupts are off',
-    needs: ['nmi'],
     async run(harness) {
       await using guest = await harness.start({
         mode: 'long',

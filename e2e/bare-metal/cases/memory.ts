@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { PAGE_TABLE } from '../machine-state.ts';
 import type { BareMetalCase } from './case.ts';
 
 const MIB = 0x10_0000;
@@ -44,7 +45,6 @@ export const memoryCases: readonly BareMetalCase[] = [
   },
   {
     name: 'read-only memory can be read and run; a store goes to the MMIO bus',
-    needs: ['read-only-memory'],
     async run(harness) {
       await using guest = await harness.start({
         mode: 'protected',
@@ -73,29 +73,18 @@ export const memoryCases: readonly BareMetalCase[] = [
     name: 'memory above 4 GiB is there',
     async run(harness) {
       await using guest = await harness.start({
-        mode: 'protected',
+        mode: 'long',
         memory: [
           { gpa: 0, size: 2 * MIB },
           { gpa: 0x1_0000_0000, size: 2 * MIB },
         ],
-        // The page directory of the last GiB is made to show it at 0xc0000000 when long mode is not needed: PSE-36.
-        source: `.code32
-          movl $0x00102083, 0x61000 + 4 * 0
-          movl $0x60000, %edi
-          movl $0x00000083, (%edi)
-          movl $0x00002083, 0xc00(%edi)
-          movl %edi, %cr3
-          movl %cr4, %eax
-          orl $0x10, %eax
-          movl %eax, %cr4
-          movl %cr0, %eax
-          orl $0x80000000, %eax
-          movl %eax, %cr0
-          movl 0xc0000010, %eax
+        source: `
+          movl 0x60010, %eax
           outl %eax, $0x80
-          movl $0x5678, 0xc0000020
+          movl $0x5678, 0x60020
           exit 0`,
       });
+      guest.vm.memory.setU64(PAGE_TABLE + 8 * 0x60, 0x1_0000_0003);
       guest.vm.memory.setU32(0x1_0000_0010, 0x1234);
       assert.deepEqual((await guest.finish()).accesses, ['port write 80.4 00001234']);
       assert.equal(guest.vm.memory.getU32(0x1_0000_0020), 0x5678);

@@ -13,7 +13,6 @@ const wakeCpu = (destination: number): string => `
 export const smpCases: readonly BareMetalCase[] = [
   {
     name: 'INIT and SIPI start the second vCPU in real mode',
-    needs: ['mp-init'],
     async run(harness) {
       await using guest = await harness.start({
         mode: 'long',
