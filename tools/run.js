@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 
 /**
- * Runs a program, catching what it prints. Rejects with an Error that holds the end of its complaint.
+ * Runs a program, catching what it prints. Rejects with an Error that holds the start of its complaint.
  *
  * @param {string} program
  * @param {readonly string[]} args
@@ -20,7 +20,9 @@ export function output(program, args, options = {}) {
     child.on('close', (status) => {
       if (status === 0) resolve(out);
       else
-        reject(new Error(`${program} ${args.join(' ')} failed: ${complaint.trim().slice(-600) || `status ${status}`}`));
+        reject(
+          new Error(`${program} ${args.join(' ')} failed: ${complaint.trim().slice(0, 600) || `status ${status}`}`),
+        );
     });
   });
 }
