@@ -41,8 +41,7 @@ export function inOurPlace(program, args, options = {}) {
     const child = spawn(program, args, { ...options, stdio: 'inherit' });
     /** @type {NodeJS.Signals[]} */
     const signals = ['SIGTERM', 'SIGHUP', 'SIGINT'];
-    // A terminal sends its Ctrl-C to the child itself; we only have to outlive it.
-    const handOn = signals.map((signal) => () => signal !== 'SIGINT' && child.kill(signal));
+    const handOn = signals.map((signal) => () => child.kill(signal));
     for (const [i, signal] of signals.entries()) process.on(signal, /** @type {() => void} */ (handOn[i]));
     child.on('error', reject);
     child.on('close', (status, signal) => {
