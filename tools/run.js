@@ -1,5 +1,6 @@
 // Runs other programs for the set-up tools.
 import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
 
 /**
  * Runs a program, catching what it prints. Rejects with an Error that holds the start of its complaint.
@@ -46,10 +47,7 @@ export function inOurPlace(program, args, options = {}) {
     child.on('error', reject);
     child.on('close', (status, signal) => {
       for (const [i, name] of signals.entries()) process.off(name, /** @type {() => void} */ (handOn[i]));
-      resolve(status ?? 128 + (signal === null ? 0 : (SIGNAL_NUMBERS[signal] ?? 0)));
+      resolve(status ?? 128 + (signal === null ? 0 : constants.signals[signal]));
     });
   });
 }
-
-/** @type {Partial<Record<NodeJS.Signals, number>>} */
-const SIGNAL_NUMBERS = { SIGHUP: 1, SIGINT: 2, SIGABRT: 6, SIGKILL: 9, SIGSEGV: 11, SIGTERM: 15 };
