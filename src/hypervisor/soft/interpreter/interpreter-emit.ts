@@ -188,8 +188,15 @@ export class InterpreterEmit implements Emit {
   repeatLater(): void {
     const { f, cpu } = this;
     f.store32(cpu, CPU.budget, f.load32(cpu, CPU.budget).sub(256));
-    const start = f.load16u(this.#rec, RECORD.start).and(0xfff).toI64();
-    this.#exits.arrive(f.load64(cpu, SLOT.page).add(start));
+    this.#exits.arrive(this.#startAddress());
+  }
+
+  lookUpAgain(): void {
+    const { f, cpu } = this;
+    f.store64(cpu, CPU.rip, this.#startAddress().sub(f.load64(cpu, CPU.csBase)));
+    const record = f.let(f.call(this.#imports.lookup, 'i32', cpu));
+    f.if(record.gtS(0), () => this.#exits.next(record));
+    this.#exits.status(record);
   }
 
   returnAddress(): I64 {
@@ -224,6 +231,12 @@ export class InterpreterEmit implements Emit {
   account(): void {
     const { f, cpu } = this;
     f.store32(cpu, CPU.budget, f.load32(cpu, CPU.budget).sub(f.load16u(this.#rec, RECORD.count)));
+  }
+
+  /** Linear address of the instruction. */
+  #startAddress(): I64 {
+    const start = this.f.load16u(this.#rec, RECORD.start).and(0xfff).toI64();
+    return this.f.load64(this.cpu, SLOT.page).add(start);
   }
 
   #slot(operand: Operand): I32 {

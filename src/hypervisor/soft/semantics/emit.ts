@@ -62,6 +62,8 @@ export interface Emit {
   account(): void;
   /** Ends the block before this instruction has finished: it is executed again, after a look at interrupts. */
   repeatLater(): void;
+  /** The code was overwritten: goes on with what stands at this instruction's address now. */
+  lookUpAgain(): void;
   /** Linear address of the next instruction, for a call. */
   returnAddress(): I64;
   /** Makes the vCPU look up at the next block end. */

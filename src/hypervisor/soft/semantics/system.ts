@@ -5,6 +5,7 @@ import type { Emit, MicroOps } from './emit.ts';
 import type { Size } from './flags.ts';
 
 const UNDEFINED_OPCODE = 6;
+const GENERAL_PROTECTION = 13;
 
 export function defineSystem(ops: MicroOps): void {
   ops.hot('nop', () => {});
@@ -17,7 +18,11 @@ export function defineSystem(ops: MicroOps): void {
   ops.cold('undefined', (e) => e.raise(UNDEFINED_OPCODE));
   // The block goes on in other records, or its code was overwritten: look the address up again.
   ops.hot('goto', (e) => e.jump());
-  ops.cold('stale', (e) => e.repeatLater());
+  ops.cold('stale', (e) => e.lookUpAgain());
+  // An instruction of more than 15 bytes.
+  ops.cold('protection', (e) => e.raise(GENERAL_PROTECTION));
+  // At the start of a block that a single step is made of.
+  ops.cold('attention', (e) => e.requestAttention());
   for (const size of [1, 2, 4] as const) {
     ops.cold(`in.${size}`, (e) => readPort(e, e.getSlot(SLOT.rdx, 2).wrap(), size));
     ops.cold(`in.${size}.i`, (e) => readPort(e, e.imm32().and(0xff), size));
@@ -26,7 +31,9 @@ export function defineSystem(ops: MicroOps): void {
   }
   ops.cold('rdtsc', (e) => {
     // CR4.TSD
-    e.f.if(e.f.load64(e.cpu, CPU.cr4).wrap().and(4).and(e.f.load32(e.cpu, CPU.cpl).ne(0).shl(2)), () => e.raise(13));
+    e.f.if(e.f.load64(e.cpu, CPU.cr4).wrap().and(4).and(e.f.load32(e.cpu, CPU.cpl).ne(0).shl(2)), () =>
+      e.raise(GENERAL_PROTECTION),
+    );
     const tsc = e.f.let(e.host.timeStamp());
     e.setSlot(SLOT.rax, 4, tsc);
     e.setSlot(SLOT.rdx, 4, tsc.shrU(32));

@@ -109,6 +109,7 @@ export class CpuState {
   core!: CoreExports;
   readonly #i32: Int32Array;
   readonly #u64: BigUint64Array;
+  readonly #memory: Int32Array;
   readonly #area: number;
   #jumpGeneration = 0;
 
@@ -117,6 +118,7 @@ export class CpuState {
     this.#area = areaOf(vcpu);
     this.view = new DataView(buffer);
     this.bytes = new Uint8Array(buffer);
+    this.#memory = new Int32Array(buffer);
     this.#i32 = new Int32Array(buffer, this.block, 1024);
     this.#u64 = new BigUint64Array(buffer, this.block, 512);
   }
@@ -339,20 +341,25 @@ export class CpuState {
 
   /** Makes writes to guest physical page `page` look for decoded code again. */
   protectPage(page: number): void {
-    for (let at = this.#area; at < this.#area + 2 * TLB_SIZE; at += TLB_ENTRY_SIZE) {
-      if (this.view.getUint32(at + 20, true) === page) {
-        this.view.setBigUint64(at + 8, this.view.getBigUint64(at, true) ^ 0x1000n, true);
-      }
+    const memory = this.#memory;
+    const end = (this.#area + 2 * TLB_SIZE) >> 2;
+    for (let word = this.#area >> 2; word < end; word += TLB_ENTRY_SIZE >> 2) {
+      if (memory[word + 5] !== page) continue;
+      memory[word + 2] = memory[word]! ^ 0x1000;
+      memory[word + 3] = memory[word + 1]!;
     }
   }
 
   /** An entry's tags become pages whose index is another one's, so no address can match them. */
   #dropEntry(at: number): void {
-    const index = BigInt(((at - this.#area) / TLB_ENTRY_SIZE) & (TLB_ENTRIES - 1));
-    const never = (index ^ 1n) << 12n;
-    this.view.setBigUint64(at, never, true);
-    this.view.setBigUint64(at + 8, never, true);
-    this.view.setUint32(at + 20, 0xffff_ffff, true);
+    const index = ((at - this.#area) / TLB_ENTRY_SIZE) & (TLB_ENTRIES - 1);
+    const never = (index ^ 1) << 12;
+    const word = at >> 2;
+    this.#memory[word] = never;
+    this.#memory[word + 1] = 0;
+    this.#memory[word + 2] = never;
+    this.#memory[word + 3] = 0;
+    this.#memory[word + 5] = -1;
   }
 
   private setAreaU32(offset: number, value: number): void {
