@@ -39,14 +39,24 @@ export function output(program, args, options = {}) {
  */
 export function inOurPlace(program, args, options = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { ...options, stdio: 'inherit' });
     /** @type {NodeJS.Signals[]} */
     const signals = ['SIGTERM', 'SIGHUP', 'SIGINT'];
-    const handOn = signals.map((signal) => () => child.kill(signal));
-    for (const [i, signal] of signals.entries()) process.on(signal, /** @type {() => void} */ (handOn[i]));
-    child.on('error', reject);
+    /** @type {import('node:child_process').ChildProcess | undefined} */
+    let child;
+    /** @param {NodeJS.Signals} signal */
+    const handOn = (signal) => child?.kill(signal);
+    // Before the child is there, so that no signal can end us and leave it behind.
+    for (const signal of signals) process.on(signal, handOn);
+    const finish = () => {
+      for (const signal of signals) process.off(signal, handOn);
+    };
+    child = spawn(program, args, { ...options, stdio: 'inherit' });
+    child.on('error', (error) => {
+      finish();
+      reject(error);
+    });
     child.on('close', (status, signal) => {
-      for (const [i, name] of signals.entries()) process.off(name, /** @type {() => void} */ (handOn[i]));
+      finish();
       resolve(status ?? 128 + (signal === null ? 0 : constants.signals[signal]));
     });
   });
