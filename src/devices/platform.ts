@@ -64,6 +64,8 @@ export interface PlatformDeps {
   readonly highMmio?: { readonly start: number; readonly length: number };
   /** The guest ended itself. Called on the thread that noticed, with locks held: pass it on and return. */
   readonly onExit: (reason: ExitReason) => void;
+  /** The guest asked for S1; `acpiPm.wake()` ends it. Called like `onExit`; without it S1 ends at once. */
+  readonly onSuspend?: () => void;
   /** Serial port `index` has room for input again; called like `onExit`. */
   readonly onInputRoom?: (index: number) => void;
   /** A deadline of `timers` may have come nearer; called like `onExit`. */
@@ -97,8 +99,9 @@ export class Platform {
   constructor(buffer: SharedArrayBuffer, deps: PlatformDeps) {
     const states = platformStates(buffer, deps.vcpus);
     this.softIrqchip = makeSoftIrqchip(states, deps);
-    this.isaIrqchip = this.softIrqchip?.isa ?? makeIsaIrqchip(states, deps);
-    this.interrupts = this.softIrqchip ?? makeController(this.isaIrqchip, deps.irqchip);
+    const split = makeSplitIrqchip(states, deps);
+    this.isaIrqchip = this.softIrqchip?.isa ?? split;
+    this.interrupts = deps.irqchip.kind === 'kernel' ? deps.irqchip.interrupts : (this.softIrqchip ?? split)!;
     this.#wires = new WiredOr(states.wires, this.interrupts);
     this.#addIrqchip(deps.irqchip);
     this.serials = this.#addSerials(states, deps);
@@ -151,7 +154,7 @@ export class Platform {
 
   #addAcpiPm(states: PlatformStates, deps: PlatformDeps): AcpiPm {
     const interrupt = this.#wires.line(at.SCI_IRQ, SCI_SOURCE);
-    const acpiPm = new AcpiPm(states.acpiPm, { interrupt, onPowerOff: () => deps.onExit('powered off') });
+    const acpiPm = new AcpiPm(states.acpiPm, { ...deps, interrupt, onPowerOff: () => deps.onExit('powered off') });
     this.ports.insert(acpiPm, at.PM_PORT, at.PM_LENGTH);
     return acpiPm;
   }
@@ -188,16 +191,10 @@ function makeSoftIrqchip(states: PlatformStates, deps: PlatformDeps): SoftIrqchi
   return new SoftIrqchip(states, { ...deps, notifier: deps.irqchip.notifier });
 }
 
-function makeIsaIrqchip(states: PlatformStates, deps: PlatformDeps): IsaIrqchip | undefined {
+function makeSplitIrqchip(states: PlatformStates, deps: PlatformDeps): IsaIrqchip | undefined {
   const { irqchip } = deps;
   if (irqchip.kind !== 'split') return undefined;
   return new IsaIrqchip(states, { ...deps, signalMsi: irqchip.signalMsi, onExtInt: irqchip.onExtInt });
-}
-
-function makeController(isa: IsaIrqchip | undefined, irqchip: IrqchipOptions): InterruptController {
-  if (irqchip.kind === 'kernel') return irqchip.interrupts;
-  const signalMsi = irqchip.kind === 'split' ? irqchip.signalMsi : () => {};
-  return { setLine: (gsi, level) => isa?.setLine(gsi, level), signalMsi };
 }
 
 /** `device` as seen from `by` bytes further on. */
