@@ -2,14 +2,16 @@ import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 import { I8042, I8042State } from './i8042.ts';
 import { SystemControlA, SystemControlAState } from './reset-ports.ts';
-import { hammer, readReg, writeReg } from './testing.ts';
+import { hammer, RecordingLine, readReg, writeReg } from './testing.ts';
 
 let resets: number;
+let line: RecordingLine;
 let i8042: I8042;
 
 beforeEach(() => {
   resets = 0;
-  i8042 = new I8042(new I8042State(new SharedArrayBuffer(I8042State.byteLength)), () => resets++);
+  line = new RecordingLine();
+  i8042 = new I8042(new I8042State(new SharedArrayBuffer(I8042State.byteLength)), line, () => resets++);
 });
 
 function command(value: number, data?: number): number {
@@ -51,7 +53,20 @@ test('missing devices answer at once', () => {
   writeReg(i8042, 0, 0xf2);
   assert.equal(readReg(i8042, 4) & 0x21, 0x21);
   assert.equal(readReg(i8042, 0), 0xfe);
-  assert.equal(command(0xd3, 0x5a), 0x5a); // the loop that drivers look for
+  writeReg(i8042, 4, 0xd3);
+  writeReg(i8042, 0, 0x5a);
+  assert.equal(readReg(i8042, 4) & 0x21, 1); // a loop through an auxiliary port would have set bit 5
+});
+
+test('answers interrupt if the control byte lets them', () => {
+  writeReg(i8042, 0, 0xf2);
+  assert.equal(line.level, false);
+  readReg(i8042, 0);
+  command(0x60, 0x01);
+  writeReg(i8042, 0, 0xf2);
+  assert.equal(line.level, true);
+  readReg(i8042, 0);
+  assert.equal(line.level, false);
 });
 
 test('the output port has A20 and the reset line', () => {

@@ -21,6 +21,7 @@ import { TimerGroup } from './timer-group.ts';
 import { WiredOr } from './wired-or.ts';
 
 const SYSTEM_CONTROL_PORT_A = 0x92;
+const KEYBOARD_IRQ = 1;
 
 /** The last slot of bus 0, out of the way of the devices that a user adds. */
 const PVPANIC_SLOT = 31;
@@ -32,6 +33,7 @@ const PORT_BARS_START = 0xc100;
 const FIRST_SERIAL_SOURCE = 0;
 const RTC_SOURCE = 4;
 const SCI_SOURCE = 5;
+const KEYBOARD_SOURCE = 6;
 const FIRST_PCI_SOURCE = 8;
 
 /**
@@ -161,7 +163,7 @@ export class Platform {
 
   #addPorts(states: PlatformStates, deps: PlatformDeps): void {
     const onReset = () => deps.onExit('reset');
-    const i8042 = new I8042(states.i8042, onReset);
+    const i8042 = new I8042(states.i8042, this.#wires.line(KEYBOARD_IRQ, KEYBOARD_SOURCE), onReset);
     this.ports.insert(i8042, at.I8042_DATA_PORT, 1);
     this.ports.insert(shifted(i8042, I8042_COMMAND), at.I8042_COMMAND_PORT, 1);
     this.ports.insert(new SystemControlA(states.systemControlA, onReset), SYSTEM_CONTROL_PORT_A, 1);
