@@ -14,7 +14,7 @@ const MAX_ENTRIES = 256;
 export function getSupportedCpuid(kvmFd: number): CpuidEntry[] {
   const table = new NativeStruct(kvm_cpuid2, MAX_ENTRIES * kvm_cpuid_entry2.size);
   table.set('nent', MAX_ENTRIES);
-  kvmIoctl(kvmFd, KVM_GET_SUPPORTED_CPUID, table.address);
+  kvmIoctl(kvmFd, KVM_GET_SUPPORTED_CPUID, table);
   return Array.from({ length: table.get('nent') }, (_, i) => {
     const entry = new StructView(kvm_cpuid_entry2, table.tail, i * kvm_cpuid_entry2.size);
     return {
@@ -41,7 +41,7 @@ export function setCpuid(vcpuFd: number, entries: readonly CpuidEntry[]): void {
     for (const name of ['eax', 'ebx', 'ecx', 'edx'] as const) entry.set(name, value[name]);
   });
   try {
-    kvmIoctl(vcpuFd, KVM_SET_CPUID2, table.address);
+    kvmIoctl(vcpuFd, KVM_SET_CPUID2, table);
   } catch (cause) {
     const errno = cause instanceof SystemError ? cause.errno : String(cause);
     const hint = errno === 'E2BIG' ? `at most ${MAX_ENTRIES} fit` : `${errno}, was it changed while the vCPU ran?`;

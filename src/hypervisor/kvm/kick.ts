@@ -46,7 +46,7 @@ export class Kicks {
     const argument = new NativeStruct(kvm_signal_mask, mask.byteLength);
     argument.set('len', mask.byteLength);
     argument.tail.set(new Uint8Array(mask.buffer, mask.byteOffset, mask.byteLength));
-    kvmIoctl(vcpuFd, KVM_SET_SIGNAL_MASK, argument.address);
+    kvmIoctl(vcpuFd, KVM_SET_SIGNAL_MASK, argument);
     Atomics.store(this.#threads, id, gettid());
   }
 

@@ -1,4 +1,4 @@
-import { addressOf } from '../../base/mmap.ts';
+import { addressOf } from '../../base/ffi.ts';
 import type { GuestMemory, MemoryLayoutEntry } from '../../memory/guest-memory.ts';
 import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY } from './constants.ts';
 import { KVM_GET_DIRTY_LOG, KVM_SET_USER_MEMORY_REGION } from './ioctls.ts';
@@ -39,7 +39,7 @@ export class MemorySlots {
     const argument = new NativeStruct(kvm_dirty_log);
     argument.set('slot', slot);
     argument.set('dirty_bitmap', addressOf(bitmap));
-    kvmIoctl(this.#vmFd, KVM_GET_DIRTY_LOG, argument.address);
+    kvmIoctl(this.#vmFd, KVM_GET_DIRTY_LOG, argument);
     return bitmap.subarray(0, Math.ceil(pages / 8));
   }
 
@@ -51,6 +51,6 @@ export class MemorySlots {
     argument.set('guest_phys_addr', gpa);
     argument.set('memory_size', size);
     argument.set('userspace_addr', hostAddress);
-    kvmIoctl(this.#vmFd, KVM_SET_USER_MEMORY_REGION, argument.address);
+    kvmIoctl(this.#vmFd, KVM_SET_USER_MEMORY_REGION, argument);
   }
 }

@@ -34,7 +34,7 @@ function transfer(vcpuFd: number, request: number, entries: readonly MsrEntry[],
     view.setBig('data', value);
     return view;
   });
-  const done = kvmIoctl(vcpuFd, request, table.address);
+  const done = kvmIoctl(vcpuFd, request, table);
   const refused = entries[done];
   if (refused !== undefined) {
     throw new CrosvmError('E_MSR', `KVM cannot ${verb} the MSR 0x${(refused.index >>> 0).toString(16)} of this guest`);

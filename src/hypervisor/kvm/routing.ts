@@ -102,6 +102,6 @@ export class RoutingTable {
       e.set('u.msi.address_hi', words[at + 2]!);
       e.set('u.msi.data', words[at + 3]!);
     }
-    kvmIoctl(this.#vmFd, KVM_SET_GSI_ROUTING, table.address);
+    kvmIoctl(this.#vmFd, KVM_SET_GSI_ROUTING, table);
   }
 }

@@ -162,7 +162,7 @@ export class RunLoop {
   #offer(source: ExternalInterrupt): void {
     if (source.pending() && this.#bytes[READY_FOR_INTERRUPT] !== 0) {
       this.#interrupt.set('irq', source.acknowledge());
-      kvmIoctl(this.#fd, KVM_INTERRUPT, this.#interrupt.address);
+      kvmIoctl(this.#fd, KVM_INTERRUPT, this.#interrupt);
       // What the last exit said about readiness is used up.
       this.#bytes[READY_FOR_INTERRUPT] = 0;
     }

@@ -119,7 +119,7 @@ export class KvmVcpu implements h.Vcpu {
   translate(linear: bigint): number | undefined {
     const argument = new NativeStruct(s.kvm_translation);
     argument.setBig('linear_address', linear);
-    kvmIoctl(this.#fd, ioctls.KVM_TRANSLATE, argument.address);
+    kvmIoctl(this.#fd, ioctls.KVM_TRANSLATE, argument);
     return argument.get('valid') === 0 ? undefined : Number(argument.getBig('physical_address'));
   }
 
@@ -143,13 +143,13 @@ export class KvmVcpu implements h.Vcpu {
 
   #get<N extends string>(request: number, layout: StructLayout<N>): NativeStruct<N> {
     const view = new NativeStruct(layout);
-    kvmIoctl(this.#fd, request, view.address);
+    kvmIoctl(this.#fd, request, view);
     return view;
   }
 
   #set<N extends string>(request: number, layout: StructLayout<N>, fill: (view: NativeStruct<N>) => void): void {
     const view = new NativeStruct(layout);
     fill(view);
-    kvmIoctl(this.#fd, request, view.address);
+    kvmIoctl(this.#fd, request, view);
   }
 }

@@ -26,14 +26,14 @@ class KvmInterrupts implements InterruptController {
     if (this.#irqchip === 'split') throw new Error(`GSI ${gsi} is a pin of the machine's own IOAPIC, not of KVM's`);
     this.#level.set('irq', gsi);
     this.#level.set('level', level ? 1 : 0);
-    kvmIoctl(this.#vmFd, KVM_IRQ_LINE, this.#level.address);
+    kvmIoctl(this.#vmFd, KVM_IRQ_LINE, this.#level);
   }
 
   signalMsi(address: number, data: number): void {
     this.#msi.set('address_lo', address % 0x1_0000_0000);
     this.#msi.set('address_hi', Math.floor(address / 0x1_0000_0000));
     this.#msi.set('data', data);
-    kvmIoctl(this.#vmFd, KVM_SIGNAL_MSI, this.#msi.address);
+    kvmIoctl(this.#vmFd, KVM_SIGNAL_MSI, this.#msi);
   }
 }
 
@@ -88,7 +88,7 @@ export class KvmVmAccess implements VmAccess {
     argument.set('gsi', gsi);
     argument.set('flags', flags);
     argument.set('resamplefd', resampleFd);
-    kvmIoctl(this.shared.vmFd, KVM_IRQFD, argument.address);
+    kvmIoctl(this.shared.vmFd, KVM_IRQFD, argument);
   }
 
   #ioEvent(event: IoEvent, flags: number): void {
@@ -101,6 +101,6 @@ export class KvmVmAccess implements VmAccess {
     const match = event.match === undefined ? 0 : c.KVM_IOEVENTFD_FLAG_DATAMATCH;
     const space = event.space === 'port' ? c.KVM_IOEVENTFD_FLAG_PIO : 0;
     argument.set('flags', flags | match | space);
-    kvmIoctl(this.shared.vmFd, KVM_IOEVENTFD, argument.address);
+    kvmIoctl(this.shared.vmFd, KVM_IOEVENTFD, argument);
   }
 }

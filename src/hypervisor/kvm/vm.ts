@@ -1,5 +1,6 @@
 import { close } from '../../base/fd.ts';
-import { addressOf, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, mmap } from '../../base/mmap.ts';
+import { addressOf } from '../../base/ffi.ts';
+import { MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, mmap } from '../../base/mmap.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { IrqchipKind, Vm, VmOptions } from '../hypervisor.ts';
 import { createGuestMemory, releaseGuestMemory } from '../memfd-memory.ts';
@@ -76,19 +77,19 @@ function checkCpus(cpus: number, max: number): void {
 
 /** What must happen before the first vCPU is made. */
 function setUpVm(vmFd: number, irqchip: IrqchipKind): void {
-  const identityMap = new BigUint64Array([BigInt(IDENTITY_MAP_ADDRESS)]);
-  kvmIoctl(vmFd, ioctls.KVM_SET_IDENTITY_MAP_ADDR, addressOf(identityMap));
+  const bytes = new Uint8Array(BigUint64Array.of(BigInt(IDENTITY_MAP_ADDRESS)).buffer);
+  kvmIoctl(vmFd, ioctls.KVM_SET_IDENTITY_MAP_ADDR, { bytes, address: addressOf(bytes) });
   kvmIoctl(vmFd, ioctls.KVM_SET_TSS_ADDR, TSS_ADDRESS);
   if (irqchip === 'kernel') {
     kvmIoctl(vmFd, ioctls.KVM_CREATE_IRQCHIP);
     const pit = new NativeStruct(kvm_pit_config);
     pit.set('flags', c.KVM_PIT_SPEAKER_DUMMY);
-    kvmIoctl(vmFd, ioctls.KVM_CREATE_PIT2, pit.address);
+    kvmIoctl(vmFd, ioctls.KVM_CREATE_PIT2, pit);
   } else {
     const split = new NativeStruct(kvm_enable_cap);
     split.set('cap', c.KVM_CAP_SPLIT_IRQCHIP);
     split.set('args[0]', c.KVM_IOAPIC_NUM_PINS);
-    kvmIoctl(vmFd, ioctls.KVM_ENABLE_CAP, split.address);
+    kvmIoctl(vmFd, ioctls.KVM_ENABLE_CAP, split);
   }
 }
 
