@@ -1,44 +1,50 @@
 /** The worker threads that run a VM's vCPUs, as the main thread sees them. */
-import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { CrosvmError } from '../errors.ts';
 import type { VcpuStart, VcpuThreadMessage } from './vcpu-worker.ts';
 
 export interface VcpuThreadEvents {
-  /** A vCPU found that a serial port takes input again. */
+  /** A serial port takes input again. */
   inputRoom(port: number): void;
-  /** A device wants to be looked at earlier than before. */
+  /** A device wants to be looked at earlier than it said before. */
   rearm(): void;
-  /** A thread can not go on; the VM must end. Called at most once for each thread. */
+  /** A thread cannot go on, so the VM cannot either. */
   failed(error: CrosvmError): void;
 }
 
-export class VcpuThreads {
-  readonly #workers: readonly Worker[];
-  /** Settles when all threads are gone. */
-  readonly gone: Promise<unknown>;
+export interface VcpuThreads {
   /** Settles when every thread is ready to run its vCPU, or has failed. */
   readonly ready: Promise<unknown>;
-
-  constructor(starts: readonly VcpuStart[], events: VcpuThreadEvents) {
-    this.#workers = starts.map((start) => startWorker(start, events));
-    this.gone = Promise.all(this.#workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve))));
-    const ready = this.#workers.map((worker) => Promise.race([readyMessage(worker), onceExit(worker)]));
-    this.ready = Promise.all(ready);
-  }
+  /** Settles when all threads are gone. */
+  readonly gone: Promise<unknown>;
 }
 
-function onceExit(worker: Worker): Promise<unknown> {
-  return new Promise((resolve) => worker.once('exit', resolve));
+export function startVcpuThreads(starts: readonly VcpuStart[], events: VcpuThreadEvents): VcpuThreads {
+  const threads = starts.map((start) => startThread(start, events));
+  return {
+    ready: Promise.all(threads.map((thread) => thread.ready)),
+    gone: Promise.all(threads.map((thread) => thread.gone)),
+  };
 }
 
-function readyMessage(worker: Worker): Promise<unknown> {
-  return new Promise<void>((resolve) => {
-    const listener = (message: VcpuThreadMessage) => {
-      if (message.type !== 'ready') return;
-      worker.off('message', listener);
-      resolve();
-    };
-    worker.on('message', listener);
+function startThread(start: VcpuStart, events: VcpuThreadEvents): { ready: Promise<void>; gone: Promise<void> } {
+  const ready = Promise.withResolvers<void>();
+  const gone = Promise.withResolvers<void>();
+  const { id } = start.handle;
+  const worker = new Worker(new URL('./vcpu-worker.ts', import.meta.url), { workerData: start, name: `vcpu${id}` });
+  worker.on('message', (message: VcpuThreadMessage) => {
+    if (message.type === 'ready') ready.resolve();
+    else if (message.type === 'rearm') events.rearm();
+    else if (message.type === 'room') events.inputRoom(message.port);
+    else events.failed(new CrosvmError(message.code, message.message));
   });
+  worker.on('error', (cause) => {
+    const message = `the thread of vCPU ${id} failed: ${String((cause as Error).stack ?? cause)}`;
+    events.failed(new CrosvmError('E_INTERNAL', message, { cause }));
+  });
+  worker.on('exit', () => {
+    ready.resolve();
+    gone.resolve();
+  });
+  return { ready: ready.promise, gone: gone.promise };
 }
