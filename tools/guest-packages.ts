@@ -1,0 +1,111 @@
+/** Fetches what tests and `npm start` run as guests from Debian's archive, through the apt of this machine. No root needed. */
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { CrosvmError } from '../src/errors.ts';
+import { cachedFolder } from './cache.ts';
+import { type PackageRecord, parsePackageRecord } from './debian-control.ts';
+import { step } from './progress.js';
+import { output } from './run.js';
+
+/** Debian's own kernel for virtual machines. */
+export const CLOUD_KERNEL = 'linux-image-cloud-amd64';
+/** The same of Linux 6.12: on Debian 12 a package of its own, from 13 on the one above. */
+export const CLOUD_KERNEL_6_12 = 'linux-image-6.12-cloud-amd64';
+
+/** Looks a package up; undefined when apt does not know it. */
+type Lookup = (name: string) => Promise<PackageRecord | undefined>;
+
+/** The path of the bzImage of a Debian kernel: `linux-image-...`, a meta-package or a real one. */
+export async function fetchKernel(name: string = CLOUD_KERNEL): Promise<string> {
+  const folder = await cachedFolder(`guest/${name}`, async (target) => {
+    const found = await withUpdate(() => resolveKernel(name, lookUp));
+    await fetchFile(found, './boot/vmlinuz-*', target);
+  });
+  return join(folder, onlyFile(folder));
+}
+
+/** The path of a statically linked busybox. */
+export async function fetchBusybox(): Promise<string> {
+  const folder = await cachedFolder('guest/busybox-static', async (target) => {
+    const found = await withUpdate(() => lookUp('busybox-static'));
+    await fetchFile(found, '*/bin/busybox', target);
+  });
+  return join(folder, onlyFile(folder));
+}
+
+/**
+ * The package that holds the kernel that `name` stands for: a meta-package depends on the one with the version in its
+ * name, which an archive may have as `...-unsigned` only. Undefined when there is none.
+ */
+export async function resolveKernel(name: string, look: Lookup): Promise<PackageRecord | undefined> {
+  const asked = await look(name);
+  const real = asked?.depends.find((dependency) => /^linux-image-\d/.test(dependency));
+  if (asked !== undefined && real === undefined) return asked;
+  if (real !== undefined) return (await look(real)) ?? (await look(`${real}-unsigned`));
+  // Where the 6.12 kernel is the only one, it has no package of that name.
+  return name === CLOUD_KERNEL_6_12 ? await resolve612(look) : undefined;
+}
+
+async function resolve612(look: Lookup): Promise<PackageRecord | undefined> {
+  const cloud = await resolveKernel(CLOUD_KERNEL, look);
+  return cloud?.version.startsWith('6.12.') ? cloud : undefined;
+}
+
+async function lookUp(name: string): Promise<PackageRecord | undefined> {
+  // apt-cache ends with an error for a name that it does not know.
+  const text = await output('apt-cache', ['show', '--no-all-versions', name]).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') throw noApt();
+    return '';
+  });
+  return parsePackageRecord(text);
+}
+
+/** Looks again with fresh package lists when the first look finds nothing and we may fetch them. */
+async function withUpdate(look: () => Promise<PackageRecord | undefined>): Promise<PackageRecord> {
+  let found = await look();
+  if (found === undefined && process.getuid?.() === 0) {
+    await step('Updating the list of Debian packages', () => output('apt-get', ['update', '-qq']));
+    found = await look();
+  }
+  if (found === undefined) {
+    throw new CrosvmError(
+      'E_GUEST_PACKAGE',
+      `apt does not know the guest's packages; run apt-get update, or ${OWN_KERNEL}`,
+    );
+  }
+  return found;
+}
+
+/** Downloads a package and puts its one file that matches `pattern` into `target`. */
+async function fetchFile(found: PackageRecord, pattern: string, target: string): Promise<void> {
+  const work = join(target, '.work');
+  mkdirSync(work);
+  const megabytes = Math.max(1, Math.round(found.size / 1e6));
+  await step(`Downloading ${found.name} ${found.version} (${megabytes} MB)`, () =>
+    output('apt-get', ['download', '-qq', '-o', 'APT::Sandbox::User=root', `${found.name}=${found.version}`], {
+      cwd: work,
+    }),
+  );
+  const archive = join(work, onlyFile(work));
+  await step(`Unpacking ${found.name}`, () => unpackFile(archive, pattern, target));
+  rmSync(work, { recursive: true });
+}
+
+/** Takes the first file that matches out of a .deb, without its folders. Stops reading there. */
+async function unpackFile(archive: string, pattern: string, target: string): Promise<void> {
+  const strip = 's,.*/,,';
+  const script = 'dpkg-deb --fsys-tarfile "$0" | tar -xf - -C "$1" --wildcards --occurrence=1 --transform "$2" "$3"';
+  await output('sh', ['-c', script, archive, target, strip, pattern]);
+}
+
+function onlyFile(folder: string): string {
+  const files = readdirSync(folder).filter((name) => !name.startsWith('.'));
+  if (files.length !== 1) throw new CrosvmError('E_GUEST_CACHE', `${folder} should hold one file; remove the folder`);
+  return files[0]!;
+}
+
+const OWN_KERNEL = 'pass a kernel and an initramfs of your own: bin/crosvm run --initrd INITRAMFS KERNEL';
+
+function noApt(): CrosvmError {
+  return new CrosvmError('E_GUEST_APT', `there is no apt on this machine to fetch a guest with; ${OWN_KERNEL}`);
+}
