@@ -35,7 +35,7 @@ export class RunningVm {
   /** Starts the threads; the guest waits for `start`. */
   constructor(parts: VmParts) {
     this.#parts = parts;
-    this.#timer = new DeadlineTimer(parts.machine);
+    this.#timer = new DeadlineTimer(parts.machine, parts.machine.clock);
     const threads = startVcpuThreads(parts.starts, {
       inputRoom: (port) => this.#inputs.get(port)?.room(),
       rearm: () => this.#timer.rearm(),
