@@ -57,16 +57,25 @@ const wrong: [string[], string][] = [
   [['rnu'], 'crosvm: unknown command "rnu" (did you mean run?)'],
   [['help', 'stpo'], 'crosvm: help: unknown command "stpo" (did you mean stop?)'],
   [['--extended', 'run'], 'crosvm: unknown option --extended'],
-  [['--log-level', 'loud', 'run'], 'crosvm: --log-level loud: "loud" is not one of off, error, warn, info, debug, trace'],
+  [
+    ['--log-level', 'loud', 'run'],
+    'crosvm: --log-level loud: "loud" is not one of off, error, warn, info, debug, trace',
+  ],
   [['run'], 'crosvm: run: KERNEL is missing'],
   [['run', '--bios', 'b', 'k'], 'crosvm: run: a KERNEL and --bios exclude each other'],
   [['run', '--intrid', 'x', 'k'], 'crosvm: run: unknown option --intrid (did you mean --initrd?)'],
   [['run', '-m', '1G', 'k'], 'crosvm: run: -m 1G: size: "1G" is not a whole number'],
   [['run', '-c', '0', 'k'], 'crosvm: run: -c 0: num-cores: 0 is not between 1 and 255'],
-  [['run', '--hypervisor', 'kmv', 'k'], 'crosvm: run: --hypervisor kmv: "kmv" is not one of auto, kvm, soft (did you mean kvm?)'],
+  [
+    ['run', '--hypervisor', 'kmv', 'k'],
+    'crosvm: run: --hypervisor kmv: "kmv" is not one of auto, kvm, soft (did you mean kvm?)',
+  ],
   [['run', '--serial', 'num=9', 'k'], 'crosvm: run: --serial num=9: num: 9 is not between 1 and 4'],
   [['run', '--serial', 'type=file', 'k'], 'crosvm: run: serial port 1 of type=file needs path='],
-  [['run', '--serial', 'stdin', '--serial', 'num=2,stdin', 'k'], 'crosvm: run: more than one serial port is given stdin'],
+  [
+    ['run', '--serial', 'stdin', '--serial', 'num=2,stdin', 'k'],
+    'crosvm: run: more than one serial port is given stdin',
+  ],
   [['stop'], 'crosvm: stop: SOCKET is missing'],
   [['stop', 'a', 'b'], 'crosvm: stop: unexpected argument b'],
   [['version', '-x'], 'crosvm: version: unknown option -x'],
@@ -104,9 +113,21 @@ fails('more memory than there is', () => ['run', '-m', '4294967296', kernel()], 
 fails('no such initrd', () => ['run', '-i', 'nowhere', kernel()], /nowhere: .*no such file/);
 fails('no such BIOS', () => ['run', '--bios', 'nowhere'], /nowhere: .*no such file/);
 fails('no such ACPI table', () => ['run', '--acpi-table', 'nowhere', kernel()], /nowhere: .*no such file/);
-fails('a KVM device that is none', () => ['run', '--hypervisor', 'kvm[device=/nowhere]', kernel()], /nowhere.*--hypervisor soft/);
-fails('a KVM device that is another', () => ['run', '--hypervisor', 'kvm', '--kvm-device', '/dev/null', kernel()], /not a KVM device/);
-fails('a serial file that cannot be', () => ['run', '--serial', 'type=file,path=/nowhere/x', kernel()], /serial port 1: .*nowhere/);
+fails(
+  'a KVM device that is none',
+  () => ['run', '--hypervisor', 'kvm[device=/nowhere]', kernel()],
+  /nowhere.*--hypervisor soft/,
+);
+fails(
+  'a KVM device that is another',
+  () => ['run', '--hypervisor', 'kvm', '--kvm-device', '/dev/null', kernel()],
+  /not a KVM device/,
+);
+fails(
+  'a serial file that cannot be',
+  () => ['run', '--serial', 'type=file,path=/nowhere/x', kernel()],
+  /serial port 1: .*nowhere/,
+);
 fails('serial input that is missing', () => ['run', '--serial', 'input=nowhere', kernel()], /input: .*nowhere/);
 fails('a socket in use', () => ['run', '-s', file('taken.sock', ''), kernel()], /taken\.sock.*there already/);
 fails('a socket path too long', () => ['run', '-s', join(folder, 'x'.repeat(120)), kernel()], /x{120} has \d+ bytes/);
@@ -123,7 +144,9 @@ test('fails: an unreadable kernel', { skip: process.getuid?.() === 0 && 'root ma
   assert.equal(status, 1);
 });
 
-test('fails: a socket in a folder that may not be written', { skip: process.getuid?.() === 0 && 'root may write' }, () => {
+test('fails: a socket in a folder that may not be written', {
+  skip: process.getuid?.() === 0 && 'root may write',
+}, () => {
   const closed = join(folder, 'closed');
   mkdirSync(closed, { mode: 0o500 });
   assert.equal(crosvm('run', '-s', closed, kernel()).status, 1);

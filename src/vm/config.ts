@@ -20,7 +20,8 @@ export function completeConfig(input: VmConfigInput, hostMemory = totalmem()): V
   const config: VmConfig = { ...withDefaults(runOptions, given), kernel: input.kernel };
   if (config.kernel === undefined && config.bios === undefined) option('a kernel or a BIOS is needed');
   if (config.kernel !== undefined && config.bios !== undefined) option('a kernel and a BIOS exclude each other');
-  if (config.splitIrqchip && config.irqchip === 'kernel') option('a split irqchip and irqchip=kernel exclude each other');
+  if (config.splitIrqchip && config.irqchip === 'kernel')
+    option('a split irqchip and irqchip=kernel exclude each other');
   checkMemory(config.mem, Math.floor(hostMemory / MIB));
   return config;
 }

@@ -6,7 +6,7 @@ import { close, O_NONBLOCK, O_RDONLY, O_RDWR, open } from '../base/fd.ts';
 import { enterRawMode, isTerminal } from '../base/terminal.ts';
 import { CrosvmError } from '../errors.ts';
 import { EscapeKeys } from './escape-keys.ts';
-import { InputPump, type InputPort, type Timers } from './input-pump.ts';
+import { type InputPort, InputPump, type Timers } from './input-pump.ts';
 
 const STDIN = 0;
 

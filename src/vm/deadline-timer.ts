@@ -1,4 +1,4 @@
-import type { TimedDevice, Clock } from '../devices/device.ts';
+import type { Clock, TimedDevice } from '../devices/device.ts';
 
 /** Longer than this setTimeout does not take; it looks again then. */
 const MAX_DELAY_MS = 2 ** 31 - 1;

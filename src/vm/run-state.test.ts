@@ -5,8 +5,8 @@ import { RunState } from './run-state.ts';
 
 test('the first reason counts, for every view of the memory', () => {
   for (const reason of ['powered off', 'reset', 'crash', 'panic', 'stopped'] satisfies ExitReason[]) {
-    const buffer = RunState.allocate();
-    const [a, b] = [new RunState(buffer), new RunState(buffer)];
+    const a = new RunState();
+    const b = new RunState(a.buffer);
     assert.equal(a.reason, undefined);
     assert.equal(a.end(reason), true);
     assert.equal(b.end('stopped'), false);
@@ -17,7 +17,7 @@ test('the first reason counts, for every view of the memory', () => {
 
 test('nobody waits once the VM has started, or ended before it could', () => {
   for (const release of ['start', 'end'] as const) {
-    const state = new RunState(RunState.allocate());
+    const state = new RunState();
     if (release === 'start') state.start();
     else state.end('stopped');
     state.waitForStart();

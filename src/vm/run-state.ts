@@ -11,15 +11,13 @@ const ENDED = 1;
  * counts: what follows is a consequence of it.
  */
 export class RunState {
+  /** What other threads make theirs of. */
+  readonly buffer: SharedArrayBuffer;
   readonly #words: Int32Array;
 
-  /** `buffer` is what `allocate` gave, on any thread. */
-  constructor(buffer: SharedArrayBuffer) {
+  constructor(buffer = new SharedArrayBuffer(8)) {
+    this.buffer = buffer;
     this.#words = new Int32Array(buffer);
-  }
-
-  static allocate(): SharedArrayBuffer {
-    return new SharedArrayBuffer(8);
   }
 
   /** Lets the vCPUs go. */

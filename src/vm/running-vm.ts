@@ -2,10 +2,11 @@ import type { ExitReason } from '../devices/device.ts';
 import type { CrosvmError } from '../errors.ts';
 import type { Vm } from '../hypervisor/hypervisor.ts';
 import type { Log } from '../log.ts';
-import { DeadlineTimer } from './deadline-timer.ts';
 import type { ConsoleInput } from './console-input.ts';
+import { DeadlineTimer } from './deadline-timer.ts';
+import type { InputPort } from './input-pump.ts';
 import type { Machine } from './machine.ts';
-import { RunState } from './run-state.ts';
+import type { RunState } from './run-state.ts';
 import { startVcpuThreads } from './vcpu-threads.ts';
 import type { VcpuStart } from './vcpu-worker.ts';
 
@@ -16,6 +17,8 @@ export interface VmParts {
   readonly machine: Machine;
   readonly starts: readonly VcpuStart[];
   readonly log: Log;
+  /** Disposed of when the VM has ended and its threads are gone. */
+  readonly resources: DisposableStack;
 }
 
 /** A VM as its owner on the main thread sees it. */
@@ -28,7 +31,6 @@ export class RunningVm {
   readonly #parts: VmParts;
   readonly #timer: DeadlineTimer;
   readonly #inputs = new Map<number, ConsoleInput>();
-  readonly #cleanups: (() => void)[] = [];
   readonly #ready: Promise<unknown>;
   #failure: CrosvmError | undefined;
 
@@ -63,15 +65,13 @@ export class RunningVm {
     this.#parts.runState.start();
   }
 
-  /** Feeds `input` to serial port `port` (1-4) as long as the VM runs. */
-  connectInput(port: number, input: ConsoleInput): void {
-    this.#inputs.set(port, input);
-    this.onEnd(() => input.close());
-  }
-
-  /** Does something when the VM has ended, latest first. */
-  onEnd(cleanup: () => void): void {
-    this.#cleanups.push(cleanup);
+  /** Connects a source of input to serial port `num` (1-4) for as long as the VM runs. */
+  connectInput(num: number, connect: (port: InputPort, quit: () => void) => ConsoleInput): void {
+    if (this.#parts.runState.reason !== undefined) return;
+    this.#inputs.set(
+      num,
+      connect(this.#parts.machine.serial[num - 1]!, () => this.stop()),
+    );
   }
 
   #fail(error: CrosvmError): void {
@@ -86,8 +86,8 @@ export class RunningVm {
 
   #finish(): ExitReason {
     this.#timer.close();
-    for (const cleanup of this.#cleanups.toReversed()) cleanup();
-    this.#parts.vm.close();
+    for (const input of this.#inputs.values()) input.close();
+    this.#parts.resources.dispose();
     if (this.#failure !== undefined) throw this.#failure;
     const reason = this.#parts.runState.reason ?? 'stopped';
     if (reason === 'crash') this.#parts.log('warn', 'the guest crashed (triple fault)');

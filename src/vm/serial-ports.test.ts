@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { serialSyntax } from '../cli/options/serial.ts';
-import { consoleParameters, resolveSerialPorts } from './serial-ports.ts';
+import { guestConsoles, resolveSerialPorts } from './serial-ports.ts';
 
 const resolve = (...options: string[]) => resolveSerialPorts(options.map((o) => serialSyntax.parse(o)));
 const summary = (...options: string[]) =>
@@ -9,12 +9,12 @@ const summary = (...options: string[]) =>
 
 test('COM1 is the console by default', () => {
   assert.deepEqual(summary(), ['stdout console stdin', 'sink', 'sink', 'sink']);
-  assert.deepEqual(consoleParameters(resolve()), ['console=ttyS0']);
+  assert.deepEqual(guestConsoles(resolve()), { console: 'ttyS0' });
 });
 
 test('another console takes its place', () => {
   assert.deepEqual(summary('type=stdout,num=2,console,stdin'), ['sink', 'stdout console stdin', 'sink', 'sink']);
-  assert.deepEqual(consoleParameters(resolve('num=2,console')), ['console=ttyS1']);
+  assert.deepEqual(guestConsoles(resolve('num=2,console')), { console: 'ttyS1' });
 });
 
 test('without another console, COM1 is one beside the ports given', () => {
@@ -24,7 +24,11 @@ test('without another console, COM1 is one beside the ports given', () => {
 
 test('COM1 as given stays, console or not', () => {
   assert.deepEqual(summary('type=stdout,num=1'), ['stdout', 'sink', 'sink', 'sink']);
-  assert.deepEqual(consoleParameters(resolve('type=stdout,num=1')), []);
+  assert.deepEqual(guestConsoles(resolve('type=stdout,num=1')), {});
+});
+
+test('an early console is named by its port', () => {
+  assert.deepEqual(guestConsoles(resolve('num=2,earlycon')), { console: 'ttyS0', earlycon: 'uart8250,io,0x2f8' });
 });
 
 for (const [options, message] of [

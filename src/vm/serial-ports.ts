@@ -1,4 +1,5 @@
 /** The four COM ports that a machine gets out of the `--serial` options it was given. */
+import { SERIAL_PORTS } from '../arch/x86_64/platform.ts';
 import type { SerialOption } from '../cli/options/serial.ts';
 import { CrosvmError } from '../errors.ts';
 
@@ -40,11 +41,12 @@ function fail(message: string): never {
   throw new CrosvmError('E_OPTION', message);
 }
 
-/** The kernel parameters that make the guest use its consoles (Linux, admin-guide/serial-console). */
-export function consoleParameters(ports: readonly SerialPortConfig[]): string[] {
-  const parameters: string[] = [];
-  for (const port of ports) {
-    if (port.console) parameters.push(`console=ttyS${port.num - 1}`);
-  }
-  return parameters;
+/** What the guest kernel is told of its consoles: the values of `console=` and `earlycon=` (Linux, kernel-parameters). */
+export function guestConsoles(ports: readonly SerialPortConfig[]): { console?: string; earlycon?: string } {
+  const console = ports.find((port) => port.console);
+  const early = ports.find((port) => port.earlycon);
+  return {
+    ...(console && { console: `ttyS${console.num - 1}` }),
+    ...(early && { earlycon: `uart8250,io,0x${SERIAL_PORTS[early.num - 1]!.port.toString(16)}` }),
+  };
 }

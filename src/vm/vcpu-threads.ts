@@ -33,10 +33,16 @@ function startThread(start: VcpuStart, events: VcpuThreadEvents): { ready: Promi
   const { id } = start.handle;
   const worker = new Worker(new URL('./vcpu-worker.ts', import.meta.url), { workerData: start, name: `vcpu${id}` });
   worker.on('message', (message: VcpuThreadMessage) => {
-    if (message.type === 'ready') ready.resolve();
-    else if (message.type === 'rearm') events.rearm();
-    else if (message.type === 'room') events.inputRoom(message.port);
-    else events.failed(new CrosvmError(message.code, message.message));
+    switch (message.type) {
+      case 'ready':
+        return ready.resolve();
+      case 'rearm':
+        return events.rearm();
+      case 'room':
+        return events.inputRoom(message.port);
+      case 'failed':
+        return events.failed(new CrosvmError(message.code, message.message));
+    }
   });
   worker.on('error', (cause) => {
     const message = `the thread of vCPU ${id} failed: ${String((cause as Error).stack ?? cause)}`;

@@ -1,6 +1,7 @@
 import type { ExitReason } from '../../devices/device.ts';
 import { CrosvmError } from '../../errors.ts';
 import { filteredLog } from '../../log.ts';
+import type { RunningVm } from '../../vm/running-vm.ts';
 import { command, type GlobalOptions, type Output } from '../command.ts';
 import { type RunOptions, runOptions } from '../options/run.ts';
 
@@ -51,9 +52,11 @@ async function runVm(
   const log = filteredLog(level, (severity, message) => output.error(`crosvm: ${severity}: ${message}`));
 
   const { createVm } = await import('../../vm/create-vm.ts');
-  const vm = await createVm({ ...options, kernel }, { log });
-  const signal = stopOnSignal(() => vm.stop());
+  let vm: RunningVm | undefined;
+  const signal = stopOnSignal(() => vm?.stop());
   try {
+    vm = await createVm({ ...options, kernel }, { log });
+    if (signal.received !== undefined) vm.stop();
     const reason = await vm.ended;
     if (signal.received !== undefined) return 128 + STOP_SIGNALS[signal.received];
     return options.extendedStatus || globals.extendedStatus ? STATUS[reason] : 0;
@@ -67,7 +70,7 @@ interface SignalWatch {
   forget(): void;
 }
 
-/** The first signal stops the VM in good order; a second one of the same kind ends the process as usual. */
+/** Signals stop the VM in good order instead of ending the process. */
 function stopOnSignal(stop: () => void): SignalWatch {
   let received: keyof typeof STOP_SIGNALS | undefined;
   const names = Object.keys(STOP_SIGNALS) as (keyof typeof STOP_SIGNALS)[];
@@ -75,7 +78,7 @@ function stopOnSignal(stop: () => void): SignalWatch {
     received ??= name as keyof typeof STOP_SIGNALS;
     stop();
   };
-  for (const name of names) process.once(name, listener);
+  for (const name of names) process.on(name, listener);
   return {
     get received() {
       return received;
