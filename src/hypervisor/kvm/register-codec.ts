@@ -1,12 +1,12 @@
 /** Between the register sets of our interface and the structs of KVM. */
 import type { DescriptorTable, FpuState, Registers, Segment, SystemRegisters } from '../hypervisor.ts';
 import { StructView } from './struct-layout.ts';
-import { kvm_dtable, type kvm_fpu, kvm_regs, kvm_segment, type kvm_sregs } from './structs.ts';
+import { kvm_dtable, kvm_regs, kvm_segment, type kvm_sregs, type kvm_xsave } from './structs.ts';
 
 type FieldsOf<L extends { fields: Record<string, unknown> }> = Extract<keyof L['fields'], string>;
 export type RegsView = StructView<FieldsOf<typeof kvm_regs>>;
 export type SregsView = StructView<FieldsOf<typeof kvm_sregs>>;
-export type FpuView = StructView<FieldsOf<typeof kvm_fpu>>;
+export type XsaveView = StructView<FieldsOf<typeof kvm_xsave>>;
 
 const REGISTERS = Object.keys(kvm_regs.fields) as (keyof Registers)[];
 const SEGMENTS = ['cs', 'ds', 'es', 'fs', 'gs', 'ss', 'tr', 'ldt'] as const;
@@ -65,36 +65,22 @@ function encodeTable(view: SregsView, name: (typeof TABLES)[number], value: Desc
 }
 
 const FXSAVE_SIZE = 512;
+/** MXCSR_MASK belongs to the CPU, and what follows byte 464 to software. */
+const MXCSR_MASK = 28;
 const FXSAVE_ST = 32;
-const FXSAVE_XMM = 160;
+const FXSAVE_END = 464;
+const XSTATE_X87_SSE = 3;
 
-/** FXSAVE64 layout: Intel SDM vol. 1, table 10-2. MXCSR_MASK stays 0, which stands for the default mask. */
-export function decodeFpu(view: FpuView): FpuState {
-  const fxsave = new Uint8Array(FXSAVE_SIZE);
-  const out = new DataView(fxsave.buffer);
-  out.setUint16(0, view.get('fcw'), true);
-  out.setUint16(2, view.get('fsw'), true);
-  out.setUint8(4, view.get('ftwx'));
-  out.setUint16(6, view.get('last_opcode'), true);
-  out.setBigUint64(8, view.getBig('last_ip'), true);
-  out.setBigUint64(16, view.getBig('last_dp'), true);
-  out.setUint32(24, view.get('mxcsr'), true);
-  fxsave.set(view.raw('fpr'), FXSAVE_ST);
-  fxsave.set(view.raw('xmm'), FXSAVE_XMM);
-  return { fxsave };
+/** The FXSAVE image is the first part of the XSAVE area (Intel SDM vol. 1, 13.4.1). */
+export function decodeFpu(view: XsaveView): FpuState {
+  return { fxsave: view.raw('region').slice(0, FXSAVE_SIZE) };
 }
 
-export function encodeFpu(view: FpuView, { fxsave }: FpuState): void {
+/** Changes x87 and SSE in the vCPU's present XSAVE area; the upper halves of AVX and so on stay. */
+export function encodeFpu(view: XsaveView, { fxsave }: FpuState): void {
   if (fxsave.length !== FXSAVE_SIZE) throw new RangeError(`an FXSAVE image has 512 bytes, not ${fxsave.length}`);
-  const from = new DataView(fxsave.buffer, fxsave.byteOffset, FXSAVE_SIZE);
-  view.clear();
-  view.set('fcw', from.getUint16(0, true));
-  view.set('fsw', from.getUint16(2, true));
-  view.set('ftwx', from.getUint8(4));
-  view.set('last_opcode', from.getUint16(6, true));
-  view.setBig('last_ip', from.getBigUint64(8, true));
-  view.setBig('last_dp', from.getBigUint64(16, true));
-  view.set('mxcsr', from.getUint32(24, true));
-  view.raw('fpr').set(fxsave.subarray(FXSAVE_ST, FXSAVE_ST + 128));
-  view.raw('xmm').set(fxsave.subarray(FXSAVE_XMM, FXSAVE_XMM + 256));
+  const area = view.raw('region');
+  area.set(fxsave.subarray(0, MXCSR_MASK));
+  area.set(fxsave.subarray(FXSAVE_ST, FXSAVE_END), FXSAVE_ST);
+  view.set('region[128]', view.get('region[128]') | XSTATE_X87_SSE);
 }

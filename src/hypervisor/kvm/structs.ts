@@ -94,16 +94,11 @@ export const kvm_sregs = structLayout('kvm_sregs', 312, {
   interrupt_bitmap: [280, 32],
 });
 
-export const kvm_fpu = structLayout('kvm_fpu', 416, {
-  fpr: [0, 128],
-  fcw: [128, 'u16'],
-  fsw: [130, 'u16'],
-  ftwx: [132, 'u8'],
-  last_opcode: [134, 'u16'],
-  last_ip: [136, 'u64'],
-  last_dp: [144, 'u64'],
-  xmm: [152, 256],
-  mxcsr: [408, 'u32'],
+/** An XSAVE area in standard format (Intel SDM vol. 1, 13.4): the FXSAVE image, then the header, then the rest. */
+export const kvm_xsave = structLayout('kvm_xsave', 4096, {
+  region: [0, 4096],
+  // Word 128 and 129: XSTATE_BV, which of the parts hold something.
+  'region[128]': [512, 'u32'],
 });
 
 /** The header; `entries` follow. */
@@ -209,7 +204,7 @@ export const KVM_STRUCTS = [
   kvm_segment,
   kvm_dtable,
   kvm_sregs,
-  kvm_fpu,
+  kvm_xsave,
   kvm_msrs,
   kvm_msr_entry,
   kvm_cpuid2,

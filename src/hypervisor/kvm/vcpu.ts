@@ -60,11 +60,14 @@ export class KvmVcpu implements h.Vcpu {
   }
 
   getFpu(): h.FpuState {
-    return codec.decodeFpu(this.#get(ioctls.KVM_GET_FPU, s.kvm_fpu));
+    return codec.decodeFpu(this.#get(ioctls.KVM_GET_XSAVE, s.kvm_xsave));
   }
 
   setFpu(state: h.FpuState): void {
-    this.#set(ioctls.KVM_SET_FPU, s.kvm_fpu, (view) => codec.encodeFpu(view, state));
+    // KVM_SET_FPU would leave MXCSR as it is.
+    const area = this.#get(ioctls.KVM_GET_XSAVE, s.kvm_xsave);
+    codec.encodeFpu(area, state);
+    kvmIoctl(this.#fd, ioctls.KVM_SET_XSAVE, area);
   }
 
   getMsrs(indices: readonly number[]): h.MsrEntry[] {
