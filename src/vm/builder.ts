@@ -1,14 +1,18 @@
 /** Puts a VM together: memory, hypervisor, devices and the guest's first state. */
+import { physicalAddressBits } from '../arch/x86_64/cpuid.ts';
+import { highMmio, ramLayout } from '../arch/x86_64/memory-map.ts';
 import type { Log } from '../log.ts';
 import type { VmConfig } from './config.ts';
 import { guestMemoryLayout, loadGuest } from './guest.ts';
 import { openGuestFiles } from './guest-files.ts';
 import { chooseHypervisor, loadHypervisor } from './hypervisors.ts';
-import { allocateMachine, attachMachine } from './machine.ts';
+import { attachMachine, createMachine } from './machine.ts';
 import type { RunState } from './run-state.ts';
 import type { VmParts } from './running-vm.ts';
 import { closeSerialTarget, openSerialTarget } from './serial-backends.ts';
 import type { SerialPortConfig } from './serial-ports.ts';
+
+const MIB = 1 << 20;
 
 /** A VM whose threads have not been started. */
 export type BuiltVm = Pick<VmParts, 'vm' | 'machine' | 'starts'>;
@@ -31,24 +35,28 @@ export async function buildVm(
   const hypervisor = await loadHypervisor(choice);
   const { cpus } = config;
   const irqchip = config.splitIrqchip ? 'split' : (config.irqchip ?? 'kernel');
-  const vm = hypervisor.createVm({ memory: guestMemoryLayout(config, files), cpus, irqchip });
+  const ramSize = config.mem * MIB;
+  const ram = ramLayout(ramSize);
+  const vm = hypervisor.createVm({ memory: guestMemoryLayout(ram, files), cpus, irqchip });
   resources.defer(() => vm.close());
 
-  const setups = loadGuest(config, files, ports, vm.memory);
-  const handle = allocateMachine(cpus, serial);
+  const addressBits = physicalAddressBits(vm.supportedCpuid());
+  const entry = loadGuest(config, files, ports, vm.memory, { ramSize, addressBits });
+  const handle = createMachine({ cpus, irqchip, ram, highMmio: highMmio(ramSize, addressBits), serial });
   const machine = attachMachine(handle, vm, {
-    // On this thread only input and timers reach the devices, and neither ends a VM or makes room.
+    vcpu: undefined,
+    // Only input and timers reach the devices on this thread, and neither of them does any of this.
     end: (reason) => runState.end(reason),
     isEnding: () => runState.reason !== undefined,
     inputRoom: () => {},
     rearm: () => {},
   });
-  const starts = setups.map((setup, id) => ({
+  const starts = Array.from({ length: cpus }, (_, id) => ({
     hypervisor: choice,
     handle: vm.handle(id),
     machine: handle,
     runState: runState.buffer,
-    setup,
+    setup: { cpus, entry: id === 0 ? entry : undefined },
   }));
   return { vm, machine, starts };
 }

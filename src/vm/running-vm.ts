@@ -37,9 +37,9 @@ export class RunningVm {
   /** Starts the threads; the guest waits for `start`. */
   constructor(parts: VmParts) {
     this.#parts = parts;
-    this.#timer = new DeadlineTimer(parts.machine, parts.machine.clock);
+    this.#timer = new DeadlineTimer(parts.machine.timers, parts.machine.clock);
     const threads = startVcpuThreads(parts.starts, {
-      inputRoom: (port) => this.#inputs.get(port)?.room(),
+      inputRoom: (num) => this.#inputs.get(num)?.room(),
       rearm: () => this.#timer.rearm(),
       failed: (error) => this.#fail(error),
     });
@@ -70,7 +70,7 @@ export class RunningVm {
     if (this.#parts.runState.reason !== undefined) return;
     this.#inputs.set(
       num,
-      connect(this.#parts.machine.serial[num - 1]!, () => this.stop()),
+      connect(this.#parts.machine.serials[num - 1]!, () => this.stop()),
     );
   }
 

@@ -4,8 +4,8 @@ import { CrosvmError } from '../errors.ts';
 import type { VcpuStart, VcpuThreadMessage } from './vcpu-worker.ts';
 
 export interface VcpuThreadEvents {
-  /** A serial port takes input again. */
-  inputRoom(port: number): void;
+  /** Serial port `num` (1-4) takes input again. */
+  inputRoom(num: number): void;
   /** A device wants to be looked at earlier than it said before. */
   rearm(): void;
   /** A thread cannot go on, so the VM cannot either. */
@@ -39,7 +39,7 @@ function startThread(start: VcpuStart, events: VcpuThreadEvents): { ready: Promi
       case 'rearm':
         return events.rearm();
       case 'room':
-        return events.inputRoom(message.port);
+        return events.inputRoom(message.num);
       case 'failed':
         return events.failed(new CrosvmError(message.code, message.message));
     }

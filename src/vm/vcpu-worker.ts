@@ -20,7 +20,7 @@ export interface VcpuStart {
 /** What a thread tells the main thread. */
 export type VcpuThreadMessage =
   | { readonly type: 'ready' | 'rearm' }
-  | { readonly type: 'room'; readonly port: number }
+  | { readonly type: 'room'; readonly num: number }
   | { readonly type: 'failed'; readonly code: string; readonly message: string };
 
 const start = workerData as VcpuStart;
@@ -40,15 +40,16 @@ async function run(): Promise<void> {
   const vcpu = hypervisor.attachVcpu(start.handle);
   try {
     const machine = attachMachine(start.machine, vcpu.vm, {
+      vcpu: vcpu.id,
       end: (reason) => endVm(vcpu, reason),
       isEnding: () => state.reason !== undefined,
-      inputRoom: (port) => post({ type: 'room', port }),
+      inputRoom: (num) => post({ type: 'room', num }),
       rearm: () => post({ type: 'rearm' }),
     });
     setUpVcpu(vcpu, start.setup);
     post({ type: 'ready' });
     state.waitForStart();
-    runGuest(vcpu, machine.busesFor(vcpu.id));
+    runGuest(vcpu, machine.buses);
   } finally {
     vcpu.close();
   }
