@@ -1,3 +1,4 @@
+import { PCI_INTX_IRQS, SCI_IRQ } from '../arch/x86_64/platform.ts';
 import type { Clock } from '../devices/device.ts';
 import { Ioapic, type IoapicState } from './ioapic.ts';
 import { Pic, type PicState } from './pic.ts';
@@ -36,7 +37,7 @@ export class IsaIrqchip {
   readonly ioapic: Ioapic;
 
   constructor(states: IsaIrqchipStates, deps: IsaIrqchipDeps) {
-    this.pic = new Pic(states.pic, deps.onExtInt);
+    this.pic = new Pic(states.pic, deps.onExtInt, [SCI_IRQ, ...PCI_INTX_IRQS]);
     this.ioapic = new Ioapic(states.ioapic, deps.signalMsi);
     const { clock, rearm } = deps;
     const interrupt = { set: (level: boolean) => this.setLine(0, level) };

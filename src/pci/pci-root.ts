@@ -59,12 +59,12 @@ export class PciRoot {
 
   /** The claim of a memory window that starts at `base` for the BARs in it. */
   memoryWindow(base: number): BusDevice {
-    return new BarWindow((address) => this.#find(this.#routes().memory, address), base);
+    return new BarWindow((address) => this.#find('memory', address), base);
   }
 
   /** The same for I/O ports. */
   portWindow(base: number): BusDevice {
-    return new BarWindow((address) => this.#find(this.#routes().ports, address), base);
+    return new BarWindow((address) => this.#find('port', address), base);
   }
 
   /** A missing function reads as all ones. `key` is bus, device and function in 8, 5 and 3 bits. */
@@ -80,15 +80,6 @@ export class PciRoot {
     if (!device.config.write(register, data)) return;
     Atomics.add(this.#state.generation, 0, 1);
     device.barsMoved?.();
-  }
-
-  #routes(): { memory: Route[]; ports: Route[] } {
-    const generation = Atomics.load(this.#state.generation, 0);
-    if (generation !== this.#routedGeneration) {
-      this.#rebuild();
-      this.#routedGeneration = generation;
-    }
-    return { memory: this.#memoryRoutes, ports: this.#portRoutes };
   }
 
   #rebuild(): void {
@@ -107,7 +98,13 @@ export class PciRoot {
   }
 
   /** Where a guest lays BARs over each other, the device with the lower number answers. */
-  #find(routes: readonly Route[], address: number): Route | undefined {
+  #find(space: 'memory' | 'port', address: number): Route | undefined {
+    const generation = Atomics.load(this.#state.generation, 0);
+    if (generation !== this.#routedGeneration) {
+      this.#rebuild();
+      this.#routedGeneration = generation;
+    }
+    const routes = space === 'memory' ? this.#memoryRoutes : this.#portRoutes;
     for (const route of routes) if (address >= route.start && address < route.end) return route;
     return undefined;
   }
