@@ -8,6 +8,7 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const CROSVM = fileURLToPath(new URL('../bin/crosvm', import.meta.url));
+const HYPERVISOR = process.env.CROSVM_TEST_HYPERVISOR ?? 'auto';
 const folder = mkdtempSync(join(tmpdir(), 'crosvm-cli-'));
 after(() => rmSync(folder, { recursive: true }));
 
@@ -90,6 +91,7 @@ for (const [words, line] of wrong) {
 function fails(name: string, words: () => string[], message: RegExp): void {
   test(`fails: ${name}`, () => {
     const line = words();
+    if (line[0] === 'run' && !line.includes('--hypervisor')) line.splice(1, 0, '--hypervisor', HYPERVISOR);
     const before = readdirSync(folder);
     const { status, stdout, stderr } = crosvm(...line);
     assert.match(stderr, /^crosvm: [^\n]+\n$/);

@@ -7,15 +7,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { echoUntil, print, RESET, rom, TRIPLE_FAULT } from './rom.ts';
+import { PM_PORT, PM1_CONTROL_OFFSET } from '../src/arch/x86_64/platform.ts';
+import { elfKernel, PANIC, print64 } from './elf-kernel.ts';
+import { echoUntil, outWord, print, RESET, rom, TRIPLE_FAULT } from './rom.ts';
 
 const CROSVM = fileURLToPath(new URL('../bin/crosvm', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'crosvm-run-'));
 after(() => rmSync(folder, { recursive: true }));
 
 const CTRL_D = 4;
+const PM1_CONTROL = PM_PORT + PM1_CONTROL_OFFSET;
+const SLEEP_ENABLE_S5 = 1 << 13;
 const ROMS = {
   reset: rom(print('hello\n'), RESET),
+  'power-off': rom(print('off\n'), outWord(PM1_CONTROL, SLEEP_ENABLE_S5)),
   crash: rom(print('bye\n'), TRIPLE_FAULT),
   spin: rom(print('spinning\n')),
   echo: rom(print('ready\n'), echoUntil(CTRL_D), RESET),
@@ -55,6 +60,21 @@ test('a guest that resets ends the VM with 0, or 32 with --extended-status', () 
   assert.deepEqual(crosvm('', ...words('reset')), { status: 0, stdout: 'hello\n', stderr: '' });
   assert.deepEqual(crosvm('', '--extended-status', ...words('reset')), { status: 32, stdout: 'hello\n', stderr: '' });
   assert.equal(crosvm('', ...words('reset', '--extended-status', '-c', '3')).status, 32);
+});
+
+test('ACPI power off ends the VM with 0', () => {
+  const { status, stdout } = crosvm('', ...words('power-off', '--extended-status'));
+  assert.deepEqual({ status, stdout }, { status: 0, stdout: 'off\n' });
+});
+
+test('a kernel is entered in long mode, and its panic ends the VM with 34', () => {
+  const kernel = join(folder, 'kernel');
+  writeFileSync(kernel, elfKernel(print64('panicking\n'), PANIC));
+  const line = ['run', '--hypervisor', HYPERVISOR, '-m', '64', '--extended-status', kernel];
+  const { status, stdout, stderr } = crosvm('', ...line);
+  assert.equal(stdout, 'panicking\n');
+  assert.equal(stderr, 'crosvm: warn: the guest kernel panicked\n');
+  assert.equal(status, 34);
 });
 
 test('a triple fault ends the VM with 33', () => {
@@ -131,5 +151,5 @@ test('on a terminal, Ctrl-A x quits and the mode is restored', { skip: !hasScrip
   assert.match(rest, /status 0/);
   assert.match(rest, /\sicanon/);
   assert.match(rest, /\sisig/);
-  child.kill();
+  child.stdin!.end();
 });
