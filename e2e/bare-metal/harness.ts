@@ -20,6 +20,7 @@ export interface Target {
 /**
  * What a case may need beyond what every target has. `pic` is a PIC pair and an IOAPIC behind `setLine`; the others are
  * what their names say. `interrupt-window`: interrupts are taken at the very instruction where they become possible.
+ * `interrupt-service`: an interrupt is in service until the guest ends it.
  */
 export type Need =
   | 'pic'
@@ -30,7 +31,8 @@ export type Need =
   | 'tsc-deadline'
   | 'sse'
   | 'software-interrupts'
-  | 'interrupt-window';
+  | 'interrupt-window'
+  | 'interrupt-service';
 
 export interface GuestOptions {
   readonly mode: Mode;

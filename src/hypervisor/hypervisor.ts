@@ -59,6 +59,8 @@ export interface VmAccess {
   setMsiRoute(gsi: number, route: MsiRoute | undefined): void;
   addIoEvent(event: IoEvent): void;
   removeIoEvent(event: IoEvent): void;
+  /** What vCPUs of this VM can offer to a guest, as `Vcpu.supportedCpuid`. */
+  supportedCpuid(): CpuidEntry[];
   /** Makes vCPU `id` return 'kicked' from run() soon, or from its next run() at once. From any thread, at any time. */
   kick(id: number): void;
 }
