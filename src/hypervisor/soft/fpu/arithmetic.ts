@@ -104,7 +104,10 @@ export function divide(r: Rounding, x: Float80, y: Float80): Float80 {
   const ky = kindOf(y);
   const sign = x.sign ^ y.sign;
   if (kx === ky && (kx === KIND.infinity || kx === KIND.zero)) return r.invalid(INDEFINITE);
-  if (ky === KIND.zero && kx !== KIND.infinity) r.raise(EXCEPTION.zeroDivide);
+  if (ky === KIND.zero && kx !== KIND.infinity) {
+    r.raise(EXCEPTION.zeroDivide);
+    return infinity(sign);
+  }
   if (denormalOperand(r, x, y)) return x;
   if (kx === KIND.infinity || ky === KIND.zero) return infinity(sign);
   if (ky === KIND.infinity || kx === KIND.zero) return zero(sign);

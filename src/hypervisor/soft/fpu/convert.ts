@@ -59,8 +59,12 @@ export function toFloat(r: Rounding, x: Float80, size: number): bigint {
   const rounded = roundTo(r, x.sign, x.significand, placeOf(x), format);
   if (rounded.infinite) return pack(x.sign, top, 0n);
   const exponent = rounded.place + bitLength(rounded.significand) - 1;
-  // What does not fit after an unmasked overflow or underflow is not stored.
-  if (exponent > maxExponent) return 0n;
+  // An unmasked overflow or underflow stores nothing, and tells nothing of a rounding.
+  if (r.storeRefused) {
+    r.raised &= ~EXCEPTION.precision;
+    r.up = false;
+    return 0n;
+  }
   if (exponent < minExponent) return pack(x.sign, 0, rounded.significand);
   return pack(x.sign, exponent + maxExponent, rounded.significand - (1n << BigInt(precision - 1)));
 }

@@ -71,20 +71,24 @@ function withSign(x: Float80, sign: number): Float80 {
   return new Float80(sign, x.exponent, x.significand);
 }
 
+/** Bits 2, 1 and 0 of a quotient are C0, C3 and C1. */
+function setQuotient(s: RegisterStack, quotient: number, partial: boolean): void {
+  const c0 = (quotient & 4) !== 0 ? STATUS.c0 : 0;
+  const c3 = (quotient & 2) !== 0 ? STATUS.c3 : 0;
+  s.setCodes(c0 | c3 | (partial ? STATUS.c2 : 0));
+  s.rounding.up = (quotient & 1) !== 0;
+}
+
 function remainderInstruction(nearest: boolean): Instruction {
   return (s) => {
     s.begin();
+    s.status &= ~STATUS.c2;
     if (s.underflows(0) || s.underflows(1)) {
       s.result(0, INDEFINITE);
-      s.end();
-      return undefined;
-    }
-    const { value, quotient, partial } = remainder(s.rounding, s.read(0), s.read(1), nearest);
-    if (s.result(0, value)) {
-      const c0 = (quotient & 4) !== 0 ? STATUS.c0 : 0;
-      const c3 = (quotient & 2) !== 0 ? STATUS.c3 : 0;
-      s.setCodes(c0 | c3 | (partial ? STATUS.c2 : 0));
-      s.rounding.up = (quotient & 1) !== 0;
+    } else {
+      const { value, quotient, partial } = remainder(s.rounding, s.read(0), s.read(1), nearest);
+      // Without a quotient the codes for its bits stay.
+      if (s.result(0, value) && quotient !== undefined) setQuotient(s, quotient, partial);
     }
     s.end();
     return undefined;

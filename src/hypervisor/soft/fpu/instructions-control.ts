@@ -35,11 +35,13 @@ export const CONTROL: Readonly<Record<string, Instruction>> = {
   },
   ffree: (s, a) => {
     s.free(a);
+    clearC1(s);
     return undefined;
   },
   ffreep: (s, a) => {
     s.free(a);
-    s.top++;
+    s.pop();
+    clearC1(s);
     return undefined;
   },
   fnop: () => undefined,

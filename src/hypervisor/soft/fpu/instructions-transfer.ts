@@ -37,11 +37,11 @@ function converted(s: RegisterStack, size: number): Float80 {
 
 const fld: Instruction = (s, a, _b, size) => {
   s.begin();
-  s.pushResult(() => {
-    if (size === 10) return memoryExtended(s);
-    if (size !== 0) return converted(s, size);
-    return s.underflows(a) ? INDEFINITE : s.read(a);
-  });
+  if (size === 0 && s.underflows(a)) {
+    if (!s.rounding.refused) s.push(INDEFINITE);
+  } else {
+    s.pushResult(() => (size === 0 ? s.read(a) : size === 10 ? memoryExtended(s) : converted(s, size)));
+  }
   s.end();
   return undefined;
 };
@@ -117,7 +117,8 @@ function move(condition: (s: RegisterStack) => boolean, holds: boolean): Instruc
     s.begin();
     if (s.underflows(a) || s.underflows(b)) s.result(a, INDEFINITE);
     else if (condition(s) === holds) s.write(a, s.read(b));
-    s.end();
+    // Only a fault changes C1.
+    if (s.rounding.raised !== 0) s.end();
     return undefined;
   };
 }

@@ -143,10 +143,14 @@ export class RegisterStack {
     return true;
   }
 
-  /** Pushes a result unless an unmasked exception forbids it; on overflow it is the indefinite. */
+  /**
+   * Pushes a loaded value; on overflow it is the indefinite. An unmasked invalid operation forbids it, but a denormal is
+   * loaded even where that is an unmasked exception.
+   */
   pushResult(value: () => Float80): void {
     const pushed = this.overflows() ? INDEFINITE : value();
-    if (!this.rounding.refused) this.push(pushed);
+    const { rounding } = this;
+    if ((rounding.raised & EXCEPTION.invalid) === 0 || rounding.isMasked(EXCEPTION.invalid)) this.push(pushed);
   }
 
   /** Starts an instruction that can raise exceptions. */

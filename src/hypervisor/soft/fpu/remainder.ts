@@ -6,10 +6,14 @@ import { EXTENDED, type Rounding, toRegister } from './rounding.ts';
 
 export interface Remainder {
   readonly value: Float80;
-  /** The three low bits of the quotient, where it is complete. */
-  readonly quotient: number;
+  /** The three low bits of the quotient, where it is complete; undefined if an operand was a NaN or invalid. */
+  readonly quotient: number | undefined;
   /** Whether this was only a step: the operands are still 2^64 or more apart. */
   readonly partial: boolean;
+}
+
+function without(value: Float80): Remainder {
+  return { value, quotient: undefined, partial: false };
 }
 
 function complete(value: Float80, quotient = 0): Remainder {
@@ -19,10 +23,10 @@ function complete(value: Float80, quotient = 0): Remainder {
 /** x - y * q, q being x / y truncated (FPREM) or, if `nearest`, rounded to the nearest integer (FPREM1). */
 export function remainder(r: Rounding, x: Float80, y: Float80, nearest: boolean): Remainder {
   const nan = nanAnswer(r, x, y);
-  if (nan !== undefined) return complete(nan);
+  if (nan !== undefined) return without(nan);
   const kx = kindOf(x);
   const ky = kindOf(y);
-  if (kx === KIND.infinity || ky === KIND.zero) return complete(r.invalid(INDEFINITE));
+  if (kx === KIND.infinity || ky === KIND.zero) return without(r.invalid(INDEFINITE));
   if (denormalOperand(r, x, y) || kx === KIND.zero) return complete(x);
   if (ky === KIND.infinity) return complete(toRegister(r, x.sign, x.significand, placeOf(x), EXTENDED));
   const distance = topOf(x) - topOf(y);

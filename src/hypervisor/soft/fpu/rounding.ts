@@ -179,8 +179,17 @@ export function toRegister(
   const shift = 64 - bitLength(significand);
   const exponent = rounded.place - shift + BIAS + 63;
   if (exponent > 0) {
-    // A wrapped exponent can still be too great, after FSCALE.
-    return exponent < EXPONENT_MAX ? new Float80(sign, exponent, significand << BigInt(shift)) : infinity(sign);
+    if (exponent < EXPONENT_MAX) return new Float80(sign, exponent, significand << BigInt(shift));
+    // FSCALE can overflow so far that the wrapped exponent is still too great.
+    r.raise(EXCEPTION.precision);
+    r.up = true;
+    return infinity(sign);
+  }
+  if (rounded.place < format.minExponent - 63) {
+    // Likewise, an underflow so far that the wrapped exponent is still too small.
+    r.raise(EXCEPTION.precision);
+    r.up = false;
+    return zero(sign);
   }
   const denormal = significand << BigInt(rounded.place + BIAS + 62);
   return denormal >= INTEGER_BIT ? new Float80(sign, 1, denormal) : new Float80(sign, 0, denormal);

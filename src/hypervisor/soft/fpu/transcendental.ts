@@ -18,6 +18,10 @@ function topOf(x: Float80): number {
   return placeOf(x) + bitLength(x.significand);
 }
 
+function isPowerOf2(x: Float80): boolean {
+  return (x.significand & (x.significand - 1n)) === 0n;
+}
+
 /** A finite value that is not below 2^-TINY as a fixed-point magnitude. */
 function toFixed(x: Float80): bigint {
   return x.significand << BigInt(placeOf(x) + FRACTION);
@@ -86,7 +90,7 @@ function rotated(angle: { sin: bigint; cos: bigint }, quarters: number): { sin: 
   return quarters === 2 ? { sin: -sin, cos: -cos } : { sin: -cos, cos: sin };
 }
 
-/** 2^x - 1. Outside of -1 to 1, where it is not defined, x comes back. */
+/** 2^x - 1. Beyond -1 and 1, where it is not defined, x comes back. */
 export function exp2Minus1(r: Rounding, x: Float80): Float80 {
   const nan = nanAnswer1(r, x);
   if (nan !== undefined) return nan;
@@ -94,7 +98,7 @@ export function exp2Minus1(r: Rounding, x: Float80): Float80 {
   if (kind === KIND.infinity) return x.sign === 0 ? x : exactly(1, 1n, 0);
   if (kind === KIND.zero || denormalOperand(r, x)) return x;
   const top = topOf(x);
-  if (top > 0) return x.sign === 0 ? x : exactly(1, 1n, top > 1 ? 0 : -1);
+  if (top > 0) return x.sign === 0 || top > 1 || !isPowerOf2(x) ? x : exactly(1, 1n, -1);
   if (top < -TINY) return approximately(r, x.sign, x.significand * LN2, placeOf(x) - FRACTION);
   const exponent = (toFixed(x) * LN2) >> BigInt(FRACTION);
   return fixed(r, expMinus1(x.sign === 0 ? exponent : -exponent));
@@ -106,7 +110,7 @@ export function yLog2(r: Rounding, x: Float80, y: Float80): Float80 {
   if (nan !== undefined) return nan;
   const kx = kindOf(x);
   const ky = kindOf(y);
-  if (kx === KIND.zero) return yLog2Zero(r, ky, y);
+  if (kx === KIND.zero) return yLog2Zero(r, y);
   if (x.sign !== 0) return r.invalid(INDEFINITE);
   const order =
     kx === KIND.infinity ? 1 : topOf(x) > 1 ? 1 : topOf(x) < 1 ? -1 : x.significand & (x.significand - 1n) ? 1 : 0;
@@ -117,7 +121,7 @@ export function yLog2(r: Rounding, x: Float80, y: Float80): Float80 {
   if (kx === KIND.infinity || ky === KIND.infinity) return infinity(sign);
   if (ky === KIND.zero || order === 0) return zero(sign);
   const length = bitLength(x.significand);
-  if (x.significand === 1n << BigInt(length - 1)) {
+  if (isPowerOf2(x)) {
     // A power of two has an exact logarithm.
     return toRegister(r, sign, BigInt(Math.abs(topOf(x) - 1)) * y.significand, placeOf(y), EXTENDED);
   }
@@ -126,14 +130,14 @@ export function yLog2(r: Rounding, x: Float80, y: Float80): Float80 {
 }
 
 /** y * log2 of zero. */
-function yLog2Zero(r: Rounding, ky: number, y: Float80): Float80 {
+function yLog2Zero(r: Rounding, y: Float80): Float80 {
+  const ky = kindOf(y);
   if (ky === KIND.zero) return r.invalid(INDEFINITE);
   if (ky !== KIND.infinity) r.raise(EXCEPTION.zeroDivide);
-  denormalOperand(r, y);
   return infinity(y.sign ^ 1);
 }
 
-/** y * log2(x + 1). */
+/** y * log2(x + 1). For x <= -1, where it is not defined, x comes back. */
 export function yLog2Plus1(r: Rounding, x: Float80, y: Float80): Float80 {
   const nan = nanAnswer(r, x, y);
   if (nan !== undefined) return nan;
@@ -150,9 +154,9 @@ export function yLog2Plus1(r: Rounding, x: Float80, y: Float80): Float80 {
     return approximately(r, sign, product, placeOf(x) + placeOf(y) - FRACTION);
   }
   // Far outside of the range that the instruction is defined for.
+  if (x.sign !== 0 && topOf(x) > 0) return x;
   if (topOf(x) > TINY) return yLog2(r, x, y);
   const sum = x.sign === 0 ? ONE + toFixed(x) : ONE - toFixed(x);
-  if (sum <= 0n) return r.invalid(INDEFINITE);
   const logarithm = log2(sum);
   return approximately(r, sign, (logarithm < 0n ? -logarithm : logarithm) * y.significand, placeOf(y) - FRACTION);
 }

@@ -4,6 +4,7 @@
  * It is not made for speed: kernels and today's programs hardly use it. Condition codes that the manuals call undefined
  * keep their value, as they do on processors.
  */
+import { OP, OPS } from '../decode/opcodes.ts';
 import { CPU } from '../state.ts';
 import {
   type EnvironmentFormat,
@@ -46,21 +47,16 @@ export const X87_INSTRUCTIONS: Readonly<Record<string, Instruction>> = {
 /** Instructions that do not look for a pending exception before. */
 const NO_WAIT = new Set(['fninit', 'fnclex', 'fnstcw', 'fnstsw', 'fnstenv', 'fnsave', 'fxsave', 'fxrstor']);
 
+/** By operation number: OPS of the decoder. */
+const BY_NUMBER: readonly (Instruction | undefined)[] = OPS.map((name) => X87_INSTRUCTIONS[name]);
+const WAITS: readonly boolean[] = OPS.map((name) => !NO_WAIT.has(name));
+
 export class X87 {
   readonly #stack: RegisterStack;
-  readonly #instructions: readonly (Instruction | undefined)[];
-  readonly #waits: readonly boolean[];
-  readonly #fwait: number;
 
-  /**
-   * view: the WebAssembly memory; cpu: address of the vCPU's block in it; names: the mnemonic of each operation number
-   * that check and execute take (the decoder's OPS).
-   */
-  constructor(view: DataView, cpu: number, names: readonly string[]) {
+  /** view: the WebAssembly memory; cpu: address of the vCPU's block in it. */
+  constructor(view: DataView, cpu: number) {
     this.#stack = new RegisterStack(view, cpu);
-    this.#instructions = names.map((name) => X87_INSTRUCTIONS[name]);
-    this.#waits = names.map((name) => !NO_WAIT.has(name));
-    this.#fwait = names.indexOf('fwait');
   }
 
   /**
@@ -71,9 +67,9 @@ export class X87 {
     const { view, cpu, status } = this.#stack;
     const cr0 = view.getUint32(cpu + CPU.cr0, true);
     const unavailable =
-      op === this.#fwait ? (cr0 & CR0.mp) !== 0 && (cr0 & CR0.ts) !== 0 : (cr0 & (CR0.em | CR0.ts)) !== 0;
+      op === OP.fwait ? (cr0 & CR0.mp) !== 0 && (cr0 & CR0.ts) !== 0 : (cr0 & (CR0.em | CR0.ts)) !== 0;
     if (unavailable) return FAULT.deviceNotAvailable;
-    return (status & STATUS.summary) !== 0 && this.#waits[op] ? FAULT.floatingPoint : 0;
+    return (status & STATUS.summary) !== 0 && WAITS[op] ? FAULT.floatingPoint : 0;
   }
 
   /**
@@ -87,8 +83,8 @@ export class X87 {
    * done then, without its store.
    */
   execute(op: number, a: number, b: number, size: number): number {
-    const instruction = this.#instructions[op];
-    if (instruction === undefined) throw new Error(`operation ${op} is not one of x87`);
+    const instruction = BY_NUMBER[op];
+    if (instruction === undefined) throw new Error(`${OPS[op]} is not an instruction of x87`);
     return instruction(this.#stack, a, b, size) ?? 0;
   }
 
