@@ -46,8 +46,10 @@ export const CONTROL: Readonly<Record<string, Instruction>> = {
   },
   fnop: () => undefined,
   fwait: () => undefined,
+  // Intel's processors leave TOP alone, AMD's do not; after any other MMX instruction it is 0 anyway.
   emms: (s) => {
     s.tags = 0;
+    s.top = 0;
     return undefined;
   },
 };

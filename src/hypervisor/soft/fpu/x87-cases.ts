@@ -14,17 +14,25 @@ export interface Encoding {
 const SIZES: Readonly<Record<string, number>> = { Mw: 2, Md: 4, Mq: 8, Mt: 10, Me: 28, Mf: 108 };
 /** The ModRM byte of a memory operand at RDI. */
 const AT_RDI = 7;
+export const RET = 0xc3;
 
-export const ENCODINGS: readonly Encoding[] = ROWS.map((row): Encoding => {
-  const [code, name] = row;
-  const operands: string = row.length > 2 ? row[2]! : '';
-  const [first, second] = code.split(' ') as [string, string];
-  const opcode = Number.parseInt(first, 16);
-  if (!second.startsWith('/')) return { name, bytes: [opcode, Number.parseInt(second, 16)], size: 0, operands };
-  const digit = Number(second[1]) << 3;
-  const size = SIZES[operands] ?? 0;
-  return { name, bytes: [opcode, size === 0 ? 0xc0 | digit : digit | AT_RDI], size, operands };
-});
+const OTHERS: readonly Encoding[] = [
+  { name: 'fwait', bytes: [0x9b, RET], size: 0, operands: '' },
+  { name: 'emms', bytes: [0x0f, 0x77], size: 0, operands: '' },
+];
+
+export const ENCODINGS: readonly Encoding[] = OTHERS.concat(
+  ROWS.map((row): Encoding => {
+    const [code, name] = row;
+    const operands: string = row.length > 2 ? row[2]! : '';
+    const [first, second] = code.split(' ') as [string, string];
+    const opcode = Number.parseInt(first, 16);
+    if (!second.startsWith('/')) return { name, bytes: [opcode, Number.parseInt(second, 16)], size: 0, operands };
+    const digit = Number(second[1]) << 3;
+    const size = SIZES[operands] ?? 0;
+    return { name, bytes: [opcode, size === 0 ? 0xc0 | digit : digit | AT_RDI], size, operands };
+  }),
+);
 
 /** A small generator of random numbers that can be started again. */
 export class Random {
@@ -101,9 +109,8 @@ export function operand80(random: Random): Bits80 {
   if (kind === 6) {
     // An integer or half of one.
     const width = 1 + random.below(64);
-    return [sign | (0x3fff + random.below(width + 1)), (random.bits64() << BigInt(64 - width)) | (1n << 63n)].map(
-      (v) => (typeof v === 'bigint' ? BigInt.asUintN(64, v) : v),
-    ) as unknown as Bits80;
+    const integer = BigInt.asUintN(64, random.bits64() << BigInt(64 - width)) | (1n << 63n);
+    return [sign | (0x3fff + random.below(width + 1)), integer];
   }
   return [sign | random.pick(EXPONENTS), significand(random)];
 }
@@ -116,7 +123,7 @@ export function argument80(random: Random): Bits80 {
   return [sign | (0x3fff - near + random.below(near * 2)), significand(random) | (1n << 63n)];
 }
 
-/** The 16 bytes of a memory operand of `size` bytes. */
+/** A memory operand of `size` bytes: bytes 0 to 7, and 8 and 9. */
 export function memoryOperand(random: Random, size: number, isFloat: boolean): readonly [low: bigint, high: number] {
   if (size === 10) {
     const [high, low] = operand80(random);

@@ -1,6 +1,6 @@
 /** For tests: x87 instructions executed by the host's own CPU, through a C program that is compiled for it. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +12,11 @@ export const STATE = { fxsave: 0, code: 512, flags: 520, rax: 528, memory: 536, 
 export function hostMissing(): string | undefined {
   if (process.arch !== 'x64' || process.platform !== 'linux') return 'the host is not x86-64 Linux';
   return spawnSync('gcc', ['--version']).status === 0 ? undefined : 'gcc is not installed';
+}
+
+/** Whether the host is by AMD, as the CPU that this one claims to be. Intel's differ in some of what is not defined. */
+export function isHostAmd(): boolean {
+  return readFileSync('/proc/cpuinfo', 'latin1').includes('AuthenticAMD');
 }
 
 /** Runs the states, one after another in `input`, and returns them as the instructions leave them. */

@@ -1,201 +1,204 @@
-/** Every x87 instruction, compared with the host's own CPU over special and random operands, states and modes. */
+/** The x87 unit by itself: faults, images, and a few results that need no host to be known. */
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { OP, type OpName } from '../decode/opcodes.ts';
 import { CPU, CPU_SIZE, SLOT } from '../state.ts';
-import { NO_STORE, X87, X87_INSTRUCTIONS } from './x87.ts';
-import { argument80, ENCODINGS, type Encoding, memoryOperand, operand80, Random } from './x87-cases.ts';
-import { hostMissing, runOnHost, STATE } from './x87-host.ts';
+import { environmentSize } from './environment.ts';
+import { NO_STORE, X87 } from './x87.ts';
 
-const SEED = Number(process.env['X87_SEED'] ?? 1);
-/** Cases of each encoding. */
-const ROUNDS = Number(process.env['X87_ROUNDS'] ?? 250);
+const CPU_AT = 64;
+const NM = 8;
+const GP = 14;
+const MF = 17;
 
-/** Instructions whose last place is the processor's own; what they share with others is compared exactly. */
-const APPROXIMATE = new Set(['f2xm1', 'fyl2x', 'fyl2xp1', 'fsin', 'fcos', 'fsincos', 'fptan', 'fpatan']);
-/** Instructions that move whole images. */
-const IMAGES = new Set(['fldenv', 'fnstenv', 'frstor', 'fnsave']);
-const RFLAGS = 0x8d5;
-/** In an FXSAVE image. */
-const FX = { control: 0, status: 2, tags: 4, mxcsr: 24, st: 32, end: 416 } as const;
-const FORMAT = { wide: true, code64: true } as const;
+class Bench {
+  readonly memory = new DataView(new ArrayBuffer(CPU_AT + CPU_SIZE));
+  readonly x87 = new X87(this.memory, CPU_AT);
 
-const tried = new Set<string>();
-
-function writeState(random: Random, encoding: Encoding, image: DataView): void {
-  const masks = random.below(3) === 0 ? random.below(0x40) : 0x3f;
-  image.setUint16(FX.control, masks | 0x40 | (random.pick([0, 2, 3, 3, 3]) << 8) | (random.below(4) << 10), true);
-  const sticky = random.below(2) === 0 ? random.below(0x80) & (masks | 0x40) : 0;
-  image.setUint16(FX.status, (random.below(0x80) << 8) | sticky, true);
-  image.setUint8(
-    FX.tags,
-    random.below(4) === 0 ? random.below(0x100) : encodingPushes(encoding) ? freeTop(image) : 0xff,
-  );
-  // This alias of FSTP does not look whether its source is empty.
-  if (encoding.name === 'fstp' && encoding.bytes[0] === 0xd9 && encoding.size === 0) image.setUint8(FX.tags, 0xff);
-  image.setUint32(FX.mxcsr, 0x1f80, true);
-  for (let n = 0; n < 8; n++) {
-    const [high, low] = APPROXIMATE.has(encoding.name) ? argument80(random) : operand80(random);
-    image.setBigUint64(FX.st + 16 * n, low, true);
-    image.setUint16(FX.st + 16 * n + 8, high, true);
+  constructor() {
+    this.x87.init();
   }
-  if (random.below(6) === 0) {
-    // Operands close to each other.
-    const low = image.getBigUint64(FX.st, true) ^ BigInt(random.below(4));
-    image.setBigUint64(FX.st + 16, low, true);
-    image.setUint16(FX.st + 24, image.getUint16(FX.st + 8, true) ^ (random.below(2) << 15), true);
+
+  run(name: OpName, a = 0, b = 0, size = 0): number {
+    return this.x87.execute(OP[name], a, b, size);
   }
-  for (let n = FX.st + 128; n < FX.end; n += 8) image.setBigUint64(n, random.bits64(), true);
-}
 
-function encodingPushes({ name }: Encoding): boolean {
-  return /^(fld|fild|fbld|fptan|fsincos|fxtract)/.test(name);
-}
-
-/** All registers but the one that a push writes. */
-function freeTop(image: DataView): number {
-  const top = (image.getUint16(FX.status, true) >> 11) & 7;
-  return 0xff & ~(1 << ((top + 7) & 7));
-}
-
-/** The cases of all encodings, as the host takes them. */
-function makeCases(encodings: readonly Encoding[]): { encoding: Encoding; index: number; state: DataView }[] {
-  const random = new Random(SEED);
-  const bytes = new Uint8Array(encodings.length * ROUNDS * STATE.size);
-  return encodings.flatMap((encoding, row) =>
-    Array.from({ length: ROUNDS }, (_, round) => {
-      const state = new DataView(bytes.buffer, (row * ROUNDS + round) * STATE.size, STATE.size);
-      const index = encoding.operands.includes('STi') ? random.below(8) : 0;
-      writeState(random, encoding, state);
-      state.setUint8(STATE.code, encoding.bytes[0]);
-      state.setUint8(STATE.code + 1, encoding.bytes[1] + index);
-      for (let n = 2; n < 8; n++) state.setUint8(STATE.code + n, 0xc3);
-      state.setBigUint64(STATE.flags, BigInt(0x202 | (random.below(0x1000) & RFLAGS)), true);
-      const isFloat = !encoding.name.startsWith('fi');
-      const [low, high] = memoryOperand(random, encoding.size, isFloat);
-      state.setBigUint64(STATE.memory, low, true);
-      state.setBigUint64(STATE.memory + 8, BigInt(high), true);
-      if (encoding.name === 'fldcw') state.setUint16(STATE.memory, random.below(0x10000) | 0x3f, true);
-      return { encoding, index, state };
-    }),
-  );
-}
-
-/** Executes a case here, changing the state as the host does. */
-function runHere({ encoding, index, state }: { encoding: Encoding; index: number; state: DataView }): void {
-  const memory = new DataView(new ArrayBuffer(CPU_SIZE));
-  const x87 = new X87(memory, 0);
-  assert.equal(x87.fxrstor(state, FORMAT), 0);
-  setFlags(memory, state.getUint32(STATE.flags, true));
-  const { size, operands } = encoding;
-  const mask = (1n << BigInt(Math.min(size, 8) * 8)) - 1n;
-  memory.setBigUint64(SLOT.t1, state.getBigUint64(STATE.memory, true) & mask, true);
-  memory.setBigUint64(SLOT.t2, size > 8 ? state.getBigUint64(STATE.memory + 8, true) & 0xffffn : 0n, true);
-  const a = operands.startsWith('STi') ? index : 0;
-  const b = operands.endsWith(' STi') ? index : 0;
-  const op = OP[encoding.name as OpName];
-  assert.equal(x87.check(op), 0);
-  const outcome = x87.execute(op, a, b, size);
-  if (outcome !== NO_STORE) {
-    for (let n = 0; n < Math.min(size, 8); n++) state.setUint8(STATE.memory + n, memory.getUint8(SLOT.t1 + n));
-    for (let n = 8; n < size; n++) state.setUint8(STATE.memory + n, memory.getUint8(SLOT.t2 + n - 8));
-    if (operands === 'AX') state.setUint16(STATE.rax, memory.getUint16(SLOT.t1, true), true);
+  load(value: number): void {
+    this.memory.setFloat64(CPU_AT + SLOT.t1, value, true);
+    this.run('fld', 0, 0, 8);
   }
-  state.setUint32(STATE.flags, (state.getUint32(STATE.flags, true) & ~RFLAGS) | getFlags(memory), true);
-  x87.fxsave(state, FORMAT);
+
+  pop(): number {
+    assert.equal(this.run('fstp', 0, 0, 8), 0);
+    return this.memory.getFloat64(CPU_AT + SLOT.t1, true);
+  }
+
+  get status(): number {
+    return this.memory.getUint16(CPU_AT + CPU.x87Status, true);
+  }
+
+  setControl(value: number): void {
+    this.memory.setUint16(CPU_AT + SLOT.t1, value, true);
+    this.run('fldcw', 0, 0, 2);
+  }
 }
 
-function setFlags(memory: DataView, flags: number): void {
-  const cf = flags & 1;
-  const of = (flags >> 11) & 1;
-  memory.setBigUint64(CPU.flagResult, (flags & 0x40) !== 0 ? 0n : 0x100n, true);
-  memory.setUint32(CPU.flagCarry + 4, ((cf << 31) | ((cf ^ of) << 30)) >>> 0, true);
-  memory.setUint32(CPU.flagOther, (flags & 0x10) | ((flags >> 7) & 1) | ((flags & 4) !== 0 ? 0 : 0x100), true);
-}
+const AGREEING: readonly [OpName, number[], number][] = [
+  ['faddp', [0.1, 0.2], 0.1 + 0.2],
+  ['fsubp', [1, 1e-17], 1],
+  ['fmulp', [3, -7], -21],
+  ['fdivp', [1, 3], 1 / 3],
+  ['fsqrt', [2], Math.SQRT2],
+  ['fsin', [1], 0.8414709848078965],
+  ['fcos', [1], 0.5403023058681398],
+  ['fpatan', [1, -1], 2.356194490192345],
+  ['f2xm1', [0.5], Math.expm1(Math.LN2 / 2)],
+  ['fyl2x', [1, 10], Math.log2(10)],
+  ['fyl2xp1', [1, 1e-10], Math.log1p(1e-10) * Math.LOG2E],
+  ['fprem', [3, -10], -1],
+  ['frndint', [2.5], 2],
+  ['fscale', [3, 1.5], 12],
+];
 
-function getFlags(memory: DataView): number {
-  const carry = memory.getUint32(CPU.flagCarry + 4, true);
-  const result = memory.getBigUint64(CPU.flagResult, true);
-  const other = memory.getUint32(CPU.flagOther, true);
-  const parity = (Number(result & 0xffn) ^ (other >> 8)) & 0xff;
-  const odd = [...parity.toString(2)].filter((bit) => bit === '1').length & 1;
-  const sf = Number(result >> 63n) ^ (other & 1);
-  const of = (carry >>> 31) ^ ((carry >>> 30) & 1);
-  const zf = result === 0n ? 0x40 : 0;
-  return (carry >>> 31) | (odd === 0 ? 4 : 0) | (other & 0x10) | zf | (sf << 7) | (of << 11);
-}
-
-function registers(image: DataView): bigint[] {
-  return Array.from(
-    { length: 8 },
-    (_, n) => (BigInt(image.getUint16(FX.st + 16 * n + 8, true)) << 64n) | image.getBigUint64(FX.st + 16 * n, true),
-  );
-}
-
-function memoryOf(state: DataView): string {
-  return Buffer.from(state.buffer, state.byteOffset + STATE.memory, 16).toString('hex');
-}
-
-/** What there is to see of a state; of approximate instructions without C1 and PE. */
-function visible(state: DataView, name: string): Record<string, string> {
-  const hex = (value: number): string => value.toString(16);
-  const precisionMasked = (state.getUint16(FX.control, true) & 0x20) !== 0;
-  const own = APPROXIMATE.has(name) ? (precisionMasked ? 0x220 : 0x82a0) : 0;
-  return {
-    control: hex(state.getUint16(FX.control, true)),
-    status: hex(state.getUint16(FX.status, true) & ~own),
-    tags: hex(state.getUint8(FX.tags)),
-    flags: hex(state.getUint32(STATE.flags, true) & RFLAGS),
-    rax: hex(state.getUint16(STATE.rax, true)),
-    memory: memoryOf(state),
-  };
-}
-
-function registersAgree(here: bigint, host: bigint, name: string): boolean {
-  if (here === host) return true;
-  // Without the integer bit, neighbours differ by 1 across a power of two too.
-  const order = (x: bigint): bigint => ((x >> 64n) << 63n) | BigInt.asUintN(63, x);
-  const distance = order(here) - order(host);
-  return APPROXIMATE.has(name) && distance <= 1n && distance >= -1n;
-}
-
-/** A difference, written out for a person; undefined if there is none. */
-function difference(before: DataView, here: DataView, host: DataView, name: string): string | undefined {
-  const mine = { ...visible(here, name), st: registers(here).map((x) => x.toString(16)) };
-  const theirs = { ...visible(host, name), st: registers(host).map((x) => x.toString(16)) };
-  const theirRegisters = registers(host);
-  const same = registers(here).every((x, n) => registersAgree(x, theirRegisters[n]!, name));
-  if (same) theirs.st = mine.st;
-  if (JSON.stringify(mine) === JSON.stringify(theirs)) return undefined;
-  const given = { ...visible(before, name), st: registers(before).map((x) => x.toString(16)) };
-  const lines = Object.keys(mine).map((key) => {
-    const [was, is, wanted] = [given, mine, theirs].map((s) => String(s[key as keyof typeof mine]));
-    return is === wanted ? `  ${key}: ${was}` : `  ${key}: ${was}\n    here ${is}\n    host ${wanted}`;
+for (const [name, operands, expected] of AGREEING) {
+  test(`${name} of ${operands.join(' and ')} is ${expected}`, () => {
+    const bench = new Bench();
+    for (const operand of operands) bench.load(operand);
+    bench.run(name, 1, 0);
+    assert.ok(Math.abs(bench.pop() - expected) <= Math.abs(expected) * 2 ** -51);
   });
-  return `${name}\n${lines.join('\n')}`;
 }
 
-const missing = hostMissing();
-test('instructions do what the host does', { skip: missing === undefined ? false : missing }, () => {
-  const only = process.env['X87_ONLY']?.split(',');
-  const cases = makeCases(ENCODINGS.filter(({ name }) => !IMAGES.has(name) && (only?.includes(name) ?? true)));
-  const first = cases[0]!.state;
-  const before = new Uint8Array(first.buffer).slice();
-  const host = runOnHost(before);
-  const failures = new Map<string, string[]>();
-  for (const one of cases) {
-    const { encoding, state } = one;
-    runHere(one);
-    tried.add(encoding.name);
-    const at = (bytes: Uint8Array): DataView =>
-      new DataView(bytes.buffer, bytes.byteOffset + state.byteOffset, STATE.size);
-    const text = difference(at(before), state, at(host), encoding.name);
-    if (text !== undefined) failures.set(encoding.name, [...(failures.get(encoding.name) ?? []), text]);
+test('an exception that is not masked waits for the next waiting instruction', () => {
+  const bench = new Bench();
+  bench.setControl(0x37b);
+  bench.load(1);
+  bench.load(0);
+  bench.run('fdivp', 1, 0);
+  assert.equal(bench.status & 0x80ff, 0x8084);
+  assert.equal(bench.x87.check(OP.fadd), MF);
+  assert.equal(bench.x87.check(OP.fwait), MF);
+  for (const name of ['fnstsw', 'fnstcw', 'fnclex', 'fninit', 'fnstenv', 'fnsave'] as const) {
+    assert.equal(bench.x87.check(OP[name]), 0, name);
   }
-  const summary = [...failures].map(
-    ([name, texts]) =>
-      `${name}: ${texts.length} differ, first:\n${texts.slice(0, Number(process.env['X87_SHOW'] ?? 1)).join('\n')}`,
-  );
-  if (process.env['X87_SHOW']) process.stderr.write(summary.join('\n'));
-  assert.equal(summary.join('\n'), '');
+  assert.equal(bench.pop(), 0, 'the operands are as they were');
+  bench.run('fnclex');
+  assert.equal(bench.x87.check(OP.fadd), 0);
+});
+
+test('a store that an exception forbids is not done and does not pop', () => {
+  const bench = new Bench();
+  bench.setControl(0x37e);
+  bench.load(1e300);
+  assert.equal(bench.run('fistp', 0, 0, 4), NO_STORE);
+  bench.setControl(0x37f);
+  assert.equal(bench.pop(), 1e300);
+});
+
+test('CR0.EM and CR0.TS make the unit unavailable, for FWAIT only TS with MP', () => {
+  const bench = new Bench();
+  const check = (cr0: number, name: OpName): number => {
+    bench.memory.setUint32(CPU_AT + CPU.cr0, cr0, true);
+    return bench.x87.check(OP[name]);
+  };
+  assert.equal(check(4, 'fadd'), NM);
+  assert.equal(check(8, 'fadd'), NM);
+  assert.equal(check(2, 'fadd'), 0);
+  assert.equal(check(4, 'fwait'), 0);
+  assert.equal(check(8, 'fwait'), 0);
+  assert.equal(check(10, 'fwait'), NM);
+});
+
+test('an operation of another unit is refused', () => {
+  assert.throws(() => new Bench().run('add'), /not an instruction of x87/);
+});
+
+test('a stack that is full or empty gives the indefinite and tells which in C1', () => {
+  const bench = new Bench();
+  for (let n = 0; n < 8; n++) bench.load(n);
+  assert.equal(bench.status & 0x241, 0);
+  bench.load(8);
+  assert.equal(bench.status & 0x241, 0x241);
+  for (let n = 0; n < 8; n++) bench.run('fstp', 0);
+  bench.run('fnclex');
+  assert.ok(Number.isNaN(bench.pop()));
+  assert.equal(bench.status & 0x241, 0x41);
+});
+
+test('environments keep the pointers in each of the four formats', () => {
+  for (const [size, real, ip, cs, opcode] of [
+    [2, false, 0x5678, 0x1b, 0],
+    [2, true, 0x45678, 0, 0x5ad],
+    [4, false, 0x1234_5678, 0x1b, 0x5ad],
+    [4, true, 0x1234_5678, 0, 0x5ad],
+  ] as const) {
+    const format = { size, real };
+    const from = new Bench();
+    const { memory } = from;
+    memory.setBigUint64(CPU_AT + CPU.x87Ip, 0x1234_5678n, true);
+    memory.setBigUint64(CPU_AT + CPU.x87Dp, 0x9abc_def0n, true);
+    memory.setUint16(CPU_AT + CPU.x87Cs, 0x1b, true);
+    memory.setUint16(CPU_AT + CPU.x87Opcode, 0x5ad, true);
+    const image = new DataView(new ArrayBuffer(environmentSize(format)));
+    from.x87.saveEnvironment(image, format);
+    const to = new Bench();
+    to.x87.loadEnvironment(image, format);
+    assert.equal(to.memory.getBigUint64(CPU_AT + CPU.x87Ip, true), BigInt(ip));
+    assert.equal(to.memory.getUint16(CPU_AT + CPU.x87Cs, true), cs);
+    assert.equal(to.memory.getUint16(CPU_AT + CPU.x87Opcode, true), opcode);
+    const linear = size === 4 ? 0x9abc_def0n : real ? 0xcdef0n : 0xdef0n;
+    assert.equal(to.memory.getBigUint64(CPU_AT + CPU.x87Dp, true), linear);
+  }
+});
+
+test('FNSTENV computes tags from contents and masks exceptions afterwards', () => {
+  const bench = new Bench();
+  bench.setControl(0x340);
+  for (const value of [1, 0, Number.POSITIVE_INFINITY]) bench.load(value);
+  const image = new DataView(new ArrayBuffer(28));
+  bench.x87.saveEnvironment(image, { size: 4, real: false });
+  assert.equal(image.getUint32(0, true), 0xffff_0340);
+  assert.equal(image.getUint32(8, true), 0xffff_1bff);
+  assert.equal(bench.memory.getUint16(CPU_AT + CPU.x87Control, true), 0x37f);
+});
+
+test('FXRSTOR refuses reserved bits of MXCSR and changes nothing', () => {
+  const bench = new Bench();
+  const image = new DataView(new ArrayBuffer(512));
+  image.setUint32(24, 0x1_0000, true);
+  image.setUint16(0, 0x27f, true);
+  assert.equal(bench.x87.fxrstor(image, { wide: true, code64: true }), GP);
+  assert.equal(bench.memory.getUint16(CPU_AT + CPU.x87Control, true), 0x37f);
+});
+
+test('FXSAVE outside of 64-bit mode has selectors and eight vectors, and leaves the rest of the image', () => {
+  const bench = new Bench();
+  const { memory } = bench;
+  memory.setUint16(CPU_AT + CPU.x87Cs, 0x1b, true);
+  memory.setBigUint64(CPU_AT + CPU.xmm + 16 * 7, 7n, true);
+  memory.setBigUint64(CPU_AT + CPU.xmm + 16 * 8, 8n, true);
+  const image = new DataView(new ArrayBuffer(512));
+  for (let n = 0; n < 512; n++) image.setUint8(n, 0xee);
+  const format = { wide: false, code64: false };
+  bench.x87.fxsave(image, format);
+  assert.equal(image.getUint16(12, true), 0x1b);
+  assert.equal(image.getBigUint64(160 + 16 * 7, true), 7n);
+  assert.equal(image.getUint8(160 + 16 * 8), 0xee);
+  assert.equal(image.getUint8(511), 0xee);
+  image.setUint32(24, 0x1f80, true);
+  const other = new Bench();
+  assert.equal(other.x87.fxrstor(image, format), 0);
+  assert.equal(other.memory.getUint16(CPU_AT + CPU.x87Cs, true), 0x1b);
+  assert.equal(other.memory.getBigUint64(CPU_AT + CPU.xmm + 16 * 8, true), 0n);
+});
+
+test('remainders of operands far apart come in steps that end', () => {
+  const bench = new Bench();
+  bench.load(3);
+  bench.load(2 ** 1000);
+  let steps = 0;
+  do bench.run('fprem');
+  while ((bench.status & 0x400) !== 0 && ++steps < 40);
+  assert.equal(bench.pop(), 1);
+  assert.ok(steps > 10);
 });
