@@ -1,0 +1,52 @@
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { CrosvmError } from '../errors.ts';
+import { fileChanged, type KernelSource } from '../loader/kernel-source.ts';
+
+/** A `KernelSource` over a file that is open until `close`. */
+export interface KernelFile extends KernelSource, Disposable {
+  close(): void;
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EACCES: 'you may not read it',
+  ENOTDIR: 'part of the path is not a folder',
+};
+
+/** Opens a kernel, initrd or ROM for loading; throws `E_FILE_OPEN` unless it is a readable regular file. */
+export function openKernelFile(path: string): KernelFile {
+  const fd = openRegular(path);
+  const { size } = fstatSync(fd);
+  return {
+    name: path,
+    size,
+    readAt: (offset, length) => readExactly(fd, path, offset, length),
+    close: () => closeSync(fd),
+    [Symbol.dispose]: () => closeSync(fd),
+  };
+}
+
+/** O_NONBLOCK, as opening a FIFO would otherwise wait for a writer. */
+function openRegular(path: string): number {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
+    throw new CrosvmError('E_FILE_OPEN', `${path}: cannot be opened: ${REASONS[code] ?? code}`, { cause });
+  }
+  const stat = fstatSync(fd);
+  if (stat.isFile()) return fd;
+  closeSync(fd);
+  throw new CrosvmError('E_FILE_OPEN', `${path}: is ${stat.isDirectory() ? 'a folder' : 'not a regular file'}`);
+}
+
+function readExactly(fd: number, path: string, offset: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length; ) {
+    const n = readSync(fd, bytes, done, length - done, offset + done);
+    if (n === 0) throw fileChanged(path);
+    done += n;
+  }
+  return bytes;
+}
