@@ -49,6 +49,8 @@ export const CPU = {
   faultAddress: 296,
   /** Others store -2^31 here to make the vCPU look up at the next block end; 0 otherwise. */
   attention: 304,
+  /** Not 0: run() is to come back. Others store it, then ask for attention. */
+  kicked: 1112,
   /** Not 0: an interrupt waits until RFLAGS.IF is set. */
   interruptWaits: 308,
   /** Instructions left until the vCPU looks up by itself. */
