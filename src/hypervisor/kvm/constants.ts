@@ -5,7 +5,6 @@ export const KVM_API_VERSION = 12;
 // KVM_CHECK_EXTENSION
 export const KVM_CAP_IRQCHIP = 0;
 export const KVM_CAP_USER_MEMORY = 3;
-export const KVM_CAP_NR_MEMSLOTS = 10;
 export const KVM_CAP_IRQ_ROUTING = 25;
 export const KVM_CAP_IRQFD = 32;
 export const KVM_CAP_PIT2 = 33;

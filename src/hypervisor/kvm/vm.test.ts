@@ -52,6 +52,16 @@ test('a VM can have more vCPUs than xAPIC ids', { skip: kvmMissing() }, () => {
   vm.close();
 });
 
+test('more MSRs than the kernel takes at once', { skip: kvmMissing() }, () => {
+  const vm = kvm().createVm(OPTIONS);
+  const vcpu = kvm().attachVcpu(vm.handle(0));
+  const entries = Array.from({ length: 600 }, (_, i) => ({ index: 0x176, value: BigInt(i) }));
+  vcpu.setMsrs(entries);
+  assert.ok(vcpu.getMsrs(entries.map(({ index }) => index)).every(({ value }) => value === 599n));
+  vcpu.close();
+  vm.close();
+});
+
 test('a handle of another hypervisor is refused', () => {
   assert.throws(() => kvm().attachVcpu({ kind: 'soft', id: 0 }), TypeError);
 });
