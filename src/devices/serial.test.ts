@@ -170,3 +170,11 @@ test('a full ring takes what fits and asks for more when half is read', () => {
 });
 
 test('no access does harm', () => hammer(serial, 12));
+
+test('the host sees whether the guest listens', () => {
+  assert.equal(serial.isListening(), false);
+  writeReg(serial, 1, 0x05);
+  assert.equal(serial.isListening(), true);
+  writeReg(serial, 1, 0x02);
+  assert.equal(serial.isListening(), false);
+});

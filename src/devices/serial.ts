@@ -120,6 +120,11 @@ export class Serial extends ByteDevice {
     return HOST_RING_SIZE - this.#state.ringCount;
   }
 
+  /** Whether the guest wants to be told of input: its driver has opened the port. */
+  isListening(): boolean {
+    return (this.#state.ier & IER_RECEIVED_DATA) !== 0;
+  }
+
   protected readByte(offset: number): number {
     const s = this.#state;
     const dlab = (s.lcr & LCR_DLAB) !== 0;

@@ -3,10 +3,10 @@
  * software CPU). Nothing above this interface knows which one runs.
  *
  * A `Vm` is made on the main thread. Each vCPU runs on a worker of its own: the worker gets `vm.handle(id)` by message
- * and turns it into a `Vcpu` with the `attachVcpu` of the same hypervisor.
+ * and turns it into a `Vcpu` with the `attachVcpu` of the same hypervisor. All methods of a `Vcpu` belong to that worker.
  */
 import type { Bus } from '../devices/bus.ts';
-import type { Gpa, GuestMemory } from '../memory/guest-memory.ts';
+import type { Gpa, GuestMemory, MemoryLayoutEntry } from '../memory/guest-memory.ts';
 
 export type HypervisorKind = 'kvm' | 'soft';
 /** Where PIC, IOAPIC and PIT live: in the kernel, or in our process with only the LAPIC in the kernel. */
@@ -14,7 +14,10 @@ export type IrqchipKind = 'kernel' | 'split';
 
 /** Interrupt entry points; callable from every thread that has attached to the VM. */
 export interface InterruptController {
-  /** Drives the wire of a Global System Interrupt (0-15 ISA, 16-23 further IOAPIC pins). */
+  /**
+   * Drives the wire of a Global System Interrupt (0-15 ISA, 16-23 further IOAPIC pins). With a split irqchip the wires
+   * belong to the machine's own PIC and IOAPIC, and this throws.
+   */
   setLine(gsi: number, level: boolean): void;
   /** A message-signalled interrupt: `address` 0xfeexxxxx (Intel SDM vol. 3, 11.11), `data` 32 bits. */
   signalMsi(address: number, data: number): void;
@@ -38,24 +41,56 @@ export interface IoEvent {
   readonly fd: number;
 }
 
-export interface Vm {
+/** What a VM offers on the main thread and on every thread that has attached to it. */
+export interface VmAccess {
   readonly kind: HypervisorKind;
   readonly memory: GuestMemory;
   readonly interrupts: InterruptController;
-  /** Signals `gsi` whenever the eventfd `fd` is written; `route` makes it an MSI. */
-  addIrqfd(fd: number, gsi: number, route?: MsiRoute): void;
+  /**
+   * Signals `gsi` whenever the eventfd `fd` is written; `route` makes it an MSI. With `resampleFd` the line stays
+   * asserted until the guest ends the interrupt, which is then told through that eventfd (level-triggered INTx).
+   */
+  addIrqfd(fd: number, gsi: number, route?: MsiRoute, resampleFd?: number): void;
   removeIrqfd(fd: number, gsi: number): void;
+  /**
+   * Sets or removes the MSI that `gsi` sends, for the irqfds on it. For a split irqchip also what pin `gsi` of the
+   * machine's IOAPIC sends: vectors of level-triggered routes (data bit 15) then come to `endOfInterrupt`.
+   */
+  setMsiRoute(gsi: number, route: MsiRoute | undefined): void;
   addIoEvent(event: IoEvent): void;
   removeIoEvent(event: IoEvent): void;
+  /** What vCPUs of this VM can offer to a guest, as `Vcpu.supportedCpuid`. */
+  supportedCpuid(): CpuidEntry[];
+  /** Makes vCPU `id` return 'kicked' from run() soon, or from its next run() at once. From any thread, at any time. */
+  kick(id: number): void;
+}
+
+/** A VM as its maker on the main thread has it. */
+export interface Vm extends VmAccess {
   /** Starts or stops recording which pages of region `index` of `memory` the guest writes. */
   setDirtyLog(index: number, enabled: boolean): void;
   /** One bit per 4 KiB page of region `index` written since the last call, lowest page in the lowest bit. */
   takeDirtyLog(index: number): Uint8Array;
   /** What a worker needs to attach to vCPU `id`: survives structured clone. */
   handle(id: number): VcpuHandle;
-  /** Makes vCPU `id` return 'kicked' from run() soon. Callable from the main thread at any time. */
-  kick(id: number): void;
+  /** Gives everything back. The vCPUs have left run() for good; guest memory reads as zero from now on. */
   close(): void;
+}
+
+export interface VmOptions {
+  /** Guest RAM, ordered and without overlaps; addresses and sizes are multiples of 4096. */
+  readonly memory: readonly MemoryLayoutEntry[];
+  /** Number of vCPUs, ids 0 to cpus - 1. */
+  readonly cpus: number;
+  readonly irqchip: IrqchipKind;
+}
+
+/** The two things that each hypervisor exports. */
+export interface Hypervisor {
+  readonly kind: HypervisorKind;
+  createVm(options: VmOptions): Vm;
+  /** On the thread that will run the vCPU. */
+  attachVcpu(handle: VcpuHandle): Vcpu;
 }
 
 export interface VcpuHandle {
@@ -63,10 +98,22 @@ export interface VcpuHandle {
   readonly id: number;
 }
 
-/** Where a vCPU's exits go: the machine's two buses. */
+/** The interrupt output of the machine's own PIC pair, for a split irqchip (LINT0 as ExtINT). */
+export interface ExternalInterrupt {
+  /** Whether INTR is asserted. Asked before every entry into the guest, so cheap. */
+  pending(): boolean;
+  /** The INTA cycle: the vector of the interrupt that is taken. */
+  acknowledge(): number;
+}
+
+/** Where a vCPU's exits go: the machine's two buses and, for a split irqchip, its interrupt controllers. */
 export interface VcpuBuses {
   readonly ports: Bus;
   readonly mmio: Bus;
+  /** Only on the vCPU that the PIC's INTR is wired to. */
+  readonly externalInterrupt?: ExternalInterrupt;
+  /** A LAPIC ended an interrupt of a level-triggered `vector`: the IOAPIC clears Remote IRR. */
+  readonly endOfInterrupt?: (vector: number) => void;
 }
 
 /**
@@ -75,10 +122,12 @@ export interface VcpuBuses {
  * - shutdown: triple fault
  * - halted: HLT with no local interrupt controller to wait on (never with an in-kernel LAPIC)
  * - debug: a breakpoint or single step that setGuestDebug asked for
+ * - system: the guest asked the hypervisor itself to end the VM
  * - error: the hypervisor cannot go on; `detail` says why
  */
 export type VcpuExit =
   | { readonly reason: 'kicked' | 'shutdown' | 'halted' | 'debug' }
+  | { readonly reason: 'system'; readonly event: 'shutdown' | 'reset' | 'crash' }
   | { readonly reason: 'error'; readonly detail: string };
 
 /** General registers in the order of the instruction encoding, 64-bit. */
@@ -193,6 +242,8 @@ export type MpState = 'runnable' | 'uninitialized' | 'halted' | 'init-received' 
 
 export interface Vcpu {
   readonly id: number;
+  /** The VM as this thread sees it. */
+  readonly vm: VmAccess;
   /** Runs guest code until one of the VcpuExit reasons; I/O is served through `buses` meanwhile. */
   run(buses: VcpuBuses): VcpuExit;
   /** What this hypervisor can offer to a guest: the machine edits it and gives it back by setCpuid. */
@@ -213,9 +264,14 @@ export interface Vcpu {
   /** The LAPIC register page, 1 KiB, in the layout of the xAPIC MMIO page. */
   getLapic(): Uint8Array;
   setLapic(page: Uint8Array): void;
+  /** XCR0 (Intel SDM vol. 3, 2.6); 1 where the guest has no XSAVE. */
+  getXcr0(): bigint;
+  setXcr0(value: bigint): void;
   setGuestDebug(debug: GuestDebug | undefined): void;
   /** Guest virtual to physical by the current page tables; undefined if not mapped. */
   translate(linear: bigint): Gpa | undefined;
   injectNmi(): void;
+  /** Tells a guest that uses kvmclock that the vCPU was paused, so that its watchdogs forgive the gap. */
+  notePause(): void;
   close(): void;
 }

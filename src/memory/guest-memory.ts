@@ -3,6 +3,15 @@ import { CrosvmError } from '../errors.ts';
 /** A guest physical address in bytes: a Number, always a safe integer. */
 export type Gpa = number;
 
+/** A contiguous piece of guest RAM that a machine asks for. */
+export interface MemoryLayoutEntry {
+  readonly gpa: Gpa;
+  /** In bytes, a multiple of 4096. */
+  readonly size: number;
+  /** For the guest only (a ROM): its stores go to the MMIO bus. The VMM itself can write. */
+  readonly readOnly?: boolean;
+}
+
 /** A contiguous piece of guest RAM, as this thread sees it. */
 export interface MemoryRegion {
   /** First guest physical address. */

@@ -1,0 +1,23 @@
+import { basicCases } from './basics.ts';
+import type { BareMetalCase } from './case.ts';
+import { debugCases } from './debug.ts';
+import { exceptionCases } from './exceptions.ts';
+import { interruptCases } from './interrupts.ts';
+import { ioEventCases } from './io-events.ts';
+import { memoryCases } from './memory.ts';
+import { smpCases } from './smp.ts';
+import { stateCases } from './state.ts';
+import { timerCases } from './timers.ts';
+
+/** All cases, for every hypervisor. */
+export const BARE_METAL_CASES: readonly BareMetalCase[] = [
+  ...basicCases,
+  ...exceptionCases,
+  ...memoryCases,
+  ...interruptCases,
+  ...timerCases,
+  ...ioEventCases,
+  ...smpCases,
+  ...debugCases,
+  ...stateCases,
+];

@@ -1,0 +1,20 @@
+import { after, test } from 'node:test';
+import { assemblerMissing } from './assemble.ts';
+import type { BareMetalCase } from './cases/case.ts';
+import { BareMetalHarness, type Target } from './harness.ts';
+
+/**
+ * Registers a test for each case on one hypervisor. A case that cannot run there is skipped with the reason; `missing`
+ * is why none can.
+ */
+export function runCases(target: Target, cases: readonly BareMetalCase[], missing?: string): void {
+  const skipAll = missing ?? assemblerMissing();
+  let harness: Promise<BareMetalHarness> | undefined;
+  after(async () => (await harness)?.close());
+  for (const { name, needs = [], run } of cases) {
+    const skip = skipAll || needs.map((need) => target.lacks[need]).find((reason) => reason !== undefined) || false;
+    test(`${target.name}: ${name}`, { skip, timeout: 60_000 }, async () =>
+      run(await (harness ??= BareMetalHarness.open(target))),
+    );
+  }
+}

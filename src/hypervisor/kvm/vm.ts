@@ -1,0 +1,127 @@
+import { close } from '../../base/fd.ts';
+import { addressOf } from '../../base/ffi.ts';
+import { MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, mmap } from '../../base/mmap.ts';
+import { CrosvmError } from '../../errors.ts';
+import type { IrqchipKind, Vm, VmOptions } from '../hypervisor.ts';
+import { createGuestMemory, releaseGuestMemory } from '../memfd-memory.ts';
+import * as c from './constants.ts';
+import { KvmDevice } from './device.ts';
+import type { KvmVcpuHandle, KvmVmHandle } from './handle.ts';
+import * as ioctls from './ioctls.ts';
+import { kvmIoctl, NativeStruct } from './kvm-ioctl.ts';
+import { MemorySlots } from './memory-slots.ts';
+import { RoutingTable } from './routing.ts';
+import { kvm_enable_cap, kvm_pit_config } from './structs.ts';
+import { KvmVmAccess } from './vm-access.ts';
+
+/** Pages that VT-x needs for real mode: one for an identity map, three for a TSS, in the hole below the BIOS. */
+const IDENTITY_MAP_ADDRESS = 0xfeff_c000;
+const TSS_ADDRESS = 0xfeff_d000;
+
+/** A VM of the kernel, seen by its maker. */
+export class KvmVm extends KvmVmAccess implements Vm {
+  readonly #slots: MemorySlots;
+
+  /** From `createKvmVm`. */
+  constructor(shared: KvmVmHandle) {
+    super(shared);
+    this.#slots = new MemorySlots(shared.vmFd, this.memory, shared.memory.layout);
+  }
+
+  setDirtyLog(index: number, enabled: boolean): void {
+    this.#slots.setDirtyLog(index, enabled);
+  }
+
+  takeDirtyLog(index: number): Uint8Array {
+    return this.#slots.takeDirtyLog(index);
+  }
+
+  handle(id: number): KvmVcpuHandle {
+    if (this.shared.vcpuFds[id] === undefined) throw new RangeError(`there is no vCPU ${id}`);
+    return { kind: 'kvm', id, vm: this.shared };
+  }
+
+  close(): void {
+    release(this.shared);
+  }
+}
+
+/** Makes a VM with its memory, interrupt controllers and vCPUs. Throws `CrosvmError`s. */
+export function createKvmVm(options: VmOptions, devicePath: string): KvmVm {
+  const device = new KvmDevice(devicePath);
+  let made: Partial<KvmVmHandle> = { kvmFd: device.fd };
+  try {
+    checkCpus(options.cpus, device.extension(c.KVM_CAP_MAX_VCPUS));
+    made = { ...made, memory: createGuestMemory(options.memory).handle };
+    const vmFd = device.createVm();
+    made = { ...made, vmFd };
+    setUpVm(vmFd, options.irqchip);
+    made = { ...made, ...createVcpus(vmFd, options.cpus, device.vcpuMmapSize()) };
+    const shared = {
+      ...made,
+      irqchip: options.irqchip,
+      threads: new SharedArrayBuffer(4 * options.cpus),
+      routes: RoutingTable.allocate(),
+    } as KvmVmHandle;
+    return new KvmVm(shared);
+  } catch (error) {
+    release(made);
+    throw error;
+  }
+}
+
+function checkCpus(cpus: number, max: number): void {
+  if (Number.isInteger(cpus) && cpus >= 1 && cpus <= max) return;
+  throw new CrosvmError('E_CPUS', `a VM of this KVM has 1 to ${max} CPUs, not ${cpus}`);
+}
+
+/** What must happen before the first vCPU is made. */
+function setUpVm(vmFd: number, irqchip: IrqchipKind): void {
+  const bytes = new Uint8Array(BigUint64Array.of(BigInt(IDENTITY_MAP_ADDRESS)).buffer);
+  kvmIoctl(vmFd, ioctls.KVM_SET_IDENTITY_MAP_ADDR, { bytes, address: addressOf(bytes) });
+  kvmIoctl(vmFd, ioctls.KVM_SET_TSS_ADDR, TSS_ADDRESS);
+  if (irqchip === 'kernel') {
+    kvmIoctl(vmFd, ioctls.KVM_CREATE_IRQCHIP);
+    const pit = new NativeStruct(kvm_pit_config);
+    pit.set('flags', c.KVM_PIT_SPEAKER_DUMMY);
+    kvmIoctl(vmFd, ioctls.KVM_CREATE_PIT2, pit);
+  } else {
+    const split = new NativeStruct(kvm_enable_cap);
+    split.set('cap', c.KVM_CAP_SPLIT_IRQCHIP);
+    split.set('args[0]', c.KVM_IOAPIC_NUM_PINS);
+    kvmIoctl(vmFd, ioctls.KVM_ENABLE_CAP, split);
+  }
+}
+
+/** All kvm_run mappings lie side by side, so that a thread needs one view of them. */
+function createVcpus(
+  vmFd: number,
+  cpus: number,
+  runSize: number,
+): Pick<KvmVmHandle, 'vcpuFds' | 'runAddress' | 'runSize'> {
+  const vcpuFds: number[] = [];
+  const runAddress = mmap({ length: cpus * runSize });
+  try {
+    for (let id = 0; id < cpus; id++) {
+      const fd = kvmIoctl(vmFd, ioctls.KVM_CREATE_VCPU, id);
+      vcpuFds.push(fd);
+      mmap({ address: runAddress + id * runSize, length: runSize, fd, flags: MAP_SHARED });
+    }
+  } catch (error) {
+    release({ vcpuFds, runAddress, runSize });
+    throw error;
+  }
+  return { vcpuFds, runAddress, runSize };
+}
+
+/** Gives back what there is. Addresses stay taken, for views that other threads may still hold. */
+function release(shared: Partial<KvmVmHandle>): void {
+  const { vcpuFds = [], runAddress, runSize = 0, vmFd, memory, kvmFd } = shared;
+  if (runAddress !== undefined && vcpuFds.length > 0) {
+    mmap({ address: runAddress, length: vcpuFds.length * runSize, flags: MAP_PRIVATE | MAP_NORESERVE });
+  }
+  for (const fd of vcpuFds) close(fd);
+  if (vmFd !== undefined) close(vmFd);
+  if (memory !== undefined) releaseGuestMemory(memory);
+  if (kvmFd !== undefined) close(kvmFd);
+}

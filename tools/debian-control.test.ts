@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parsePackageRecord } from './debian-control.ts';
+
+test('reads the first paragraph, continued fields too', () => {
+  const text = `Package: linux-image-cloud-amd64
+Version: 6.1.192-2
+Depends: linux-image-6.1.0-56-cloud-amd64 (= 6.1.192-2), kmod | busybox,
+ libc6:any
+Size: 1480
+Description: Linux for x86-64 cloud (meta-package)
+ Depends: on nothing
+
+Package: other
+`;
+  assert.deepEqual(parsePackageRecord(text), {
+    name: 'linux-image-cloud-amd64',
+    version: '6.1.192-2',
+    depends: ['linux-image-6.1.0-56-cloud-amd64', 'kmod', 'libc6'],
+    size: 1480,
+  });
+});
+
+test('does without fields that are not there', () => {
+  assert.deepEqual(parsePackageRecord('Package: x\nSize: lots\n'), { name: 'x', version: '', depends: [], size: 0 });
+});
+
+test('no package is undefined', () => {
+  for (const text of ['', '\n\n', 'N: Unable to locate package x\n', 'Version: 1\n']) {
+    assert.equal(parsePackageRecord(text), undefined);
+  }
+});

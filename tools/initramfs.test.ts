@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+import { commandStatus, GUEST_IS_UP, type GuestJob, initramfs, initScript } from './initramfs.ts';
+
+const jobs: GuestJob[] = [
+  { kind: 'shell' },
+  { kind: 'console-commands' },
+  { kind: 'commands', commands: ["echo 'a b'", 'false', 'exit 7'] },
+];
+
+for (const job of jobs) {
+  test(`/init for ${job.kind} is a valid script that says it is up and powers off last`, () => {
+    const script = initScript(job);
+    assert.equal(spawnSync('sh', ['-n'], { input: script }).status, 0);
+    assert.ok(script.startsWith('#!/bin/busybox sh\n'));
+    assert.ok(script.includes(`echo '${GUEST_IS_UP}'\n`));
+    assert.ok(script.endsWith('\npoweroff -f\n'));
+  });
+}
+
+test('commands run as given, and their status follows', () => {
+  const script = initScript(jobs[2]!);
+  const lines = script.slice(script.indexOf('sh -c'), script.indexOf('poweroff'));
+  const { stdout } = spawnSync('sh', { input: lines, encoding: 'utf8' });
+  assert.equal(stdout, `a b\n${commandStatus(0)}\n${commandStatus(1)}\n${commandStatus(7)}\n`);
+});
+
+test('holds busybox and /init', () => {
+  const archive = Buffer.from(initramfs(new TextEncoder().encode('BUSYBOX'), { kind: 'shell' })).toString('latin1');
+  assert.match(archive, /bin\/busybox\0+BUSYBOX/);
+  assert.match(archive, /init\0+#!\/bin\/busybox sh/);
+});
