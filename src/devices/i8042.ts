@@ -1,5 +1,6 @@
 import { sharedStruct } from '../memory/shared-struct.ts';
 import { ByteDevice } from './byte-device.ts';
+import type { InterruptLine } from './device.ts';
 
 /** Offsets from port 0x60. */
 export const I8042_DATA = 0;
@@ -16,6 +17,7 @@ const OUTPUT_RESET = 0x01;
 /** What a device that is not there answers. */
 const NO_DEVICE = 0xfe;
 const CONTROL_DEFAULT = 0x30; // both interfaces disabled
+const CONTROL_KEYBOARD_INTERRUPT = 0x01;
 
 /** Commands that take a byte at the data port. */
 const WRITE_CONTROL = 0x60;
@@ -38,17 +40,19 @@ export const I8042State = sharedStruct({
 
 /**
  * A keyboard controller (Intel 8042 in a PS/2) with nothing plugged in. It passes its own tests, answers for the missing
- * devices at once, so that a driver's probe does not run into time-outs, and resets the machine when told so. It never
- * interrupts.
+ * devices at once, so that a driver's probe does not run into time-outs, and resets the machine when told so. What it
+ * says in the keyboard's name interrupts as a keyboard would.
  */
 export class I8042 extends ByteDevice {
   readonly #state: InstanceType<typeof I8042State>;
+  readonly #interrupt: InterruptLine;
   readonly #onReset: () => void;
 
-  /** `onReset` is called with the lock held. */
-  constructor(state: InstanceType<typeof I8042State>, onReset: () => void) {
+  /** `interrupt` is the keyboard's; `onReset` is called with the lock held. */
+  constructor(state: InstanceType<typeof I8042State>, interrupt: InterruptLine, onReset: () => void) {
     super(state.lock);
     this.#state = state;
+    this.#interrupt = interrupt;
     this.#onReset = onReset;
     state.lock.acquire();
     if (state.initialized === 0) {
@@ -63,6 +67,7 @@ export class I8042 extends ByteDevice {
     const s = this.#state;
     if (offset === I8042_DATA) {
       s.outputFull = 0;
+      this.#update();
       return s.output;
     }
     if (offset !== I8042_COMMAND) return 0xff;
@@ -78,6 +83,7 @@ export class I8042 extends ByteDevice {
   protected writeByte(offset: number, value: number): void {
     if (offset === I8042_COMMAND) this.#command(value);
     else if (offset === I8042_DATA) this.#data(value);
+    this.#update();
   }
 
   #command(value: number): void {
@@ -141,10 +147,8 @@ export class I8042 extends ByteDevice {
         if ((value & OUTPUT_RESET) === 0) this.#onReset();
         break;
       case WRITE_KEYBOARD_BUFFER:
+      case WRITE_AUX_BUFFER: // comes back as the keyboard's: drivers see by it that there is no auxiliary port
         this.#reply(value);
-        break;
-      case WRITE_AUX_BUFFER:
-        this.#reply(value, true);
         break;
       case WRITE_AUX:
         this.#reply(NO_DEVICE, true);
@@ -153,6 +157,11 @@ export class I8042 extends ByteDevice {
         this.#reply(NO_DEVICE);
         break;
     }
+  }
+
+  #update(): void {
+    const { outputFull, outputIsAux, control } = this.#state;
+    this.#interrupt.set(outputFull !== 0 && outputIsAux === 0 && (control & CONTROL_KEYBOARD_INTERRUPT) !== 0);
   }
 
   #reply(value: number, aux = false): void {

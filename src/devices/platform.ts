@@ -21,6 +21,7 @@ import { TimerGroup } from './timer-group.ts';
 import { WiredOr } from './wired-or.ts';
 
 const SYSTEM_CONTROL_PORT_A = 0x92;
+const KEYBOARD_IRQ = 1;
 
 /** The last slot of bus 0, out of the way of the devices that a user adds. */
 const PVPANIC_SLOT = 31;
@@ -32,6 +33,7 @@ const PORT_BARS_START = 0xc100;
 const FIRST_SERIAL_SOURCE = 0;
 const RTC_SOURCE = 4;
 const SCI_SOURCE = 5;
+const KEYBOARD_SOURCE = 6;
 const FIRST_PCI_SOURCE = 8;
 
 /**
@@ -64,6 +66,8 @@ export interface PlatformDeps {
   readonly highMmio?: { readonly start: number; readonly length: number };
   /** The guest ended itself. Called on the thread that noticed, with locks held: pass it on and return. */
   readonly onExit: (reason: ExitReason) => void;
+  /** The guest asked for S1; `acpiPm.wake()` ends it. Called like `onExit`; without it S1 ends at once. */
+  readonly onSuspend?: () => void;
   /** Serial port `index` has room for input again; called like `onExit`. */
   readonly onInputRoom?: (index: number) => void;
   /** A deadline of `timers` may have come nearer; called like `onExit`. */
@@ -97,8 +101,9 @@ export class Platform {
   constructor(buffer: SharedArrayBuffer, deps: PlatformDeps) {
     const states = platformStates(buffer, deps.vcpus);
     this.softIrqchip = makeSoftIrqchip(states, deps);
-    this.isaIrqchip = this.softIrqchip?.isa ?? makeIsaIrqchip(states, deps);
-    this.interrupts = this.softIrqchip ?? makeController(this.isaIrqchip, deps.irqchip);
+    const split = makeSplitIrqchip(states, deps);
+    this.isaIrqchip = this.softIrqchip?.isa ?? split;
+    this.interrupts = deps.irqchip.kind === 'kernel' ? deps.irqchip.interrupts : (this.softIrqchip ?? split)!;
     this.#wires = new WiredOr(states.wires, this.interrupts);
     this.#addIrqchip(deps.irqchip);
     this.serials = this.#addSerials(states, deps);
@@ -151,14 +156,14 @@ export class Platform {
 
   #addAcpiPm(states: PlatformStates, deps: PlatformDeps): AcpiPm {
     const interrupt = this.#wires.line(at.SCI_IRQ, SCI_SOURCE);
-    const acpiPm = new AcpiPm(states.acpiPm, { interrupt, onPowerOff: () => deps.onExit('powered off') });
+    const acpiPm = new AcpiPm(states.acpiPm, { ...deps, interrupt, onPowerOff: () => deps.onExit('powered off') });
     this.ports.insert(acpiPm, at.PM_PORT, at.PM_LENGTH);
     return acpiPm;
   }
 
   #addPorts(states: PlatformStates, deps: PlatformDeps): void {
     const onReset = () => deps.onExit('reset');
-    const i8042 = new I8042(states.i8042, onReset);
+    const i8042 = new I8042(states.i8042, this.#wires.line(KEYBOARD_IRQ, KEYBOARD_SOURCE), onReset);
     this.ports.insert(i8042, at.I8042_DATA_PORT, 1);
     this.ports.insert(shifted(i8042, I8042_COMMAND), at.I8042_COMMAND_PORT, 1);
     this.ports.insert(new SystemControlA(states.systemControlA, onReset), SYSTEM_CONTROL_PORT_A, 1);
@@ -188,16 +193,10 @@ function makeSoftIrqchip(states: PlatformStates, deps: PlatformDeps): SoftIrqchi
   return new SoftIrqchip(states, { ...deps, notifier: deps.irqchip.notifier });
 }
 
-function makeIsaIrqchip(states: PlatformStates, deps: PlatformDeps): IsaIrqchip | undefined {
+function makeSplitIrqchip(states: PlatformStates, deps: PlatformDeps): IsaIrqchip | undefined {
   const { irqchip } = deps;
   if (irqchip.kind !== 'split') return undefined;
   return new IsaIrqchip(states, { ...deps, signalMsi: irqchip.signalMsi, onExtInt: irqchip.onExtInt });
-}
-
-function makeController(isa: IsaIrqchip | undefined, irqchip: IrqchipOptions): InterruptController {
-  if (irqchip.kind === 'kernel') return irqchip.interrupts;
-  const signalMsi = irqchip.kind === 'split' ? irqchip.signalMsi : () => {};
-  return { setLine: (gsi, level) => isa?.setLine(gsi, level), signalMsi };
 }
 
 /** `device` as seen from `by` bytes further on. */

@@ -192,11 +192,11 @@ function writeBar(view: DataView, writable: DataView, bar: BarSpec): void {
   const flags =
     (kind === 'io' ? BAR_IO : 0) | (kind === 'memory64' ? BAR_64BIT : 0) | (bar.prefetchable ? BAR_PREFETCHABLE : 0);
   view.setUint32(at, ((address % 0x1_0000_0000) | flags) >>> 0, true);
-  const mask = 2 ** 64 - size; // exact: the low bits are zero
-  writable.setUint32(at, mask % 0x1_0000_0000, true);
+  // Address bits below the size cannot be written, which is how software finds the size out.
+  writable.setUint32(at, size < 2 ** 32 ? 2 ** 32 - size : 0, true);
   if (kind === 'memory64') {
     view.setUint32(at + 4, Math.floor(address / 0x1_0000_0000), true);
-    writable.setUint32(at + 4, Math.floor(mask / 0x1_0000_0000), true);
+    writable.setUint32(at + 4, size < 2 ** 32 ? 0xffff_ffff : 2 ** 32 - size / 2 ** 32, true);
   }
   view.setUint16(COMMAND, view.getUint16(COMMAND, true) | (kind === 'io' ? COMMAND_IO : COMMAND_MEMORY), true);
 }
