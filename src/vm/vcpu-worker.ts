@@ -21,7 +21,8 @@ export interface VcpuStart {
 
 /** What a thread tells the main thread. */
 export type VcpuThreadMessage =
-  | { readonly type: 'ready' | 'rearm' }
+  | { readonly type: 'ready' }
+  | { readonly type: 'rearm' }
   | { readonly type: 'room'; readonly num: number }
   | { readonly type: 'failed'; readonly code: string; readonly message: string };
 
