@@ -106,7 +106,12 @@ test('a serial interrupt reaches the CPU through the IOAPIC', () => {
 for (const pin of [0, 2]) {
   test(`the timer interrupt comes on IOAPIC pin ${pin} when somebody keeps time`, () => {
     const messages: number[] = [];
-    const split = build({ kind: 'split', signalMsi: (_, data) => messages.push(data), onExtInt: () => {} });
+    const split = build({
+      kind: 'split',
+      signalMsi: (_, data) => messages.push(data),
+      onExtInt: () => {},
+      onRoute: () => {},
+    });
     split.platform.mmio.write(0xfec0_0000, Uint8Array.of(0x10 + 2 * pin, 0, 0, 0));
     split.platform.mmio.write(0xfec0_0010, Uint8Array.of(0x30, 0, 0, 0));
     for (const [port, value] of [
