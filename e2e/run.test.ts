@@ -109,6 +109,26 @@ test('a reader of the console that goes away does not stop the guest', async () 
   assert.equal(status, 32);
 });
 
+test('a VM whose output nobody takes can be stopped', async () => {
+  const path = join(folder, 'stalled.sock');
+  const child = start(words('echo', '-s', path));
+  const exit = once(child, 'exit');
+  await seen(child, 'ready\n');
+  child.stdout!.pause();
+  // More than the pipe and the buffers of both sides hold.
+  child.stdin!.on('error', () => {});
+  child.stdin!.write('x'.repeat(1 << 20));
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  assert.equal(crosvm('', 'stop', path).status, 0);
+  child.stdout!.resume();
+  assert.deepEqual(await exit, [0, null]);
+});
+
+test('a split irqchip runs the same guests', () => {
+  const { status, stdout } = crosvm('abc\n', ...words('echo', '--irqchip', 'split', '-c', '2', '--extended-status'));
+  assert.deepEqual({ status, stdout }, { status: 32, stdout: 'ready\nabc\n\x04' });
+});
+
 test('crosvm stop ends the VM, and the socket is gone', async () => {
   const path = join(folder, 'vm.sock');
   const child = start(words('spin', '-s', path, '-c', '2'));

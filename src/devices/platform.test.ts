@@ -106,7 +106,12 @@ test('a serial interrupt reaches the CPU through the IOAPIC', () => {
 for (const pin of [0, 2]) {
   test(`the timer interrupt comes on IOAPIC pin ${pin} when somebody keeps time`, () => {
     const messages: number[] = [];
-    const split = build({ kind: 'split', signalMsi: (_, data) => messages.push(data), onExtInt: () => {} });
+    const split = build({
+      kind: 'split',
+      signalMsi: (_, data) => messages.push(data),
+      onExtInt: () => {},
+      onRoute: () => {},
+    });
     split.platform.mmio.write(0xfec0_0000, Uint8Array.of(0x10 + 2 * pin, 0, 0, 0));
     split.platform.mmio.write(0xfec0_0010, Uint8Array.of(0x30, 0, 0, 0));
     for (const [port, value] of [
@@ -131,6 +136,30 @@ test('with an irqchip in the kernel none of ours is on the bus', () => {
   platform.acpiPm.pressPowerButton();
   platform.acpiPm.pressPowerButton();
   assert.deepEqual(lines, [[5, true]]);
+});
+
+test('PCI devices share their INTx wires', () => {
+  const lines: [number, boolean][] = [];
+  const interrupts = { setLine: (gsi: number, level: boolean) => lines.push([gsi, level]), signalMsi: () => {} };
+  const { platform } = build({ kind: 'kernel', interrupts });
+  const [first, second] = [platform.pciInterrupt(1), platform.pciInterrupt(5)];
+  assert.deepEqual([first.pin, first.irq], [1, second.irq]);
+  first.line.set(true);
+  second.line.set(true);
+  first.line.set(false);
+  second.line.set(false);
+  assert.deepEqual(lines, [
+    [first.irq, true],
+    [first.irq, false],
+  ]);
+});
+
+test('what can be read where nothing happens', () => {
+  const { platform } = build(soft());
+  assert.equal(inb(platform, 0x80), 0);
+  const events = new Uint8Array(4);
+  platform.mmio.read(0xd000_0000, events); // pvpanic's BAR
+  assert.deepEqual([...events], [3, 0, 0, 0]);
 });
 
 test('a buffer that is too small and a vCPU that is not there', () => {

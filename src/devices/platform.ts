@@ -48,6 +48,8 @@ export type IrqchipOptions =
       readonly kind: 'split';
       readonly signalMsi: (address: number, data: number) => void;
       readonly onExtInt: (level: boolean) => void;
+      /** What an unmasked pin of the IOAPIC sends from now on, for the LAPICs to report ends of interrupt. */
+      readonly onRoute: (pin: number, address: number, data: number) => void;
     }
   | { readonly kind: 'soft'; readonly notifier: VcpuNotifier; readonly vcpu?: number };
 
@@ -196,7 +198,7 @@ function makeSoftIrqchip(states: PlatformStates, deps: PlatformDeps): SoftIrqchi
 function makeSplitIrqchip(states: PlatformStates, deps: PlatformDeps): IsaIrqchip | undefined {
   const { irqchip } = deps;
   if (irqchip.kind !== 'split') return undefined;
-  return new IsaIrqchip(states, { ...deps, signalMsi: irqchip.signalMsi, onExtInt: irqchip.onExtInt });
+  return new IsaIrqchip(states, { ...deps, ...irqchip });
 }
 
 /** `device` as seen from `by` bytes further on. */

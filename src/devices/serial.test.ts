@@ -178,3 +178,10 @@ test('the host sees whether the guest listens', () => {
   writeReg(serial, 1, 0x02);
   assert.equal(serial.isListening(), false);
 });
+
+test('a port that is busy takes nothing for now', () => {
+  state.lock.acquire();
+  assert.equal(serial.pushInput(Uint8Array.of(1)), 0);
+  state.lock.release();
+  assert.equal(serial.pushInput(Uint8Array.of(1)), 1);
+});

@@ -23,6 +23,8 @@ export interface IsaIrqchipDeps {
   readonly clock: Clock;
   /** Where the IOAPIC's messages go. Called with the IOAPIC's lock held. */
   readonly signalMsi: (address: number, data: number) => void;
+  /** What an unmasked pin of the IOAPIC sends from now on. Called with the IOAPIC's lock held. */
+  readonly onRoute?: (pin: number, address: number, data: number) => void;
   /** The PIC's INT wire. Called with the PIC's lock held. */
   readonly onExtInt: (level: boolean) => void;
   /** Called when the PIT's deadline may have come nearer. */
@@ -44,7 +46,7 @@ export class IsaIrqchip implements InterruptController {
   constructor(states: IsaIrqchipStates, deps: IsaIrqchipDeps) {
     this.signalMsi = deps.signalMsi;
     this.pic = new Pic(states.pic, deps.onExtInt, [SCI_IRQ, ...PCI_INTX_IRQS]);
-    this.ioapic = new Ioapic(states.ioapic, deps.signalMsi);
+    this.ioapic = new Ioapic(states.ioapic, deps.signalMsi, deps.onRoute);
     const { clock, rearm } = deps;
     const interrupt = { set: (level: boolean) => this.setLine(0, level) };
     this.pit = new Pit(states.pit, rearm === undefined ? { clock, interrupt } : { clock, interrupt, rearm });

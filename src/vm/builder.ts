@@ -11,11 +11,12 @@ import type { RunState } from './run-state.ts';
 import type { VmParts } from './running-vm.ts';
 import { closeSerialTarget, openSerialTarget } from './serial-backends.ts';
 import type { SerialPortConfig } from './serial-ports.ts';
+import { VcpuThreads } from './vcpu-threads.ts';
 
 const MIB = 1 << 20;
 
-/** A VM whose threads have not been started. */
-export type BuiltVm = Pick<VmParts, 'vm' | 'machine' | 'starts'>;
+/** A VM whose threads have not been launched. */
+export type BuiltVm = Pick<VmParts, 'vm' | 'machine' | 'threads' | 'starts'>;
 
 /** Throws a `CrosvmError` if the VM cannot be; `resources` gives back what has been taken. */
 export async function buildVm(
@@ -32,8 +33,10 @@ export async function buildVm(
 
   const choice = chooseHypervisor(config.hypervisor, config.kvmDevice);
   log('debug', `running on ${choice.kind === 'kvm' ? `KVM (${choice.device})` : 'the software CPU'}`);
-  const hypervisor = await loadHypervisor(choice);
   const { cpus } = config;
+  // From here on the threads load their program beside this one.
+  const threads = resources.adopt(new VcpuThreads(choice, cpus), (started) => started.discard());
+  const hypervisor = await loadHypervisor(choice);
   const irqchip = config.splitIrqchip ? 'split' : (config.irqchip ?? 'kernel');
   const ramSize = config.mem * MIB;
   const ram = ramLayout(ramSize);
@@ -52,11 +55,10 @@ export async function buildVm(
     rearm: () => {},
   });
   const starts = Array.from({ length: cpus }, (_, id) => ({
-    hypervisor: choice,
     handle: vm.handle(id),
     machine: handle,
     runState: runState.buffer,
     setup: { cpus, entry: id === 0 ? entry : undefined },
   }));
-  return { vm, machine, starts };
+  return { vm, machine, threads, starts };
 }

@@ -1,6 +1,6 @@
 /** The receiving side of a serial port, as the host sees it. */
 export interface InputPort {
-  /** Takes what fits; how many bytes that was. */
+  /** Takes what fits now; how many bytes that was. */
   pushInput(bytes: Uint8Array): number;
   /** Whether the guest has asked to be told of input. */
   isListening(): boolean;
@@ -19,6 +19,8 @@ const CTRL_D = 0x04;
 const POLL_MS = 10;
 /** How long the guest must have been listening: probing a port switches its interrupts on for a moment. */
 const STEADY_POLLS = 3;
+/** How soon a port that did not take all is tried again, if it does not say before that it has room. */
+const RETRY_MS = 100;
 /** A source is asked to pause while more than this waits here. */
 const QUEUE_LIMIT = 65_536;
 /** Delays before Ctrl-D: the first, and where their doubling ends. */
@@ -76,8 +78,7 @@ export class InputPump {
   /** Gives up; cancels all timers. */
   close(): void {
     this.#closed = true;
-    this.#cancelTimer?.();
-    this.#cancelTimer = undefined;
+    this.#cancel();
   }
 
   #enqueue(bytes: Uint8Array): void {
@@ -98,6 +99,7 @@ export class InputPump {
       this.#queued -= taken;
       if (taken < first.length) {
         this.#queue[0] = first.subarray(taken);
+        this.#schedule(RETRY_MS, () => this.#deliver());
         return;
       }
       this.#queue.shift();
@@ -106,6 +108,7 @@ export class InputPump {
   }
 
   #drained(): void {
+    this.#cancel();
     const resume = this.#resume;
     this.#resume = undefined;
     resume?.();
@@ -121,6 +124,11 @@ export class InputPump {
   #sendEnd(next: number): void {
     this.#port.pushInput(Uint8Array.of(CTRL_D));
     this.#schedule(next, () => this.#sendEnd(Math.min(next * 2, LAST_END_MS)));
+  }
+
+  #cancel(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
   }
 
   /** One timer at a time is enough: while one is set, what it waits for has not happened. */

@@ -81,6 +81,7 @@ function irqchipFor({ irqchip }: MachineHandle, vm: VmAccess, { vcpu }: MachineL
   return {
     kind: 'split',
     signalMsi: (address, data) => vm.interrupts.signalMsi(address, data),
+    onRoute: (pin, address, data) => vm.setMsiRoute(pin, { address, data }),
     // The PIC's INT wire leads to vCPU 0, which looks at it before it enters the guest.
     onExtInt: (level) => {
       if (level && vcpu !== 0) vm.kick(0);

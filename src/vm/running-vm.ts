@@ -7,7 +7,7 @@ import { DeadlineTimer } from './deadline-timer.ts';
 import type { InputPort } from './input-pump.ts';
 import type { Machine } from './machine.ts';
 import type { RunState } from './run-state.ts';
-import { startVcpuThreads } from './vcpu-threads.ts';
+import type { VcpuThreads } from './vcpu-threads.ts';
 import type { VcpuStart } from './vcpu-worker.ts';
 
 /** What `RunningVm` is made of. */
@@ -15,6 +15,8 @@ export interface VmParts {
   readonly vm: Vm;
   readonly runState: RunState;
   readonly machine: Machine;
+  readonly threads: VcpuThreads;
+  /** What each thread is to run. */
   readonly starts: readonly VcpuStart[];
   readonly log: Log;
   /** Disposed of when the VM has ended and its threads are gone. */
@@ -34,17 +36,16 @@ export class RunningVm {
   readonly #ready: Promise<unknown>;
   #failure: CrosvmError | undefined;
 
-  /** Starts the threads; the guest waits for `start`. */
+  /** Launches the threads; the guest waits for `start`. */
   constructor(parts: VmParts) {
     this.#parts = parts;
     this.#timer = new DeadlineTimer(parts.machine.timers, parts.machine.clock);
-    const threads = startVcpuThreads(parts.starts, {
+    this.#ready = parts.threads.launch(parts.starts, {
       inputRoom: (num) => this.#inputs.get(num)?.room(),
       rearm: () => this.#timer.rearm(),
       failed: (error) => this.#fail(error),
     });
-    this.#ready = threads.ready;
-    this.ended = threads.gone.then(() => this.#finish());
+    this.ended = parts.threads.gone.then(() => this.#finish());
     // Whoever awaits `ended` gets its error; until somebody does, it is not unhandled.
     this.ended.catch(() => {});
   }

@@ -1,6 +1,7 @@
 /** The worker threads that run a VM's vCPUs, as the main thread sees them. */
 import { Worker } from 'node:worker_threads';
 import { CrosvmError } from '../errors.ts';
+import type { HypervisorChoice } from './hypervisors.ts';
 import type { VcpuStart, VcpuThreadMessage } from './vcpu-worker.ts';
 
 export interface VcpuThreadEvents {
@@ -12,45 +13,71 @@ export interface VcpuThreadEvents {
   failed(error: CrosvmError): void;
 }
 
-export interface VcpuThreads {
-  /** Settles when every thread is ready to run its vCPU, or has failed. */
-  readonly ready: Promise<unknown>;
+/** Starts one thread for each vCPU; they load their program at once and wait for `launch`. */
+export class VcpuThreads {
+  readonly #threads: readonly VcpuThread[];
+
+  constructor(hypervisor: HypervisorChoice, cpus: number) {
+    this.#threads = Array.from({ length: cpus }, (_, id) => new VcpuThread(hypervisor, id));
+  }
+
   /** Settles when all threads are gone. */
-  readonly gone: Promise<unknown>;
+  get gone(): Promise<unknown> {
+    return Promise.all(this.#threads.map((thread) => thread.gone));
+  }
+
+  /** Tells every thread what to run. Settles when each is ready to, or has failed. */
+  async launch(starts: readonly VcpuStart[], events: VcpuThreadEvents): Promise<void> {
+    await Promise.all(this.#threads.map((thread, id) => thread.launch(starts[id]!, events)));
+  }
+
+  /** Ends the threads of a VM that was not launched. */
+  discard(): void {
+    for (const thread of this.#threads) thread.discard();
+  }
 }
 
-export function startVcpuThreads(starts: readonly VcpuStart[], events: VcpuThreadEvents): VcpuThreads {
-  const threads = starts.map((start) => startThread(start, events));
-  return {
-    ready: Promise.all(threads.map((thread) => thread.ready)),
-    gone: Promise.all(threads.map((thread) => thread.gone)),
-  };
-}
+class VcpuThread {
+  readonly gone: Promise<void>;
+  readonly #worker: Worker;
+  readonly #ready = Promise.withResolvers<void>();
+  #events: VcpuThreadEvents | undefined;
+  #failure: CrosvmError | undefined;
+  #launched = false;
 
-function startThread(start: VcpuStart, events: VcpuThreadEvents): { ready: Promise<void>; gone: Promise<void> } {
-  const ready = Promise.withResolvers<void>();
-  const gone = Promise.withResolvers<void>();
-  const { id } = start.handle;
-  const worker = new Worker(new URL('./vcpu-worker.ts', import.meta.url), { workerData: start, name: `vcpu${id}` });
-  worker.on('message', (message: VcpuThreadMessage) => {
-    switch (message.type) {
-      case 'ready':
-        return ready.resolve();
-      case 'rearm':
-        return events.rearm();
-      case 'room':
-        return events.inputRoom(message.num);
-      case 'failed':
-        return events.failed(new CrosvmError(message.code, message.message));
-    }
-  });
-  worker.on('error', (cause) => {
-    const message = `the thread of vCPU ${id} failed: ${String((cause as Error).stack ?? cause)}`;
-    events.failed(new CrosvmError('E_INTERNAL', message, { cause }));
-  });
-  worker.on('exit', () => {
-    ready.resolve();
-    gone.resolve();
-  });
-  return { ready: ready.promise, gone: gone.promise };
+  constructor(hypervisor: HypervisorChoice, id: number) {
+    const program = new URL('./vcpu-worker-entry.js', import.meta.url);
+    this.#worker = new Worker(program, { workerData: hypervisor, name: `vcpu${id}` });
+    this.#worker.on('message', (message: VcpuThreadMessage) => this.#handle(message));
+    this.#worker.on('error', (cause) => {
+      const message = `the thread of vCPU ${id} failed: ${String((cause as Error).stack ?? cause)}`;
+      this.#fail(new CrosvmError('E_INTERNAL', message, { cause }));
+    });
+    this.gone = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
+    this.gone.then(() => this.#ready.resolve());
+  }
+
+  launch(start: VcpuStart, events: VcpuThreadEvents): Promise<void> {
+    this.#launched = true;
+    this.#events = events;
+    if (this.#failure !== undefined) events.failed(this.#failure);
+    this.#worker.postMessage(start);
+    return this.#ready.promise;
+  }
+
+  discard(): void {
+    if (!this.#launched) void this.#worker.terminate();
+  }
+
+  #handle(message: VcpuThreadMessage): void {
+    if (message.type === 'ready') this.#ready.resolve();
+    else if (message.type === 'rearm') this.#events?.rearm();
+    else if (message.type === 'room') this.#events?.inputRoom(message.num);
+    else this.#fail(new CrosvmError(message.code, message.message));
+  }
+
+  #fail(error: CrosvmError): void {
+    this.#failure = error;
+    this.#events?.failed(error);
+  }
 }

@@ -3,7 +3,8 @@
  * in the Rounding that it is given and returns the masked answer; the caller drops it if the exception is not masked.
  */
 import {
-  bitLength,
+  exactly,
+  exactOf,
   type Float80,
   INDEFINITE,
   infinity,
@@ -15,10 +16,12 @@ import {
   quieted,
   zero,
 } from './float80.ts';
-import { EXCEPTION, EXTENDED, ROUND, type Rounding, roundAt, toRegister } from './rounding.ts';
+import * as ieee from './ieee.ts';
+import { EXCEPTION, EXTENDED80 } from './ieee.ts';
+import { type Rounding, toRegister } from './rounding.ts';
 
-/** Bits that a smaller addend is kept away by when only its being there matters: more than any format's precision. */
-const FAR = 130;
+/** Bits of quotients and roots that rounding needs, at least. */
+const QUOTIENT_BITS = 66;
 
 /** The answer where an operand is a NaN or unsupported; undefined where none is. Table 4-7. */
 export function nanAnswer(r: Rounding, x: Float80, y: Float80): Float80 | undefined {
@@ -55,27 +58,11 @@ export function add(r: Rounding, x: Float80, y: Float80): Float80 {
   if (denormalOperand(r, x, y)) return x;
   if (kx === KIND.infinity) return x;
   if (ky === KIND.infinity) return y;
-  if (ky === KIND.zero && kx === KIND.zero) return zero(x.sign === y.sign ? x.sign : cancelledSign(r));
-  if (ky === KIND.zero) return toRegister(r, x.sign, x.significand, placeOf(x));
-  if (kx === KIND.zero) return toRegister(r, y.sign, y.significand, placeOf(y));
-  return placeOf(x) >= placeOf(y) ? sum(r, x, y) : sum(r, y, x);
+  return toRegisterExact(r, ieee.add(exactOf(x), exactOf(y), r.rounding));
 }
 
-function cancelledSign(r: Rounding): number {
-  return r.mode === ROUND.down ? 1 : 0;
-}
-
-/** Of finite values that are not zero; x has the greater or the same place. */
-function sum(r: Rounding, x: Float80, y: Float80): Float80 {
-  const distance = placeOf(x) - placeOf(y);
-  const far = distance > FAR;
-  const shift = far ? FAR : distance;
-  const ym = far ? 1n : y.significand;
-  const xm = x.significand << BigInt(shift);
-  const total = x.sign === y.sign ? xm + ym : xm - ym;
-  if (total === 0n) return zero(cancelledSign(r));
-  const sign = total < 0n ? x.sign ^ 1 : x.sign;
-  return toRegister(r, sign, total < 0n ? -total : total, placeOf(x) - shift);
+function toRegisterExact(r: Rounding, value: ieee.Exact): Float80 {
+  return toRegister(r, value.sign, value.significand, value.exponent);
 }
 
 export function subtract(r: Rounding, x: Float80, y: Float80): Float80 {
@@ -94,7 +81,7 @@ export function multiply(r: Rounding, x: Float80, y: Float80): Float80 {
     return infinity(sign);
   }
   if (denormalOperand(r, x, y)) return x;
-  return toRegister(r, sign, x.significand * y.significand, placeOf(x) + placeOf(y));
+  return toRegisterExact(r, ieee.multiply(exactOf(x), exactOf(y)));
 }
 
 export function divide(r: Rounding, x: Float80, y: Float80): Float80 {
@@ -105,31 +92,14 @@ export function divide(r: Rounding, x: Float80, y: Float80): Float80 {
   const sign = x.sign ^ y.sign;
   if (kx === ky && (kx === KIND.infinity || kx === KIND.zero)) return r.invalid(INDEFINITE);
   if (ky === KIND.zero && kx !== KIND.infinity) {
-    r.raise(EXCEPTION.zeroDivide);
+    // Then a denormal dividend is no exception of its own.
+    r.raise(EXCEPTION.divideByZero);
     return infinity(sign);
   }
   if (denormalOperand(r, x, y)) return x;
   if (kx === KIND.infinity || ky === KIND.zero) return infinity(sign);
   if (ky === KIND.infinity || kx === KIND.zero) return zero(sign);
-  const { magnitude, place } = quotient(x.significand, placeOf(x), y.significand, placeOf(y), 67);
-  return toRegister(r, sign, magnitude, place);
-}
-
-/** The jammed quotient of two magnitudes that are not zero, to at least `bits` bits. */
-export function quotient(
-  n: bigint,
-  nPlace: number,
-  d: bigint,
-  dPlace: number,
-  bits: number,
-): { magnitude: bigint; place: number } {
-  const shift = Math.max(0, bits + bitLength(d) - bitLength(n));
-  const shifted = n << BigInt(shift);
-  const q = shifted / d;
-  return {
-    magnitude: q * d === shifted ? q : (q << 1n) | 1n,
-    place: nPlace - dPlace - shift - (q * d === shifted ? 0 : 1),
-  };
+  return toRegisterExact(r, ieee.divide(exactOf(x), exactOf(y), QUOTIENT_BITS));
 }
 
 export function squareRoot(r: Rounding, x: Float80): Float80 {
@@ -139,29 +109,7 @@ export function squareRoot(r: Rounding, x: Float80): Float80 {
   if (kind === KIND.zero) return x;
   if (x.sign !== 0) return r.invalid(INDEFINITE);
   if (denormalOperand(r, x) || kind === KIND.infinity) return x;
-  // An even place, and enough bits for a root of at least 67.
-  let shift = Math.max(0, 136 - bitLength(x.significand));
-  if (((placeOf(x) - shift) & 1) !== 0) shift++;
-  const radicand = x.significand << BigInt(shift);
-  const root = integerSquareRoot(radicand);
-  const place = (placeOf(x) - shift) / 2;
-  if (root * root === radicand) return toRegister(r, 0, root, place);
-  return toRegister(r, 0, (root << 1n) | 1n, place - 1);
-}
-
-/** Greatest integer whose square is at most n; n has less than 1000 bits. */
-export function integerSquareRoot(n: bigint): bigint {
-  let root = BigInt(Math.floor(Math.sqrt(Number(n))));
-  if (root === 0n) return 0n;
-  for (;;) {
-    const next = (root + n / root) >> 1n;
-    const step = next - root;
-    root = next;
-    if (step <= 1n && step >= -1n) break;
-  }
-  while (root * root > n) root--;
-  while ((root + 1n) * (root + 1n) <= n) root++;
-  return root;
+  return toRegisterExact(r, ieee.squareRoot(exactOf(x), QUOTIENT_BITS));
 }
 
 /** x rounded to an integer by the rounding mode. */
@@ -170,15 +118,9 @@ export function roundToInteger(r: Rounding, x: Float80): Float80 {
   if (nan !== undefined) return nan;
   const kind = kindOf(x);
   if (kind === KIND.infinity || kind === KIND.zero) return x;
-  if (denormalOperand(r, x) || placeOf(x) >= 0) return x;
-  const place = Math.max(placeOf(x), -FAR);
-  const magnitude = place === placeOf(x) ? x.significand : 1n;
-  const integer = roundAt(r, x.sign, magnitude, place, 0);
-  if (integer << BigInt(-place) !== magnitude) r.raise(EXCEPTION.precision);
-  const up = r.up;
-  const result = toRegister(r, x.sign, integer, 0, EXTENDED);
-  r.up = up;
-  return result;
+  if (denormalOperand(r, x)) return x;
+  const integer = ieee.roundToInteger(exactOf(x), r);
+  return exactly(x.sign, integer.significand, integer.exponent);
 }
 
 /** x * 2^(y truncated to an integer). */
@@ -193,7 +135,7 @@ export function scale(r: Rounding, x: Float80, y: Float80): Float80 {
     return y.sign === 0 ? infinity(x.sign) : zero(x.sign);
   }
   if (denormalOperand(r, x, y) || kx === KIND.infinity || kx === KIND.zero) return x;
-  return toRegister(r, x.sign, x.significand, placeOf(x) + scaleCount(y), EXTENDED);
+  return toRegister(r, x.sign, x.significand, placeOf(x) + scaleCount(y), EXTENDED80.significandBits);
 }
 
 /** A finite value truncated to an integer, limited to what overflows or underflows everything. */

@@ -2,8 +2,7 @@
  * Elementary functions on fixed-point numbers: BigInts that count 2^-FRACTION. Errors stay below 2^-300, so that results
  * with 64 significant bits are correctly rounded but for the rarest cases, even where they are as small as 2^-128.
  */
-import { integerSquareRoot } from './arithmetic.ts';
-import { bitLength } from './float80.ts';
+import { bitLength, integerSquareRoot } from './ieee.ts';
 
 /** Bits after the point. */
 export const FRACTION = 320;

@@ -1,5 +1,7 @@
 /** Values of the 80-bit double extended format, their classes and encodings (Intel SDM vol. 1, 4.2.2 and 8.2). */
 
+import { bitLength, type Exact } from './ieee.ts';
+
 /** One value of the format, as its three fields. */
 export class Float80 {
   /** 0 or 1. */
@@ -72,12 +74,7 @@ export function exactly(sign: number, significand: bigint, place: number): Float
   return new Float80(sign, place + PLACE - 64 + length, significand << BigInt(64 - length));
 }
 
-/** Number of bits of a value that is not negative; 0 for 0. */
-export function bitLength(value: bigint): number {
-  if (value < 1n << 64n) {
-    const high = Number(value >> 32n);
-    return high === 0 ? 32 - Math.clz32(Number(value)) : 64 - Math.clz32(high);
-  }
-  const digits = value.toString(16);
-  return (digits.length - 1) * 4 + 32 - Math.clz32(Number.parseInt(digits[0]!, 16));
+/** A finite value for exact arithmetic. */
+export function exactOf(x: Float80): Exact {
+  return { sign: x.sign === 0 ? 0 : 1, significand: x.significand, exponent: placeOf(x) };
 }

@@ -69,8 +69,12 @@ export const bias = (format: Format): number => 2 ** (format.exponentBits - 1) -
 /** The biased exponent of infinities and NaNs. */
 export const specialExponent = (format: Format): number => 2 ** format.exponentBits - 1;
 
+/** Number of bits of a number that is not negative; 0 for 0. */
 export function bitLength(m: bigint): number {
-  if (m === 0n) return 0;
+  if (m < 1n << 64n) {
+    const high = Number(m >> 32n);
+    return high === 0 ? 32 - Math.clz32(Number(m)) : 64 - Math.clz32(high);
+  }
   const hex = m.toString(16);
   return hex.length * 4 - Math.clz32(Number.parseInt(hex[0]!, 16)) + 28;
 }
@@ -125,14 +129,17 @@ function dropBits(
   return { kept: up ? kept + 1n : kept, inexact: true, up };
 }
 
-function overflowed(format: Format, sign: 0 | 1, env: Environment): Rounded {
+function overflowed(format: Format, sign: 0 | 1, env: Environment, precision: number): Rounded {
   env.flags |= EXCEPTION.overflow | EXCEPTION.precision;
   const { rounding } = env;
   const toInfinity = rounding === ROUND.nearest || rounding === (sign === 0 ? ROUND.up : ROUND.down);
   env.roundedUp = toInfinity;
   const integerBit = 1n << BigInt(format.significandBits - 1);
   if (toInfinity) return { sign, exponent: specialExponent(format), significand: integerBit };
-  return { sign, exponent: specialExponent(format) - 1, significand: (integerBit << 1n) - 1n };
+  // The largest number of that precision.
+  const ones = (1n << BigInt(precision)) - 1n;
+  const significand = ones << BigInt(format.significandBits - precision);
+  return { sign, exponent: specialExponent(format) - 1, significand };
 }
 
 /**
@@ -169,7 +176,7 @@ export function round(format: Format, value: Exact, env: Environment, precision 
     significand >>= 1n;
     top++;
   }
-  if (top > bias(format)) return overflowed(format, sign, env);
+  if (top > bias(format)) return overflowed(format, sign, env, precision);
   significand <<= BigInt(format.significandBits - precision);
   const normal = bitLength(significand) === format.significandBits;
   return { sign, exponent: normal ? top + bias(format) : 0, significand };
@@ -231,7 +238,7 @@ export function divide(a: Exact, b: Exact, bits: number): Exact {
 }
 
 /** The largest integer whose square is at most n. */
-function integerSquareRoot(n: bigint): bigint {
+export function integerSquareRoot(n: bigint): bigint {
   let x = 1n << BigInt((bitLength(n) + 1) >> 1);
   for (;;) {
     const next = (x + n / x) >> 1n;

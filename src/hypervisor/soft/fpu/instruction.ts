@@ -1,6 +1,6 @@
 /** What an x87 instruction is to this unit, and the ways to its operands. */
 import { CPU, SLOT } from '../state.ts';
-import { fromFloat, fromInteger, isDenormalFloat } from './convert.ts';
+import { fromFloat, fromInteger } from './convert.ts';
 import { Float80 } from './float80.ts';
 import type { RegisterStack } from './register-stack.ts';
 
@@ -26,8 +26,9 @@ export function memoryHigh(s: RegisterStack): number {
 /** The memory operand as a single or double. Notes in the rounding whether it is denormal. */
 export function memoryFloat(s: RegisterStack, size: number): Float80 {
   const bits = BigInt.asUintN(size * 8, memoryBits(s));
-  s.rounding.denormalSource = isDenormalFloat(bits, size);
-  return fromFloat(bits, size);
+  const { value, denormal } = fromFloat(bits, size);
+  s.rounding.denormalSource = denormal;
+  return value;
 }
 
 export function memoryInteger(s: RegisterStack, size: number): Float80 {

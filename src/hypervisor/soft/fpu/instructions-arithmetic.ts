@@ -10,11 +10,12 @@ import {
   squareRoot,
   subtract,
 } from './arithmetic.ts';
-import { BIAS, bitLength, exactly, Float80, INDEFINITE, infinity, KIND, kindOf, negated, placeOf } from './float80.ts';
+import { BIAS, exactly, Float80, INDEFINITE, infinity, KIND, kindOf, negated, placeOf } from './float80.ts';
+import { bitLength, EXCEPTION } from './ieee.ts';
 import { type Instruction, memoryFloat, memoryInteger } from './instruction.ts';
 import { type RegisterStack, STATUS } from './register-stack.ts';
 import { remainder } from './remainder.ts';
-import { EXCEPTION, type Rounding } from './rounding.ts';
+import type { Rounding } from './rounding.ts';
 
 type Binary = (r: Rounding, x: Float80, y: Float80) => Float80;
 type Source = (s: RegisterStack, size: number) => Float80;
@@ -76,7 +77,7 @@ function setQuotient(s: RegisterStack, quotient: number, partial: boolean): void
   const c0 = (quotient & 4) !== 0 ? STATUS.c0 : 0;
   const c3 = (quotient & 2) !== 0 ? STATUS.c3 : 0;
   s.setCodes(c0 | c3 | (partial ? STATUS.c2 : 0));
-  s.rounding.up = (quotient & 1) !== 0;
+  s.rounding.roundedUp = (quotient & 1) !== 0;
 }
 
 function remainderInstruction(nearest: boolean): Instruction {
@@ -102,7 +103,7 @@ function extract(r: Rounding, x: Float80): { exponent: Float80; significand: Flo
   const kind = kindOf(x);
   if (kind === KIND.infinity) return { exponent: infinity(0), significand: x };
   if (kind === KIND.zero) {
-    r.raise(EXCEPTION.zeroDivide);
+    r.raise(EXCEPTION.divideByZero);
     return { exponent: infinity(1), significand: x };
   }
   denormalOperand(r, x);

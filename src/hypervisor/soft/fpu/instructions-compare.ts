@@ -3,7 +3,7 @@ import { COMPARED, compare } from './arithmetic.ts';
 import { type Float80, KIND, kindOf, zero } from './float80.ts';
 import { type Instruction, memoryFloat, memoryInteger, setFlags } from './instruction.ts';
 import { type RegisterStack, STATUS } from './register-stack.ts';
-import { EXCEPTION } from './rounding.ts';
+import { STACK_FAULT } from './rounding.ts';
 
 /** Compares ST(a) with the other operand: one of COMPARED; unordered on stack underflow. */
 function compared(s: RegisterStack, a: number, quiet: boolean, emptyOther: boolean, other: () => Float80): number {
@@ -45,7 +45,7 @@ function toFlags({ pops, quiet }: Comparison): Instruction {
     const codes = compareRegisters(s, a, b, quiet);
     setFlags(s, (codes & STATUS.c3) !== 0, (codes & STATUS.c2) !== 0, (codes & STATUS.c0) !== 0);
     // Only a stack fault changes C1.
-    s.rounding.up = (s.status & STATUS.c1) !== 0 && (s.rounding.raised & EXCEPTION.stack) === 0;
+    s.rounding.roundedUp = (s.status & STATUS.c1) !== 0 && (s.rounding.flags & STACK_FAULT) === 0;
     return finish(s, pops);
   };
 }

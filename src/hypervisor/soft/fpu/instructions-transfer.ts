@@ -3,6 +3,7 @@ import { fromPacked, toPacked } from './bcd.ts';
 import { toFloat, toInteger } from './convert.ts';
 import { FRACTION, LN2, LOG2_10, LOG2_E, LOG10_2, PI } from './fixed-point.ts';
 import { exactly, type Float80, INDEFINITE, KIND, kindOf, quieted, zero } from './float80.ts';
+import { EXCEPTION, EXTENDED80, ROUND } from './ieee.ts';
 import {
   carryFlag,
   type Instruction,
@@ -17,7 +18,7 @@ import {
   zeroFlag,
 } from './instruction.ts';
 import type { RegisterStack } from './register-stack.ts';
-import { EXCEPTION, EXTENDED, ROUND, toRegister } from './rounding.ts';
+import { toRegister } from './rounding.ts';
 
 function push(value: (s: RegisterStack, size: number) => Float80): Instruction {
   return (s, _a, _b, size) => {
@@ -50,10 +51,10 @@ const fld: Instruction = (s, a, _b, size) => {
 function constant(value: bigint): Instruction {
   return push((s) => {
     const { rounding } = s;
-    const { raised } = rounding;
-    const result = toRegister(rounding, 0, value, -FRACTION, EXTENDED);
-    rounding.raised = raised;
-    rounding.up = false;
+    const { flags } = rounding;
+    const result = toRegister(rounding, 0, value, -FRACTION, EXTENDED80.significandBits);
+    rounding.flags = flags;
+    rounding.roundedUp = false;
     return result;
   });
 }
@@ -90,7 +91,7 @@ function store(pop: boolean): Instruction {
 function storeInteger(pop: boolean, truncate: boolean): Instruction {
   return (s, _a, _b, size) => {
     s.begin();
-    if (truncate) s.rounding.mode = ROUND.toZero;
+    if (truncate) s.rounding.rounding = ROUND.zero;
     const value = s.underflows(0) ? INDEFINITE : s.read(0);
     return finishStore(s, pop, toInteger(s.rounding, value, size), 0);
   };
@@ -118,7 +119,7 @@ function move(condition: (s: RegisterStack) => boolean, holds: boolean): Instruc
     if (s.underflows(a) || s.underflows(b)) s.result(a, INDEFINITE);
     else if (condition(s) === holds) s.write(a, s.read(b));
     // Only a fault changes C1.
-    if (s.rounding.raised !== 0) s.end();
+    if (s.rounding.flags !== 0) s.end();
     return undefined;
   };
 }

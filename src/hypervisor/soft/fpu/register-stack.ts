@@ -1,7 +1,8 @@
 /** The x87 part of a vCPU's block: the register stack, the status, control and tag words (Intel SDM vol. 1, 8.1). */
 import { CPU } from '../state.ts';
 import { Float80, INDEFINITE } from './float80.ts';
-import { EXCEPTION, Rounding } from './rounding.ts';
+import { EXCEPTION } from './ieee.ts';
+import { Rounding, STACK_FAULT } from './rounding.ts';
 
 /** Fields of the status word. */
 export const STATUS = {
@@ -124,15 +125,15 @@ export class RegisterStack {
   /** Whether ST(index) is empty; if so the instruction has met a stack underflow. */
   underflows(index: number): boolean {
     if (!this.isEmpty(index)) return false;
-    this.rounding.raise(EXCEPTION.invalid | EXCEPTION.stack);
+    this.rounding.raise(EXCEPTION.invalid | STACK_FAULT);
     return true;
   }
 
   /** Whether a push would overwrite a register; if so the instruction has met a stack overflow, which C1 tells. */
   overflows(): boolean {
     if (this.isEmpty(-1)) return false;
-    this.rounding.raise(EXCEPTION.invalid | EXCEPTION.stack);
-    this.rounding.up = true;
+    this.rounding.raise(EXCEPTION.invalid | STACK_FAULT);
+    this.rounding.roundedUp = true;
     return true;
   }
 
@@ -150,7 +151,7 @@ export class RegisterStack {
   pushResult(value: () => Float80): void {
     const pushed = this.overflows() ? INDEFINITE : value();
     const { rounding } = this;
-    if ((rounding.raised & EXCEPTION.invalid) === 0 || rounding.isMasked(EXCEPTION.invalid)) this.push(pushed);
+    if ((rounding.flags & EXCEPTION.invalid) === 0 || rounding.isMasked(EXCEPTION.invalid)) this.push(pushed);
   }
 
   /** Starts an instruction that can raise exceptions. */
@@ -160,7 +161,7 @@ export class RegisterStack {
 
   /** Ends it: exceptions become sticky, C1 tells the rounding or the kind of stack fault. */
   end(): void {
-    const { raised, up } = this.rounding;
-    this.status = (this.status & ~STATUS.c1) | raised | (up ? STATUS.c1 : 0);
+    const { flags, roundedUp } = this.rounding;
+    this.status = (this.status & ~STATUS.c1) | flags | (roundedUp ? STATUS.c1 : 0);
   }
 }

@@ -1,8 +1,9 @@
 /** FPREM and FPREM1: the remainder of a division, exact, by steps where the operands are far apart. */
 
 import { denormalOperand, nanAnswer } from './arithmetic.ts';
-import { bitLength, type Float80, INDEFINITE, KIND, kindOf, placeOf, zero } from './float80.ts';
-import { EXTENDED, type Rounding, toRegister } from './rounding.ts';
+import { type Float80, INDEFINITE, KIND, kindOf, placeOf, zero } from './float80.ts';
+import { bitLength, EXTENDED80 } from './ieee.ts';
+import { type Rounding, toRegister } from './rounding.ts';
 
 export interface Remainder {
   readonly value: Float80;
@@ -28,9 +29,11 @@ export function remainder(r: Rounding, x: Float80, y: Float80, nearest: boolean)
   const ky = kindOf(y);
   if (kx === KIND.infinity || ky === KIND.zero) return without(r.invalid(INDEFINITE));
   if (denormalOperand(r, x, y) || kx === KIND.zero) return complete(x);
-  if (ky === KIND.infinity) return complete(toRegister(r, x.sign, x.significand, placeOf(x), EXTENDED));
+  if (ky === KIND.infinity)
+    return complete(toRegister(r, x.sign, x.significand, placeOf(x), EXTENDED80.significandBits));
   const distance = topOf(x) - topOf(y);
-  if (distance < (nearest ? -1 : 0)) return complete(toRegister(r, x.sign, x.significand, placeOf(x), EXTENDED));
+  if (distance < (nearest ? -1 : 0))
+    return complete(toRegister(r, x.sign, x.significand, placeOf(x), EXTENDED80.significandBits));
   return distance < 64 ? lastStep(r, x, y, nearest) : step(r, x, y, distance);
 }
 
@@ -53,7 +56,7 @@ function lastStep(r: Rounding, x: Float80, y: Float80, nearest: boolean): Remain
     rest = divisor - rest;
     sign ^= 1;
   }
-  const value = rest === 0n ? zero(x.sign) : toRegister(r, sign, rest, place, EXTENDED);
+  const value = rest === 0n ? zero(x.sign) : toRegister(r, sign, rest, place, EXTENDED80.significandBits);
   return complete(value, Number(quotient & 7n));
 }
 
@@ -64,6 +67,6 @@ function step(r: Rounding, x: Float80, y: Float80, distance: number): Remainder 
   const low = Math.min(placeOf(x), place);
   const dividend = x.significand << BigInt(placeOf(x) - low);
   const divisor = y.significand << BigInt(place - low);
-  const value = toRegister(r, x.sign, dividend % divisor, low, EXTENDED);
+  const value = toRegister(r, x.sign, dividend % divisor, low, EXTENDED80.significandBits);
   return { value, quotient: 0, partial: true };
 }

@@ -2,10 +2,11 @@
  * The transcendental instructions of x87 (Intel SDM vol. 1, 8.3.7 to 8.3.10): special operands, and the fixed-point
  * functions for the rest. Results do not depend on precision control and are rounded by the rounding mode.
  */
-import { denormalOperand, nanAnswer, nanAnswer1, quotient } from './arithmetic.ts';
+import { denormalOperand, nanAnswer, nanAnswer1 } from './arithmetic.ts';
 import { atan, expMinus1, FRACTION, LN2, LOG2_E, log2, ONE, PI, sinCos } from './fixed-point.ts';
-import { bitLength, exactly, type Float80, INDEFINITE, infinity, KIND, kindOf, placeOf, zero } from './float80.ts';
-import { EXCEPTION, EXTENDED, type Rounding, toRegister } from './rounding.ts';
+import { exactly, exactOf, type Float80, INDEFINITE, infinity, KIND, kindOf, placeOf, zero } from './float80.ts';
+import { bitLength, divide, EXCEPTION, EXTENDED80 } from './ieee.ts';
+import { type Rounding, toRegister } from './rounding.ts';
 
 export const ONE_80 = exactly(0, 1n, 0);
 /** Arguments below 2^-TINY are taken care of by the first term of a series: the next is beyond all precision. */
@@ -29,13 +30,13 @@ function toFixed(x: Float80): bigint {
 
 /** Rounds an irrational number of which `magnitude` * 2^place is a good approximation. */
 function approximately(r: Rounding, sign: number, magnitude: bigint, place: number): Float80 {
-  return toRegister(r, sign, (magnitude << 1n) | 1n, place - 1, EXTENDED);
+  return toRegister(r, sign, (magnitude << 1n) | 1n, place - 1, EXTENDED80.significandBits);
 }
 
 /** Rounds what differs from significand * 2^place by almost nothing, towards zero or away from it. */
 function nearly(r: Rounding, sign: number, significand: bigint, place: number, below: boolean): Float80 {
   const magnitude = significand << BigInt(TINY);
-  return toRegister(r, sign, below ? magnitude - 1n : magnitude + 1n, place - TINY, EXTENDED);
+  return toRegister(r, sign, below ? magnitude - 1n : magnitude + 1n, place - TINY, EXTENDED80.significandBits);
 }
 
 function fixed(r: Rounding, value: bigint): Float80 {
@@ -61,6 +62,7 @@ export function noAngle(r: Rounding, x: Float80): Float80 | undefined {
   return kindOf(x) === KIND.infinity ? r.invalid(INDEFINITE) : undefined;
 }
 
+/** The angle of a finite value below 2^63, in radians. Those near 0 follow from the first term of a series. */
 export function angleOf(x: Float80): Angle {
   const { sign, significand } = x;
   if (kindOf(x) === KIND.zero) return { sin: () => x, cos: () => ONE_80, tan: () => x };
@@ -123,7 +125,7 @@ export function yLog2(r: Rounding, x: Float80, y: Float80): Float80 {
   const length = bitLength(x.significand);
   if (isPowerOf2(x)) {
     // A power of two has an exact logarithm.
-    return toRegister(r, sign, BigInt(Math.abs(topOf(x) - 1)) * y.significand, placeOf(y), EXTENDED);
+    return toRegister(r, sign, BigInt(Math.abs(topOf(x) - 1)) * y.significand, placeOf(y), EXTENDED80.significandBits);
   }
   const logarithm = log2(x.significand << BigInt(FRACTION + 1 - length)) + BigInt(topOf(x) - 1) * ONE;
   return approximately(r, sign, (logarithm < 0n ? -logarithm : logarithm) * y.significand, placeOf(y) - FRACTION);
@@ -133,7 +135,7 @@ export function yLog2(r: Rounding, x: Float80, y: Float80): Float80 {
 function yLog2Zero(r: Rounding, y: Float80): Float80 {
   const ky = kindOf(y);
   if (ky === KIND.zero) return r.invalid(INDEFINITE);
-  if (ky !== KIND.infinity) r.raise(EXCEPTION.zeroDivide);
+  if (ky !== KIND.infinity) r.raise(EXCEPTION.divideByZero);
   return infinity(y.sign ^ 1);
 }
 
@@ -171,8 +173,8 @@ export function arcTangent(r: Rounding, y: Float80, x: Float80): Float80 {
   if (ky === KIND.zero || kx === KIND.infinity || ky === KIND.infinity || kx === KIND.zero) return onAxis(r, y, x);
   const distance = topOf(y) - topOf(x);
   if (x.sign === 0 && distance < -TINY) {
-    const q = quotient(y.significand, placeOf(y), x.significand, placeOf(x), 200);
-    return nearly(r, y.sign, q.magnitude, q.place, true);
+    const q = divide(exactOf(y), exactOf(x), 200);
+    return nearly(r, y.sign, q.significand, q.exponent, true);
   }
   const steep = distance > 0 || (distance === 0 && ratio(y, x) > ONE);
   const slope = atan(steep ? ratio(x, y) : ratio(y, x));
