@@ -192,6 +192,17 @@ const toInteger =
   (x, b) =>
     x.toInteger(format, b, 32, truncate ? ROUND.zero : x.rounding);
 
+/** Two integers to an MMX register: the sign and exponent of the x87 register that it lies in become all ones. */
+const toMmx =
+  (format: Format, truncate: boolean): Operation =>
+  (c) => {
+    const store = unary(width(format), 4, 2, toInteger(format, truncate))(c);
+    return () => {
+      store();
+      c.view.setUint16(c.a + 8, 0xffff, true);
+    };
+  };
+
 const fromInteger: Unary = (x, b) => x.fromInteger(BINARY32, BigInt.asIntN(32, b));
 
 const approximate =
@@ -284,10 +295,10 @@ const OPERATIONS: Readonly<Partial<Record<OpName, Operation>>> = Object.fromEntr
   ['cvttps2dq', unary(4, 4, 4, toInteger(BINARY32, true))],
   ['cvtpd2dq', unary(8, 4, 2, toInteger(BINARY64, false), 16)],
   ['cvttpd2dq', unary(8, 4, 2, toInteger(BINARY64, true), 16)],
-  ['cvtps2pi', unary(4, 4, 2, toInteger(BINARY32, false))],
-  ['cvttps2pi', unary(4, 4, 2, toInteger(BINARY32, true))],
-  ['cvtpd2pi', unary(8, 4, 2, toInteger(BINARY64, false))],
-  ['cvttpd2pi', unary(8, 4, 2, toInteger(BINARY64, true))],
+  ['cvtps2pi', toMmx(BINARY32, false)],
+  ['cvttps2pi', toMmx(BINARY32, true)],
+  ['cvtpd2pi', toMmx(BINARY64, false)],
+  ['cvttpd2pi', toMmx(BINARY64, true)],
   ['cvtss2si', toGeneral(BINARY32, false)],
   ['cvttss2si', toGeneral(BINARY32, true)],
   ['cvtsd2si', toGeneral(BINARY64, false)],

@@ -7,7 +7,6 @@
  */
 import { type Insn, OPERAND } from '../decode/insn.ts';
 import type { OpName } from '../decode/opcodes.ts';
-import { CPU } from '../state.ts';
 import { V128 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function-builder.ts';
 import { SIMD } from '../wasm/simd.ts';
@@ -48,9 +47,6 @@ export interface VectorOp {
   readonly special?: 'maskmove';
   readonly emit: (e: VectorEmit, form: VectorForm) => void;
 }
-
-/** The number, as a vector register, of physical x87 register 0: they follow the temporaries in the vCPU's block. */
-export const MMX_FIRST = (CPU.x87 - CPU.xmm) / 16;
 
 /** The register file of an operand; undefined for memory, which can stand for any. */
 function fileOf(kind: number): string | undefined {

@@ -2,10 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hostMissing } from '../fpu/x87-host.ts';
-import { CPU, SLOT, XMM_TEMP } from '../state.ts';
+import { CPU, MMX_FIRST, SLOT, XMM_TEMP } from '../state.ts';
 import { type Filling, fillOperands, Random, type VectorCase, vectorCases } from './vector-cases.ts';
 import { RECORD, runOnHost } from './vector-host.ts';
-import { MMX_FIRST } from './vector-op.ts';
 import { VECTOR_OPS } from './vector-ops.ts';
 import { buildTestModule, CPU_BLOCK, type TestModule } from './vector-test-module.ts';
 

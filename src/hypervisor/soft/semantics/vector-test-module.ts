@@ -1,13 +1,13 @@
 /** For tests: vector semantics as functions of a WebAssembly module, with their operands at fixed places. */
 import { SseExact } from '../fpu/sse-exact.ts';
-import { CPU, SLOT, XMM_TEMP } from '../state.ts';
+import { CPU, MMX_FIRST, SLOT, XMM_TEMP } from '../state.ts';
 import { I32, type I64, type V128 } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder } from '../wasm/function-builder.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import type { Operand } from './emit.ts';
 import { Flags, type Size, signExtend, zeroExtend } from './flags.ts';
 import type { VectorCase } from './vector-cases.ts';
-import { MMX_FIRST, type VectorEmit, type VectorForm } from './vector-op.ts';
+import type { VectorEmit, VectorForm } from './vector-op.ts';
 
 /** Where the vCPU's block lies. */
 export const CPU_BLOCK = 1024;
