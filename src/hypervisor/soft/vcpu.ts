@@ -1,7 +1,7 @@
 /** A vCPU of the software CPU: the loop around the engine that takes interrupts, keeps time and halts. */
-import { randomFillSync } from '../../base/random.ts';
+import { random64 } from '../../base/random.ts';
 import type { Bus } from '../../devices/bus.ts';
-import { EXTINT_PENDING, type Lapic } from '../../irqchip/lapic.ts';
+import type { Lapic } from '../../irqchip/lapic.ts';
 import type { Pit } from '../../irqchip/pit.ts';
 import type { Gpa, GuestMemory } from '../../memory/guest-memory.ts';
 import type {
@@ -20,6 +20,7 @@ import type {
 import type { Insn } from './decode/insn.ts';
 import { Engine, type EngineHooks, type Next } from './engine.ts';
 import { Exact } from './fpu/exact.ts';
+import { X87 } from './fpu/x87.ts';
 import { blockOf } from './layout.ts';
 import { ACCESS } from './mmu/mmu.ts';
 import { MODE } from './modes.ts';
@@ -30,7 +31,6 @@ import { afterStep } from './system/debug.ts';
 import { execute } from './system/dispatch.ts';
 import { deliver, type GuestEvent } from './system/exceptions.ts';
 import { readMsr, writeMsr } from './system/msrs.ts';
-import { resetCpu, startUp } from './system/reset.ts';
 import type { SystemCpu } from './system/system-cpu.ts';
 import * as registers from './vcpu-registers.ts';
 import { type SoftVcpuHandle, SoftVmAccess } from './vm-access.ts';
@@ -50,7 +50,8 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
   readonly vm: SoftVmAccess;
   readonly state: CpuState;
   readonly apic: Lapic;
-  readonly fpu: Exact;
+  readonly fpu: X87;
+  readonly #exact: Exact;
   readonly memory: GuestMemory;
   readonly tscKhz = TSC_KHZ;
   cpuid: readonly CpuidEntry[];
@@ -68,7 +69,6 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
   #faulted = false;
   #tscOffset = 0;
   #tscDeadline = 0n;
-  #pendingEvent: GuestEvent | undefined;
 
   constructor(handle: SoftVcpuHandle) {
     this.id = handle.id;
@@ -82,11 +82,11 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
     this.#attention = (blockOf(this.id) + CPU.attention) >> 2;
     this.#io = [1, 2, 4, 8].map((size) => new Uint8Array(memory.buffer, blockOf(this.id) + CPU.io, size));
     this.cpuid = defaultCpuid({ id: this.id, cpus, tscKhz: TSC_KHZ });
-    this.fpu = new Exact(this.state);
+    this.fpu = new X87(this.state.view, this.state.block);
+    this.#exact = new Exact(this.state.view, this.state.block);
     this.#engine = new Engine(memory, pages, this.id, this.state, this);
     this.#run = this.id === 0 ? 'running' : 'waits for INIT';
-    this.state.flushTlb();
-    resetCpu(this);
+    this.#reset();
   }
 
   get clock() {
@@ -164,12 +164,13 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
       return;
     }
     if (apic.takeInit()) {
-      resetCpu(this);
+      this.#reset();
       this.#run = this.id === 0 ? 'running' : 'waits for SIPI';
     }
     const sipi = apic.takeSipi();
     if (sipi >= 0 && this.#run === 'waits for SIPI') {
-      startUp(this, sipi);
+      registers.startUpAt(this.state, sipi);
+      this.#updateMode();
       this.#run = 'running';
     }
     if (this.#run === 'waits for INIT' || this.#run === 'waits for SIPI') return;
@@ -198,6 +199,13 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
     this.#run = 'running';
     this.#deliver({ vector: apic.acknowledge(), kind: 'interrupt' });
     state.setU32(CPU.interruptWaits, apic.pendingVector() >= 0 ? 1 : 0);
+  }
+
+  #reset(): void {
+    registers.resetState(this.state);
+    this.fpu.init();
+    this.state.flushTlb();
+    this.#updateMode();
   }
 
   #deliverIfAny(event: GuestEvent | undefined): void {
@@ -233,7 +241,7 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
   }
 
   exact(op: number, a: number, b: number, imm: number): number {
-    return this.fpu.execute(op, a, b, imm);
+    return this.#exact.execute(op, a, b, imm);
   }
 
   mmioRead(gpa: Gpa, size: number): void {
@@ -307,7 +315,7 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
   }
 
   random(): bigint {
-    return randomFillSync(new BigUint64Array(1))[0]!;
+    return random64();
   }
 
   // -- Vcpu: state for the machine, snapshots and debuggers
@@ -441,4 +449,3 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
     this.state.updateMode(this.#debug !== undefined);
   }
 }
-void EXTINT_PENDING;
