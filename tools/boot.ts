@@ -1,10 +1,8 @@
 /** Boots Debian's kernel to a shell: what `npm start` does once Node is new enough. */
-import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isatty } from 'node:tty';
-import { cachedFolder } from './cache.ts';
-import { fetchBusybox, fetchKernel } from './guest-packages.ts';
-import { type GuestJob, initramfs } from './initramfs.ts';
+import { guestInitramfs } from './guest-initramfs.ts';
+import { fetchKernel } from './guest-packages.ts';
 import { projectFolder } from './setup.js';
 
 const interactive = isatty(0);
@@ -27,14 +25,4 @@ async function commandLine(): Promise<string[]> {
   console.error(`bin/crosvm ${line.join(' ')}`);
   if (interactive) console.error('Ctrl-A x quits.');
   return line;
-}
-
-async function guestInitramfs(job: GuestJob): Promise<string> {
-  const archive = initramfs(readFileSync(await fetchBusybox()), job);
-  const digest = Buffer.from(await crypto.subtle.digest('SHA-256', archive)).toString('hex');
-  const file = 'initramfs.cpio';
-  const folder = await cachedFolder(`guest/initramfs-${digest.slice(0, 16)}`, async (target) =>
-    writeFileSync(join(target, file), archive),
-  );
-  return join(folder, file);
 }

@@ -1,6 +1,6 @@
 /** Fetches what tests and `npm start` run as guests from Debian's archive, through the apt of this machine. No root needed. */
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { CrosvmError } from '../src/errors.ts';
 import { cachedFolder } from './cache.ts';
 import { type PackageRecord, parsePackageRecord } from './debian-control.ts';
@@ -18,8 +18,7 @@ type Lookup = (name: string) => Promise<PackageRecord | undefined>;
 /** The path of the bzImage of a Debian kernel: `linux-image-...`, a meta-package or a real one. */
 export async function fetchKernel(name: string = CLOUD_KERNEL): Promise<string> {
   const folder = await cachedFolder(`guest/${name}`, async (target) => {
-    const found = await withUpdate(() => resolveKernel(name, lookUp));
-    await fetchFile(found, './boot/vmlinuz-*', target);
+    await fetchFile(() => resolveKernel(name, lookUp), './boot/vmlinuz-*', target);
   });
   return join(folder, onlyFile(folder));
 }
@@ -27,8 +26,7 @@ export async function fetchKernel(name: string = CLOUD_KERNEL): Promise<string> 
 /** The path of a statically linked busybox. */
 export async function fetchBusybox(): Promise<string> {
   const folder = await cachedFolder('guest/busybox-static', async (target) => {
-    const found = await withUpdate(() => lookUp('busybox-static'));
-    await fetchFile(found, '*/bin/busybox', target);
+    await fetchFile(() => lookUp('busybox-static'), '*/bin/busybox', target);
   });
   return join(folder, onlyFile(folder));
 }
@@ -60,42 +58,45 @@ async function lookUp(name: string): Promise<PackageRecord | undefined> {
   return parsePackageRecord(text);
 }
 
-/** Looks again with fresh package lists when the first look finds nothing and we may fetch them. */
-async function withUpdate(look: () => Promise<PackageRecord | undefined>): Promise<PackageRecord> {
-  let found = await look();
-  if (found === undefined && process.getuid?.() === 0) {
+/**
+ * Puts the one file that matches `pattern` in the package that `look` finds into `target`. The lists of packages may be
+ * missing, or so old that the archive has a newer version by now: if root runs us we fetch them and try again.
+ */
+async function fetchFile(look: () => Promise<PackageRecord | undefined>, pattern: string, target: string) {
+  const attempt = async () => unpackFile(await download(await look(), target), pattern, target);
+  try {
+    await attempt();
+  } catch (error) {
+    if (process.getuid?.() !== 0 || (error instanceof CrosvmError && error.code === 'E_GUEST_APT')) throw error;
     await step('Updating the list of Debian packages', () => output('apt-get', ['update', '-qq']));
-    found = await look();
+    await attempt();
   }
+}
+
+/** The path of the downloaded package, in a folder of its own within `target` whose name starts with a dot. */
+async function download(found: PackageRecord | undefined, target: string): Promise<string> {
   if (found === undefined) {
     throw new CrosvmError(
       'E_GUEST_PACKAGE',
       `apt does not know the guest's packages; run apt-get update, or ${OWN_KERNEL}`,
     );
   }
-  return found;
-}
-
-/** Downloads a package and puts its one file that matches `pattern` into `target`. */
-async function fetchFile(found: PackageRecord, pattern: string, target: string): Promise<void> {
-  const work = join(target, '.work');
-  mkdirSync(work);
+  const folder = mkdtempSync(join(target, '.download-'));
   const megabytes = Math.max(1, Math.round(found.size / 1e6));
   await step(`Downloading ${found.name} ${found.version} (${megabytes} MB)`, () =>
     output('apt-get', ['download', '-qq', '-o', 'APT::Sandbox::User=root', `${found.name}=${found.version}`], {
-      cwd: work,
+      cwd: folder,
     }),
   );
-  const archive = join(work, onlyFile(work));
-  await step(`Unpacking ${found.name}`, () => unpackFile(archive, pattern, target));
-  rmSync(work, { recursive: true });
+  return join(folder, onlyFile(folder));
 }
 
 /** Takes the first file that matches out of a .deb, without its folders. Stops reading there. */
 async function unpackFile(archive: string, pattern: string, target: string): Promise<void> {
   const strip = 's,.*/,,';
   const script = 'dpkg-deb --fsys-tarfile "$0" | tar -xf - -C "$1" --wildcards --occurrence=1 --transform "$2" "$3"';
-  await output('sh', ['-c', script, archive, target, strip, pattern]);
+  await step(`Unpacking ${basename(archive)}`, () => output('sh', ['-c', script, archive, target, strip, pattern]));
+  rmSync(dirname(archive), { recursive: true });
 }
 
 function onlyFile(folder: string): string {

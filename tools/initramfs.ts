@@ -52,8 +52,9 @@ function jobLines(job: GuestJob): string[] {
       // A session of its own with the console as its terminal: job control and Ctrl-C work.
       return ['setsid cttyhack sh'];
     case 'console-commands':
-      // +i: a shell that edits lines would switch the terminal's mode under input that has come already, and lose its end.
-      return ['sh +i'];
+      // The shell must not see a terminal: to edit lines it would switch the mode under input that has come already,
+      // and then take the Ctrl-D among it for an ordinary character.
+      return ['cat | sh'];
     case 'commands':
       return job.commands.flatMap((command) => [
         `sh -c ${quote(command)}`,

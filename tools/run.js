@@ -1,8 +1,9 @@
 // Runs other programs for the set-up tools.
 import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
 
 /**
- * Runs a program, catching what it prints. Rejects with an Error that holds the end of its complaint.
+ * Runs a program, catching what it prints. Rejects with an Error that holds the start of its complaint.
  *
  * @param {string} program
  * @param {readonly string[]} args
@@ -20,7 +21,9 @@ export function output(program, args, options = {}) {
     child.on('close', (status) => {
       if (status === 0) resolve(out);
       else
-        reject(new Error(`${program} ${args.join(' ')} failed: ${complaint.trim().slice(-600) || `status ${status}`}`));
+        reject(
+          new Error(`${program} ${args.join(' ')} failed: ${complaint.trim().slice(0, 600) || `status ${status}`}`),
+        );
     });
   });
 }
@@ -36,19 +39,25 @@ export function output(program, args, options = {}) {
  */
 export function inOurPlace(program, args, options = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { ...options, stdio: 'inherit' });
     /** @type {NodeJS.Signals[]} */
     const signals = ['SIGTERM', 'SIGHUP', 'SIGINT'];
-    // A terminal sends its Ctrl-C to the child itself; we only have to outlive it.
-    const handOn = signals.map((signal) => () => signal !== 'SIGINT' && child.kill(signal));
-    for (const [i, signal] of signals.entries()) process.on(signal, /** @type {() => void} */ (handOn[i]));
-    child.on('error', reject);
+    /** @type {import('node:child_process').ChildProcess | undefined} */
+    let child;
+    /** @param {NodeJS.Signals} signal */
+    const handOn = (signal) => child?.kill(signal);
+    // Before the child is there, so that no signal can end us and leave it behind.
+    for (const signal of signals) process.on(signal, handOn);
+    const finish = () => {
+      for (const signal of signals) process.off(signal, handOn);
+    };
+    child = spawn(program, args, { ...options, stdio: 'inherit' });
+    child.on('error', (error) => {
+      finish();
+      reject(error);
+    });
     child.on('close', (status, signal) => {
-      for (const [i, name] of signals.entries()) process.off(name, /** @type {() => void} */ (handOn[i]));
-      resolve(status ?? 128 + (signal === null ? 0 : (SIGNAL_NUMBERS[signal] ?? 0)));
+      finish();
+      resolve(status ?? 128 + (signal === null ? 0 : constants.signals[signal]));
     });
   });
 }
-
-/** @type {Partial<Record<NodeJS.Signals, number>>} */
-const SIGNAL_NUMBERS = { SIGHUP: 1, SIGINT: 2, SIGABRT: 6, SIGKILL: 9, SIGSEGV: 11, SIGTERM: 15 };

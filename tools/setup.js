@@ -29,12 +29,15 @@ export function node24() {
  * @returns {Promise<string>}
  */
 export async function setUp() {
-  if (!packagesAreInstalled()) await npm('Installing npm packages', ['ci']);
-  if (node24() === undefined) {
-    const wanted = `${nodePackage()}@${NODE_MAJOR}`;
-    const text = `Installing Node ${NODE_MAJOR} for this project (this is ${process.version})`;
-    await npm(text, ['install', '--no-save', wanted]);
-  }
+  const packages = packagesAreInstalled();
+  if (packages && node24() !== undefined) return /** @type {string} */ (node24());
+  const added = node24() === undefined ? [`${nodePackage()}@${NODE_MAJOR}`] : [];
+  const what = [
+    ...(packages ? [] : ['npm packages']),
+    ...(added.length === 0 ? [] : [`a Node ${NODE_MAJOR} for this project (this is ${process.version})`]),
+  ];
+  // Not `npm ci`: that refuses a lock file which lacks an optional package for some other platform.
+  await npm(`Installing ${what.join(' and ')}`, ['install', '--no-save', ...added]);
   const node = node24();
   if (node === undefined) throw new Error(`npm has not installed a Node ${NODE_MAJOR}; install one by hand`);
   return node;
@@ -64,7 +67,7 @@ async function npm(text, args) {
     await step(text, () => output('npm', [...args, ...quiet], { cwd: projectFolder }));
   } catch (error) {
     if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'ENOENT') throw error;
-    throw new Error('npm is not on the path; install it, or run `npm ci` elsewhere and copy node_modules here');
+    throw new Error('npm is not on the path; install it, or run `npm install` elsewhere and copy node_modules here');
   }
 }
 
@@ -76,4 +79,9 @@ function readJson(path) {
   return JSON.parse(readFileSync(path, 'utf8'));
 }
 
-if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) await setUp();
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  await setUp().catch((error) => {
+    console.error(`set-up: ${error.message}`);
+    process.exitCode = 1;
+  });
+}

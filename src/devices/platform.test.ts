@@ -138,6 +138,30 @@ test('with an irqchip in the kernel none of ours is on the bus', () => {
   assert.deepEqual(lines, [[5, true]]);
 });
 
+test('PCI devices share their INTx wires', () => {
+  const lines: [number, boolean][] = [];
+  const interrupts = { setLine: (gsi: number, level: boolean) => lines.push([gsi, level]), signalMsi: () => {} };
+  const { platform } = build({ kind: 'kernel', interrupts });
+  const [first, second] = [platform.pciInterrupt(1), platform.pciInterrupt(5)];
+  assert.deepEqual([first.pin, first.irq], [1, second.irq]);
+  first.line.set(true);
+  second.line.set(true);
+  first.line.set(false);
+  second.line.set(false);
+  assert.deepEqual(lines, [
+    [first.irq, true],
+    [first.irq, false],
+  ]);
+});
+
+test('what can be read where nothing happens', () => {
+  const { platform } = build(soft());
+  assert.equal(inb(platform, 0x80), 0);
+  const events = new Uint8Array(4);
+  platform.mmio.read(0xd000_0000, events); // pvpanic's BAR
+  assert.deepEqual([...events], [3, 0, 0, 0]);
+});
+
 test('a buffer that is too small and a vCPU that is not there', () => {
   assert.throws(() => platformStates(new SharedArrayBuffer(64), 1), RangeError);
   assert.throws(() => build(soft(VCPUS)), RangeError);

@@ -61,7 +61,10 @@ export interface VmAccess {
   removeIoEvent(event: IoEvent): void;
   /** What vCPUs of this VM can offer to a guest, as `Vcpu.supportedCpuid`. */
   supportedCpuid(): CpuidEntry[];
-  /** Makes vCPU `id` return 'kicked' from run() soon, or from its next run() at once. From any thread, at any time. */
+  /**
+   * Makes vCPU `id` return 'kicked' from run() soon, or from its next run() at once. From any thread, at any time. One
+   * kick may be seen twice, but never not at all.
+   */
   kick(id: number): void;
 }
 

@@ -150,7 +150,11 @@ function loadBzImage(source: KernelSource, memory: GuestMemory, options: LoadOpt
 }
 
 /** The vmlinux in a bzImage; undefined if there is none or if it is packed in a way that only the kernel knows. */
-function unpackPayload(source: KernelSource, image: BzImage, platform: PlatformUnpackers): KernelSource | undefined {
+export function unpackPayload(
+  source: KernelSource,
+  image: BzImage,
+  platform: PlatformUnpackers,
+): KernelSource | undefined {
   if (image.payloadLength < 16) return undefined;
   const packed = readChecked(source, image.payloadOffset, image.payloadLength, 'the payload');
   const format = detectPayload(packed, platform);

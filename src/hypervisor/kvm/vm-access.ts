@@ -49,9 +49,10 @@ export class KvmVmAccess implements VmAccess {
   protected readonly shared: KvmVmHandle;
   readonly #routing: RoutingTable;
 
-  constructor(shared: KvmVmHandle) {
+  /** `memory` is this thread's view, where there is one already. */
+  constructor(shared: KvmVmHandle, memory: GuestMemory = attachGuestMemory(shared.memory)) {
     this.shared = shared;
-    this.memory = attachGuestMemory(shared.memory);
+    this.memory = memory;
     this.interrupts = new KvmInterrupts(shared.vmFd, shared.irqchip);
     this.run = new Uint8Array(view(shared.runAddress, shared.runSize * shared.vcpuFds.length));
     this.kicks = new Kicks(shared, this.run);

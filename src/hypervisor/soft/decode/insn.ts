@@ -37,7 +37,11 @@ export const SEG = { es: 0, cs: 1, ss: 2, ds: 3, fs: 4, gs: 5 } as const;
 export class Operand {
   kind: number = OPERAND.none;
   reg = 0;
-  /** Width in bytes: 1, 2, 4, 8, 6 and 10 (far pointers and 80-bit floats), 16; 0 where it has none (lea, invlpg). */
+  /**
+   * Width in bytes of what the instruction uses: 1, 2, 4, 8, 6 and 10 (far pointers, descriptor-table registers and 80-bit floats), 16,
+   * 14, 28, 94, 108 (x87 environment and state), 512 (fxsave); 0 where it has none (lea, invlpg). An XMM operand has the width of the
+   * elements used: 4 for addss. Immediates have the operand size they are extended to, branch targets that of the instruction pointer.
+   */
   size = 0;
 }
 
@@ -48,23 +52,30 @@ export class Insn {
   cc = 0;
   /** Bytes, 1 to 15. */
   length = 0;
-  /** Effective operand size in bytes: 2, 4 or 8 (1 for the byte forms). */
+  /** Effective operand size in bytes: 2, 4 or 8 (1 for the byte forms). String instructions have no operands, only this. */
   opSize = 4;
   /** Effective address size in bytes: 2, 4 or 8. */
   addrSize = 8;
   /** 0, 0xf2 or 0xf3: the last repeat prefix, where it is not part of the opcode. */
   rep = 0;
   lock = false;
-  /** Segment of the memory operand after overrides and defaults (SEG). In 64-bit mode only FS and GS have a base. */
+  /**
+   * Segment of the memory operand, or of the source of a string instruction, xlat and the target of maskmovq, after overrides and
+   * defaults (SEG). In 64-bit mode only FS and GS have a base.
+   */
   seg: number = SEG.ds;
   base = NO_REGISTER;
   index = NO_REGISTER;
   /** 0 to 3: the index is shifted left by it. */
   scale = 0;
-  /** Displacement, sign-extended to 32 bits. moffs addresses put their high half in dispHigh. */
+  /** Displacement, sign-extended to 32 bits; with 8-byte addresses to 64: dispHigh is the upper half (of moffs the one it has). */
   disp = 0;
   dispHigh = 0;
-  /** Immediate, sign-extended as the instruction says to 32 bits (signed); immHigh is the upper half where it has 64. */
+  /**
+   * Immediate as a signed 32-bit number, immHigh the upper half. Those of the operand size and branch displacements are sign-extended
+   * to 64 bits; those that are a byte for themselves (byte operations, ports, vectors, shift counts, controls) or a word (ret, enter)
+   * are unsigned.
+   */
   imm = 0;
   immHigh = 0;
   /** A second immediate (enter). */

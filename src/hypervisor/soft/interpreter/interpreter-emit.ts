@@ -1,0 +1,271 @@
+/** The semantics' view of the interpreter: operands are fields of the record, registers live in memory. */
+
+import { TLB_ENTRY } from '../layout.ts';
+import { loadSized, type Mmu, storeSized, tlbEntry } from '../mmu/mmu.ts';
+import type { Emit, HostCalls, Operand } from '../semantics/emit.ts';
+import { Flags, type Size } from '../semantics/flags.ts';
+import { CPU, SLOT } from '../state.ts';
+import { I32, type I64, type V128 } from '../wasm/expr.ts';
+import type { Callable, FunctionBuilder, Label, Local } from '../wasm/function-builder.ts';
+import { RECORD, RECORD_SIZE, SCALE_SHIFT } from './record.ts';
+
+/** Functions of TypeScript that the core module imports. */
+export interface CoreImports {
+  /** (cpu, record): delivers CPU.fault to the guest. Gives 0, or -1 if the loop must be left. */
+  readonly deliverFault: Callable;
+  /** (cpu, record): executes the instruction. Gives 1 to go on behind it, 0 to go on at CPU.rip, -1 to leave. */
+  readonly callout: Callable;
+  /** (cpu, op, a, b, imm): see Emit.exact. Sets CPU.fault on failure. */
+  readonly exact: Callable;
+  /** (cpu): the record for CPU.rip; 0 if a fault was delivered instead; -1 to leave the loop. */
+  readonly lookup: Callable;
+  /** (cpu, record): the target's record of a direct branch that is UNRESOLVED, or as lookup. CPU.rip is set. */
+  readonly link: Callable;
+  readonly portRead: Callable;
+  readonly portWrite: Callable;
+  readonly timeStamp: Callable;
+}
+
+/** How a handler is left. Inline in the loop these are branches, in a function they are returns. */
+export interface Exits {
+  /** On to `record`. */
+  next(record: I32): void;
+  fault(): void;
+  /** A direct branch is taken; the count is not yet accounted for. */
+  jump(): void;
+  /** To a linear address; the count is accounted for. */
+  arrive(linear: I64): void;
+  /** With a status as callout has it. */
+  status(status: I32): void;
+}
+
+export class InterpreterEmit implements Emit {
+  readonly f: FunctionBuilder;
+  readonly cpu: Local<'i32'>;
+  readonly flags: Flags;
+  readonly host: HostCalls;
+  readonly #rec: Local<'i32'>;
+  readonly #mmu: Mmu;
+  readonly #imports: CoreImports;
+  readonly #exits: Exits;
+
+  constructor(f: FunctionBuilder, cpu: Local<'i32'>, rec: Local<'i32'>, mmu: Mmu, imports: CoreImports, exits: Exits) {
+    this.f = f;
+    this.cpu = cpu;
+    this.#rec = rec;
+    this.#mmu = mmu;
+    this.#imports = imports;
+    this.#exits = exits;
+    this.flags = new Flags(f, cpu);
+    this.host = {
+      portRead: (port, size) => f.run(imports.portRead, cpu, port, I32.const(size)),
+      portWrite: (port, size) => f.run(imports.portWrite, cpu, port, I32.const(size)),
+      timeStamp: () => {
+        f.run(imports.timeStamp, cpu);
+        return f.load64(cpu, CPU.io);
+      },
+    };
+  }
+
+  get(operand: Operand, size: Size): I64 {
+    return loadSized(this.f, this.#slot(operand), size);
+  }
+
+  getSigned(operand: Operand, size: Size): I64 {
+    const at = this.#slot(operand);
+    if (size === 1) return this.f.load8s64(at);
+    if (size === 2) return this.f.load16s64(at);
+    return size === 4 ? this.f.load32s64(at) : this.f.load64(at);
+  }
+
+  set(operand: Operand, size: Size, value: I64): void {
+    this.#setAt(this.#slot(operand), size, value);
+  }
+
+  getSlot(slot: number, size: Size): I64 {
+    return loadSized(this.f, this.cpu, size, slot);
+  }
+
+  setSlot(slot: number, size: Size, value: I64): void {
+    this.#setAt(this.cpu, size, value, slot);
+  }
+
+  imm(): I64 {
+    return this.f.load32s64(this.#rec, RECORD.imm);
+  }
+
+  imm32(): I32 {
+    return this.f.load32(this.#rec, RECORD.imm);
+  }
+
+  imm64(): I64 {
+    return this.f.load64(this.#rec, RECORD.disp);
+  }
+
+  vector(operand: Operand): V128 {
+    return this.f.load128(this.vectorAddress(operand));
+  }
+
+  setVector(operand: Operand, value: V128): void {
+    this.f.store128(this.vectorAddress(operand), 0, value);
+  }
+
+  vectorAddress(operand: Operand): I32 {
+    return this.cpu.add(this.f.load8u(this.#rec, RECORD[operand]).shl(4)).add(CPU.xmm);
+  }
+
+  address(): I64 {
+    const { f } = this;
+    const scale = f.load16u(this.#rec, RECORD.start).shrU(SCALE_SHIFT).toI64();
+    return this.baseSlot().add(this.indexSlot().shl(scale)).add(f.load32s64(this.#rec, RECORD.disp));
+  }
+
+  baseSlot(): I64 {
+    return this.f.load64(this.cpu.add(this.f.load8u(this.#rec, RECORD.base)));
+  }
+
+  indexSlot(): I64 {
+    return this.f.load64(this.cpu.add(this.f.load8u(this.#rec, RECORD.index)));
+  }
+
+  hostForRead(linear: I64): I32 {
+    return this.#hostFor(linear, TLB_ENTRY.read);
+  }
+
+  hostForWrite(linear: I64): I32 {
+    return this.#hostFor(linear, TLB_ENTRY.write);
+  }
+
+  load(linear: I64, size: Size): Local<'i64'> {
+    const { f, cpu } = this;
+    const at = f.let(linear);
+    const entry = f.let(tlbEntry(at, f.load32(cpu, CPU.tlb)));
+    const value = f.local('i64');
+    f.if(
+      at.xor(f.load64(entry, TLB_ENTRY.read)).ltU(4097 - size),
+      () => f.set(value, loadSized(f, at.wrap().add(f.load32(entry, TLB_ENTRY.host)), size)),
+      () => {
+        f.set(value, f.call(this.#mmu.load[size], 'i64', cpu, at));
+        this.#leaveOnFault();
+      },
+    );
+    return value;
+  }
+
+  store(linear: I64, size: Size, value: I64): void {
+    const { f, cpu } = this;
+    const at = f.let(linear);
+    const entry = f.let(tlbEntry(at, f.load32(cpu, CPU.tlb)));
+    f.if(
+      at.xor(f.load64(entry, TLB_ENTRY.write)).ltU(4097 - size),
+      () => storeSized(f, at.wrap().add(f.load32(entry, TLB_ENTRY.host)), size, value),
+      () => {
+        f.run(this.#mmu.store[size], cpu, at, value);
+        this.#leaveOnFault();
+      },
+    );
+  }
+
+  probeWrite(linear: I64, size: number): void {
+    const { f, cpu } = this;
+    const at = f.let(linear);
+    const entry = f.let(tlbEntry(at, f.load32(cpu, CPU.tlb)));
+    f.if(at.xor(f.load64(entry, TLB_ENTRY.write)).geU(4097 - size), () => {
+      f.run(this.#mmu.probeWrite, cpu, at, I32.const(size));
+      this.#leaveOnFault();
+    });
+  }
+
+  jump(): void {
+    this.#exits.jump();
+  }
+
+  jumpTo(linear: I64): void {
+    this.account();
+    this.#exits.arrive(linear);
+  }
+
+  repeatLater(): void {
+    const { f, cpu } = this;
+    f.store32(cpu, CPU.budget, f.load32(cpu, CPU.budget).sub(256));
+    this.#exits.arrive(this.#startAddress());
+  }
+
+  lookUpAgain(): void {
+    const { f, cpu } = this;
+    f.store64(cpu, CPU.rip, this.#startAddress().sub(f.load64(cpu, CPU.csBase)));
+    const record = f.let(f.call(this.#imports.lookup, 'i32', cpu));
+    f.if(record.gtS(0), () => this.#exits.next(record));
+    this.#exits.status(record);
+  }
+
+  returnAddress(): I64 {
+    return this.f.load64(this.cpu, SLOT.page).add(this.f.load16u64(this.#rec, RECORD.next));
+  }
+
+  requestAttention(): void {
+    this.f.store32(this.cpu, CPU.attention, -0x8000_0000);
+  }
+
+  raise(vector: number, errorCode: I32 = I32.const(0)): void {
+    this.f.store32(this.cpu, CPU.fault, vector + 1);
+    this.f.store32(this.cpu, CPU.faultError, errorCode);
+    this.#exits.fault();
+  }
+
+  exact(op: number): void {
+    const { f } = this;
+    const [a, b] = [f.load8u(this.#rec, RECORD.a), f.load8u(this.#rec, RECORD.b)];
+    f.run(this.#imports.exact, this.cpu, I32.const(op), a, b, this.imm32());
+    this.#leaveOnFault();
+  }
+
+  callout(): void {
+    const { f } = this;
+    const status = f.let(f.call(this.#imports.callout, 'i32', this.cpu, this.#rec));
+    f.if(status.eq(1), () => this.#exits.next(this.#rec.add(RECORD_SIZE)));
+    this.#exits.status(status);
+  }
+
+  /** The block ends here: its instructions have been executed. */
+  account(): void {
+    const { f, cpu } = this;
+    f.store32(cpu, CPU.budget, f.load32(cpu, CPU.budget).sub(f.load16u(this.#rec, RECORD.count)));
+  }
+
+  /** Linear address of the instruction. */
+  #startAddress(): I64 {
+    const start = this.f.load16u(this.#rec, RECORD.start).and(0xfff).toI64();
+    return this.f.load64(this.cpu, SLOT.page).add(start);
+  }
+
+  #slot(operand: Operand): I32 {
+    return this.cpu.add(this.f.load8u(this.#rec, RECORD[operand]));
+  }
+
+  #setAt(at: I32, size: Size, value: I64, offset = 0): void {
+    const { f } = this;
+    if (size === 4) f.store64(at, offset, value.and(0xffff_ffff));
+    else storeSized(f, at, size, value, offset);
+  }
+
+  #hostFor(linear: I64, tag: number): I32 {
+    const { f, cpu } = this;
+    const at = f.let(linear);
+    const entry = f.let(tlbEntry(at, f.load32(cpu, CPU.tlb)));
+    const hit = at.xor(f.load64(entry, tag)).ltU(4096);
+    return hit.mul(at.wrap().add(f.load32(entry, TLB_ENTRY.host)));
+  }
+
+  #leaveOnFault(): void {
+    this.f.if(this.f.load32(this.cpu, CPU.fault), () => this.#exits.fault());
+  }
+}
+
+/** Labels of the interpreter loop that inline handlers leave to. */
+export interface LoopLabels {
+  readonly next: Label;
+  readonly fault: Label;
+  readonly jump: Label;
+  readonly arrive: Label;
+}

@@ -1,0 +1,88 @@
+/**
+ * The map of the WebAssembly memory that a software VM runs in (software CPUs address 4 GiB, so guest RAM ends where
+ * that does). Offsets within a vCPU's own state are in state.ts.
+ *
+ *     0          vCPU blocks, CPU_SIZE each
+ *     REGIONS    the table of guest memory regions
+ *     VCPU_AREA  for each vCPU: TLBs, their fill logs, jump cache, decoded code
+ *     RAM        guest memory, then one 8-byte code map entry for each of its pages
+ */
+import { CPU_SIZE } from './state.ts';
+
+export const MAX_VCPUS = 15;
+
+/** Guest memory regions: u32 count at REGIONS, entries of REGION_SIZE bytes from REGIONS + 8. */
+export const REGIONS = MAX_VCPUS * CPU_SIZE;
+export const REGION = {
+  /** u64 first guest physical address. */
+  start: 0,
+  /** u64 bytes. */
+  size: 8,
+  /** u32 address of its first byte in the WebAssembly memory. */
+  host: 16,
+  /** u32, 1 if the guest cannot write it. */
+  readOnly: 20,
+  /** u32 address of the code map entry of its first page. */
+  codeMap: 24,
+} as const;
+export const REGION_SIZE = 32;
+export const MAX_REGIONS = 100;
+
+/** Direct-mapped TLBs, one for each privilege; an entry covers 4 KiB. */
+export const TLB_ENTRIES = 2048;
+export const TLB_ENTRY = {
+  /** u64: linear page address if reads may go straight to `host`, else a page that no address of this entry has. */
+  read: 0,
+  /** u64: the same for writes. */
+  write: 8,
+  /** i32: WebAssembly address of the page minus the low 32 bits of its linear address. */
+  host: 16,
+  /** u32: guest physical page number. */
+  page: 20,
+} as const;
+export const TLB_ENTRY_SIZE = 32;
+export const TLB_SIZE = TLB_ENTRIES * TLB_ENTRY_SIZE;
+
+/** Code that was looked up by linear address: u64 linear address, u32 tag (CPU.jumpTag*), u32 record. */
+export const JUMP_ENTRIES = 4096;
+export const JUMP_ENTRY_SIZE = 16;
+
+/** Which TLB entries a flush of the non-global ones has to visit: u32 count, then u32 entry addresses. */
+export const FILL_LOG_ENTRIES = 2047;
+
+/** Within a vCPU's area. */
+export const AREA = {
+  tlbSupervisor: 0,
+  tlbUser: TLB_SIZE,
+  jumpCache: 2 * TLB_SIZE,
+  fillLog: 2 * TLB_SIZE + JUMP_ENTRIES * JUMP_ENTRY_SIZE,
+  /** One byte for each value of bits 21-30 of a linear address: not 0 if a large page was filled there. */
+  largeMap: 2 * TLB_SIZE + JUMP_ENTRIES * JUMP_ENTRY_SIZE + 0x2000,
+  code: 0x40000,
+} as const;
+export const LARGE_MAP_SIZE = 1024;
+
+/** Bytes of decoded code per vCPU. */
+export const CODE_SIZE = 24 << 20;
+export const VCPU_AREA = 0x10000;
+export const VCPU_AREA_SIZE = AREA.code + CODE_SIZE;
+
+/** Where guest memory starts, for a VM of `vcpus`. */
+export function ramBase(vcpus: number): number {
+  return align(VCPU_AREA + vcpus * VCPU_AREA_SIZE, 1 << 21);
+}
+
+export function areaOf(vcpu: number): number {
+  return VCPU_AREA + vcpu * VCPU_AREA_SIZE;
+}
+
+export function blockOf(vcpu: number): number {
+  return vcpu * CPU_SIZE;
+}
+
+/** The area of the vCPU whose block is at `cpu`, as generated code computes it. */
+export const AREA_PER_BLOCK_BYTE = VCPU_AREA_SIZE / CPU_SIZE;
+
+export function align(value: number, unit: number): number {
+  return Math.ceil(value / unit) * unit;
+}

@@ -1,0 +1,314 @@
+/** How each integer instruction becomes micro-operations. Instructions without a rule here are executed in TypeScript. */
+import { OPERAND, SEG } from '../decode/insn.ts';
+import { OP, OPS, type OpName } from '../decode/opcodes.ts';
+import { NO_LINK, UNRESOLVED } from '../interpreter/record.ts';
+import { SLOT } from '../state.ts';
+import type { Lowering } from './lowering.ts';
+
+export type Rule = (l: Lowering) => void;
+
+const RULES: (Rule | undefined)[] = OPS.map(() => undefined);
+
+/** The rule for each semantic operation; undefined: none. */
+export const rules: readonly (Rule | undefined)[] = RULES;
+
+export function rule(names: readonly OpName[], define: (name: OpName) => Rule): void {
+  for (const name of names) RULES[OP[name]] = define(name);
+}
+
+rule(['add', 'or', 'adc', 'sbb', 'and', 'sub', 'xor', 'cmp', 'test'], (name) => (l) => binary(l, name));
+rule(['inc', 'dec', 'neg', 'not'], (name) => (l) => {
+  l.modify(l.insn.a, (slot) => l.emit(`${name}.${l.insn.a.size}`, { a: slot }));
+});
+
+function binary(l: Lowering, name: string): void {
+  const { a, b } = l.insn;
+  const op = `${name}.${a.size}`;
+  const writes = name !== 'cmp' && name !== 'test';
+  if (a.kind === OPERAND.mem) {
+    const right = b.kind === OPERAND.imm ? { imm: l.insn.imm } : { b: l.slot(b) };
+    const form = b.kind === OPERAND.imm ? 'i' : 'r';
+    if (writes) l.modify(a, (slot) => l.emit(`${op}.r${form}`, { a: slot, ...right }));
+    else l.emit(`${op}.m${form}`, { ...l.address(a.size, false), ...right });
+  } else if (b.kind === OPERAND.imm) {
+    l.emit(`${op}.ri`, { a: l.slot(a), imm: l.insn.imm });
+  } else if (b.kind === OPERAND.mem && l.has(`${op}.rm`)) {
+    l.emit(`${op}.rm`, { a: l.slot(a), ...l.address(b.size, false) });
+  } else {
+    l.emit(`${op}.rr`, { a: l.slot(a), b: l.source(b) });
+  }
+}
+
+rule(['rol', 'ror', 'rcl', 'rcr', 'shl', 'shr', 'sar'], (name) => (l) => {
+  const { a, b } = l.insn;
+  const op = `${name}.${a.size}`;
+  if (b.kind !== OPERAND.imm) {
+    l.modify(a, (slot) => l.emit(`${op}.rc`, { a: slot }));
+    return;
+  }
+  const count = l.insn.imm & (a.size === 8 ? 63 : 31);
+  if (count !== 0) l.modify(a, (slot) => l.emit(`${op}.ri`, { a: slot, imm: count }));
+  else shiftByNothing(l);
+});
+
+/** A count of 0 leaves the flags, but a memory operand is accessed and a 32-bit register is zero-extended. */
+function shiftByNothing(l: Lowering): void {
+  const { a } = l.insn;
+  l.modify(a, (slot) => l.emit(`mov.${a.size}.rr`, { a: slot, b: slot }));
+}
+
+rule(['shld', 'shrd'], (name) => (l) => {
+  const { a, b, c } = l.insn;
+  const op = `${name}.${a.size}`;
+  const count = l.insn.imm & (a.size === 8 ? 63 : 31);
+  if (c.kind !== OPERAND.imm) l.modify(a, (slot) => l.emit(`${op}.rc`, { a: slot, b: l.slot(b) }));
+  else if (count !== 0) l.modify(a, (slot) => l.emit(`${op}.ri`, { a: slot, b: l.slot(b), imm: count }));
+  else shiftByNothing(l);
+});
+
+rule(['mul', 'imul1', 'div', 'idiv'], (name) => (l) => {
+  l.emit(`${name}.${l.insn.a.size}`, { b: l.source(l.insn.a) });
+});
+rule(['imul'], () => (l) => {
+  const { a, b, c } = l.insn;
+  const from = l.source(b);
+  if (c.kind === OPERAND.imm) l.emit(`imul.${a.size}.ri`, { a: l.slot(a), b: from, imm: l.insn.imm });
+  else l.emit(`imul.${a.size}.rr`, { a: l.slot(a), b: from });
+});
+rule(['cbw', 'cwd'], (name) => (l) => l.emit(`${name}.${l.insn.opSize}`));
+
+rule(['mov', 'movnti'], () => (l) => move(l));
+
+function move(l: Lowering): void {
+  const { a, b, imm, immHigh } = l.insn;
+  if (a.kind === OPERAND.mem) {
+    const address = l.address(a.size, true);
+    if (b.kind === OPERAND.imm) l.emit(`mov.${a.size}.mi`, { ...address, imm });
+    else l.emit(`mov.${a.size}.mr`, { ...address, b: l.slot(b) });
+  } else if (b.kind === OPERAND.mem) {
+    l.emit(`mov.${a.size}.rm`, { a: l.slot(a), ...l.address(a.size, false) });
+  } else if (b.kind !== OPERAND.imm) {
+    l.emit(`mov.${a.size}.rr`, { a: l.slot(a), b: l.slot(b) });
+  } else if (a.size === 8 && immHigh !== imm >> 31) {
+    l.emit('mov.imm64', { a: l.slot(a) });
+    l.patchImm64(imm, immHigh);
+  } else {
+    l.emit(`mov.${a.size}.ri`, { a: l.slot(a), imm });
+  }
+}
+
+rule(['movzx', 'movsx', 'movsxd'], (name) => (l) => {
+  const { a, b } = l.insn;
+  const from = b.size;
+  if (from === a.size) {
+    move(l); // MOVSXD without REX.W
+    return;
+  }
+  // A zero extension to 32 bits is one to 64.
+  const op = name === 'movzx' ? `movzx.${from}.${Math.min(a.size, 4)}` : `movsx.${from}.${a.size}`;
+  if (b.kind === OPERAND.mem) l.emit(`${op}.rm`, { a: l.slot(a), ...l.address(from, false) });
+  else l.emit(`${op}.rr`, { a: l.slot(a), b: l.slot(b) });
+});
+
+rule(['lea'], () => (l) => {
+  const { a, addrSize } = l.insn;
+  const plain = l.plainAddress();
+  const size = Math.min(a.size, addrSize);
+  if (size === a.size || size === 4) {
+    l.emit(`lea.${size}`, { a: l.slot(a), ...plain });
+  } else {
+    l.emit('ea.mask', { ...plain, imm: addrSize << 4 });
+    l.emit(`mov.${a.size}.rr`, { a: l.slot(a), b: SLOT.ea });
+  }
+});
+
+rule(['xchg'], () => (l) => {
+  const { a, b } = l.insn;
+  l.modify(a, (slot) => l.emit(`xchg.${a.size}`, { a: slot, b: l.slot(b) }), true);
+});
+rule(['xadd', 'cmpxchg'], (name) => (l) => {
+  const { a, b } = l.insn;
+  l.modify(a, (slot) => l.emit(`${name}.${a.size}`, { a: slot, b: l.slot(b) }), true);
+});
+
+rule(['bt', 'bts', 'btr', 'btc'], (name) => (l) => {
+  const { a, b } = l.insn;
+  const op = `${name}.${a.size}`;
+  const right = b.kind === OPERAND.imm ? { imm: l.insn.imm } : { b: l.slot(b) };
+  const form = b.kind === OPERAND.imm ? 'ri' : 'rr';
+  if (a.kind !== OPERAND.mem) {
+    l.emit(`${op}.${form}`, { a: l.slot(a), ...right });
+    return;
+  }
+  const writes = name !== 'bt';
+  let address = l.address(a.size, writes);
+  if (b.kind !== OPERAND.imm) {
+    l.emit(`ea.bit.${a.size}`, { ...address, b: l.slot(b) });
+    address = { base: SLOT.ea, index: SLOT.zero, scale: 0, disp: 0 };
+  }
+  l.emit(`${writes ? 'loadForStore' : 'load'}.${a.size}`, address);
+  l.emit(`${op}.${form}`, { a: SLOT.t1, ...right });
+  if (writes) l.emit(`store.${a.size}`, address);
+});
+rule(['bsf', 'bsr', 'popcnt'], (name) => (l) => {
+  l.emit(`${name}.${l.insn.a.size}`, { b: l.source(l.insn.b), a: l.slot(l.insn.a) });
+});
+rule(['crc32'], () => (l) => l.emit(`crc32.${l.insn.b.size}`, { b: l.source(l.insn.b), a: l.slot(l.insn.a) }));
+rule(['bswap'], () => (l) => l.emit(`bswap.${l.insn.a.size}`, { a: l.slot(l.insn.a) }));
+rule(['cmovcc'], () => (l) => {
+  const { a, b, cc } = l.insn;
+  l.emit(`cmovcc.${a.size}.${cc}`, { b: l.source(b), a: l.slot(a) });
+});
+rule(['setcc'], () => (l) => l.write(l.insn.a, (slot) => l.emit(`setcc.${l.insn.cc}`, { a: slot })));
+rule(['clc', 'stc', 'cmc', 'cld', 'std', 'lahf', 'sahf', 'cli', 'sti'], (name) => (l) => l.emit(name));
+rule(['nop', 'pause', 'lfence', 'mfence', 'sfence', 'clflush', 'invd', 'wbinvd'], (name) => (l) => {
+  // INVD and WBINVD need privilege 0: TypeScript checks; the others do nothing that a single vCPU could see.
+  if (name === 'invd' || name === 'wbinvd') l.callout(false);
+  else l.emit('nop');
+});
+
+// -- the stack
+
+rule(['push'], () => (l) => {
+  const { a, imm } = l.insn;
+  const size = a.kind === OPERAND.imm ? l.insn.opSize : a.size;
+  const op = `push.${l.is64 ? '64' : 'legacy'}.${size}`;
+  if (a.kind === OPERAND.imm) l.emit(`${op}.i`, { imm });
+  else l.emit(`${op}.r`, { b: l.source(a) });
+});
+rule(['pop'], () => (l) => {
+  const { a } = l.insn;
+  if (a.kind !== OPERAND.mem) {
+    l.emit(`pop.${l.is64 ? '64' : 'legacy'}.${a.size}`, { a: l.slot(a) });
+  } else if (l.is64) {
+    popToMemory(l);
+  } else {
+    l.callout(false);
+  }
+});
+
+function popToMemory(l: Lowering): void {
+  const { a } = l.insn;
+  const rsp = SLOT.rsp / 8;
+  if (l.insn.base === rsp) l.insn.disp += a.size; // the address is computed with RSP as after the pop
+  const address = l.pinnedAddress(a.size, true);
+  l.emit(`load.${a.size}`, { base: SLOT.rsp });
+  l.emit(`store.${a.size}`, address);
+  l.emit('adjustSp', { imm: a.size });
+}
+
+rule(['pushf', 'popf'], (name) => (l) => l.emit(`${name}.${l.is64 ? '64' : 'legacy'}.${l.insn.opSize}`));
+rule(['leave'], () => (l) => {
+  if (l.is64 && l.insn.opSize === 8) l.emit('leave.64.8');
+  else l.callout(false);
+});
+
+// -- control transfers
+
+/** A direct branch's target as an offset from this page, and whether a link may be made: only within the page. */
+function direct(l: Lowering): { imm: number; link: number } {
+  const imm = l.next + l.insn.imm;
+  return { imm, link: imm >= 0 && imm < 4096 ? UNRESOLVED : NO_LINK };
+}
+
+rule(['jmp', 'call'], (name) => (l) => {
+  if (l.is64) l.emitBranch(name, true, direct(l));
+  else l.emitBranch(`${name}.legacy.${l.insn.opSize}`, true, { imm: direct(l).imm });
+});
+rule(['jcc'], () => (l) => {
+  if (!l.is64 && l.insn.opSize === 2) l.callout(true);
+  else l.emitBranch(`jcc.${l.insn.cc}`, false, l.is64 || !l.checked ? direct(l) : { imm: direct(l).imm });
+});
+rule(['loop', 'loope', 'loopne', 'jcxz'], (name) => (l) => {
+  if (!l.is64 && l.insn.opSize === 2) l.callout(true);
+  else l.emitBranch(`${name}.${l.insn.addrSize}`, false, { imm: direct(l).imm });
+});
+rule(['ret'], () => (l) => {
+  const hasImm = l.insn.a.kind === OPERAND.imm;
+  if (!l.is64) l.emitBranch(`ret.legacy.${l.insn.opSize}`, true, { imm: hasImm ? l.insn.imm : 0 });
+  else if (hasImm) l.emitBranch('ret.imm', true, { imm: l.insn.imm });
+  else l.emitBranch('ret', true);
+});
+rule(['jmpIndirect', 'callIndirect'], (name) => (l) => {
+  const { a } = l.insn;
+  const op = name === 'jmpIndirect' ? 'jmp.t1' : 'call.t1';
+  if (a.kind === OPERAND.mem) l.emit(`load.${a.size}`, l.address(a.size, false));
+  else l.emit(`mov.${a.size}.rr`, { a: SLOT.t1, b: l.slot(a) });
+  if (l.is64) l.emitBranch(op, true);
+  else l.emitBranch(`${op}.legacy.${a.size}`, true);
+});
+
+// -- strings and ports
+
+rule(['movs', 'stos', 'lods', 'cmps', 'scas'], (name) => (l) => {
+  const { insn } = l;
+  if (l.checked) {
+    l.callout(true); // TypeScript checks every element against the segments
+    return;
+  }
+  const repeat =
+    insn.rep === 0 ? '' : name !== 'cmps' && name !== 'scas' ? '.rep' : insn.rep === 0xf3 ? '.rep.e' : '.rep.ne';
+  let base: number = SLOT.zero;
+  if (insn.seg === SEG.fs || insn.seg === SEG.gs) {
+    l.emit('ea.segment64', { imm: insn.seg });
+    base = SLOT.ea;
+  }
+  l.emit(`${name}.${insn.opSize}${repeat}`, { base, index: SLOT.zero, imm: insn.addrSize });
+});
+rule(['in', 'out'], (name) => (l) => {
+  const port = name === 'in' ? l.insn.b : l.insn.a;
+  const data = name === 'in' ? l.insn.a : l.insn.b;
+  if (port.kind === OPERAND.imm) l.emit(`${name}.${data.size}.i`, { imm: l.insn.imm });
+  else l.emit(`${name}.${data.size}`);
+});
+rule(['rdtsc'], () => (l) => l.emit('rdtsc'));
+rule(['ud', 'invalid'], () => (l) => l.emitBranch('undefined', true));
+
+/** Instructions for TypeScript that change neither the flow nor how code is decoded. */
+const STRAIGHT = new Set<OpName>([
+  'cpuid',
+  'rdmsr',
+  'swapgs',
+  'clts',
+  'sgdt',
+  'sidt',
+  'sldt',
+  'str',
+  'smsw',
+  'movFromCr',
+  'movFromDr',
+  'movFromSeg',
+  'rdtscp',
+  'rdpmc',
+  'lar',
+  'lsl',
+  'verr',
+  'verw',
+  'rdrand',
+  'lgdt',
+  'lidt',
+  'cmpxchg8b',
+  'cmpxchg16b',
+  'fxsave',
+  'ldmxcsr',
+  'stmxcsr',
+  'pushSeg',
+  'enter',
+  'pusha',
+  'popa',
+  'xlat',
+  'daa',
+  'das',
+  'aaa',
+  'aas',
+  'aam',
+  'aad',
+  'salc',
+  'arpl',
+  'bound',
+]);
+
+/** Lowers an instruction that has no rule. */
+export function lowerToCallout(l: Lowering): void {
+  l.callout(!STRAIGHT.has(OPS[l.insn.op]!));
+}

@@ -1,0 +1,20 @@
+/** CPU.mode: what decoded code depends on besides its bytes. Code decoded in one mode is never executed in another. */
+import type { CodeSize } from './decode/insn.ts';
+
+export const MODE = {
+  /** Bits 0-1: 0 16-bit, 1 32-bit, 2 64-bit code. */
+  codeSize: 3,
+  /** Privilege 3: only in the jump tags, as decoding does not depend on it. */
+  user: 1 << 2,
+  /** Legacy only: some of CS, SS, DS, ES is not base 0 with limit 4 GiB. */
+  checked: 1 << 3,
+  /** One instruction at a time: RFLAGS.TF, or a debugger. */
+  step: 1 << 4,
+  /** CR0.EM or TS is set, or CR4.OSFXSR is not: instructions of the FPU and of SSE fault. */
+  noFpu: 1 << 5,
+} as const;
+export const MODE_BITS = 6;
+
+export function codeSizeOf(mode: number): CodeSize {
+  return (2 << (mode & MODE.codeSize)) as CodeSize;
+}

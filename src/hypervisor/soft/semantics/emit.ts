@@ -1,0 +1,118 @@
+/**
+ * What the semantics of a micro-operation is written against. The interpreter and the JIT each implement it: in the
+ * interpreter an operand is a field of the record that is being executed, in the JIT it is a constant.
+ *
+ * A micro-operation works on slots (state.ts) and vector registers only. Memory operands are loaded to a temporary
+ * before and stored from one after, by micro-operations of their own; so the semantics of ADD knows nothing of memory.
+ */
+import type { I32, I64, V128 } from '../wasm/expr.ts';
+import type { FunctionBuilder, Local } from '../wasm/function-builder.ts';
+import type { Flags, Size } from './flags.ts';
+
+export type Operand = 'a' | 'b';
+
+export interface Emit {
+  readonly f: FunctionBuilder;
+  /** Address of the vCPU's block. */
+  readonly cpu: I32;
+  readonly flags: Flags;
+
+  /** A general operand, zero-extended. */
+  get(operand: Operand, size: Size): I64;
+  /** A general operand, sign-extended. */
+  getSigned(operand: Operand, size: Size): I64;
+  /** Writes a general operand: 4 bytes clear the upper half of the register, 1 and 2 leave the rest of it. */
+  set(operand: Operand, size: Size, value: I64): void;
+  /** The same for a slot that the operation implies (state.ts). */
+  getSlot(slot: number, size: Size): I64;
+  setSlot(slot: number, size: Size, value: I64): void;
+
+  /** The immediate, sign-extended to 64 bits. */
+  imm(): I64;
+  imm32(): I32;
+  /** The 64-bit immediate of the few that have one; they have no displacement. */
+  imm64(): I64;
+
+  /** Vector operands, whole. MMX operands come as the low half of a vector whose high half is anything. */
+  vector(operand: Operand): V128;
+  /** For an XMM operand sets all 16 bytes, for an MMX operand the low 8. */
+  setVector(operand: Operand, value: V128): void;
+  /** Where an operand's vector lies in memory: for loads and stores of single lanes. */
+  vectorAddress(operand: Operand): I32;
+
+  /** base + (index << scale) + disp, 64 bits. */
+  address(): I64;
+  /** The slots that the record's base and index fields name, for what uses them otherwise. */
+  baseSlot(): I64;
+  indexSlot(): I64;
+  /** WebAssembly address of a byte of RAM that the TLB has for reading or writing; 0 if it has not. */
+  hostForRead(linear: I64): I32;
+  hostForWrite(linear: I64): I32;
+  /** A load from guest memory; a fault leaves the instruction. */
+  load(linear: I64, size: Size): Local<'i64'>;
+  /** A store to guest memory; a fault leaves the instruction. */
+  store(linear: I64, size: Size, value: I64): void;
+  /** Leaves the instruction with the fault of a store to [linear, linear + size), if that would fault. */
+  probeWrite(linear: I64, size: number): void;
+
+  /** Ends the block: goes on at the direct target of the record, or at a computed linear address. */
+  jump(): void;
+  jumpTo(linear: I64): void;
+  /** Counts the block's instructions as executed; jump and jumpTo do it themselves. */
+  account(): void;
+  /** Ends the block before this instruction has finished: it is executed again, after a look at interrupts. */
+  repeatLater(): void;
+  /** The code was overwritten: goes on with what stands at this instruction's address now. */
+  lookUpAgain(): void;
+  /** Linear address of the next instruction, for a call. */
+  returnAddress(): I64;
+  /** Makes the vCPU look up at the next block end. */
+  requestAttention(): void;
+
+  /** A fault of the instruction that is being executed: leaves it. Nothing may have been changed before. */
+  raise(vector: number, errorCode?: I32): void;
+  /**
+   * Hands the whole operation to TypeScript (fpu/), with the operands as they are. Emits the call and leaves the
+   * instruction if that raised a fault. `op` is a semantic operation (OP in decode/opcodes.ts).
+   */
+  exact(op: number): void;
+  /** Like exact(), for what the whole instruction is needed: TypeScript decodes it again (system/). May end the block. */
+  callout(): void;
+  /** Calls a function that TypeScript gives the core module. */
+  readonly host: HostCalls;
+}
+
+/** Calls into TypeScript that semantics make directly. */
+export interface HostCalls {
+  /** (cpu, port, size): a port read into CPU.io / write from it. */
+  portRead(port: I32, size: Size): void;
+  portWrite(port: I32, size: Size): void;
+  /** Time stamp counter. */
+  timeStamp(): I64;
+}
+
+/** One micro-operation's semantics. */
+export type Semantics = (e: Emit) => void;
+
+export const SIZES: readonly Size[] = [1, 2, 4, 8];
+
+/**
+ * The micro-operations, by name. Hot ones are put into the interpreter's loop, the others are called from it; a JIT
+ * treats them alike.
+ */
+export class MicroOps {
+  readonly all = new Map<string, { readonly emit: Semantics; readonly hot: boolean }>();
+
+  hot(name: string, emit: Semantics): void {
+    this.#add(name, emit, true);
+  }
+
+  cold(name: string, emit: Semantics): void {
+    this.#add(name, emit, false);
+  }
+
+  #add(name: string, emit: Semantics, hot: boolean): void {
+    if (this.all.has(name)) throw new Error(`micro-operation ${name} is defined twice`);
+    this.all.set(name, { emit, hot });
+  }
+}

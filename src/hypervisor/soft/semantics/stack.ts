@@ -1,0 +1,147 @@
+/**
+ * The stack in 64-bit mode (linear, RSP of 64 bits), and in the other modes (SS base, limit and size). RSP changes only
+ * when the access has succeeded.
+ */
+
+import { CPU, FLAG, SEGMENT, SEGMENT_SIZE, SLOT } from '../state.ts';
+import { I32, I64, select } from '../wasm/expr.ts';
+import type { Emit, MicroOps } from './emit.ts';
+import type { Size } from './flags.ts';
+
+const GENERAL_PROTECTION = 13;
+const STACK_FAULT = 12;
+const SS = CPU.segments + 2 * SEGMENT_SIZE;
+
+/** Pushes in 64-bit mode. */
+export function push64(e: Emit, value: I64, size: Size): void {
+  const sp = e.f.let(e.getSlot(SLOT.rsp, 8).sub(size));
+  e.store(sp, size, value);
+  e.setSlot(SLOT.rsp, 8, sp);
+}
+
+/** Pops in 64-bit mode; `extra` more bytes are dropped (RET n). */
+export function pop64(e: Emit, size: Size, extra: I64 = I64.const(0)): I64 {
+  const sp = e.f.let(e.getSlot(SLOT.rsp, 8));
+  const value = e.load(sp, size);
+  e.setSlot(SLOT.rsp, 8, sp.add(I64.const(size).add(extra)));
+  return value;
+}
+
+interface LegacyStack {
+  /** Bits of rSP that count. */
+  readonly mask: I64;
+  /** Linear address of stack offset `offset`, checked for `size` bytes. */
+  linear(offset: I64, size: number): I64;
+}
+
+function legacyStack(e: Emit): LegacyStack {
+  const { f } = e;
+  const attributes = f.let(f.load32(e.cpu, SS + SEGMENT.attributes));
+  const mask = f.let(select(attributes.and(0x4000), I64.const(0xffff_ffff), I64.const(0xffff)));
+  const linear = (offset: I64, size: number) => {
+    const limit = f.let(f.load32u64(e.cpu, SS + SEGMENT.limit));
+    const last = f.let(offset.add(size - 1));
+    f.if(
+      attributes.and(0x1c).eq(0x14), // expand-down
+      () => f.if(offset.leU(limit).or(last.gtU(mask)), () => e.raise(STACK_FAULT)),
+      () => f.if(last.gtU(limit), () => e.raise(STACK_FAULT)),
+    );
+    return f.let(offset.add(f.load64(e.cpu, SS + SEGMENT.base)).and(0xffff_ffff));
+  };
+  return { mask, linear };
+}
+
+/** rSP = offset, in the bits that the stack segment's size gives. */
+function setLegacySp(e: Emit, mask: I64, offset: I64): void {
+  const old = e.getSlot(SLOT.rsp, 8);
+  e.setSlot(SLOT.rsp, 8, old.and(mask.xor(-1)).and(0xffff_ffff).or(offset.and(mask)));
+}
+
+export function pushLegacy(e: Emit, value: I64, size: Size): void {
+  const stack = legacyStack(e);
+  const sp = e.f.let(e.getSlot(SLOT.rsp, 8).sub(size).and(stack.mask));
+  e.store(stack.linear(sp, size), size, value);
+  setLegacySp(e, stack.mask, sp);
+}
+
+export function popLegacy(e: Emit, size: Size, extra: I64 = I64.const(0)): I64 {
+  const stack = legacyStack(e);
+  const sp = e.f.let(e.getSlot(SLOT.rsp, 8).and(stack.mask));
+  const value = e.load(stack.linear(sp, size), size);
+  setLegacySp(e, stack.mask, sp.add(I64.const(size).add(extra)));
+  return value;
+}
+
+/** POPF may change these, depending on privilege (SDM vol. 2, POPF; table 4-16). */
+const ALWAYS = FLAG.tf | FLAG.df | FLAG.nt | FLAG.ac | FLAG.id;
+
+function popFlags(e: Emit, image: I64, size: Size): void {
+  const { f } = e;
+  const value = f.let(image.wrap());
+  const old = f.let(f.load32(e.cpu, CPU.eflags));
+  // TF changes how code is decoded, and virtual-8086 mode has rules of its own: leave those to TypeScript.
+  const mask = f.let(I32.const(size === 2 ? ALWAYS & 0xffff : ALWAYS));
+  const cpl = f.load32(e.cpu, CPU.cpl);
+  f.if(cpl.leU(old.shrU(12).and(3)), () => f.set(mask, mask.or(FLAG.if)));
+  f.if(cpl.eqz(), () => f.set(mask, mask.or(FLAG.iopl)));
+  const now = f.let(old.and(mask.xor(-1)).or(value.and(mask)).and(~FLAG.rf));
+  f.store32(e.cpu, CPU.eflags, now);
+  e.flags.load(value);
+  f.if(now.and(old.xor(-1)).and(FLAG.if).and(f.load32(e.cpu, CPU.interruptWaits).ne(0).shl(9)), () =>
+    e.requestAttention(),
+  );
+}
+
+function pushFlags(e: Emit): I64 {
+  return e.flags
+    .image()
+    .or(e.f.load32(e.cpu, CPU.eflags))
+    .and(~(FLAG.rf | FLAG.vm))
+    .toI64();
+}
+
+export function defineStack(ops: MicroOps): void {
+  for (const [mode, push, pop, sizes] of [
+    ['64', push64, pop64, [2, 8]],
+    ['legacy', pushLegacy, popLegacy, [2, 4]],
+  ] as const) {
+    for (const size of sizes) {
+      const hot = size === 8 ? 'hot' : 'cold';
+      ops[hot](`push.${mode}.${size}.r`, (e) => push(e, e.f.let(e.get('b', size)), size));
+      ops[hot](`push.${mode}.${size}.i`, (e) => push(e, e.imm(), size));
+      ops[hot](`pop.${mode}.${size}`, (e) => e.set('a', size, e.f.let(pop(e, size))));
+      ops.cold(`pushf.${mode}.${size}`, (e) => push(e, e.f.let(pushFlags(e)), size));
+      ops.cold(`popf.${mode}.${size}`, (e) => {
+        const { f } = e;
+        const tf = f.load32(e.cpu, CPU.eflags).and(FLAG.tf | FLAG.vm);
+        f.if(tf, () => e.callout());
+        const sp = f.let(e.getSlot(SLOT.rsp, 8));
+        const image = f.let(pop(e, size));
+        f.if(image.wrap().and(FLAG.tf), () => {
+          e.setSlot(SLOT.rsp, 8, sp); // not yet: TypeScript executes it again
+          e.callout();
+        });
+        popFlags(e, image, size);
+      });
+    }
+  }
+  ops.hot('leave.64.8', (e) => {
+    const frame = e.f.let(e.getSlot(SLOT.rbp, 8));
+    const value = e.load(frame, 8);
+    e.setSlot(SLOT.rsp, 8, frame.add(8));
+    e.setSlot(SLOT.rbp, 8, value);
+  });
+  // RSP += imm: for POP to memory, whose address is computed with the new RSP but which must not change it on a fault.
+  ops.cold('adjustSp', (e) => e.setSlot(SLOT.rsp, 8, e.getSlot(SLOT.rsp, 8).add(e.imm())));
+  const guarded = (e: Emit, change: (v: I32) => I32) => {
+    const { f } = e;
+    const old = f.let(f.load32(e.cpu, CPU.eflags));
+    f.if(f.load32(e.cpu, CPU.cpl).gtU(old.shrU(12).and(3)), () => e.raise(GENERAL_PROTECTION));
+    f.store32(e.cpu, CPU.eflags, change(old));
+  };
+  ops.hot('cli', (e) => guarded(e, (v) => v.and(~FLAG.if)));
+  ops.hot('sti', (e) => {
+    guarded(e, (v) => v.or(FLAG.if));
+    e.f.if(e.f.load32(e.cpu, CPU.interruptWaits), () => e.requestAttention());
+  });
+}

@@ -1,0 +1,139 @@
+/**
+ * The layout of one vCPU's state in the WebAssembly memory. Everything is at a constant offset from the vCPU's block, so
+ * that generated code reads it with one instruction.
+ *
+ * A *slot* is 8 bytes among the first 256: the general registers, then constants and temporaries that micro-operations
+ * use like registers. Micro-operations name a slot by its byte offset, which is why AH is rax + 1.
+ */
+
+/** Slots, by byte offset. */
+export const SLOT = {
+  /** General register n is at 8 * n. */
+  rax: 0,
+  rcx: 8,
+  rdx: 16,
+  rbx: 24,
+  rsp: 32,
+  rbp: 40,
+  rsi: 48,
+  rdi: 56,
+  r11: 88,
+  /** Always zero: the base or index of an address that has none. */
+  zero: 128,
+  /** Linear address of the code page that runs: the base of RIP-relative addresses. */
+  page: 136,
+  /** An address that a micro-operation computed for the next ones. */
+  ea: 144,
+  /** Temporaries of the instruction that runs. Loads and stores of memory operands go through t1 (and t2 for 16 bytes). */
+  t1: 152,
+  t2: 160,
+  t3: 168,
+} as const;
+
+/** Vector registers are named by number: XMM0-15, then two temporaries of the instruction that runs. */
+export const XMM_TEMP = 16;
+
+/** Byte offsets of the rest of the block. */
+export const CPU = {
+  /** Arithmetic flags, not yet computed: flags.ts. */
+  flagResult: 256,
+  flagCarry: 264,
+  flagOther: 272,
+  /** RFLAGS without the six arithmetic flags; bit 1 is always set. */
+  eflags: 276,
+  /** RIP: exact only outside the interpreter loop and in callouts. */
+  rip: 280,
+  /** 0, or 1 + vector of a fault that a memory access met; with its error code and address. */
+  fault: 288,
+  faultError: 292,
+  faultAddress: 296,
+  /** Others store -2^31 here to make the vCPU look up at the next block end; 0 otherwise. */
+  attention: 304,
+  /** Not 0: run() is to come back. Others store it, then ask for attention. */
+  kicked: 1112,
+  /** Not 0: an interrupt waits until RFLAGS.IF is set. */
+  interruptWaits: 308,
+  /** Instructions left until the vCPU looks up by itself. */
+  budget: 312,
+  /** Address of the TLB of the current privilege. */
+  tlb: 316,
+  /** 0-3. */
+  cpl: 320,
+  /** What decoded code depends on, besides its bytes: modes.ts. */
+  mode: 324,
+  /** Tags that valid entries of the jump cache carry, for addresses of the lower and upper half. */
+  jumpTagLow: 328,
+  jumpTagHigh: 332,
+  /** 2^64-1 in 64-bit mode, 2^32-1 otherwise. */
+  ripMask: 336,
+  /** Base of CS: 0 in 64-bit mode. */
+  csBase: 344,
+  cr0: 352,
+  cr2: 360,
+  cr3: 368,
+  cr4: 376,
+  efer: 384,
+  /** Where the 8 bytes of an MMIO or port access travel between WebAssembly and TypeScript. */
+  io: 392,
+  /** Wasm address of the bytes that the last write probe found, for a store-back; 0 if it needs the slow path. */
+  probe: 400,
+  /** Segment registers ES CS SS DS FS GS, then LDTR and TR: SEGMENT_SIZE bytes each. */
+  segments: 416,
+  /** XMM0-15 and the temporaries, 16 bytes each. */
+  xmm: 640,
+  /** Physical x87 registers R0-R7, 16 bytes each: 64-bit significand, then sign and exponent in 16 bits; MMX in them. */
+  x87: 928,
+  /** u16 words. TOP is only in x87Status. x87Tag has 1 bit a register: 1 if it is not empty (as FXSAVE's). */
+  x87Control: 1056,
+  x87Status: 1058,
+  x87Tag: 1060,
+  x87Opcode: 1062,
+  /** u64 instruction and data pointers, u16 selectors. */
+  x87Ip: 1064,
+  x87Dp: 1072,
+  x87Cs: 1080,
+  x87Ds: 1082,
+  mxcsr: 1084,
+  /** Instructions executed so far, u64, as of the last time the loop was left. */
+  instructions: 1088,
+  /** Where the entry that the TLB filler works on was put; scratch of the MMU. */
+  scratch: 1096,
+} as const;
+
+/** Bytes of a vCPU's block. */
+export const CPU_SIZE = 4096;
+
+/** Within an entry of CPU.segments. */
+export const SEGMENT = {
+  base: 0,
+  /** In bytes, already scaled. */
+  limit: 8,
+  /** The descriptor's access byte (bits 0-7) and AVL, L, D/B, G (bits 12-15); 0 when the register is unusable. */
+  attributes: 12,
+  selector: 16,
+} as const;
+export const SEGMENT_SIZE = 24;
+export const LDTR = 6;
+export const TR = 7;
+
+/** Arithmetic flags in RFLAGS. */
+export const FLAG = {
+  cf: 1 << 0,
+  pf: 1 << 2,
+  af: 1 << 4,
+  zf: 1 << 6,
+  sf: 1 << 7,
+  tf: 1 << 8,
+  if: 1 << 9,
+  df: 1 << 10,
+  of: 1 << 11,
+  iopl: 3 << 12,
+  nt: 1 << 14,
+  rf: 1 << 16,
+  vm: 1 << 17,
+  ac: 1 << 18,
+  vif: 1 << 19,
+  vip: 1 << 20,
+  id: 1 << 21,
+} as const;
+export const ARITHMETIC_FLAGS = FLAG.cf | FLAG.pf | FLAG.af | FLAG.zf | FLAG.sf | FLAG.of;

@@ -1,0 +1,434 @@
+/**
+ * One vCPU's state, for TypeScript: the same bytes that generated code works on (state.ts), plus guest memory by linear
+ * address. 64-bit values are BigInt here: nothing of this is on a hot path.
+ */
+import {
+  AREA,
+  areaOf,
+  blockOf,
+  FILL_LOG_ENTRIES,
+  LARGE_MAP_SIZE,
+  TLB_ENTRIES,
+  TLB_ENTRY_SIZE,
+  TLB_SIZE,
+} from '../layout.ts';
+import { ACCESS } from '../mmu/mmu.ts';
+import { MODE, MODE_BITS } from '../modes.ts';
+import { ARITHMETIC_FLAGS, CPU, FLAG, LDTR, SEGMENT, SEGMENT_SIZE, SLOT, TR } from '../state.ts';
+
+export const VECTOR = {
+  de: 0,
+  db: 1,
+  nmi: 2,
+  bp: 3,
+  of: 4,
+  br: 5,
+  ud: 6,
+  nm: 7,
+  df: 8,
+  ts: 10,
+  np: 11,
+  ss: 12,
+  gp: 13,
+  pf: 14,
+  mf: 16,
+  ac: 17,
+  xm: 19,
+} as const;
+
+export const CR0 = {
+  pe: 1,
+  mp: 2,
+  em: 4,
+  ts: 8,
+  et: 0x10,
+  ne: 0x20,
+  wp: 0x1_0000,
+  am: 0x4_0000,
+  nw: 0x2000_0000,
+  cd: 0x4000_0000,
+  pg: 0x8000_0000,
+} as const;
+export const CR4 = {
+  vme: 1,
+  pvi: 2,
+  tsd: 4,
+  de: 8,
+  pse: 0x10,
+  pae: 0x20,
+  mce: 0x40,
+  pge: 0x80,
+  pce: 0x100,
+  osfxsr: 0x200,
+  osxmmexcpt: 0x400,
+} as const;
+export const EFER = { sce: 1, lme: 0x100, lma: 0x400, nxe: 0x800 } as const;
+/** Segment attributes: bits 0-7 the access byte, 12 AVL, 13 L, 14 D/B, 15 G. */
+export const ATTR = {
+  type: 0xf,
+  s: 0x10,
+  dpl: 0x60,
+  present: 0x80,
+  avl: 0x1000,
+  l: 0x2000,
+  db: 0x4000,
+  g: 0x8000,
+} as const;
+
+export const CS = 1;
+export const SS = 2;
+
+/** Thrown by system code for a fault of the guest; caught where WebAssembly called in. Preallocated: no stack trace. */
+export class GuestFault extends Error {
+  vector = 0;
+  errorCode = 0;
+}
+const theFault = new GuestFault('guest fault');
+
+/** The functions of the core module that TypeScript calls. */
+export interface CoreExports {
+  run(cpu: number, record: number): number;
+  translate(cpu: number, va: bigint, access: number): number;
+  load1(cpu: number, va: bigint): bigint;
+  load2(cpu: number, va: bigint): bigint;
+  load4(cpu: number, va: bigint): bigint;
+  load8(cpu: number, va: bigint): bigint;
+  store1(cpu: number, va: bigint, value: bigint): void;
+  store2(cpu: number, va: bigint, value: bigint): void;
+  store4(cpu: number, va: bigint, value: bigint): void;
+  store8(cpu: number, va: bigint, value: bigint): void;
+}
+
+export type AccessSize = 1 | 2 | 4 | 8;
+
+export class CpuState {
+  /** Address of the vCPU's block. */
+  readonly block: number;
+  readonly view: DataView;
+  readonly bytes: Uint8Array;
+  core!: CoreExports;
+  readonly #i32: Int32Array;
+  readonly #u64: BigUint64Array;
+  readonly #memory: Int32Array;
+  readonly #area: number;
+  #jumpGeneration = 0;
+
+  constructor(buffer: ArrayBufferLike, vcpu: number) {
+    this.block = blockOf(vcpu);
+    this.#area = areaOf(vcpu);
+    this.view = new DataView(buffer);
+    this.bytes = new Uint8Array(buffer);
+    this.#memory = new Int32Array(buffer);
+    this.#i32 = new Int32Array(buffer, this.block, 1024);
+    this.#u64 = new BigUint64Array(buffer, this.block, 512);
+  }
+
+  // -- fields, by their offset in CPU (state.ts)
+
+  u32(field: number): number {
+    return this.#i32[field >> 2]! >>> 0;
+  }
+
+  setU32(field: number, value: number): void {
+    this.#i32[field >> 2] = value;
+  }
+
+  u64(field: number): bigint {
+    return this.#u64[field >> 3]!;
+  }
+
+  setU64(field: number, value: bigint): void {
+    this.#u64[field >> 3] = value;
+  }
+
+  /** General register 0-15, all 64 bits. */
+  reg(n: number): bigint {
+    return this.#u64[n]!;
+  }
+
+  /** Sets a general register; 4 bytes clear the upper half, 1 (low byte) and 2 leave the rest. */
+  setReg(n: number, value: bigint, size: AccessSize = 8): void {
+    if (size >= 4) this.#u64[n] = BigInt.asUintN(size * 8, value);
+    else {
+      const mask = size === 1 ? 0xffn : 0xffffn;
+      this.#u64[n] = (this.#u64[n]! & ~mask) | (value & mask);
+    }
+  }
+
+  get rip(): bigint {
+    return this.u64(CPU.rip);
+  }
+
+  set rip(value: bigint) {
+    this.setU64(CPU.rip, value);
+  }
+
+  get cpl(): number {
+    return this.u32(CPU.cpl);
+  }
+
+  get cr0(): number {
+    return this.u32(CPU.cr0);
+  }
+
+  get cr4(): number {
+    return this.u32(CPU.cr4);
+  }
+
+  get efer(): number {
+    return this.u32(CPU.efer);
+  }
+
+  get isProtected(): boolean {
+    return (this.cr0 & CR0.pe) !== 0;
+  }
+
+  get isLongMode(): boolean {
+    return (this.efer & EFER.lma) !== 0;
+  }
+
+  get is64BitCode(): boolean {
+    return this.isLongMode && (this.segmentAttributes(CS) & ATTR.l) !== 0;
+  }
+
+  get isVirtual8086(): boolean {
+    return (this.u32(CPU.eflags) & FLAG.vm) !== 0;
+  }
+
+  // -- RFLAGS
+
+  get rflags(): number {
+    const result = this.#u64[CPU.flagResult >> 3]!;
+    const carry = this.#u64[CPU.flagCarry >> 3]!;
+    const other = this.u32(CPU.flagOther);
+    const cf = Number(carry >> 63n);
+    const of = cf ^ Number((carry >> 62n) & 1n);
+    const sf = Number(result >> 63n) ^ (other & 1);
+    let parity = (Number(result & 0xffn) ^ (other >> 8)) & 0xff;
+    parity ^= parity >> 4;
+    parity ^= parity >> 2;
+    parity ^= parity >> 1;
+    const pf = (parity & 1) ^ 1;
+    const zf = result === 0n ? 1 : 0;
+    return this.u32(CPU.eflags) | cf | (pf << 2) | (other & FLAG.af) | (zf << 6) | (sf << 7) | (of << 11);
+  }
+
+  /** Sets all of RFLAGS. Changes of TF or VM need updateMode() after. */
+  set rflags(value: number) {
+    const cf = BigInt(value & 1);
+    const of = BigInt((value >> 11) & 1);
+    this.setU64(CPU.flagResult, (value & FLAG.zf) !== 0 ? 0n : 0x100n);
+    this.setU64(CPU.flagCarry, (cf << 63n) | ((cf ^ of) << 62n));
+    this.setU32(CPU.flagOther, (value & FLAG.af) | ((value >> 7) & 1) | ((value & FLAG.pf) !== 0 ? 0 : 0x100));
+    this.setU32(CPU.eflags, (value & ~ARITHMETIC_FLAGS) | 2);
+  }
+
+  // -- segments: 0-5 ES CS SS DS FS GS, LDTR, TR
+
+  #segment(n: number): number {
+    return CPU.segments + n * SEGMENT_SIZE;
+  }
+
+  segmentBase(n: number): bigint {
+    return this.u64(this.#segment(n) + SEGMENT.base);
+  }
+
+  segmentLimit(n: number): number {
+    return this.u32(this.#segment(n) + SEGMENT.limit);
+  }
+
+  segmentAttributes(n: number): number {
+    return this.u32(this.#segment(n) + SEGMENT.attributes);
+  }
+
+  selector(n: number): number {
+    return this.u32(this.#segment(n) + SEGMENT.selector) & 0xffff;
+  }
+
+  setSegment(n: number, selector: number, base: bigint, limit: number, attributes: number): void {
+    const at = this.#segment(n);
+    this.setU64(at + SEGMENT.base, base);
+    this.setU32(at + SEGMENT.limit, limit);
+    this.setU32(at + SEGMENT.attributes, attributes);
+    this.setU32(at + SEGMENT.selector, selector);
+  }
+
+  setSegmentBase(n: number, base: bigint): void {
+    this.setU64(this.#segment(n) + SEGMENT.base, base);
+  }
+
+  // -- what follows from the state
+
+  /** Sets the privilege; call updateMode() when all of the change is done. */
+  setCpl(cpl: number): void {
+    this.setU32(CPU.cpl, cpl);
+  }
+
+  /**
+   * Recomputes what generated code reads instead of CR0, CR4, EFER, CS and RFLAGS. To be called after every change of these,
+   * of a segment register in legacy mode, and of the privilege. `stepping`: a debugger wants single steps.
+   */
+  updateMode(stepping = false): void {
+    const is64 = this.is64BitCode;
+    const is32 = (this.segmentAttributes(CS) & ATTR.db) !== 0;
+    let mode = is64 ? 2 : is32 ? 1 : 0;
+    if (!is64 && !this.#isFlat()) mode |= MODE.checked;
+    if (stepping || (this.u32(CPU.eflags) & FLAG.tf) !== 0) mode |= MODE.step;
+    if ((this.cr0 & (CR0.em | CR0.ts)) !== 0 || (this.cr4 & CR4.osfxsr) === 0) mode |= MODE.noFpu;
+    this.setU32(CPU.mode, mode);
+    this.setU64(CPU.ripMask, is64 ? 0xffff_ffff_ffff_ffffn : 0xffff_ffffn);
+    this.setU64(CPU.csBase, is64 ? 0n : this.segmentBase(CS));
+    const user = this.cpl === 3;
+    this.setU32(CPU.tlb, this.#area + (user ? AREA.tlbUser : AREA.tlbSupervisor));
+    this.#updateJumpTags(mode | (user ? MODE.user : 0));
+  }
+
+  #isFlat(): boolean {
+    for (let n = 0; n < 4; n++) {
+      if (this.segmentBase(n) !== 0n || this.segmentLimit(n) !== 0xffff_ffff) return false;
+    }
+    return true;
+  }
+
+  #updateJumpTags(mode: number): void {
+    const tag = (this.#jumpGeneration << MODE_BITS) | mode | 0x8000_0000;
+    this.setU32(CPU.jumpTagLow, tag);
+    this.setU32(CPU.jumpTagHigh, tag);
+  }
+
+  /** Forgets which code is at which linear address: mappings or decoded code have changed. */
+  flushJumpCache(): void {
+    this.#jumpGeneration = (this.#jumpGeneration + 1) & 0x1ff_ffff;
+    if (this.#jumpGeneration === 0) this.bytes.fill(0, this.#area + AREA.jumpCache, this.#area + AREA.fillLog);
+    this.#updateJumpTags(this.u32(CPU.jumpTagLow) & ((1 << MODE_BITS) - 1));
+  }
+
+  // -- TLB
+
+  /** Drops everything, global entries too. */
+  flushTlb(): void {
+    for (const tlb of [AREA.tlbSupervisor, AREA.tlbUser]) {
+      for (let i = 0; i < TLB_ENTRIES; i++) this.#dropEntry(this.#area + tlb + i * TLB_ENTRY_SIZE);
+    }
+    this.setAreaU32(AREA.fillLog, 0);
+    this.bytes.fill(0, this.#area + AREA.largeMap, this.#area + AREA.largeMap + LARGE_MAP_SIZE);
+    this.flushJumpCache();
+  }
+
+  /** Drops what is not global: a load of CR3. */
+  flushTlbNonGlobal(): void {
+    const count = this.view.getUint32(this.#area + AREA.fillLog, true);
+    if (count > FILL_LOG_ENTRIES) {
+      this.flushTlb();
+      return;
+    }
+    for (let i = 0; i < count; i++) this.#dropEntry(this.view.getUint32(this.#area + AREA.fillLog + 4 + i * 4, true));
+    this.setAreaU32(AREA.fillLog, 0);
+    this.flushJumpCache();
+  }
+
+  /** INVLPG. */
+  invalidatePage(va: bigint): void {
+    const large = this.#area + AREA.largeMap + (Number((va >> 21n) & 0x3ffn) & (LARGE_MAP_SIZE - 1));
+    if (this.bytes[large] !== 0) {
+      this.flushTlb();
+      return;
+    }
+    const offset = (Number((va >> 12n) & 0xfffffn) & (TLB_ENTRIES - 1)) * TLB_ENTRY_SIZE;
+    this.#dropEntry(this.#area + AREA.tlbSupervisor + offset);
+    this.#dropEntry(this.#area + AREA.tlbUser + offset);
+    this.flushJumpCache();
+  }
+
+  /** Makes writes to guest physical page `page` look for decoded code again. */
+  protectPage(page: number): void {
+    const memory = this.#memory;
+    const end = (this.#area + 2 * TLB_SIZE) >> 2;
+    for (let word = this.#area >> 2; word < end; word += TLB_ENTRY_SIZE >> 2) {
+      if (memory[word + 5] !== page) continue;
+      memory[word + 2] = memory[word]! ^ 0x1000;
+      memory[word + 3] = memory[word + 1]!;
+    }
+  }
+
+  /** An entry's tags become pages whose index is another one's, so no address can match them. */
+  #dropEntry(at: number): void {
+    const index = ((at - this.#area) / TLB_ENTRY_SIZE) & (TLB_ENTRIES - 1);
+    const never = (index ^ 1) << 12;
+    const word = at >> 2;
+    this.#memory[word] = never;
+    this.#memory[word + 1] = 0;
+    this.#memory[word + 2] = never;
+    this.#memory[word + 3] = 0;
+    this.#memory[word + 5] = -1;
+  }
+
+  private setAreaU32(offset: number, value: number): void {
+    this.view.setUint32(this.#area + offset, value, true);
+  }
+
+  // -- guest memory by linear address; a page fault is thrown as GuestFault
+
+  /** With the current privilege. */
+  read(va: bigint, size: AccessSize): bigint {
+    const { core, block } = this;
+    const address = BigInt.asIntN(64, va);
+    const value =
+      size === 8
+        ? core.load8(block, address)
+        : size === 4
+          ? core.load4(block, address)
+          : size === 2
+            ? core.load2(block, address)
+            : core.load1(block, address);
+    this.#throwPending();
+    return BigInt.asUintN(64, value);
+  }
+
+  write(va: bigint, size: AccessSize, value: bigint): void {
+    const { core, block } = this;
+    const address = BigInt.asIntN(64, va);
+    const v = BigInt.asIntN(64, value);
+    if (size === 8) core.store8(block, address, v);
+    else if (size === 4) core.store4(block, address, v);
+    else if (size === 2) core.store2(block, address, v);
+    else core.store1(block, address, v);
+    this.#throwPending();
+  }
+
+  /** As privilege 0, whatever runs: descriptor tables, TSS, stacks of interrupts (implicit supervisor accesses). */
+  asSupervisor<T>(body: () => T): T {
+    const cpl = this.cpl;
+    this.setU32(CPU.cpl, 0);
+    try {
+      return body();
+    } finally {
+      this.setU32(CPU.cpl, cpl);
+    }
+  }
+
+  /** Throws the fault that a write of `size` bytes to `va` would meet. */
+  probeWrite(va: bigint, size: number): void {
+    const access = ACCESS.write | (this.cpl === 3 ? ACCESS.user : 0);
+    this.core.translate(this.block, BigInt.asIntN(64, va), access);
+    this.#throwPending();
+    this.core.translate(this.block, BigInt.asIntN(64, va + BigInt(size - 1)), access);
+    this.#throwPending();
+  }
+
+  #throwPending(): void {
+    const fault = this.u32(CPU.fault);
+    if (fault === 0) return;
+    this.setU32(CPU.fault, 0);
+    this.raise(fault - 1, this.u32(CPU.faultError));
+  }
+
+  /** Throws a fault. For page faults CPU.faultAddress must be set. */
+  raise(vector: number, errorCode = 0): never {
+    theFault.vector = vector;
+    theFault.errorCode = errorCode;
+    throw theFault;
+  }
+}
+
+export { FLAG, LDTR, SLOT, TR };

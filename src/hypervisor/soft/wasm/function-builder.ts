@@ -1,0 +1,311 @@
+/** Builds the body of one WebAssembly function: statements over the expressions of expr.ts. */
+import {
+  type Expr,
+  type ExprOf,
+  exprOf,
+  F32,
+  F64,
+  I32,
+  type I32Like,
+  I64,
+  type I64Like,
+  V128,
+  VALTYPE,
+  type ValType,
+} from './expr.ts';
+import { encoded, Writer } from './writer.ts';
+
+export interface Signature {
+  readonly params: readonly ValType[];
+  readonly results: readonly ValType[];
+}
+
+/** Something that can be called: a function of the module or an import. */
+export interface Callable extends Signature {
+  readonly index: number;
+}
+
+/** A local variable; reading it is an expression. */
+export type Local<T extends ValType> = ExprOf[T] & { readonly local: number };
+
+/** The target of a branch. */
+export interface Label {
+  readonly depth: number;
+}
+
+export class FunctionBuilder {
+  readonly #out = new Writer();
+  readonly #params: readonly ValType[];
+  readonly #localTypes: ValType[] = [];
+  readonly #free: Record<ValType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
+  #scopes: { type: ValType; index: number }[][] = [];
+  #depth = 0;
+
+  constructor(params: readonly ValType[]) {
+    this.#params = params;
+  }
+
+  param<T extends ValType>(index: number, type: T): Local<T> {
+    return this.#localExpr(type, index);
+  }
+
+  // -- locals
+
+  local<T extends ValType>(type: T): Local<T> {
+    const free = this.#free[type].pop();
+    const index = free ?? this.#params.length + this.#localTypes.push(type) - 1;
+    this.#scopes.at(-1)?.push({ type, index });
+    return this.#localExpr(type, index);
+  }
+
+  /** A new local that holds the value of `value`. */
+  let<E extends Expr>(value: E): E & { readonly local: number } {
+    const local = this.local(value.type);
+    this.set(local as Expr as E & { local: number }, value);
+    return local as Expr as E & { readonly local: number };
+  }
+
+  set<E extends Expr>(local: E & { readonly local: number }, value: E): void {
+    value.emit(this.#out);
+    this.#op(0x21, ...encoded((w) => w.u32(local.local)));
+  }
+
+  /** Locals made inside may be used again by later code. */
+  scope(body: () => void): void {
+    this.#scopes.push([]);
+    body();
+    for (const { type, index } of this.#scopes.pop()!) this.#free[type].push(index);
+  }
+
+  // -- memory; `offset` is the constant part of the address
+
+  load8u(base: I32, offset = 0): I32 {
+    return new I32(memory(0x2d, 0, offset), [base]);
+  }
+  load8s(base: I32, offset = 0): I32 {
+    return new I32(memory(0x2c, 0, offset), [base]);
+  }
+  load16u(base: I32, offset = 0): I32 {
+    return new I32(memory(0x2f, 0, offset), [base]);
+  }
+  load32(base: I32, offset = 0): I32 {
+    return new I32(memory(0x28, 0, offset), [base]);
+  }
+  load64(base: I32, offset = 0): I64 {
+    return new I64(memory(0x29, 0, offset), [base]);
+  }
+  load8u64(base: I32, offset = 0): I64 {
+    return new I64(memory(0x31, 0, offset), [base]);
+  }
+  load8s64(base: I32, offset = 0): I64 {
+    return new I64(memory(0x30, 0, offset), [base]);
+  }
+  load16u64(base: I32, offset = 0): I64 {
+    return new I64(memory(0x33, 0, offset), [base]);
+  }
+  load16s64(base: I32, offset = 0): I64 {
+    return new I64(memory(0x32, 0, offset), [base]);
+  }
+  load32u64(base: I32, offset = 0): I64 {
+    return new I64(memory(0x35, 0, offset), [base]);
+  }
+  load32s64(base: I32, offset = 0): I64 {
+    return new I64(memory(0x34, 0, offset), [base]);
+  }
+  loadF32(base: I32, offset = 0): F32 {
+    return new F32(memory(0x2a, 0, offset), [base]);
+  }
+  loadF64(base: I32, offset = 0): F64 {
+    return new F64(memory(0x2b, 0, offset), [base]);
+  }
+  load128(base: I32, offset = 0): V128 {
+    return new V128([0xfd, ...memory(0, 0, offset)], [base]);
+  }
+
+  store8(base: I32, offset: number, value: I32Like): void {
+    this.#store(0x3a, base, offset, I32.of(value));
+  }
+  store16(base: I32, offset: number, value: I32Like): void {
+    this.#store(0x3b, base, offset, I32.of(value));
+  }
+  store32(base: I32, offset: number, value: I32Like): void {
+    this.#store(0x36, base, offset, I32.of(value));
+  }
+  store64(base: I32, offset: number, value: I64Like): void {
+    this.#store(0x37, base, offset, I64.of(value));
+  }
+  store8of64(base: I32, offset: number, value: I64): void {
+    this.#store(0x3c, base, offset, value);
+  }
+  store16of64(base: I32, offset: number, value: I64): void {
+    this.#store(0x3d, base, offset, value);
+  }
+  store32of64(base: I32, offset: number, value: I64): void {
+    this.#store(0x3e, base, offset, value);
+  }
+  storeF32(base: I32, offset: number, value: F32): void {
+    this.#store(0x38, base, offset, value);
+  }
+  storeF64(base: I32, offset: number, value: F64): void {
+    this.#store(0x39, base, offset, value);
+  }
+
+  store128(base: I32, offset: number, value: V128): void {
+    base.emit(this.#out);
+    value.emit(this.#out);
+    this.#op(0xfd, ...memory(11, 0, offset));
+  }
+
+  memoryCopy(to: I32, from: I32, bytes: I32Like): void {
+    for (const e of [to, from, I32.of(bytes)]) e.emit(this.#out);
+    this.#op(0xfc, 10, 0, 0);
+  }
+
+  memoryFill(to: I32, value: I32Like, bytes: I32Like): void {
+    for (const e of [to, I32.of(value), I32.of(bytes)]) e.emit(this.#out);
+    this.#op(0xfc, 11, 0);
+  }
+
+  // -- calls
+
+  /** A call that gives a value. It is evaluated where the expression is used. */
+  call<T extends ValType>(callee: Callable, type: T, ...args: Expr[]): ExprOf[T] {
+    return exprOf(type, [0x10, ...encoded((w) => w.u32(callee.index))], args);
+  }
+
+  /** A call for its effect. */
+  run(callee: Callable, ...args: Expr[]): void {
+    for (const arg of args) arg.emit(this.#out);
+    this.#op(0x10, ...encoded((w) => w.u32(callee.index)));
+    for (let i = 0; i < callee.results.length; i++) this.#op(0x1a);
+  }
+
+  /** A call through table 0, of the module's type number `type`. */
+  callIndirect<T extends ValType>(type: number, result: T, target: I32, ...args: Expr[]): ExprOf[T] {
+    return exprOf(result, [0x11, ...encoded((w) => w.u32(type)), 0], [...args, target]);
+  }
+
+  drop(value: Expr): void {
+    value.emit(this.#out);
+    this.#op(0x1a);
+  }
+
+  // -- control
+
+  if(condition: I32, then: () => void, otherwise?: () => void): void {
+    condition.emit(this.#out);
+    this.#op(0x04, 0x40);
+    this.#inside(then);
+    if (otherwise !== undefined) {
+      this.#op(0x05);
+      this.#inside(otherwise);
+    }
+    this.#op(0x0b);
+  }
+
+  /** A branch to the label goes to the end of the block. */
+  block(body: (label: Label) => void): void {
+    this.#op(0x02, 0x40);
+    this.#inside(body);
+    this.#op(0x0b);
+  }
+
+  /** A branch to the label goes back to the start; falling off the end leaves the loop. */
+  loop(body: (label: Label) => void): void {
+    this.#op(0x03, 0x40);
+    this.#inside(body);
+    this.#op(0x0b);
+  }
+
+  br(label: Label): void {
+    this.#op(0x0c, ...this.#branch(label));
+  }
+
+  brIf(label: Label, condition: I32): void {
+    condition.emit(this.#out);
+    this.#op(0x0d, ...this.#branch(label));
+  }
+
+  /** Goes to cases[selector], or to `otherwise` beyond them. A case that falls off its end goes on behind the switch. */
+  switch(selector: I32, cases: readonly (() => void)[], otherwise: () => void): void {
+    this.block((end) => {
+      const enter = (i: number): void => {
+        if (i < 0) {
+          this.#brTable(selector, cases.length);
+          return;
+        }
+        this.block(() => enter(i - 1));
+        if (i < cases.length) this.scope(cases[i]!);
+        else this.scope(otherwise);
+        if (i < cases.length) this.br(end);
+      };
+      enter(cases.length);
+    });
+  }
+
+  return(value?: Expr): void {
+    value?.emit(this.#out);
+    this.#op(0x0f);
+  }
+
+  unreachable(): void {
+    this.#op(0x00);
+  }
+
+  /** The function body as the code section wants it: locals, instructions, end. */
+  finish(): Uint8Array {
+    const w = new Writer();
+    const runs: { type: ValType; count: number }[] = [];
+    for (const type of this.#localTypes) {
+      const last = runs.at(-1);
+      if (last?.type === type) last.count++;
+      else runs.push({ type, count: 1 });
+    }
+    w.u32(runs.length);
+    for (const { type, count } of runs) {
+      w.u32(count);
+      w.u8(VALTYPE[type]);
+    }
+    w.bytes(this.#out.view());
+    w.u8(0x0b);
+    return w.take();
+  }
+
+  #localExpr<T extends ValType>(type: T, index: number): Local<T> {
+    return Object.assign(exprOf(type, [0x20, ...encoded((w) => w.u32(index))]), { local: index });
+  }
+
+  #op(...bytes: number[]): void {
+    for (const byte of bytes) this.#out.u8(byte);
+  }
+
+  #store(opcode: number, base: I32, offset: number, value: Expr): void {
+    base.emit(this.#out);
+    value.emit(this.#out);
+    this.#op(...memory(opcode, 0, offset));
+  }
+
+  #inside(body: (label: Label) => void): void {
+    this.#depth++;
+    const depth = this.#depth;
+    this.scope(() => body({ depth }));
+    this.#depth--;
+  }
+
+  #branch(label: Label): number[] {
+    return encoded((w) => w.u32(this.#depth - label.depth));
+  }
+
+  #brTable(selector: I32, count: number): void {
+    selector.emit(this.#out);
+    const out = this.#out;
+    out.u8(0x0e);
+    out.u32(count);
+    for (let i = 0; i <= count; i++) out.u32(i);
+  }
+}
+
+/** A memory instruction: opcode, alignment exponent, constant offset. */
+function memory(opcode: number, align: number, offset: number): number[] {
+  return [opcode, align, ...encoded((w) => w.u32(offset))];
+}

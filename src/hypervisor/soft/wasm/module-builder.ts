@@ -1,0 +1,151 @@
+/** Puts functions, imports, a table and exports together into the bytes of a WebAssembly module (specification 5.5). */
+import { type Expr, VALTYPE, type ValType } from './expr.ts';
+import { type Callable, FunctionBuilder, type Local, type Signature } from './function-builder.ts';
+import { Writer } from './writer.ts';
+
+/** Kinds of exports. */
+const FUNCTION = 0;
+const TABLE = 1;
+
+type Params<P extends readonly ValType[]> = { [K in keyof P]: Local<P[K] & ValType> };
+
+export class ModuleBuilder {
+  readonly #types: Signature[] = [];
+  readonly #imports: { module: string; name: string; type: number }[] = [];
+  readonly #functions: { type: number; body: Uint8Array | undefined; exportAs: string | undefined }[] = [];
+  #elements: readonly Callable[] = [];
+  #tableSize = 0;
+  #tableExport: string | undefined;
+  #memory: { pages: number; shared: boolean } = { pages: 1, shared: false };
+
+  /** The memory, imported as env.memory: initial and maximum size in pages of 64 KiB. */
+  importMemory(pages: number, shared: boolean): void {
+    this.#memory = { pages, shared };
+  }
+
+  /** All imports come before the first function. */
+  importFunction(name: string, params: readonly ValType[], results: readonly ValType[]): Callable {
+    if (this.#functions.length > 0) throw new Error(`import ${name} after a function`);
+    this.#imports.push({ module: 'env', name, type: this.type({ params, results }) });
+    return { index: this.#imports.length - 1, params, results };
+  }
+
+  /** Announces a function so that others can call it before its body is given. */
+  declare(params: readonly ValType[], results: readonly ValType[], exportAs?: string): Callable {
+    this.#functions.push({ type: this.type({ params, results }), body: undefined, exportAs });
+    return { index: this.#imports.length + this.#functions.length - 1, params, results };
+  }
+
+  /** Gives a declared function its body. */
+  define(callee: Callable, body: (f: FunctionBuilder, ...params: Local<ValType>[]) => void): void {
+    const f = new FunctionBuilder(callee.params);
+    body(f, ...callee.params.map((type, i) => f.param(i, type)));
+    this.#functions[callee.index - this.#imports.length]!.body = f.finish();
+  }
+
+  func<const P extends readonly ValType[]>(
+    params: P,
+    results: readonly ValType[],
+    body: (f: FunctionBuilder, ...params: Params<P>) => void,
+    exportAs?: string,
+  ): Callable {
+    const callee = this.declare(params, results, exportAs);
+    this.define(callee, body as (f: FunctionBuilder, ...params: Expr[]) => void);
+    return callee;
+  }
+
+  /** The contents of table 0, for call_indirect. */
+  table(elements: readonly Callable[]): void {
+    this.#elements = elements;
+    this.#tableSize = elements.length;
+  }
+
+  /** Table 0 of `size` empty places, which TypeScript fills. */
+  exportTable(name: string, size: number): void {
+    this.#tableExport = name;
+    this.#tableSize = size;
+  }
+
+  /** The number of a function type. */
+  type(signature: Signature): number {
+    const same = (a: readonly ValType[], b: readonly ValType[]) =>
+      a.length === b.length && a.every((t, i) => t === b[i]);
+    const found = this.#types.findIndex((t) => same(t.params, signature.params) && same(t.results, signature.results));
+    return found >= 0 ? found : this.#types.push(signature) - 1;
+  }
+
+  encode(): Uint8Array<ArrayBuffer> {
+    const w = new Writer();
+    w.bytes([0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
+    section(w, 1, (s) => vector(s, this.#types, (t) => functionType(s, t)));
+    section(w, 2, (s) => this.#encodeImports(s));
+    section(w, 3, (s) => vector(s, this.#functions, (f) => s.u32(f.type)));
+    if (this.#tableSize > 0) {
+      section(w, 4, (s) => {
+        s.bytes([1, 0x70, 0x01]);
+        s.u32(this.#tableSize);
+        s.u32(this.#tableSize);
+      });
+    }
+    const exported = this.#functions
+      .map((f, i) => ({ name: f.exportAs, kind: FUNCTION, index: this.#imports.length + i }))
+      .filter((e) => e.name !== undefined);
+    if (this.#tableExport !== undefined) exported.push({ name: this.#tableExport, kind: TABLE, index: 0 });
+    section(w, 7, (s) =>
+      vector(s, exported, (e) => {
+        s.name(e.name!);
+        s.u8(e.kind);
+        s.u32(e.index);
+      }),
+    );
+    if (this.#elements.length > 0) {
+      section(w, 9, (s) => {
+        s.bytes([1, 0, 0x41, 0, 0x0b]);
+        vector(s, this.#elements, (e) => s.u32(e.index));
+      });
+    }
+    section(w, 10, (s) =>
+      vector(s, this.#functions, (f) => {
+        if (f.body === undefined) throw new Error('a declared function has no body');
+        s.u32(f.body.length);
+        s.bytes(f.body);
+      }),
+    );
+    return w.take();
+  }
+
+  #encodeImports(s: Writer): void {
+    s.u32(this.#imports.length + 1);
+    s.name('env');
+    s.name('memory');
+    s.u8(2);
+    s.u8(this.#memory.shared ? 3 : 1);
+    s.u32(this.#memory.pages);
+    s.u32(this.#memory.pages);
+    for (const i of this.#imports) {
+      s.name(i.module);
+      s.name(i.name);
+      s.u8(0);
+      s.u32(i.type);
+    }
+  }
+}
+
+function section(w: Writer, id: number, body: (s: Writer) => void): void {
+  const s = new Writer();
+  body(s);
+  w.u8(id);
+  w.u32(s.length);
+  w.bytes(s.view());
+}
+
+function vector<T>(w: Writer, items: readonly T[], each: (item: T) => void): void {
+  w.u32(items.length);
+  for (const item of items) each(item);
+}
+
+function functionType(w: Writer, t: Signature): void {
+  w.u8(0x60);
+  vector(w, t.params, (p) => w.u8(VALTYPE[p]));
+  vector(w, t.results, (r) => w.u8(VALTYPE[r]));
+}

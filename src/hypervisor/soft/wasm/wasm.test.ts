@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { I32, I64, select } from './expr.ts';
+import { ModuleBuilder } from './module-builder.ts';
+
+function instantiate(m: ModuleBuilder, env: Record<string, CallableFunction> = {}): Record<string, CallableFunction> {
+  m.importMemory(1, true);
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(m.encode()), { env: { memory, ...env } });
+  return instance.exports as Record<string, CallableFunction>;
+}
+
+test('arithmetic, locals, memory, loops and calls', () => {
+  const m = new ModuleBuilder();
+  const host = m.importFunction('host', ['i32'], ['i32']);
+  const square = m.func(['i32'], ['i32'], (f, x) => f.return(x.mul(x)));
+  m.func(
+    ['i32'],
+    ['i32'],
+    (f, n) => {
+      const sum = f.local('i32');
+      f.loop((again) => {
+        f.set(sum, sum.add(f.call(square, 'i32', n)));
+        f.set(n, n.sub(1));
+        f.brIf(again, n);
+      });
+      f.store32(I32.const(8), 4, sum);
+      f.return(f.call(host, 'i32', f.load32(I32.const(12))));
+    },
+    'sumOfSquares',
+  );
+  const e = instantiate(m, { host: (x: number) => x + 1 });
+  assert.equal(e['sumOfSquares']!(4), 31);
+});
+
+test('switch reaches each case once and the default beyond', () => {
+  const m = new ModuleBuilder();
+  m.func(
+    ['i32'],
+    ['i32'],
+    (f, n) => {
+      const r = f.local('i32');
+      f.switch(
+        n,
+        [10, 20, 30].map((v) => () => f.set(r, r.add(v))),
+        () => f.set(r, I32.const(99)),
+      );
+      f.return(r);
+    },
+    'pick',
+  );
+  const e = instantiate(m);
+  assert.deepEqual(
+    [0, 1, 2, 3, 1000].map((n) => e['pick']!(n)),
+    [10, 20, 30, 99, 99],
+  );
+});
+
+test('64-bit constants and select', () => {
+  const m = new ModuleBuilder();
+  m.func(
+    ['i64'],
+    ['i64'],
+    (f, x) => f.return(select(x.ltS(0), I64.const(-0x8000_0000_0000_0000n), x.add(0xffff_ffff_fn))),
+    'f',
+  );
+  const e = instantiate(m);
+  assert.equal(e['f']!(-1n), -0x8000_0000_0000_0000n);
+  assert.equal(e['f']!(1n), 0x10_0000_0000n);
+});
+
+test('an indirect call goes through the table', () => {
+  const m = new ModuleBuilder();
+  const one = m.func(['i32'], ['i32'], (f, x) => f.return(x.add(1)));
+  const two = m.func(['i32'], ['i32'], (f, x) => f.return(x.add(2)));
+  const type = m.type({ params: ['i32'], results: ['i32'] });
+  m.func(['i32'], ['i32'], (f, i) => f.return(f.callIndirect(type, 'i32', i, I32.const(40))), 'go');
+  m.table([one, two]);
+  const e = instantiate(m);
+  assert.deepEqual([e['go']!(0), e['go']!(1)], [41, 42]);
+});
