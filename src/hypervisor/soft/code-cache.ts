@@ -14,6 +14,7 @@ import { FIRST, LAST, NO_LINK, RECORD, RECORD_SIZE, UNRESOLVED } from './interpr
 import { AREA, areaOf, CODE_SIZE, JUMP_ENTRIES, JUMP_ENTRY_SIZE, REGION, REGION_SIZE, REGIONS } from './layout.ts';
 import { Lowering } from './lower/lowering.ts';
 import { lowerToCallout, rules } from './lower/rules.ts';
+import { defineVectorRules } from './lower/vector-rules.ts';
 import { ACCESS } from './mmu/mmu.ts';
 import { codeSizeOf, MODE, MODE_BITS } from './modes.ts';
 import { CPU, SLOT } from './state.ts';
@@ -27,6 +28,8 @@ const MAX_BRANCHES = 3;
 const BLOCK_SPACE = (MAX_INSTRUCTIONS + 2) * 6 * RECORD_SIZE;
 const MAX_INSN = 15;
 const KEY_MODES = 1 << MODE_BITS;
+
+defineVectorRules();
 
 interface Block {
   readonly key: number;

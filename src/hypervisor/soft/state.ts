@@ -32,6 +32,8 @@ export const SLOT = {
 
 /** Vector registers are named by number: XMM0-15, then two temporaries of the instruction that runs. */
 export const XMM_TEMP = 16;
+/** MMX register n is vector register MMX_FIRST + n: the x87 registers lie behind the XMM registers and temporaries. */
+export const MMX_FIRST = 18;
 
 /** Byte offsets of the rest of the block. */
 export const CPU = {

@@ -24,8 +24,8 @@ import { blockOf } from './layout.ts';
 import { ACCESS } from './mmu/mmu.ts';
 import { MODE } from './modes.ts';
 import { CPU } from './state.ts';
-import { defaultCpuid } from './system/cpuid.ts';
 import { CpuState, FLAG, GuestFault, VECTOR } from './system/cpu-state.ts';
+import { defaultCpuid } from './system/cpuid.ts';
 import { afterStep } from './system/debug.ts';
 import { execute } from './system/dispatch.ts';
 import { deliver, type GuestEvent } from './system/exceptions.ts';
@@ -215,7 +215,8 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
   execute(insn: Insn): Next {
     const next = execute(this, insn);
     if (next === 'next' || next === 'jump') {
-      if (this.state.u32(CPU.interruptWaits) !== 0 || this.state.u32(CPU.interruptShadow) !== 0) this.#askForAttention();
+      if (this.state.u32(CPU.interruptWaits) !== 0 || this.state.u32(CPU.interruptShadow) !== 0)
+        this.#askForAttention();
       return next;
     }
     if (next === 'shutdown') this.#exit = { reason: 'shutdown' };
@@ -382,12 +383,23 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
   }
 
   getMpState(): MpState {
-    const names = { running: 'runnable', halted: 'halted', 'waits for INIT': 'uninitialized', 'waits for SIPI': 'init-received' } as const;
+    const names = {
+      running: 'runnable',
+      halted: 'halted',
+      'waits for INIT': 'uninitialized',
+      'waits for SIPI': 'init-received',
+    } as const;
     return names[this.#run];
   }
 
   setMpState(state: MpState): void {
-    const states = { runnable: 'running', halted: 'halted', uninitialized: 'waits for INIT', 'init-received': 'waits for SIPI', 'sipi-received': 'running' } as const;
+    const states = {
+      runnable: 'running',
+      halted: 'halted',
+      uninitialized: 'waits for INIT',
+      'init-received': 'waits for SIPI',
+      'sipi-received': 'running',
+    } as const;
     this.#run = states[state];
   }
 

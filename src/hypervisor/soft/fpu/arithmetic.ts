@@ -92,6 +92,7 @@ export function divide(r: Rounding, x: Float80, y: Float80): Float80 {
   const sign = x.sign ^ y.sign;
   if (kx === ky && (kx === KIND.infinity || kx === KIND.zero)) return r.invalid(INDEFINITE);
   if (ky === KIND.zero && kx !== KIND.infinity) {
+    // Then a denormal dividend is no exception of its own.
     r.raise(EXCEPTION.divideByZero);
     return infinity(sign);
   }

@@ -1,8 +1,7 @@
 /** Transcendental instructions (Intel SDM vol. 1, 8.3.7 to 8.3.10): their way with the stack and the condition codes. */
 
 import { denormalOperand } from './arithmetic.ts';
-import type { Float80 } from './float80.ts';
-import { INDEFINITE } from './float80.ts';
+import { type Float80, INDEFINITE } from './float80.ts';
 import type { Instruction } from './instruction.ts';
 import { unary } from './instructions-arithmetic.ts';
 import { type RegisterStack, STATUS } from './register-stack.ts';
@@ -30,66 +29,36 @@ function popping(operate: (r: Rounding, st0: Float80, st1: Float80) => Float80):
   };
 }
 
-/** Executes a trigonometric instruction; `answer` gives its one result or two, the second to be pushed. */
-function trigonometric(
-  s: RegisterStack,
-  pushes: boolean,
-  answer: (angle: Angle, r: Rounding) => Float80[],
-  same: (value: Float80) => Float80[],
-): undefined {
-  s.begin();
-  const r = s.rounding;
-  s.setCodes(s.status & (STATUS.c0 | STATUS.c3));
-  if (s.underflows(0) || (pushes && s.overflows())) {
-    finish(s, same(INDEFINITE));
-    return;
-  }
-  const x = s.read(0);
-  if (isTooLarge(x)) {
-    s.setCodes((s.status & (STATUS.c0 | STATUS.c3)) | STATUS.c2);
+/** A trigonometric function of ST(0). `answer` gives what replaces it and, if the instruction pushes, what it pushes. */
+function trigonometric(pushes: boolean, answer: (angle: Angle, r: Rounding) => Float80[]): Instruction {
+  const same = (value: Float80): Float80[] => (pushes ? [value, value] : [value]);
+  return (s) => {
+    s.begin();
+    s.status &= ~STATUS.c2;
+    const x = s.read(0);
+    const fault = s.underflows(0) || (pushes && s.overflows());
+    if (!fault && isTooLarge(x)) {
+      s.status |= STATUS.c2;
+    } else {
+      const special = fault ? INDEFINITE : noAngle(s.rounding, x);
+      if (special !== undefined) replace(s, same(special));
+      else if (!denormalOperand(s.rounding, x)) replace(s, answer(angleOf(x), s.rounding));
+    }
     s.end();
-    return;
-  }
-  const special = noAngle(r, x);
-  if (special !== undefined) finish(s, same(special));
-  else if (denormalOperand(r, x)) s.end();
-  else finish(s, answer(angleOf(x), r));
+    return undefined;
+  };
 }
 
-function finish(s: RegisterStack, results: Float80[]): void {
+/** Replaces ST(0) by the first result and pushes the second, unless an unmasked exception forbids it. */
+function replace(s: RegisterStack, results: Float80[]): void {
   if (s.result(0, results[0]!) && results.length > 1) s.push(results[1]!);
-  s.end();
 }
 
 export const TRANSCENDENTAL: Readonly<Record<string, Instruction>> = {
-  fsin: (s) =>
-    trigonometric(
-      s,
-      false,
-      (angle, r) => [angle.sin(r)],
-      (value) => [value],
-    ),
-  fcos: (s) =>
-    trigonometric(
-      s,
-      false,
-      (angle, r) => [angle.cos(r)],
-      (value) => [value],
-    ),
-  fsincos: (s) =>
-    trigonometric(
-      s,
-      true,
-      (angle, r) => [angle.sin(r), angle.cos(r)],
-      (value) => [value, value],
-    ),
-  fptan: (s) =>
-    trigonometric(
-      s,
-      true,
-      (angle, r) => [angle.tan(r), ONE_80],
-      (value) => [value, value],
-    ),
+  fsin: trigonometric(false, (angle, r) => [angle.sin(r)]),
+  fcos: trigonometric(false, (angle, r) => [angle.cos(r)]),
+  fsincos: trigonometric(true, (angle, r) => [angle.sin(r), angle.cos(r)]),
+  fptan: trigonometric(true, (angle, r) => [angle.tan(r), ONE_80]),
   fpatan: popping((r, st0, st1) => arcTangent(r, st1, st0)),
   f2xm1: unary(exp2Minus1),
   fyl2x: popping(yLog2),

@@ -62,6 +62,7 @@ export function noAngle(r: Rounding, x: Float80): Float80 | undefined {
   return kindOf(x) === KIND.infinity ? r.invalid(INDEFINITE) : undefined;
 }
 
+/** The angle of a finite value below 2^63, in radians. Those near 0 follow from the first term of a series. */
 export function angleOf(x: Float80): Angle {
   const { sign, significand } = x;
   if (kindOf(x) === KIND.zero) return { sin: () => x, cos: () => ONE_80, tan: () => x };

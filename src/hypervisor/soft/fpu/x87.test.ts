@@ -192,6 +192,17 @@ test('FXSAVE outside of 64-bit mode has selectors and eight vectors, and leaves 
   assert.equal(other.memory.getBigUint64(CPU_AT + CPU.xmm + 16 * 8, true), 0n);
 });
 
+test('the largest number follows precision control', () => {
+  const bench = new Bench();
+  // To zero, 24 bits.
+  bench.setControl(0xc7f);
+  bench.load(2 ** 1000);
+  for (let n = 0; n < 5; n++) bench.run('fmul', 0, 0);
+  assert.equal(bench.run('fstp', 0, 0, 10), 0);
+  assert.equal(bench.memory.getBigUint64(CPU_AT + SLOT.t1, true), 0xffff_ff00_0000_0000n);
+  assert.equal(bench.memory.getUint16(CPU_AT + SLOT.t2, true), 0x7ffe);
+});
+
 test('remainders of operands far apart come in steps that end', () => {
   const bench = new Bench();
   bench.load(3);
