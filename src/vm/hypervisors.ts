@@ -44,6 +44,6 @@ const thisHost: Host = {
 };
 
 export async function loadHypervisor({ kind, device }: HypervisorChoice): Promise<Hypervisor> {
-  if (kind === 'soft') throw new CrosvmError('E_SOFT', 'this version of crosvm has no software CPU');
+  if (kind === 'soft') return (await import('../hypervisor/soft/soft.ts')).soft;
   return (await import('../hypervisor/kvm/kvm.ts')).kvm(device);
 }

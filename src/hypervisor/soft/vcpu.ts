@@ -33,10 +33,8 @@ import { deliver, type GuestEvent } from './system/exceptions.ts';
 import { readMsr, writeMsr } from './system/msrs.ts';
 import type { SystemCpu } from './system/system-cpu.ts';
 import * as registers from './vcpu-registers.ts';
-import { type SoftVcpuHandle, SoftVmAccess } from './vm-access.ts';
+import { type SoftVcpuHandle, SoftVmAccess, TSC_KHZ } from './vm-access.ts';
 
-/** The time stamp counter counts nanoseconds. */
-const TSC_KHZ = 1_000_000;
 /** Instructions between two looks at the clock. */
 const BUDGET = 100_000;
 const SHORTEST_BUDGET = 500;
@@ -81,7 +79,7 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
     this.#words = new Int32Array(memory.buffer);
     this.#attention = (blockOf(this.id) + CPU.attention) >> 2;
     this.#io = [1, 2, 4, 8].map((size) => new Uint8Array(memory.buffer, blockOf(this.id) + CPU.io, size));
-    this.cpuid = defaultCpuid({ id: this.id, cpus, tscKhz: TSC_KHZ });
+    this.cpuid = defaultCpuid({ id: this.id, vcpus: cpus, tscKhz: TSC_KHZ });
     this.fpu = new X87(this.state.view, this.state.block);
     this.#exact = new Exact(this.state.view, this.state.block);
     this.#engine = new Engine(memory, pages, this.id, this.state, this);
