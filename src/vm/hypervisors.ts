@@ -2,7 +2,6 @@
 import { hasHardwareVirtualization } from '../base/cpu-info.ts';
 import { close, O_RDWR, open } from '../base/fd.ts';
 import type { HypervisorOption } from '../cli/options/hypervisor.ts';
-import { CrosvmError } from '../errors.ts';
 import type { Hypervisor, HypervisorKind } from '../hypervisor/hypervisor.ts';
 
 /** A hypervisor by its kind and, for KVM, its device: survives structured clone. */

@@ -25,10 +25,11 @@ import { blockOf } from './layout.ts';
 import { ACCESS } from './mmu/mmu.ts';
 import { MODE } from './modes.ts';
 import { CPU } from './state.ts';
-import { CpuState, FLAG, GuestFault, VECTOR } from './system/cpu-state.ts';
+import { CpuState, FLAG, VECTOR } from './system/cpu-state.ts';
 import { defaultCpuid } from './system/cpuid.ts';
-import { afterStep } from './system/debug.ts';
+import { afterStep, codeBreakpoint } from './system/debug.ts';
 import { execute } from './system/dispatch.ts';
+import { isX87, x87 } from './system/fpu-instructions.ts';
 import { deliver, type GuestEvent } from './system/exceptions.ts';
 import { readMsr, writeMsr } from './system/msrs.ts';
 import type { SystemCpu } from './system/system-cpu.ts';
@@ -118,16 +119,32 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
     const budget = this.#nextBudget();
     state.setU32(CPU.budget, budget);
     const stepping = (state.u32(CPU.mode) & MODE.step) !== 0;
-    this.#faulted = false;
+    if (stepping) {
+      this.#step();
+      return;
+    }
     this.#engine.run();
     const used = budget - (state.u32(CPU.budget) | 0);
     state.setU64(CPU.instructions, state.u64(CPU.instructions) + BigInt(used));
-    if (stepping && !this.#faulted && this.#exit === undefined) this.#afterStep();
   }
 
-  #afterStep(): void {
-    if (this.#debug?.singleStep === true) this.#exit = { reason: 'debug' };
-    else this.#deliverIfAny(afterStep(this));
+  /** One instruction: for RFLAGS.TF, breakpoints in DR7, and debuggers. */
+  #step(): void {
+    const { state } = this;
+    if (codeBreakpoint(this)) {
+      this.#deliver({ vector: VECTOR.db, kind: 'fault' });
+      return;
+    }
+    const flagsBefore = state.u32(CPU.eflags);
+    const insn = this.#engine.peek();
+    this.#faulted = false;
+    this.#engine.run();
+    state.setU64(CPU.instructions, state.u64(CPU.instructions) + 1n);
+    if (insn !== undefined && !this.#faulted && afterStep(this, insn, flagsBefore) === 'shutdown') {
+      this.#exit = { reason: 'shutdown' };
+    }
+    if (this.#debug?.singleStep === true) this.#exit ??= { reason: 'debug' };
+    if (this.#debug?.breakpoints.some((at) => at === state.rip) === true) this.#exit ??= { reason: 'debug' };
   }
 
   #nextBudget(): number {
@@ -206,10 +223,6 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
     this.#updateMode();
   }
 
-  #deliverIfAny(event: GuestEvent | undefined): void {
-    if (event !== undefined) this.#deliver(event);
-  }
-
   #deliver(event: GuestEvent): Next {
     if (deliver(this, event) === 'jump') return 'jump';
     this.#exit = { reason: 'shutdown' };
@@ -219,7 +232,7 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
   // -- EngineHooks
 
   execute(insn: Insn): Next {
-    const next = execute(this, insn);
+    const next = isX87(insn.op) ? x87(this, insn) : execute(this, insn);
     if (next === 'next' || next === 'jump') {
       if (this.state.u32(CPU.interruptWaits) !== 0 || this.state.u32(CPU.interruptShadow) !== 0)
         this.#askForAttention();
@@ -357,20 +370,11 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
   }
 
   getMsrs(indices: readonly number[]): MsrEntry[] {
-    return indices.map((index) => ({ index, value: this.#withoutFault(() => readMsr(this, index)) ?? 0n }));
+    return indices.map((index) => ({ index, value: readMsr(this, index) ?? 0n }));
   }
 
   setMsrs(entries: readonly MsrEntry[]): void {
-    for (const { index, value } of entries) this.#withoutFault(() => writeMsr(this, index, value));
-  }
-
-  #withoutFault<T>(body: () => T): T | undefined {
-    try {
-      return body();
-    } catch (error) {
-      if (error instanceof GuestFault) return undefined;
-      throw error;
-    }
+    for (const { index, value } of entries) writeMsr(this, index, value);
   }
 
   getEvents(): VcpuEvents {
@@ -444,6 +448,7 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
   close(): void {}
 
   #updateMode(): void {
-    this.state.updateMode(this.#debug !== undefined);
+    this.state.stepping = this.#debug !== undefined;
+    this.state.updateMode();
   }
 }
