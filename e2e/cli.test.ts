@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { elfKernel } from './elf-kernel.ts';
 
 const CROSVM = fileURLToPath(new URL('../bin/crosvm', import.meta.url));
 const HYPERVISOR = process.env.CROSVM_TEST_HYPERVISOR ?? 'auto';
@@ -110,6 +111,17 @@ fails('a kernel that is a device', () => ['run', '/dev/null'], /not a regular fi
 fails('not a kernel', () => ['run', kernel()], /not-a-kernel: .*not a kernel/);
 fails('an empty kernel', () => ['run', file('empty', '')], /empty: the file is empty/);
 fails('a truncated ELF kernel', () => ['run', file('short', Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, 2, 1))], /short: /);
+fails(
+  'an initrd larger than memory',
+  () => ['run', '-m', '32', '-i', file('initrd', new Uint8Array(20 << 20)), file('tiny', elfKernel([]))],
+  /initrd: .*room for/,
+);
+fails(
+  'a command line too long',
+  () => ['run', '-m', '32', '-p', 'x'.repeat(5000), file('tiny', elfKernel([]))],
+  /command line has \d+ bytes/,
+);
+fails('a kernel that memory is too small for', () => ['run', '-m', '8', file('tiny', elfKernel([]))], /--mem/);
 fails('no memory', () => ['run', '-m', '0', kernel()], /memory/);
 fails('more memory than there is', () => ['run', '-m', '4294967296', kernel()], /memory/);
 fails('no such initrd', () => ['run', '-i', 'nowhere', kernel()], /nowhere: .*no such file/);

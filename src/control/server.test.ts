@@ -92,4 +92,5 @@ test('a path in use is refused and what is there stays', async () => {
 test('a folder gets a socket named after the process', () => {
   assert.equal(controlSocketPath('/', 42), '/crosvm-42.sock');
   assert.equal(controlSocketPath('/nowhere/x.sock', 42), '/nowhere/x.sock');
+  assert.equal(controlSocketPath('a\0b', 42), 'a\0b');
 });

@@ -13,8 +13,16 @@ export type RequestHandler = (request: VmRequest) => VmResponse;
 
 /** Where the control socket goes: in a folder it gets a name of its own. */
 export function controlSocketPath(path: string, pid = process.pid): string {
-  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
-  return isFolder ? join(path, `crosvm-${pid}.sock`) : path;
+  return isFolder(path) ? join(path, `crosvm-${pid}.sock`) : path;
+}
+
+/** A path that cannot be looked at is taken as it is; binding to it will say what is wrong. */
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
 }
 
 /** Answers requests on a VM's control socket, on the main thread's event loop. */

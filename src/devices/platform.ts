@@ -124,13 +124,7 @@ export class Platform {
 
   #addIrqchip(options: IrqchipOptions): void {
     if (this.isaIrqchip === undefined) return;
-    const { pic, pit, ioapic } = this.isaIrqchip;
-    this.ports.insert(pic.master, at.PIC_MASTER_PORT, 2);
-    this.ports.insert(pic.slave, at.PIC_SLAVE_PORT, 2);
-    this.ports.insert(pic.elcr, at.PIC_ELCR_PORT, 2);
-    this.ports.insert(pit, at.PIT_PORT, at.PIT_LENGTH);
-    this.ports.insert(pit.systemControlB, at.SYSTEM_CONTROL_PORT_B, 1);
-    this.mmio.insert(ioapic, at.IOAPIC_ADDRESS, at.IOAPIC_LENGTH);
+    this.isaIrqchip.insertInto(this.ports, this.mmio);
     if (options.kind !== 'soft' || options.vcpu === undefined) return;
     const lapic = this.softIrqchip?.lapics[options.vcpu];
     if (lapic === undefined) throw new RangeError(`there is no vCPU ${options.vcpu}`);

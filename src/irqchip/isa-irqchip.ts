@@ -1,4 +1,6 @@
+import * as at from '../arch/x86_64/platform.ts';
 import { PCI_INTX_IRQS, SCI_IRQ } from '../arch/x86_64/platform.ts';
+import type { Bus } from '../devices/bus.ts';
 import type { Clock } from '../devices/device.ts';
 import type { InterruptController } from '../hypervisor/hypervisor.ts';
 import { Ioapic, type IoapicState } from './ioapic.ts';
@@ -50,6 +52,16 @@ export class IsaIrqchip implements InterruptController {
     const { clock, rearm } = deps;
     const interrupt = { set: (level: boolean) => this.setLine(0, level) };
     this.pit = new Pit(states.pit, rearm === undefined ? { clock, interrupt } : { clock, interrupt, rearm });
+  }
+
+  /** Puts the controllers' registers where PCs have them. */
+  insertInto(ports: Bus, mmio: Bus): void {
+    ports.insert(this.pic.master, at.PIC_MASTER_PORT, 2);
+    ports.insert(this.pic.slave, at.PIC_SLAVE_PORT, 2);
+    ports.insert(this.pic.elcr, at.PIC_ELCR_PORT, 2);
+    ports.insert(this.pit, at.PIT_PORT, at.PIT_LENGTH);
+    ports.insert(this.pit.systemControlB, at.SYSTEM_CONTROL_PORT_B, 1);
+    mmio.insert(this.ioapic, at.IOAPIC_ADDRESS, at.IOAPIC_LENGTH);
   }
 
   /** Drives a GSI: 0-15 go to the PIC and the IOAPIC, 16-23 to the IOAPIC alone. */

@@ -37,7 +37,8 @@ export async function buildVm(
   // From here on the threads load their program beside this one.
   const threads = resources.adopt(new VcpuThreads(choice, cpus), (started) => started.discard());
   const hypervisor = await loadHypervisor(choice);
-  const irqchip = config.splitIrqchip ? 'split' : (config.irqchip ?? 'kernel');
+  const split = choice.kind === 'kvm' && (config.splitIrqchip || config.irqchip === 'split');
+  const irqchip = split ? 'split' : 'kernel';
   const ramSize = config.mem * MIB;
   const ram = ramLayout(ramSize);
   const vm = hypervisor.createVm({ memory: guestMemoryLayout(ram, files), cpus, irqchip });

@@ -2,7 +2,6 @@
 import { hasHardwareVirtualization } from '../base/cpu-info.ts';
 import { close, O_RDWR, open } from '../base/fd.ts';
 import type { HypervisorOption } from '../cli/options/hypervisor.ts';
-import { CrosvmError } from '../errors.ts';
 import type { Hypervisor, HypervisorKind } from '../hypervisor/hypervisor.ts';
 
 /** A hypervisor by its kind and, for KVM, its device: survives structured clone. */
@@ -44,6 +43,6 @@ const thisHost: Host = {
 };
 
 export async function loadHypervisor({ kind, device }: HypervisorChoice): Promise<Hypervisor> {
-  if (kind === 'soft') throw new CrosvmError('E_SOFT', 'this version of crosvm has no software CPU');
+  if (kind === 'soft') return (await import('../hypervisor/soft/soft.ts')).soft;
   return (await import('../hypervisor/kvm/kvm.ts')).kvm(device);
 }

@@ -11,6 +11,7 @@ import { attachSerialTarget, type SerialTarget } from './serial-backends.ts';
 
 export interface MachineConfig {
   readonly cpus: number;
+  /** 'kernel' for all interrupt controllers in the hypervisor, whichever it is. */
   readonly irqchip: IrqchipKind;
   /** RAM as `ramLayout` gives it, and the window for 64-bit BARs. */
   readonly ram: readonly AddressRange[];
@@ -41,7 +42,7 @@ export interface Machine {
   readonly clock: Clock;
   /** COM1 to COM4. */
   readonly serials: readonly (Serial | undefined)[];
-  /** RTC and, where it is ours, PIT; the main thread ticks them. */
+  /** RTC and, with a split irqchip, PIT; the main thread ticks them. */
   readonly timers: TimedDevice;
   /** Where the exits of this thread's vCPU go. */
   readonly buses: VcpuBuses;
@@ -73,10 +74,6 @@ export function attachMachine(handle: MachineHandle, vm: VmAccess, link: Machine
 }
 
 function irqchipFor({ irqchip }: MachineHandle, vm: VmAccess, { vcpu }: MachineLink): IrqchipOptions {
-  if (vm.kind === 'soft') {
-    const notifier = { notify: (id: number) => vm.kick(id) };
-    return { kind: 'soft', notifier, ...(vcpu !== undefined && { vcpu }) };
-  }
   if (irqchip === 'kernel') return { kind: 'kernel', interrupts: vm.interrupts };
   return {
     kind: 'split',

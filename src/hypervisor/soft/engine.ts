@@ -76,6 +76,17 @@ export class Engine {
     }
   }
 
+  /** The instruction at CPU.rip, if it can be fetched; valid until the next call. */
+  peek(): Insn | undefined {
+    try {
+      this.#decodeAtRip();
+      return this.#insn;
+    } catch (error) {
+      if (error instanceof GuestFault) return undefined;
+      throw error;
+    }
+  }
+
   #imports(): CoreHost {
     const hooks = this.#hooks;
     const { state } = this;

@@ -1,7 +1,7 @@
 /** A vCPU of the software CPU: the loop around the engine that takes interrupts, keeps time and halts. */
-import { randomFillSync } from '../../base/random.ts';
+import { random64 } from '../../base/random.ts';
 import type { Bus } from '../../devices/bus.ts';
-import { EXTINT_PENDING, type Lapic } from '../../irqchip/lapic.ts';
+import type { Lapic } from '../../irqchip/lapic.ts';
 import type { Pit } from '../../irqchip/pit.ts';
 import type { Gpa, GuestMemory } from '../../memory/guest-memory.ts';
 import type {
@@ -20,23 +20,22 @@ import type {
 import type { Insn } from './decode/insn.ts';
 import { Engine, type EngineHooks, type Next } from './engine.ts';
 import { Exact } from './fpu/exact.ts';
+import { X87 } from './fpu/x87.ts';
 import { blockOf } from './layout.ts';
 import { ACCESS } from './mmu/mmu.ts';
 import { MODE } from './modes.ts';
 import { CPU } from './state.ts';
-import { CpuState, FLAG, GuestFault, VECTOR } from './system/cpu-state.ts';
+import { CpuState, FLAG, VECTOR } from './system/cpu-state.ts';
 import { defaultCpuid } from './system/cpuid.ts';
-import { afterStep } from './system/debug.ts';
+import { afterStep, codeBreakpoint } from './system/debug.ts';
 import { execute } from './system/dispatch.ts';
 import { deliver, type GuestEvent } from './system/exceptions.ts';
+import { isX87, x87 } from './system/fpu-instructions.ts';
 import { readMsr, writeMsr } from './system/msrs.ts';
-import { resetCpu, startUp } from './system/reset.ts';
 import type { SystemCpu } from './system/system-cpu.ts';
 import * as registers from './vcpu-registers.ts';
-import { type SoftVcpuHandle, SoftVmAccess } from './vm-access.ts';
+import { type SoftVcpuHandle, SoftVmAccess, TSC_KHZ } from './vm-access.ts';
 
-/** The time stamp counter counts nanoseconds. */
-const TSC_KHZ = 1_000_000;
 /** Instructions between two looks at the clock. */
 const BUDGET = 100_000;
 const SHORTEST_BUDGET = 500;
@@ -50,7 +49,8 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
   readonly vm: SoftVmAccess;
   readonly state: CpuState;
   readonly apic: Lapic;
-  readonly fpu: Exact;
+  readonly fpu: X87;
+  readonly #exact: Exact;
   readonly memory: GuestMemory;
   readonly tscKhz = TSC_KHZ;
   cpuid: readonly CpuidEntry[];
@@ -68,7 +68,6 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
   #faulted = false;
   #tscOffset = 0;
   #tscDeadline = 0n;
-  #pendingEvent: GuestEvent | undefined;
 
   constructor(handle: SoftVcpuHandle) {
     this.id = handle.id;
@@ -81,12 +80,12 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
     this.#words = new Int32Array(memory.buffer);
     this.#attention = (blockOf(this.id) + CPU.attention) >> 2;
     this.#io = [1, 2, 4, 8].map((size) => new Uint8Array(memory.buffer, blockOf(this.id) + CPU.io, size));
-    this.cpuid = defaultCpuid({ id: this.id, cpus, tscKhz: TSC_KHZ });
-    this.fpu = new Exact(this.state);
+    this.cpuid = defaultCpuid({ id: this.id, vcpus: cpus, tscKhz: TSC_KHZ });
+    this.fpu = new X87(this.state.view, this.state.block);
+    this.#exact = new Exact(this.state.view, this.state.block);
     this.#engine = new Engine(memory, pages, this.id, this.state, this);
     this.#run = this.id === 0 ? 'running' : 'waits for INIT';
-    this.state.flushTlb();
-    resetCpu(this);
+    this.#reset();
   }
 
   get clock() {
@@ -120,16 +119,32 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
     const budget = this.#nextBudget();
     state.setU32(CPU.budget, budget);
     const stepping = (state.u32(CPU.mode) & MODE.step) !== 0;
-    this.#faulted = false;
+    if (stepping) {
+      this.#step();
+      return;
+    }
     this.#engine.run();
     const used = budget - (state.u32(CPU.budget) | 0);
     state.setU64(CPU.instructions, state.u64(CPU.instructions) + BigInt(used));
-    if (stepping && !this.#faulted && this.#exit === undefined) this.#afterStep();
   }
 
-  #afterStep(): void {
-    if (this.#debug?.singleStep === true) this.#exit = { reason: 'debug' };
-    else this.#deliverIfAny(afterStep(this));
+  /** One instruction: for RFLAGS.TF, breakpoints in DR7, and debuggers. */
+  #step(): void {
+    const { state } = this;
+    if (codeBreakpoint(this)) {
+      this.#deliver({ vector: VECTOR.db, kind: 'fault' });
+      return;
+    }
+    const flagsBefore = state.u32(CPU.eflags);
+    const insn = this.#engine.peek();
+    this.#faulted = false;
+    this.#engine.run();
+    state.setU64(CPU.instructions, state.u64(CPU.instructions) + 1n);
+    if (insn !== undefined && !this.#faulted && afterStep(this, insn, flagsBefore) === 'shutdown') {
+      this.#exit = { reason: 'shutdown' };
+    }
+    if (this.#debug?.singleStep === true) this.#exit ??= { reason: 'debug' };
+    if (this.#debug?.breakpoints.some((at) => at === state.rip) === true) this.#exit ??= { reason: 'debug' };
   }
 
   #nextBudget(): number {
@@ -164,12 +179,13 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
       return;
     }
     if (apic.takeInit()) {
-      resetCpu(this);
+      this.#reset();
       this.#run = this.id === 0 ? 'running' : 'waits for SIPI';
     }
     const sipi = apic.takeSipi();
     if (sipi >= 0 && this.#run === 'waits for SIPI') {
-      startUp(this, sipi);
+      registers.startUpAt(this.state, sipi);
+      this.#updateMode();
       this.#run = 'running';
     }
     if (this.#run === 'waits for INIT' || this.#run === 'waits for SIPI') return;
@@ -200,8 +216,11 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
     state.setU32(CPU.interruptWaits, apic.pendingVector() >= 0 ? 1 : 0);
   }
 
-  #deliverIfAny(event: GuestEvent | undefined): void {
-    if (event !== undefined) this.#deliver(event);
+  #reset(): void {
+    registers.resetState(this.state);
+    this.fpu.init();
+    this.state.flushTlb();
+    this.#updateMode();
   }
 
   #deliver(event: GuestEvent): Next {
@@ -213,7 +232,7 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
   // -- EngineHooks
 
   execute(insn: Insn): Next {
-    const next = execute(this, insn);
+    const next = isX87(insn.op) ? x87(this, this.fpu, insn) : execute(this, insn);
     if (next === 'next' || next === 'jump') {
       if (this.state.u32(CPU.interruptWaits) !== 0 || this.state.u32(CPU.interruptShadow) !== 0)
         this.#askForAttention();
@@ -233,7 +252,7 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
   }
 
   exact(op: number, a: number, b: number, imm: number): number {
-    return this.fpu.execute(op, a, b, imm);
+    return this.#exact.execute(op, a, b, imm);
   }
 
   mmioRead(gpa: Gpa, size: number): void {
@@ -307,7 +326,7 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
   }
 
   random(): bigint {
-    return randomFillSync(new BigUint64Array(1))[0]!;
+    return random64();
   }
 
   // -- Vcpu: state for the machine, snapshots and debuggers
@@ -351,20 +370,11 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
   }
 
   getMsrs(indices: readonly number[]): MsrEntry[] {
-    return indices.map((index) => ({ index, value: this.#withoutFault(() => readMsr(this, index)) ?? 0n }));
+    return indices.map((index) => ({ index, value: readMsr(this, index) ?? 0n }));
   }
 
   setMsrs(entries: readonly MsrEntry[]): void {
-    for (const { index, value } of entries) this.#withoutFault(() => writeMsr(this, index, value));
-  }
-
-  #withoutFault<T>(body: () => T): T | undefined {
-    try {
-      return body();
-    } catch (error) {
-      if (error instanceof GuestFault) return undefined;
-      throw error;
-    }
+    for (const { index, value } of entries) writeMsr(this, index, value);
   }
 
   getEvents(): VcpuEvents {
@@ -438,7 +448,7 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
   close(): void {}
 
   #updateMode(): void {
-    this.state.updateMode(this.#debug !== undefined);
+    this.state.stepping = this.#debug !== undefined;
+    this.state.updateMode();
   }
 }
-void EXTINT_PENDING;

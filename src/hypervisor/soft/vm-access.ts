@@ -4,12 +4,16 @@ import { EventFd } from '../../base/event-fd.ts';
 import { onReadable, type Subscription } from '../../base/readable.ts';
 import { SoftIrqchip } from '../../irqchip/soft-irqchip.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
-import type { InterruptController, IoEvent, MsiRoute, VcpuHandle, VmAccess } from '../hypervisor.ts';
+import type { CpuidEntry, InterruptController, IoEvent, MsiRoute, VcpuHandle, VmAccess } from '../hypervisor.ts';
 import { IoEvents } from './io-events.ts';
 import { irqchipStates } from './irqchip-state.ts';
 import { blockOf } from './layout.ts';
 import { guestMemoryOf, type MachineMemory } from './machine-memory.ts';
 import { CPU } from './state.ts';
+import { defaultCpuid } from './system/cpuid.ts';
+
+/** The time stamp counter counts nanoseconds. */
+export const TSC_KHZ = 1_000_000;
 
 /** What threads need to attach: survives structured clone. */
 export interface SoftVmHandle {
@@ -94,6 +98,10 @@ export class SoftVmAccess implements VmAccess {
 
   removeIoEvent(event: IoEvent): void {
     this.ioEvents.remove(event);
+  }
+
+  supportedCpuid(): CpuidEntry[] {
+    return defaultCpuid({ id: 0, vcpus: this.shared.machine.cpus, tscKhz: TSC_KHZ });
   }
 
   protected stopIrqfds(): void {
