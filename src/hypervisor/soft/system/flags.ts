@@ -51,3 +51,20 @@ export function checkFpu(state: CpuState, kind: FpuKind): void {
   }
   if (switched || (cr0 & CR0.em) !== 0) state.raise(VECTOR.nm);
 }
+
+/** The flags of CMP a, b of `size` bytes; both are zero-extended. */
+export function compareFlags(state: CpuState, a: bigint, b: bigint, size: number): void {
+  const bits = size * 8;
+  const result = BigInt.asUintN(bits, a - b);
+  const sign = (value: bigint) => value >> BigInt(bits - 1) !== 0n;
+  let ones = 0;
+  for (let n = 0n; n < 8n; n++) ones += Number((result >> n) & 1n);
+  let flags = state.rflags & ~(FLAG.cf | FLAG.pf | FLAG.af | FLAG.zf | FLAG.sf | FLAG.of);
+  if (a < b) flags |= FLAG.cf;
+  if (ones % 2 === 0) flags |= FLAG.pf;
+  if ((a & 15n) < (b & 15n)) flags |= FLAG.af;
+  if (result === 0n) flags |= FLAG.zf;
+  if (sign(result)) flags |= FLAG.sf;
+  if (sign(a) !== sign(b) && sign(result) !== sign(a)) flags |= FLAG.of;
+  state.rflags = flags;
+}

@@ -5,7 +5,13 @@ import { writeEfer } from './control-registers.ts';
 import { type CpuState, VECTOR } from './cpu-state.ts';
 import { isCanonical } from './descriptors.ts';
 import { requirePrivilege0 } from './flags.ts';
-import { MSR_KVM_SYSTEM_TIME, MSR_KVM_WALL_CLOCK, writeSystemTimeMsr, writeWallClockMsr } from './kvmclock.ts';
+import {
+  MSR_KVM_SYSTEM_TIME,
+  MSR_KVM_WALL_CLOCK,
+  updateSystemTime,
+  writeSystemTimeMsr,
+  writeWallClockMsr,
+} from './kvmclock.ts';
 import type { Next, SystemCpu } from './system-cpu.ts';
 
 export const MSR = {
@@ -137,6 +143,7 @@ export function writeMsr(cpu: SystemCpu, index: number, value: bigint): boolean 
   switch (index) {
     case MSR.tsc:
       cpu.writeTsc(value);
+      updateSystemTime(cpu);
       return true;
     case MSR.pat:
       return store(state, CPU.pat, value, hasTypes(value, PAT_TYPES));
