@@ -77,7 +77,6 @@ const HANDLERS: Readonly<Partial<Record<OpName, Handler>>> = {
   invd: miscellaneous.flushCaches,
   wbinvd: miscellaneous.flushCaches,
   vmcall: miscellaneous.vmcall,
-  rdtsc: miscellaneous.rdtsc,
   rdtscp: miscellaneous.rdtscp,
   rdpmc: miscellaneous.rdpmc,
   rdrand: miscellaneous.rdrand,

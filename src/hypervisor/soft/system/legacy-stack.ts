@@ -1,4 +1,7 @@
-/** Stack instructions that are not worth micro-operations: PUSHA, ENTER, LEAVE and POP in legacy modes, PUSHF and POPF with TF or VM. */
+/**
+ * Stack instructions that are not worth micro-operations: PUSHA, ENTER, LEAVE and POP in legacy modes, PUSHF and POPF
+ * with TF or VM.
+ */
 import type { Insn } from '../decode/insn.ts';
 import { CPU } from '../state.ts';
 import { type AccessSize, type CpuState, FLAG, VECTOR } from './cpu-state.ts';

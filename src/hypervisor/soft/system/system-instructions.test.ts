@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CPU } from '../state.ts';
+import { checkFpu } from './checks.ts';
 import { CR4, FLAG } from './cpu-state.ts';
 import { findCpuid } from './cpuid.ts';
 import { afterStep, codeBreakpoint } from './debug.ts';
-import { checkFpu } from './flags.ts';
 import { tscScale } from './kvmclock.ts';
 import { startUp } from './reset.ts';
 import { TestMachine } from './test-machine.ts';
@@ -263,4 +263,28 @@ test('privileged instructions at privilege 3, undefined ones, RDRAND', () => {
   assert.equal(m.state.reg(0), 0xcdefn);
   m.enterLong(0);
   assert.equal(m.run('f4'), 'halt');
+});
+
+test('RDTSCP, and CR4.TSD', () => {
+  const m = longMachine();
+  assert.equal(wrmsr(m, 0xc000_0103, 0x2003n), undefined);
+  m.run('0f 01 f9');
+  assert.deepEqual([m.state.reg(0), m.state.reg(2), m.state.reg(1)], [0x2345_6789n, 1n, 0x2003n]);
+  m.enterLong(3);
+  m.state.setU64(CPU.cr4, BigInt(m.state.cr4 | CR4.tsd));
+  assert.equal(m.fault('0f 01 f9'), '13:0');
+});
+
+test('a waiting interrupt is looked at when SYSRET or IRET sets IF', () => {
+  const m = longMachine();
+  m.state.setU32(CPU.interruptWaits, 1);
+  m.state.setU64(CPU.star, 0x0033_0028n << 32n);
+  m.state.setReg(1, 0x6000n);
+  m.state.setReg(11, 2n);
+  m.run('48 0f 07');
+  assert.equal(m.state.u32(CPU.attention), 0);
+  m.enterLong(0);
+  m.state.setReg(11, BigInt(FLAG.if));
+  m.run('48 0f 07');
+  assert.equal(m.state.u32(CPU.attention), 0x8000_0000);
 });
