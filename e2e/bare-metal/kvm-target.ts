@@ -1,4 +1,6 @@
+import { hasHardwareVirtualization } from '../../src/base/cpu-info.ts';
 import { KvmDevice } from '../../src/hypervisor/kvm/device.ts';
+import type { Target } from './harness.ts';
 
 /** The part of a target that all configurations of KVM share. */
 export const KVM = { module: new URL('../../src/hypervisor/kvm/kvm.ts', import.meta.url).href, factory: 'kvm' };
@@ -12,3 +14,15 @@ export function kvmMissing(): string | undefined {
     return (error as Error).message;
   }
 }
+
+const EMULATED = 'this KVM interprets kernel code (the CPU shows neither vmx nor svm), and its interpreter lacks that';
+
+/** Found by experiment on such a host: it decodes no SSE and no INT n, and ends each interrupt as it delivers it. */
+export const emulatorLacks: Target['lacks'] = hasHardwareVirtualization()
+  ? {}
+  : {
+      sse: EMULATED,
+      'software-interrupts': EMULATED,
+      'interrupt-window': EMULATED,
+      'interrupt-service': EMULATED,
+    };

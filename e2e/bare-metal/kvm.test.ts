@@ -1,14 +1,7 @@
-import { hasHardwareVirtualization } from '../../src/base/cpu-info.ts';
 import { BARE_METAL_CASES } from './cases/index.ts';
-import type { Target } from './harness.ts';
-import { KVM, kvmMissing } from './kvm-target.ts';
+import { emulatorLacks, KVM, kvmMissing } from './kvm-target.ts';
 import { runCases } from './run-cases.ts';
 
-const EMULATED = 'this KVM interprets kernel code (the CPU shows neither vmx nor svm), and its interpreter lacks that';
-
-const emulatorLacks: Target['lacks'] = hasHardwareVirtualization()
-  ? {}
-  : { sse: EMULATED, 'software-interrupts': EMULATED, 'interrupt-window': EMULATED };
 const noKvm = kvmMissing();
 
 const OUTSIDE = 'with a split irqchip, PIC, IOAPIC and PIT are the business of the machine';

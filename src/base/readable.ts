@@ -1,6 +1,7 @@
-import { check, koffi, libc } from './ffi.ts';
+import { check, EINTR, errno, koffi, libc } from './ffi.ts';
 
 const POLLIN = 1;
+const POLLOUT = 4;
 const cPoll = libc<(fds: Int32Array, n: number, timeout: number) => number>('int poll(void *, uint64_t, int)');
 
 /** Ends a subscription of `onReadable`. Do it before the descriptor is closed. */
@@ -19,6 +20,24 @@ export function onReadable(fd: number, callback: () => void): Subscription {
 
 /** Blocks for at most `timeout` milliseconds (-1: for ever); whether the descriptor then has something to read. */
 export function waitReadable(fd: number, timeout: number): boolean {
-  // struct pollfd: int fd, short events, short revents.
-  return check(cPoll(Int32Array.of(fd, POLLIN), 1, timeout), 'poll') > 0;
+  return check(poll(fd, POLLIN, timeout), 'poll') > 0;
+}
+
+/**
+ * Blocks for at most `timeout` milliseconds, or until a signal comes; whether the descriptor then takes at least one
+ * byte (or an error, such as the reader of a pipe being gone).
+ */
+export function waitWritable(fd: number, timeout: number): boolean {
+  const ready = poll(fd, POLLOUT, timeout);
+  if (ready === -1 && errno() === EINTR) return false;
+  return check(ready, 'poll') > 0;
+}
+
+/** One struct pollfd: int fd, short events, short revents. */
+const pollFd = new Int32Array(2);
+
+function poll(fd: number, events: number, timeout: number): number {
+  pollFd[0] = fd;
+  pollFd[1] = events;
+  return cPoll(pollFd, 1, timeout);
 }

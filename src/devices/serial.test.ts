@@ -170,3 +170,18 @@ test('a full ring takes what fits and asks for more when half is read', () => {
 });
 
 test('no access does harm', () => hammer(serial, 12));
+
+test('the host sees whether the guest listens', () => {
+  assert.equal(serial.isListening(), false);
+  writeReg(serial, 1, 0x05);
+  assert.equal(serial.isListening(), true);
+  writeReg(serial, 1, 0x02);
+  assert.equal(serial.isListening(), false);
+});
+
+test('a port that is busy takes nothing for now', () => {
+  state.lock.acquire();
+  assert.equal(serial.pushInput(Uint8Array.of(1)), 0);
+  state.lock.release();
+  assert.equal(serial.pushInput(Uint8Array.of(1)), 1);
+});

@@ -4,6 +4,8 @@ import type { ByteSink, InterruptLine } from './device.ts';
 
 const FIFO_SIZE = 16;
 const HOST_RING_SIZE = 4096;
+/** A register access takes microseconds, unless the output of one waits for a slow reader. */
+const INPUT_PATIENCE_MS = 10;
 
 // Register offsets (TI PC16550D data sheet, table 3); DLL and DLM replace the first two while LCR.DLAB is set.
 const RBR_THR = 0;
@@ -98,10 +100,13 @@ export class Serial extends ByteDevice {
     state.lock.release();
   }
 
-  /** Takes input from the host; returns how many bytes fitted. `inputRoom` is called later if that was not all. */
+  /**
+   * Takes input from the host; returns how many bytes fitted. `inputRoom` is called later if that was not all, unless
+   * the port is busy with output that nobody takes: then nothing fits, and the caller has to try again.
+   */
   pushInput(bytes: Uint8Array): number {
     const s = this.#state;
-    s.lock.acquire();
+    if (!s.lock.tryAcquire(INPUT_PATIENCE_MS)) return 0;
     try {
       const taken = Math.min(bytes.length, HOST_RING_SIZE - s.ringCount);
       for (let i = 0; i < taken; i++) s.ring[(s.ringHead + s.ringCount + i) % HOST_RING_SIZE] = bytes[i]!;
@@ -118,6 +123,11 @@ export class Serial extends ByteDevice {
   /** Bytes that `pushInput` would take now. */
   inputSpace(): number {
     return HOST_RING_SIZE - this.#state.ringCount;
+  }
+
+  /** Whether the guest wants to be told of input: its driver has opened the port. */
+  isListening(): boolean {
+    return (this.#state.ier & IER_RECEIVED_DATA) !== 0;
   }
 
   protected readByte(offset: number): number {

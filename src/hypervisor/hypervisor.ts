@@ -59,7 +59,12 @@ export interface VmAccess {
   setMsiRoute(gsi: number, route: MsiRoute | undefined): void;
   addIoEvent(event: IoEvent): void;
   removeIoEvent(event: IoEvent): void;
-  /** Makes vCPU `id` return 'kicked' from run() soon, or from its next run() at once. From any thread, at any time. */
+  /** What vCPUs of this VM can offer to a guest, as `Vcpu.supportedCpuid`. */
+  supportedCpuid(): CpuidEntry[];
+  /**
+   * Makes vCPU `id` return 'kicked' from run() soon, or from its next run() at once. From any thread, at any time. One
+   * kick may be seen twice, but never not at all.
+   */
   kick(id: number): void;
 }
 

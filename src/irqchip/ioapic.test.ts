@@ -4,6 +4,7 @@ import { hammer, readReg, writeReg } from '../devices/testing.ts';
 import { Ioapic, IoapicState } from './ioapic.ts';
 
 let sent: [number, number][];
+let routes: [number, number, number][];
 let ioapic: Ioapic;
 
 function readIndexed(index: number): number {
@@ -28,7 +29,12 @@ const REMOTE_IRR = 0x4000;
 beforeEach(() => {
   sent = [];
   const state = new IoapicState(new SharedArrayBuffer(IoapicState.byteLength));
-  ioapic = new Ioapic(state, (address, data) => sent.push([address, data]));
+  routes = [];
+  ioapic = new Ioapic(
+    state,
+    (address, data) => sent.push([address, data]),
+    (...route) => routes.push(route),
+  );
 });
 
 test('identification', () => {
@@ -161,3 +167,18 @@ test('narrow and misaligned writes change nothing', () => {
 });
 
 test('no access does harm', () => hammer(ioapic, 0x100));
+
+test('tells what an unmasked pin will send, whichever half of its entry changes', () => {
+  route(9, 0x39 | LEVEL | MASKED, 2);
+  assert.equal(routes.length, 0);
+  writeIndexed(0x10 + 2 * 9, 0x39 | LEVEL);
+  writeIndexed(0x11 + 2 * 9, 0x300_0000);
+  assert.deepEqual(
+    routes.map(([pin, address, data]) => [pin, address >>> 0, data & 0x80ff]),
+    [
+      [9, 0xfee0_2000, 0x8039],
+      [9, 0xfee0_3000, 0x8039],
+    ],
+  );
+  assert.deepEqual(sent, []);
+});

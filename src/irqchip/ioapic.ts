@@ -36,16 +36,23 @@ export const IoapicState = sharedStruct({
  * MSIs, as real ones have done since the APIC bus is gone. `setLine` takes logical levels, so the polarity bits of the
  * redirection table change nothing.
  *
- * `signalMsi` is called with the lock held.
+ * `signalMsi` is called with the lock held, and so is `onRoute`, which tells what message an unmasked pin sends from now
+ * on: a LAPIC in a hypervisor wants to know whose ends of interrupt to report.
  */
 export class Ioapic extends DwordDevice {
   readonly #state: InstanceType<typeof IoapicState>;
   readonly #signalMsi: (address: number, data: number) => void;
+  readonly #onRoute: ((pin: number, address: number, data: number) => void) | undefined;
 
-  constructor(state: InstanceType<typeof IoapicState>, signalMsi: (address: number, data: number) => void) {
+  constructor(
+    state: InstanceType<typeof IoapicState>,
+    signalMsi: (address: number, data: number) => void,
+    onRoute?: (pin: number, address: number, data: number) => void,
+  ) {
     super();
     this.#state = state;
     this.#signalMsi = signalMsi;
+    this.#onRoute = onRoute;
     state.lock.acquire();
     if (state.initialized === 0) {
       state.redirectionLow.fill(RTE_MASKED);
@@ -135,11 +142,13 @@ export class Ioapic extends DwordDevice {
     if (pin < 0 || pin >= IOAPIC_PINS) return;
     if (index & 1) {
       s.redirectionHigh[pin] = value & 0xff00_0000;
+      this.#tellRoute(pin);
       return;
     }
     // Remote IRR survives a write only while the pin stays level-triggered: software clears it by a turn to edge.
     const remoteIrr = value & RTE_LEVEL ? s.redirectionLow[pin]! & RTE_REMOTE_IRR : 0;
     s.redirectionLow[pin] = (value & RTE_WRITABLE) | remoteIrr;
+    this.#tellRoute(pin);
     if (this.#isLevel(pin)) this.#serviceLevel(pin);
   }
 
@@ -157,10 +166,22 @@ export class Ioapic extends DwordDevice {
     this.#deliver(pin);
   }
 
+  #tellRoute(pin: number): void {
+    if ((this.#state.redirectionLow[pin]! & RTE_MASKED) !== 0) return;
+    this.#onRoute?.(pin, this.#address(pin), this.#data(pin));
+  }
+
   #deliver(pin: number): void {
+    this.#signalMsi(this.#address(pin), this.#data(pin));
+  }
+
+  #address(pin: number): number {
     const s = this.#state;
-    const low = s.redirectionLow[pin]!;
-    const address = msiAddress(s.redirectionHigh[pin]! >>> 24, (low & RTE_LOGICAL) !== 0);
-    this.#signalMsi(address, msiData(low & 0xff, (low >> 8) & 7, this.#isLevel(pin)));
+    return msiAddress(s.redirectionHigh[pin]! >>> 24, (s.redirectionLow[pin]! & RTE_LOGICAL) !== 0);
+  }
+
+  #data(pin: number): number {
+    const low = this.#state.redirectionLow[pin]!;
+    return msiData(low & 0xff, (low >> 8) & 7, this.#isLevel(pin));
   }
 }

@@ -46,13 +46,15 @@ export const PicState = sharedStruct({
   rotateOnAutoEoi: ['u8', 2],
   /** Level of the master's INT output. */
   output: 'u8',
+  initialized: 'u8',
 });
 
 /**
  * The pair of 8259A interrupt controllers of a PC (Intel 8259A data sheet) with the edge/level control registers of the
  * PIIX. A request on an edge-triggered pin stays latched when the wire falls, so that a pulse is enough.
  *
- * `onOutput` is called with the lock held whenever the INT output changes.
+ * `onOutput` is called with the lock held whenever the INT output changes. `levelIrqs` are those that firmware would have
+ * made level-triggered.
  */
 export class Pic {
   readonly #state: InstanceType<typeof PicState>;
@@ -62,9 +64,19 @@ export class Pic {
   readonly slave: BusDevice;
   readonly elcr: BusDevice;
 
-  constructor(state: InstanceType<typeof PicState>, onOutput: (level: boolean) => void) {
+  constructor(
+    state: InstanceType<typeof PicState>,
+    onOutput: (level: boolean) => void,
+    levelIrqs: readonly number[] = [],
+  ) {
     this.#state = state;
     this.#onOutput = onOutput;
+    state.lock.acquire();
+    if (state.initialized === 0) {
+      for (const irq of levelIrqs) state.elcr[irq >> 3] = state.elcr[irq >> 3]! | (1 << (irq & 7));
+      state.initialized = 1;
+    }
+    state.lock.release();
     this.master = new ChipPorts(state, this, MASTER);
     this.slave = new ChipPorts(state, this, SLAVE);
     this.elcr = new ElcrPorts(state, this);

@@ -120,7 +120,7 @@ export class SoftIrqchip implements InterruptController, ApicFabric {
   #arbitrate(except: number, destination: number, broadcast: number, logical: boolean): Lapic | undefined {
     let best: Lapic | undefined;
     for (const lapic of this.lapics) {
-      if (lapic.id === except || !lapic.isSoftwareEnabled()) continue;
+      if (lapic.id === except || !lapic.isSoftwareEnabled) continue;
       if (!lapic.isAddressed(destination, broadcast, logical)) continue;
       if (best === undefined || lapic.arbitrationPriority() < best.arbitrationPriority()) best = lapic;
     }

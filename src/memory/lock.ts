@@ -18,6 +18,16 @@ export class Lock {
     while (Atomics.exchange(word, 0, 2) !== 0) Atomics.wait(word, 0, 2);
   }
 
+  /** Like `acquire`, but gives up after about `timeout` milliseconds; whether it has the lock. */
+  tryAcquire(timeout: number): boolean {
+    const word = this.#word;
+    if (Atomics.compareExchange(word, 0, 0, 1) === 0) return true;
+    while (Atomics.exchange(word, 0, 2) !== 0) {
+      if (Atomics.wait(word, 0, 2, timeout) === 'timed-out') return false;
+    }
+    return true;
+  }
+
   release(): void {
     const word = this.#word;
     if (Atomics.exchange(word, 0, 0) === 2) Atomics.notify(word, 0, 1);

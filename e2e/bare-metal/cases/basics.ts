@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { MMIO_BASE } from '../prelude.ts';
 import type { BareMetalCase } from './case.ts';
 
 export const basicCases: readonly BareMetalCase[] = [
@@ -147,6 +148,54 @@ export const basicCases: readonly BareMetalCase[] = [
     },
   },
   {
+    name: 'an MMIO store across the edge of a page arrives in full',
+    async run(harness) {
+      await using guest = await harness.start({
+        mode: 'long',
+        source: `
+          movl $MMIO, %ebx
+          movabsq $0x8877665544332211, %rax
+          movq %rax, 0xffd(%rbx)
+          exit 0`,
+      });
+      const bytes = new Map<number, number>();
+      for (const access of (await guest.finish()).accesses) {
+        const [, address, value] = /^mmio write (\w+)\.\d (\w+)$/.exec(access)!;
+        const parts = value!.match(/../g)!.reverse();
+        for (const [i, byte] of parts.entries())
+          bytes.set(Number.parseInt(address!, 16) + i, Number.parseInt(byte, 16));
+      }
+      const expected = [0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88].map((byte, i) => [MMIO_BASE + 0xffd + i, byte]);
+      assert.deepEqual([...bytes].sort(), expected);
+    },
+  },
+  {
+    name: 'string instructions reach MMIO, element by element',
+    async run(harness) {
+      await using guest = await harness.start({
+        mode: 'long',
+        source: `
+          cld
+          movl $MMIO, %edi
+          movl $0xabcd, %eax
+          movl $2, %ecx
+          rep stosw
+          movl $MMIO, %esi
+          movl $0x60000, %edi
+          movl $2, %ecx
+          rep movsb
+          exit 0`,
+      });
+      assert.deepEqual((await guest.finish()).accesses, [
+        'mmio write d0000000.2 abcd',
+        'mmio write d0000002.2 abcd',
+        'mmio read d0000000.1',
+        'mmio read d0000001.1',
+      ]);
+      assert.equal(guest.vm.memory.getU16(0x6_0000), 0x2211);
+    },
+  },
+  {
     name: 'a store to memory is seen by the VMM, and the other way round',
     async run(harness) {
       await using guest = await harness.start({
@@ -179,6 +228,22 @@ export const basicCases: readonly BareMetalCase[] = [
       assert.deepEqual((await run).exit, { reason: 'kicked' });
       guest.vm.memory.setU8(0x6000, 1);
       assert.equal((await guest.finish()).code, 5);
+    },
+  },
+  {
+    name: 'no kick is lost, whenever it comes',
+    async run(harness) {
+      await using guest = await harness.start({
+        mode: 'real',
+        source: `.code16
+          1: inb $0x80, %al
+          jmp 1b`,
+      });
+      for (let i = 0; i < 200; i++) {
+        const run = guest.run();
+        guest.vm.kick(0);
+        assert.deepEqual((await run).exit, { reason: 'kicked' });
+      }
     },
   },
   {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { registersAtOrigin, STACK_TOP } from '../machine-state.ts';
 import { ORIGIN } from '../prelude.ts';
 import type { BareMetalCase } from './case.ts';
 import { withInterrupts } from './interrupts.ts';
@@ -9,6 +10,20 @@ const wakeCpu = (destination: number): string => `
   movl $0x4500, 0x300(%rbx)
   movl $${destination << 24}, 0x310(%rbx)
   movl $${0x4600 | ((ORIGIN + 0x1000) >> 12)}, 0x300(%rbx)`;
+
+/** Sends vector 0x41 to the CPU whose id stands in the top byte of EDI, once both are ready, and waits for its own. */
+const PING = withInterrupts(
+  `# A LAPIC that is not enabled yet would drop the interrupt.
+  lock incl 0x6000
+  1: cmpl $2, 0x6000
+  jne 1b
+  movl %edi, 0x310(%rbx)
+  movl $0x4041, 0x300(%rbx)
+  sti
+  1: hlt
+  jmp 1b`,
+  'exit 1',
+);
 
 export const smpCases: readonly BareMetalCase[] = [
   {
@@ -39,6 +54,62 @@ export const smpCases: readonly BareMetalCase[] = [
       assert.equal((await guest.finish()).code, 1);
       const { code, accesses } = await second;
       assert.deepEqual([code, accesses], [2, ['port write 80.2 0900']]);
+    },
+  },
+  {
+    name: 'a broadcast starts three vCPUs, which count themselves in memory',
+    async run(harness) {
+      await using guest = await harness.start({
+        mode: 'long',
+        cpus: 4,
+        source: `
+          jmp boot
+          .org 0x1000
+          .code16
+          lock incl 0x6000
+          exit 2
+          .code64
+          boot:
+          movl $LAPIC, %ebx
+          movl $0x1ff, 0xf0(%rbx)
+          movl $0xc4500, 0x300(%rbx)
+          movl $${0xc_4600 | ((ORIGIN + 0x1000) >> 12)}, 0x300(%rbx)
+          1: cmpl $3, 0x6000
+          jne 1b
+          exit 1`,
+      });
+      const others = [1, 2, 3].map((id) => guest.run({ id }));
+      assert.equal((await guest.finish()).code, 1);
+      assert.deepEqual(
+        (await Promise.all(others)).map(({ code }) => code),
+        [2, 2, 2],
+      );
+    },
+  },
+  {
+    name: 'vCPUs interrupt each other by IPI',
+    async run(harness) {
+      await using guest = await harness.start({
+        mode: 'long',
+        cpus: 2,
+        source: PING,
+      });
+      // Both vCPUs run the same code; each is told the other's id.
+      const state = await guest.vcpu.getSystemRegisters();
+      for (const [id, vcpu] of guest.vcpus.entries()) {
+        await vcpu.setMpState('runnable');
+        await vcpu.setSystemRegisters({ ...state, apicBase: (await vcpu.getSystemRegisters()).apicBase });
+        await vcpu.setRegisters({
+          ...registersAtOrigin(),
+          rsp: BigInt(STACK_TOP - 0x400 * id),
+          rdi: BigInt(1 - id) << 24n,
+        });
+      }
+      const runs = await Promise.all([guest.run(), guest.run({ id: 1 })]);
+      assert.deepEqual(
+        runs.map(({ code }) => code),
+        [1, 1],
+      );
     },
   },
   {

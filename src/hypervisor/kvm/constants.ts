@@ -5,7 +5,6 @@ export const KVM_API_VERSION = 12;
 // KVM_CHECK_EXTENSION
 export const KVM_CAP_IRQCHIP = 0;
 export const KVM_CAP_USER_MEMORY = 3;
-export const KVM_CAP_NR_MEMSLOTS = 10;
 export const KVM_CAP_IRQ_ROUTING = 25;
 export const KVM_CAP_IRQFD = 32;
 export const KVM_CAP_PIT2 = 33;
@@ -14,7 +13,12 @@ export const KVM_CAP_MAX_VCPUS = 66;
 export const KVM_CAP_SIGNAL_MSI = 77;
 export const KVM_CAP_READONLY_MEM = 81;
 export const KVM_CAP_SPLIT_IRQCHIP = 121;
+export const KVM_CAP_X2APIC_API = 129;
 export const KVM_CAP_IMMEDIATE_EXIT = 136;
+
+// KVM_CAP_X2APIC_API's argument
+export const KVM_X2APIC_API_USE_32BIT_IDS = 1;
+export const KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK = 2;
 
 // kvm_userspace_memory_region.flags
 export const KVM_MEM_LOG_DIRTY_PAGES = 1;

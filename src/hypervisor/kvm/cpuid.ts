@@ -10,6 +10,10 @@ import { kvm_cpuid_entry2, kvm_cpuid2 } from './structs.ts';
 /** KVM_MAX_CPUID_ENTRIES of the kernel. */
 const MAX_ENTRIES = 256;
 
+const LEAF_FEATURES = 1;
+/** In ECX of LEAF_FEATURES: the kernel's LAPIC has both, but not every version says so here. */
+const LAPIC_FEATURES = (1 << 21) | (1 << 24); // x2APIC, TSC deadline timer
+
 /** What this KVM can offer to guests on this host. */
 export function getSupportedCpuid(kvmFd: number): CpuidEntry[] {
   const table = new NativeStruct(kvm_cpuid2, MAX_ENTRIES * kvm_cpuid_entry2.size);
@@ -17,13 +21,15 @@ export function getSupportedCpuid(kvmFd: number): CpuidEntry[] {
   kvmIoctl(kvmFd, KVM_GET_SUPPORTED_CPUID, table);
   return Array.from({ length: table.get('nent') }, (_, i) => {
     const entry = new StructView(kvm_cpuid_entry2, table.tail, i * kvm_cpuid_entry2.size);
+    const leaf = entry.get('function');
+    const ecx = entry.get('ecx');
     return {
-      leaf: entry.get('function'),
+      leaf,
       subleaf: entry.get('index'),
       indexed: (entry.get('flags') & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) !== 0,
       eax: entry.get('eax'),
       ebx: entry.get('ebx'),
-      ecx: entry.get('ecx'),
+      ecx: leaf === LEAF_FEATURES ? (ecx | LAPIC_FEATURES) >>> 0 : ecx,
       edx: entry.get('edx'),
     };
   });

@@ -42,6 +42,7 @@ export class Kicks {
   /** The calling thread will run vCPU `id`. */
   attach(id: number, vcpuFd: number): void {
     blockSignal(KICK_SIGNAL);
+    drain(); // of what was meant for a vCPU that this thread ran before
     const mask = currentMaskWithout(KICK_SIGNAL);
     const argument = new NativeStruct(kvm_signal_mask, mask.byteLength);
     argument.set('len', mask.byteLength);
@@ -60,6 +61,13 @@ export class Kicks {
    */
   take(id: number): boolean {
     const flagged = Atomics.exchange(this.#run, id * this.#runSize + IMMEDIATE_EXIT, 0) !== 0;
-    return takeSignal(KICK_SIGNAL) || flagged;
+    return drain() || flagged;
   }
+}
+
+/** Takes all pending kicks, for real-time signals queue; whether there was one. */
+function drain(): boolean {
+  let any = false;
+  while (takeSignal(KICK_SIGNAL)) any = true;
+  return any;
 }

@@ -5,8 +5,8 @@ import { kvmIoctl, NativeStruct } from './kvm-ioctl.ts';
 import { StructView } from './struct-layout.ts';
 import { kvm_msr_entry, kvm_msrs } from './structs.ts';
 
-/** MAX_IO_MSRS of the kernel: more than this need another call. */
-const MAX_ENTRIES = 256;
+/** The kernel takes fewer than MAX_IO_MSRS (256) in one call. */
+const MAX_ENTRIES = 255;
 
 /** Reads MSRs, in the order asked for. Throws `E_MSR` that names the first one that KVM does not have. */
 export function getMsrs(vcpuFd: number, indices: readonly number[]): MsrEntry[] {

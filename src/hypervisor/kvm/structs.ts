@@ -166,7 +166,6 @@ export const kvm_run = structLayout('kvm_run', 2352, {
   immediate_exit: [1, 'u8'],
   exit_reason: [8, 'u32'],
   ready_for_interrupt_injection: [12, 'u8'],
-  if_flag: [13, 'u8'],
   'io.direction': [32, 'u8'],
   'io.size': [33, 'u8'],
   'io.port': [34, 'u16'],

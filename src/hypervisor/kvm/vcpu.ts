@@ -1,6 +1,6 @@
 import { SystemError } from '../../base/system-error.ts';
 import type * as h from '../hypervisor.ts';
-import { getSupportedCpuid, setCpuid } from './cpuid.ts';
+import { setCpuid } from './cpuid.ts';
 import * as events from './event-codec.ts';
 import type { KvmVcpuHandle } from './handle.ts';
 import * as ioctls from './ioctls.ts';
@@ -17,7 +17,6 @@ export class KvmVcpu implements h.Vcpu {
   readonly id: number;
   readonly vm: KvmVmAccess;
   readonly #fd: number;
-  readonly #kvmFd: number;
   readonly #loop: RunLoop;
 
   constructor(handle: KvmVcpuHandle) {
@@ -25,7 +24,6 @@ export class KvmVcpu implements h.Vcpu {
     this.id = id;
     this.vm = new KvmVmAccess(vm);
     this.#fd = vm.vcpuFds[id]!;
-    this.#kvmFd = vm.kvmFd;
     const run = this.vm.run.subarray(id * vm.runSize, (id + 1) * vm.runSize);
     this.#loop = new RunLoop(id, this.#fd, run, this.vm.kicks);
     this.vm.kicks.attach(id, this.#fd);
@@ -36,7 +34,7 @@ export class KvmVcpu implements h.Vcpu {
   }
 
   supportedCpuid(): h.CpuidEntry[] {
-    return getSupportedCpuid(this.#kvmFd);
+    return this.vm.supportedCpuid();
   }
 
   setCpuid(entries: readonly h.CpuidEntry[]): void {

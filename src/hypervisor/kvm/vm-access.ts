@@ -1,8 +1,9 @@
 import { view } from '../../base/mmap.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
-import type { InterruptController, IoEvent, IrqchipKind, MsiRoute, VmAccess } from '../hypervisor.ts';
+import type { CpuidEntry, InterruptController, IoEvent, IrqchipKind, MsiRoute, VmAccess } from '../hypervisor.ts';
 import { attachGuestMemory } from '../memfd-memory.ts';
 import * as c from './constants.ts';
+import { getSupportedCpuid } from './cpuid.ts';
 import type { KvmVmHandle } from './handle.ts';
 import { KVM_IOEVENTFD, KVM_IRQ_LINE, KVM_IRQFD, KVM_SIGNAL_MSI } from './ioctls.ts';
 import { Kicks } from './kick.ts';
@@ -48,13 +49,18 @@ export class KvmVmAccess implements VmAccess {
   protected readonly shared: KvmVmHandle;
   readonly #routing: RoutingTable;
 
-  constructor(shared: KvmVmHandle) {
+  /** `memory` is this thread's view, where there is one already. */
+  constructor(shared: KvmVmHandle, memory: GuestMemory = attachGuestMemory(shared.memory)) {
     this.shared = shared;
-    this.memory = attachGuestMemory(shared.memory);
+    this.memory = memory;
     this.interrupts = new KvmInterrupts(shared.vmFd, shared.irqchip);
     this.run = new Uint8Array(view(shared.runAddress, shared.runSize * shared.vcpuFds.length));
     this.kicks = new Kicks(shared, this.run);
     this.#routing = new RoutingTable(shared.vmFd, shared.irqchip, shared.routes);
+  }
+
+  supportedCpuid(): CpuidEntry[] {
+    return getSupportedCpuid(this.shared.kvmFd);
   }
 
   addIrqfd(fd: number, gsi: number, route?: MsiRoute, resampleFd?: number): void {

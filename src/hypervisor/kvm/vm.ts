@@ -2,6 +2,7 @@ import { close } from '../../base/fd.ts';
 import { addressOf } from '../../base/ffi.ts';
 import { MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, mmap } from '../../base/mmap.ts';
 import { CrosvmError } from '../../errors.ts';
+import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { IrqchipKind, Vm, VmOptions } from '../hypervisor.ts';
 import { createGuestMemory, releaseGuestMemory } from '../memfd-memory.ts';
 import * as c from './constants.ts';
@@ -17,14 +18,16 @@ import { KvmVmAccess } from './vm-access.ts';
 /** Pages that VT-x needs for real mode: one for an identity map, three for a TSS, in the hole below the BIOS. */
 const IDENTITY_MAP_ADDRESS = 0xfeff_c000;
 const TSS_ADDRESS = 0xfeff_d000;
+/** APIC id 255 means all CPUs in xAPIC mode. */
+const MAX_XAPIC_CPUS = 255;
 
 /** A VM of the kernel, seen by its maker. */
 export class KvmVm extends KvmVmAccess implements Vm {
   readonly #slots: MemorySlots;
 
   /** From `createKvmVm`. */
-  constructor(shared: KvmVmHandle) {
-    super(shared);
+  constructor(shared: KvmVmHandle, memory: GuestMemory) {
+    super(shared, memory);
     this.#slots = new MemorySlots(shared.vmFd, this.memory, shared.memory.layout);
   }
 
@@ -52,10 +55,12 @@ export function createKvmVm(options: VmOptions, devicePath: string): KvmVm {
   let made: Partial<KvmVmHandle> = { kvmFd: device.fd };
   try {
     checkCpus(options.cpus, device.extension(c.KVM_CAP_MAX_VCPUS));
-    made = { ...made, memory: createGuestMemory(options.memory).handle };
+    const { memory, handle } = createGuestMemory(options.memory);
+    made = { ...made, memory: handle };
     const vmFd = device.createVm();
     made = { ...made, vmFd };
     setUpVm(vmFd, options.irqchip);
+    if (options.cpus > MAX_XAPIC_CPUS) enableWideApicIds(vmFd);
     made = { ...made, ...createVcpus(vmFd, options.cpus, device.vcpuMmapSize()) };
     const shared = {
       ...made,
@@ -63,7 +68,7 @@ export function createKvmVm(options: VmOptions, devicePath: string): KvmVm {
       threads: new SharedArrayBuffer(4 * options.cpus),
       routes: RoutingTable.allocate(),
     } as KvmVmHandle;
-    return new KvmVm(shared);
+    return new KvmVm(shared, memory);
   } catch (error) {
     release(made);
     throw error;
@@ -86,11 +91,21 @@ function setUpVm(vmFd: number, irqchip: IrqchipKind): void {
     pit.set('flags', c.KVM_PIT_SPEAKER_DUMMY);
     kvmIoctl(vmFd, ioctls.KVM_CREATE_PIT2, pit);
   } else {
-    const split = new NativeStruct(kvm_enable_cap);
-    split.set('cap', c.KVM_CAP_SPLIT_IRQCHIP);
-    split.set('args[0]', c.KVM_IOAPIC_NUM_PINS);
-    kvmIoctl(vmFd, ioctls.KVM_ENABLE_CAP, split);
+    enableCapability(vmFd, c.KVM_CAP_SPLIT_IRQCHIP, c.KVM_IOAPIC_NUM_PINS);
   }
+}
+
+/** Interrupts to APIC ids that have more than 8 bits, and no broadcast to id 255. */
+function enableWideApicIds(vmFd: number): void {
+  const flags = c.KVM_X2APIC_API_USE_32BIT_IDS | c.KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK;
+  enableCapability(vmFd, c.KVM_CAP_X2APIC_API, flags);
+}
+
+function enableCapability(vmFd: number, capability: number, argument: number): void {
+  const enable = new NativeStruct(kvm_enable_cap);
+  enable.set('cap', capability);
+  enable.set('args[0]', argument);
+  kvmIoctl(vmFd, ioctls.KVM_ENABLE_CAP, enable);
 }
 
 /** All kvm_run mappings lie side by side, so that a thread needs one view of them. */

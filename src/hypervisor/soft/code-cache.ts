@@ -9,13 +9,14 @@
 import { DECODE_INVALID, DECODE_MORE, DECODE_TOO_LONG, decode } from './decode/decode.ts';
 import { Insn } from './decode/insn.ts';
 import { OP } from './decode/opcodes.ts';
-import { microOp } from './interpreter/core.ts';
+import type { MicroOpTable } from './interpreter/core.ts';
 import { FIRST, LAST, NO_LINK, RECORD, RECORD_SIZE, UNRESOLVED } from './interpreter/record.ts';
 import { AREA, areaOf, CODE_SIZE, JUMP_ENTRIES, JUMP_ENTRY_SIZE, REGION, REGION_SIZE, REGIONS } from './layout.ts';
 import { Lowering } from './lower/lowering.ts';
 import { lowerToCallout, rules } from './lower/rules.ts';
+import { defineVectorRules } from './lower/vector-rules.ts';
 import { ACCESS } from './mmu/mmu.ts';
-import { codeSizeOf, MODE } from './modes.ts';
+import { codeSizeOf, MODE, MODE_BITS } from './modes.ts';
 import { CPU, SLOT } from './state.ts';
 import type { CpuState } from './system/cpu-state.ts';
 
@@ -26,6 +27,9 @@ const MAX_BRANCHES = 3;
 /** Space that one block may need: its instructions, each with at most six records. */
 const BLOCK_SPACE = (MAX_INSTRUCTIONS + 2) * 6 * RECORD_SIZE;
 const MAX_INSN = 15;
+const KEY_MODES = 1 << MODE_BITS;
+
+defineVectorRules();
 
 interface Block {
   readonly key: number;
@@ -48,14 +52,15 @@ export class CodeCache {
   readonly #first: number;
   readonly #limit: number;
   readonly #jumpCache: number;
-  readonly #staleOp = microOp('stale');
+  readonly #staleOp: number;
   readonly #joined = new Uint8Array(2 * MAX_INSN);
   #next: number;
   #found: Block | undefined;
 
-  constructor(state: CpuState, vcpu: number) {
+  constructor(state: CpuState, vcpu: number, ops: MicroOpTable) {
     this.#state = state;
-    this.#lowering = new Lowering(state.view, this.#insn);
+    this.#lowering = new Lowering(state.view, this.#insn, ops);
+    this.#staleOp = ops.number('stale');
     this.#first = areaOf(vcpu) + AREA.code;
     this.#limit = this.#first + CODE_SIZE;
     this.#jumpCache = areaOf(vcpu) + AREA.jumpCache;
@@ -125,7 +130,7 @@ export class CodeCache {
     if (host === 0) return undefined;
     const gpa = Number(state.u64(CPU.scratch));
     const mode = state.u32(CPU.mode);
-    const key = gpa * 32 + mode;
+    const key = gpa * KEY_MODES + mode;
     let block = this.#blocks.get(key);
     if (block !== undefined && block.secondPage >= 0) {
       this.#translate((linear | 0xfffn) + 1n);
@@ -158,6 +163,7 @@ export class CodeCache {
     l.ended = false;
     l.codeSize = codeSizeOf(mode);
     l.checked = (mode & MODE.checked) !== 0;
+    l.noFpu = (mode & MODE.noFpu) !== 0;
     const step = (mode & MODE.step) !== 0;
     if (step) {
       l.start = start;
@@ -260,7 +266,7 @@ export class CodeCache {
 
   /** Where in `page` the block's bytes are. */
   #range(block: Block, page: number): [from: number, to: number] {
-    const inSecond = page === block.secondPage && page !== Math.floor(block.key / 32 / PAGE_SIZE);
+    const inSecond = page === block.secondPage && page !== Math.floor(block.key / KEY_MODES / PAGE_SIZE);
     return inSecond ? [0, Math.max(block.end - PAGE_SIZE, 1)] : [block.start, Math.min(block.end, PAGE_SIZE)];
   }
 
@@ -292,7 +298,7 @@ export class CodeCache {
   /** Takes a block off all lists. */
   #forget(block: Block): void {
     this.#kill(block);
-    for (const page of [Math.floor(block.key / 32 / PAGE_SIZE), block.secondPage]) {
+    for (const page of [Math.floor(block.key / KEY_MODES / PAGE_SIZE), block.secondPage]) {
       const list = this.#pages.get(page);
       if (list !== undefined)
         this.#setPage(

@@ -6,7 +6,7 @@ import { CodeCache } from './code-cache.ts';
 import { DECODE_INVALID, decode } from './decode/decode.ts';
 import { Insn, OPERAND, SEG } from './decode/insn.ts';
 import { OP } from './decode/opcodes.ts';
-import { type CoreHost, coreModule } from './interpreter/core.ts';
+import { type CoreHost, coreModule, MicroOpTable } from './interpreter/core.ts';
 import { RECORD } from './interpreter/record.ts';
 import { ACCESS, NON_CANONICAL } from './mmu/mmu.ts';
 import { codeSizeOf } from './modes.ts';
@@ -75,10 +75,12 @@ export class Engine {
     this.state = state;
     this.#hooks = hooks;
     compiled ??= new WebAssembly.Module(coreModule(pages));
-    const instance = new WebAssembly.Instance(compiled, { env: { memory, ...this.#imports() } });
-    this.#core = instance.exports as unknown as CoreExports;
+    const host = this.#imports();
+    const { handlers, ...core } = new WebAssembly.Instance(compiled, { env: { memory, ...host } }).exports;
+    this.#core = core as unknown as CoreExports;
     state.core = this.#core;
-    this.code = new CodeCache(state, vcpu);
+    const table = handlers as unknown as WebAssembly.Table;
+    this.code = new CodeCache(state, vcpu, new MicroOpTable(pages, memory, host, core, table));
   }
 
   /** Runs until a block end with the budget used up or attention asked for, or until a hook says 'leave'. */
@@ -90,6 +92,17 @@ export class Engine {
       const failure = this.#failure;
       this.#failure = undefined;
       throw failure;
+    }
+  }
+
+  /** The instruction at CPU.rip, if it can be fetched; valid until the next call. */
+  peek(): Insn | undefined {
+    try {
+      this.#decodeAtRip();
+      return this.#insn;
+    } catch (error) {
+      if (error instanceof GuestFault) return undefined;
+      throw error;
     }
   }
 

@@ -10,8 +10,10 @@ export const MODE = {
   checked: 1 << 3,
   /** One instruction at a time: RFLAGS.TF, or a debugger. */
   step: 1 << 4,
+  /** CR0.EM or TS is set, or CR4.OSFXSR is not: instructions of the FPU and of SSE fault. */
+  noFpu: 1 << 5,
 } as const;
-export const MODE_BITS = 5;
+export const MODE_BITS = 6;
 
 export function codeSizeOf(mode: number): CodeSize {
   return (2 << (mode & MODE.codeSize)) as CodeSize;

@@ -32,6 +32,8 @@ export const SLOT = {
 
 /** Vector registers are named by number: XMM0-15, then two temporaries of the instruction that runs. */
 export const XMM_TEMP = 16;
+/** MMX register n is vector register MMX_FIRST + n: the x87 registers lie behind the XMM registers and temporaries. */
+export const MMX_FIRST = 18;
 
 /** Byte offsets of the rest of the block. */
 export const CPU = {
@@ -49,6 +51,8 @@ export const CPU = {
   faultAddress: 296,
   /** Others store -2^31 here to make the vCPU look up at the next block end; 0 otherwise. */
   attention: 304,
+  /** Not 0: run() is to come back. Others store it, then ask for attention. */
+  kicked: 1112,
   /** Not 0: an interrupt waits until RFLAGS.IF is set. */
   interruptWaits: 308,
   /** Instructions left until the vCPU looks up by itself. */

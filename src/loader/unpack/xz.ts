@@ -63,6 +63,9 @@ function unpackBlock(
   const unpacked = output.subarray(0, decoder.filled);
   if (hasBranchFilter) undoBcjX86(unpacked);
   const checkAt = start + Math.ceil((dataEnd - start) / 4) * 4;
+  for (let at = dataEnd; at < checkAt; at++) {
+    if (byteAt(input, at) !== 0) throw new UnpackError('the padding of an xz block is not zero');
+  }
   verifyCheck(input, checkAt, checkType, unpacked);
   const checkSize = CHECK_SIZES.get(checkType)!;
   return { unpadded: dataEnd - start + checkSize, unpacked: unpacked.length, end: checkAt + checkSize };

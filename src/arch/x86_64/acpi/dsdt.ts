@@ -16,6 +16,7 @@ import {
   RTC_IRQ,
   SERIAL_LENGTH,
   SERIAL_PORTS,
+  SLEEP_TYPE_S1,
   SLEEP_TYPE_S5,
 } from '../platform.ts';
 import * as aml from './aml.ts';
@@ -33,15 +34,15 @@ const OSC_MASKED = 0x10;
 const OSC_GRANTED = 0x11;
 
 /**
- * The definition block of the DSDT: S5, the PCI host bridge with its windows and interrupt wires, the ranges of the
+ * The definition block of the DSDT: sleep states S1 and S5, the PCI host bridge with its windows and interrupt wires, the ranges of the
  * platform that no device claims, the clock and `serialPorts` (1-4 for COM1-COM4).
  *
  * There is no keyboard controller: ours only resets, and Linux would wait for a keyboard.
  */
 export function dsdtBody(config: { readonly highMmio: AddressRange; readonly serialPorts: readonly number[] }): Bytes {
-  const sleepType = aml.integer(SLEEP_TYPE_S5);
   return [
-    aml.name('\\_S5_', aml.pack([sleepType, sleepType, aml.integer(0), aml.integer(0)])),
+    sleepState('\\_S1_', SLEEP_TYPE_S1),
+    sleepState('\\_S5_', SLEEP_TYPE_S5),
     aml.scope('\\_SB_', [
       pciHostBridge(config.highMmio),
       motherboard(),
@@ -49,6 +50,11 @@ export function dsdtBody(config: { readonly highMmio: AddressRange; readonly ser
       ...config.serialPorts.map((number) => serialPort(number)),
     ]),
   ].flat();
+}
+
+/** What the guest writes to SLP_TYP of PM1a and PM1b control, and two reserved elements. */
+function sleepState(at: string, type: number): Bytes {
+  return aml.name(at, aml.pack([type, type, 0, 0].map((n) => aml.integer(n))));
 }
 
 function pciHostBridge(highMmio: AddressRange): Bytes {

@@ -1,16 +1,17 @@
 /**
- * Generates the core module: the MMU, the interpreter loop with the hot micro-operations inside, and a function for
- * each of the others. The loop has a few hundred small cases on purpose: an optimizing compiler's time and memory grow
- * faster than the size of one function, and everything cold is a call away.
+ * Generates the core module: the MMU and the interpreter loop with the hot micro-operations inside. The loop has a few
+ * hundred small cases on purpose: an optimizing compiler's time and memory grow faster than the size of one function,
+ * and everything cold is a call away.
  */
 
 import { AREA, AREA_PER_BLOCK_BYTE, JUMP_ENTRIES, JUMP_ENTRY_SIZE, VCPU_AREA } from '../layout.ts';
 import { defineMmu, MMU_IMPORT_PARAMS, type Mmu, type MmuImports } from '../mmu/mmu.ts';
 import { defineAll } from '../semantics/all.ts';
-import { MicroOps } from '../semantics/emit.ts';
+import { MicroOps, type Semantics } from '../semantics/emit.ts';
+import type { Size } from '../semantics/flags.ts';
 import { CPU, SLOT } from '../state.ts';
 import { I32, type I64 } from '../wasm/expr.ts';
-import type { Callable, FunctionBuilder, Local } from '../wasm/function-builder.ts';
+import type { FunctionBuilder, Local } from '../wasm/function-builder.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import { type CoreImports, type Exits, InterpreterEmit, type LoopLabels } from './interpreter-emit.ts';
 import { RECORD, RECORD_SIZE, UNRESOLVED } from './record.ts';
@@ -18,47 +19,22 @@ import { RECORD, RECORD_SIZE, UNRESOLVED } from './record.ts';
 /** What TypeScript must give the module, by import name. */
 export type CoreHost = Record<keyof CoreImports | keyof MmuImports, CallableFunction>;
 
-/** Numbers of the micro-operations: the hot ones first, in the order of the loop's cases. */
-const opNumbers = new Map<string, number>();
-let bytes: Uint8Array<ArrayBuffer> | undefined;
+/** The micro-operations by name; the hot ones are numbered by the loop's cases, in this order. */
+const ops = new MicroOps();
+defineAll(ops);
+const hotNames = [...ops.all].filter(([, op]) => op.hot).map(([name]) => name);
+const hotNumbers = new Map(hotNames.map((name, number) => [name, number]));
 
-/** The number that records have for a micro-operation. */
-export function microOp(name: string): number {
-  if (opNumbers.size === 0) numberOps();
-  const number = opNumbers.get(name);
-  if (number === undefined) throw new Error(`there is no micro-operation ${name}`);
-  return number;
-}
+/** Places in the table for cold micro-operations. */
+const MAX_COLD = 8192;
 
 export function hasMicroOp(name: string): boolean {
-  if (opNumbers.size === 0) numberOps();
-  return opNumbers.has(name);
+  return ops.all.has(name);
 }
 
-/** The module's bytes, for a memory of `pages` pages of 64 KiB. */
-export function coreModule(pages: number): Uint8Array<ArrayBuffer> {
-  bytes ??= generate(pages);
-  return bytes;
-}
-
-function sortedOps(): { hot: string[]; cold: string[]; ops: MicroOps } {
-  const ops = new MicroOps();
-  defineAll(ops);
-  const names = [...ops.all.keys()];
-  return { hot: names.filter((n) => ops.all.get(n)!.hot), cold: names.filter((n) => !ops.all.get(n)!.hot), ops };
-}
-
-function numberOps(): void {
-  const { hot, cold } = sortedOps();
-  for (const name of [...hot, ...cold]) opNumbers.set(name, opNumbers.size);
-}
-
-function generate(pages: number): Uint8Array<ArrayBuffer> {
-  const m = new ModuleBuilder();
-  m.importMemory(pages, true);
-  const two = (name: string) => m.importFunction(name, MMU_IMPORT_PARAMS, []);
-  const mmuImports = { mmioRead: two('mmioRead'), mmioWrite: two('mmioWrite'), codeWritten: two('codeWritten') };
-  const imports: CoreImports = {
+/** Imports that both the core module and the modules of cold micro-operations have. */
+function importHost(m: ModuleBuilder): CoreImports {
+  return {
     deliverFault: m.importFunction('deliverFault', ['i32', 'i32'], ['i32']),
     callout: m.importFunction('callout', ['i32', 'i32'], ['i32']),
     exact: m.importFunction('exact', ['i32', 'i32', 'i32', 'i32', 'i32'], []),
@@ -68,22 +44,79 @@ function generate(pages: number): Uint8Array<ArrayBuffer> {
     portWrite: m.importFunction('portWrite', ['i32', 'i32', 'i32'], []),
     timeStamp: m.importFunction('timeStamp', ['i32'], []),
   };
+}
+
+/** The module with the MMU and the loop, for a memory of `pages` pages of 64 KiB. */
+export function coreModule(pages: number): Uint8Array<ArrayBuffer> {
+  const m = new ModuleBuilder();
+  m.importMemory(pages, true);
+  const two = (name: string) => m.importFunction(name, MMU_IMPORT_PARAMS, []);
+  const mmuImports = { mmioRead: two('mmioRead'), mmioWrite: two('mmioWrite'), codeWritten: two('codeWritten') };
+  const imports = importHost(m);
   const mmu = defineMmu(m, mmuImports);
-  const { hot, cold, ops } = sortedOps();
-  m.table(cold.map((name) => coldHandler(m, mmu, imports, ops, name)));
+  m.exportTable('handlers', MAX_COLD);
   const handlerType = m.type({ params: ['i32', 'i32'], results: ['i32'] });
-  m.func(
-    ['i32', 'i32'],
-    ['i32'],
-    (f, cpu, rec) =>
-      emitLoop(f, cpu, rec, { mmu, imports, handlerType, hot: hot.map((name) => ops.all.get(name)!.emit) }),
-    'run',
-  );
+  const hot = hotNames.map((name) => ops.all.get(name)!.emit);
+  m.func(['i32', 'i32'], ['i32'], (f, cpu, rec) => emitLoop(f, cpu, rec, { mmu, imports, handlerType, hot }), 'run');
   return m.encode();
 }
 
-function coldHandler(m: ModuleBuilder, mmu: Mmu, imports: CoreImports, ops: MicroOps, name: string): Callable {
-  return m.func(['i32', 'i32'], ['i32'], (f, cpu, rec) => {
+/**
+ * The numbers that records of one vCPU have for micro-operations. A cold one is compiled when it is first asked for, as
+ * a module with a single function: most programs use a small part of the instruction set.
+ */
+export class MicroOpTable {
+  readonly #numbers = new Map(hotNumbers);
+  readonly #pages: number;
+  readonly #env: Record<string, WebAssembly.Memory | CallableFunction>;
+  readonly #handlers: WebAssembly.Table;
+
+  /** `host`: what the core module was given; `core`: what it exports. */
+  constructor(
+    pages: number,
+    memory: WebAssembly.Memory,
+    host: CoreHost,
+    core: Record<string, CallableFunction>,
+    handlers: WebAssembly.Table,
+  ) {
+    this.#pages = pages;
+    this.#env = { memory, ...host, ...core };
+    this.#handlers = handlers;
+  }
+
+  /** The number of a micro-operation of semantics/all.ts, or of the one that `semantics` gives this name. */
+  number(name: string, semantics?: Semantics): number {
+    const known = this.#numbers.get(name);
+    if (known !== undefined) return known;
+    const emit = semantics ?? ops.all.get(name)?.emit;
+    if (emit === undefined) throw new Error(`there is no micro-operation ${name}`);
+    const number = this.#numbers.size;
+    this.#numbers.set(name, number);
+    const module = new WebAssembly.Module(coldModule(this.#pages, emit));
+    const instance = new WebAssembly.Instance(module, { env: this.#env });
+    this.#handlers.set(number - hotNames.length, instance.exports['handler']!);
+    return number;
+  }
+}
+
+/** The MMU's functions as imports of another module. */
+function importMmu(m: ModuleBuilder): Mmu {
+  const load = (size: Size) => m.importFunction(`load${size}`, ['i32', 'i64'], ['i64']);
+  const store = (size: Size) => m.importFunction(`store${size}`, ['i32', 'i64', 'i64'], []);
+  return {
+    translate: m.importFunction('translate', ['i32', 'i64', 'i32'], ['i32']),
+    load: { 1: load(1), 2: load(2), 4: load(4), 8: load(8) },
+    store: { 1: store(1), 2: store(2), 4: store(4), 8: store(8) },
+    probeWrite: m.importFunction('probeWrite', ['i32', 'i64', 'i32'], []),
+  };
+}
+
+function coldModule(pages: number, semantics: Semantics): Uint8Array<ArrayBuffer> {
+  const m = new ModuleBuilder();
+  m.importMemory(pages, true);
+  const imports = importHost(m);
+  const mmu = importMmu(m);
+  const body = (f: FunctionBuilder, cpu: Local<'i32'>, rec: Local<'i32'>) => {
     const arrive = (linear: I64) => {
       f.store64(cpu, CPU.rip, linear.sub(f.load64(cpu, CPU.csBase)));
       f.return(I32.const(0));
@@ -99,9 +132,11 @@ function coldHandler(m: ModuleBuilder, mmu: Mmu, imports: CoreImports, ops: Micr
       status: (status) => f.return(status),
     };
     const emit = new InterpreterEmit(f, cpu, rec, mmu, imports, exits);
-    ops.all.get(name)!.emit(emit);
+    semantics(emit);
     f.return(rec.add(RECORD_SIZE));
-  });
+  };
+  m.func(['i32', 'i32'], ['i32'], body, 'handler');
+  return m.encode();
 }
 
 interface LoopParts {

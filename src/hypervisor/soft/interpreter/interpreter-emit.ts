@@ -44,6 +44,7 @@ export class InterpreterEmit implements Emit {
   readonly cpu: Local<'i32'>;
   readonly flags: Flags;
   readonly host: HostCalls;
+  files = 'gg';
   readonly #rec: Local<'i32'>;
   readonly #mmu: Mmu;
   readonly #imports: CoreImports;
@@ -107,7 +108,15 @@ export class InterpreterEmit implements Emit {
   }
 
   setVector(operand: Operand, value: V128): void {
-    this.f.store128(this.vectorAddress(operand), 0, value);
+    const { f } = this;
+    if (this.files[operand === 'a' ? 0 : 1] !== 'm') {
+      f.store128(this.vectorAddress(operand), 0, value);
+      return;
+    }
+    // An MMX register is the significand of an x87 register, whose sign and exponent become all ones.
+    const at = f.let(this.vectorAddress(operand));
+    f.store64(at, 0, value.extractI64(0));
+    f.store16(at, 8, 0xffff);
   }
 
   vectorAddress(operand: Operand): I32 {
@@ -215,8 +224,7 @@ export class InterpreterEmit implements Emit {
 
   exact(op: number): void {
     const { f } = this;
-    const [a, b] = [f.load8u(this.#rec, RECORD.a), f.load8u(this.#rec, RECORD.b)];
-    f.run(this.#imports.exact, this.cpu, I32.const(op), a, b, this.imm32());
+    f.run(this.#imports.exact, this.cpu, I32.const(op), this.#offset('a'), this.#offset('b'), this.imm32());
     this.#leaveOnFault();
   }
 
@@ -237,6 +245,13 @@ export class InterpreterEmit implements Emit {
   #startAddress(): I64 {
     const start = this.f.load16u(this.#rec, RECORD.start).and(0xfff).toI64();
     return this.f.load64(this.cpu, SLOT.page).add(start);
+  }
+
+  /** Where an operand lies in the vCPU's block. */
+  #offset(operand: Operand): I32 {
+    const field = this.f.load8u(this.#rec, RECORD[operand]);
+    const isGeneral = this.files[operand === 'a' ? 0 : 1] === 'g';
+    return isGeneral ? field : field.shl(4).add(CPU.xmm);
   }
 
   #slot(operand: Operand): I32 {

@@ -3,8 +3,9 @@
  * share: operands, addresses and the generic ways of a memory operand; the rules per instruction are in rules.ts.
  */
 import { type CodeSize, type Insn, NO_REGISTER, OPERAND, type Operand, RIP, SEG } from '../decode/insn.ts';
-import { hasMicroOp, microOp } from '../interpreter/core.ts';
+import { hasMicroOp, type MicroOpTable } from '../interpreter/core.ts';
 import { FIRST, LAST, RECORD_SIZE, SCALE_SHIFT } from '../interpreter/record.ts';
+import type { Semantics } from '../semantics/emit.ts';
 import type { Size } from '../semantics/flags.ts';
 import { SLOT } from '../state.ts';
 
@@ -30,6 +31,8 @@ export class Lowering {
   codeSize: CodeSize = 8;
   /** Segments are not flat (base 0, limit 4 GiB): every legacy access must be checked. */
   checked = false;
+  /** FPU and vector instructions fault, or may: TypeScript finds out how. */
+  noFpu = false;
   /** Where the instruction starts in its page. */
   start = 0;
   /** Instructions in the block, with this one. */
@@ -37,12 +40,14 @@ export class Lowering {
   /** Set by a rule whose instruction ends the block. */
   ended = false;
   readonly #view: DataView;
+  readonly #ops: MicroOpTable;
   #at = 0;
   #first = true;
 
-  constructor(view: DataView, insn: Insn) {
+  constructor(view: DataView, insn: Insn, ops: MicroOpTable) {
     this.#view = view;
     this.insn = insn;
+    this.#ops = ops;
   }
 
   /** Where the next record goes. */
@@ -70,10 +75,11 @@ export class Lowering {
     return this.start + this.insn.length;
   }
 
-  emit(name: string, fields: Fields = {}): void {
+  /** Writes a record. `semantics` is for micro-operations that are not in semantics/all.ts. */
+  emit(name: string, fields: Fields = {}, semantics?: Semantics): void {
     const v = this.#view;
     const at = this.#at;
-    v.setUint16(at, microOp(name), true);
+    v.setUint16(at, this.#ops.number(name, semantics), true);
     v.setUint16(at + 2, this.start | (this.#first ? FIRST : 0) | ((fields.scale ?? 0) << SCALE_SHIFT), true);
     v.setUint8(at + 4, fields.a ?? 0);
     v.setUint8(at + 5, fields.b ?? 0);

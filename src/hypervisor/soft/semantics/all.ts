@@ -9,6 +9,7 @@ import { defineShifts } from './shift.ts';
 import { defineStack } from './stack.ts';
 import { defineStrings } from './string.ts';
 import { defineSystem } from './system.ts';
+import { defineVectorMemory } from './vector-memory.ts';
 
 export function defineAll(ops: MicroOps): void {
   defineArithmetic(ops);
@@ -20,4 +21,5 @@ export function defineAll(ops: MicroOps): void {
   defineBranches(ops);
   defineStrings(ops);
   defineSystem(ops);
+  defineVectorMemory(ops);
 }

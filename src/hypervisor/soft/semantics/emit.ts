@@ -33,6 +33,8 @@ export interface Emit {
   /** The 64-bit immediate of the few that have one; they have no displacement. */
   imm64(): I64;
 
+  /** Register files of a and b (VectorForm.files) while a vector instruction is emitted. */
+  files: string;
   /** Vector operands, whole. MMX operands come as the low half of a vector whose high half is anything. */
   vector(operand: Operand): V128;
   /** For an XMM operand sets all 16 bytes, for an MMX operand the low 8. */

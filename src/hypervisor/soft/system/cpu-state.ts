@@ -265,7 +265,7 @@ export class CpuState {
   }
 
   /**
-   * Recomputes what generated code reads instead of CR0, EFER, CS and RFLAGS. To be called after every change of these,
+   * Recomputes what generated code reads instead of CR0, CR4, EFER, CS and RFLAGS. To be called after every change of these,
    * of a segment register in legacy mode, and of the privilege. `stepping`: a debugger wants single steps.
    */
   updateMode(stepping = false): void {
@@ -274,6 +274,7 @@ export class CpuState {
     let mode = is64 ? 2 : is32 ? 1 : 0;
     if (!is64 && !this.#isFlat()) mode |= MODE.checked;
     if (stepping || (this.u32(CPU.eflags) & FLAG.tf) !== 0) mode |= MODE.step;
+    if ((this.cr0 & (CR0.em | CR0.ts)) !== 0 || (this.cr4 & CR4.osfxsr) === 0) mode |= MODE.noFpu;
     this.setU32(CPU.mode, mode);
     this.setU64(CPU.ripMask, is64 ? 0xffff_ffff_ffff_ffffn : 0xffff_ffffn);
     this.setU64(CPU.csBase, is64 ? 0n : this.segmentBase(CS));
@@ -297,7 +298,7 @@ export class CpuState {
 
   /** Forgets which code is at which linear address: mappings or decoded code have changed. */
   flushJumpCache(): void {
-    this.#jumpGeneration = (this.#jumpGeneration + 1) & 0x3ff_ffff;
+    this.#jumpGeneration = (this.#jumpGeneration + 1) & 0x1ff_ffff;
     if (this.#jumpGeneration === 0) this.bytes.fill(0, this.#area + AREA.jumpCache, this.#area + AREA.fillLog);
     this.#updateJumpTags(this.u32(CPU.jumpTagLow) & ((1 << MODE_BITS) - 1));
   }

@@ -287,6 +287,11 @@ export class I64 extends Expr {
 
 export class F32 extends Expr {
   override readonly type = 'f32';
+
+  static const(value: number): F32 {
+    return new F32([0x43, ...new Uint8Array(Float32Array.of(value).buffer)]);
+  }
+
   eq(b: F32): I32 {
     return new I32([0x5b], [this, b]);
   }
@@ -343,6 +348,11 @@ export class F32 extends Expr {
 
 export class F64 extends Expr {
   override readonly type = 'f64';
+
+  static const(value: number): F64 {
+    return new F64([0x44, ...new Uint8Array(Float64Array.of(value).buffer)]);
+  }
+
   eq(b: F64): I32 {
     return new I32([0x61], [this, b]);
   }
@@ -405,7 +415,21 @@ export class V128 extends Expr {
     return new V128([0xfd, 12, ...bytes]);
   }
 
-  /** An instruction of the 0xfd group by number, with this vector as the first operand. */
+  /** Sixteen copies of the low byte. */
+  static splatI8(value: I32Like): V128 {
+    return new V128([0xfd, 15], [I32.of(value)]);
+  }
+  static splatI16(value: I32Like): V128 {
+    return new V128([0xfd, 16], [I32.of(value)]);
+  }
+  static splatI32(value: I32Like): V128 {
+    return new V128([0xfd, 17], [I32.of(value)]);
+  }
+  static splatI64(value: I64Like): V128 {
+    return new V128([0xfd, 18], [I64.of(value)]);
+  }
+
+  /** An instruction of the 0xfd group by number (simd.ts), with this vector as the first operand. */
   simd(opcode: number, ...args: Expr[]): V128 {
     return new V128([0xfd, ...encoded((w) => w.u32(opcode))], [this, ...args]);
   }
@@ -443,6 +467,18 @@ export class V128 extends Expr {
   }
   replaceI8(lane: number, value: I32): V128 {
     return new V128([0xfd, 23, lane], [this, value]);
+  }
+  extractF32(lane: number): F32 {
+    return new F32([0xfd, 31, lane], [this]);
+  }
+  replaceF32(lane: number, value: F32): V128 {
+    return new V128([0xfd, 32, lane], [this, value]);
+  }
+  extractF64(lane: 0 | 1): F64 {
+    return new F64([0xfd, 33, lane], [this]);
+  }
+  replaceF64(lane: 0 | 1, value: F64): V128 {
+    return new V128([0xfd, 34, lane], [this, value]);
   }
   not(): V128 {
     return this.simd(77);

@@ -3,6 +3,10 @@ import { type Expr, VALTYPE, type ValType } from './expr.ts';
 import { type Callable, FunctionBuilder, type Local, type Signature } from './function-builder.ts';
 import { Writer } from './writer.ts';
 
+/** Kinds of exports. */
+const FUNCTION = 0;
+const TABLE = 1;
+
 type Params<P extends readonly ValType[]> = { [K in keyof P]: Local<P[K] & ValType> };
 
 export class ModuleBuilder {
@@ -10,6 +14,8 @@ export class ModuleBuilder {
   readonly #imports: { module: string; name: string; type: number }[] = [];
   readonly #functions: { type: number; body: Uint8Array | undefined; exportAs: string | undefined }[] = [];
   #elements: readonly Callable[] = [];
+  #tableSize = 0;
+  #tableExport: string | undefined;
   #memory: { pages: number; shared: boolean } = { pages: 1, shared: false };
 
   /** The memory, imported as env.memory: initial and maximum size in pages of 64 KiB. */
@@ -51,6 +57,13 @@ export class ModuleBuilder {
   /** The contents of table 0, for call_indirect. */
   table(elements: readonly Callable[]): void {
     this.#elements = elements;
+    this.#tableSize = elements.length;
+  }
+
+  /** Table 0 of `size` empty places, which TypeScript fills. */
+  exportTable(name: string, size: number): void {
+    this.#tableExport = name;
+    this.#tableSize = size;
   }
 
   /** The number of a function type. */
@@ -67,20 +80,21 @@ export class ModuleBuilder {
     section(w, 1, (s) => vector(s, this.#types, (t) => functionType(s, t)));
     section(w, 2, (s) => this.#encodeImports(s));
     section(w, 3, (s) => vector(s, this.#functions, (f) => s.u32(f.type)));
-    if (this.#elements.length > 0) {
+    if (this.#tableSize > 0) {
       section(w, 4, (s) => {
         s.bytes([1, 0x70, 0x01]);
-        s.u32(this.#elements.length);
-        s.u32(this.#elements.length);
+        s.u32(this.#tableSize);
+        s.u32(this.#tableSize);
       });
     }
     const exported = this.#functions
-      .map((f, i) => ({ name: f.exportAs, index: this.#imports.length + i }))
+      .map((f, i) => ({ name: f.exportAs, kind: FUNCTION, index: this.#imports.length + i }))
       .filter((e) => e.name !== undefined);
+    if (this.#tableExport !== undefined) exported.push({ name: this.#tableExport, kind: TABLE, index: 0 });
     section(w, 7, (s) =>
       vector(s, exported, (e) => {
         s.name(e.name!);
-        s.u8(0);
+        s.u8(e.kind);
         s.u32(e.index);
       }),
     );

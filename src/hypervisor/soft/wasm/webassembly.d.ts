@@ -11,5 +11,8 @@ declare namespace WebAssembly {
     constructor(module: Module, imports: { env: Record<string, Memory | CallableFunction> });
     readonly exports: Record<string, CallableFunction>;
   }
+  class Table {
+    set(index: number, value: CallableFunction): void;
+  }
   class RuntimeError extends Error {}
 }

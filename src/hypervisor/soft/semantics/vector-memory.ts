@@ -1,0 +1,77 @@
+/** Vector memory operands: loads to and stores from the vector temporary, zero-extended to 16 bytes. */
+
+import { CPU, SLOT, XMM_TEMP } from '../state.ts';
+import { I32, I64 } from '../wasm/expr.ts';
+import type { Emit, MicroOps } from './emit.ts';
+import type { Size } from './flags.ts';
+
+const GENERAL_PROTECTION = 13;
+const TEMP = CPU.xmm + XMM_TEMP * 16;
+
+export function defineVectorMemory(ops: MicroOps): void {
+  for (const size of [1, 2, 4, 8] as const) {
+    ops[size >= 4 ? 'hot' : 'cold'](`loadv.${size}`, (e) => setTemp(e, e.load(e.address(), size), I64.const(0)));
+    ops[size >= 4 ? 'hot' : 'cold'](`storev.${size}`, (e) => {
+      e.store(e.address(), size, e.f.load64(e.cpu, TEMP));
+    });
+  }
+  for (const [name, aligned] of [
+    ['16', true],
+    ['16u', false],
+  ] as const) {
+    ops.hot(`loadv.${name}`, (e) => {
+      const at = e.f.let(e.address());
+      if (aligned) checkAlignment(e, at);
+      const low = e.load(at, 8);
+      setTemp(e, low, e.load(at.add(8), 8));
+    });
+    ops.hot(`storev.${name}`, (e) => {
+      const at = e.f.let(e.address());
+      if (aligned) checkAlignment(e, at);
+      // Both halves must be writable before the first is written.
+      else e.probeWrite(at, 16);
+      e.store(at, 8, e.f.load64(e.cpu, TEMP));
+      e.store(at.add(8), 8, e.f.load64(e.cpu, TEMP + 8));
+    });
+  }
+  // The first MMX instruction makes all x87 registers valid and TOP 0 (SDM vol. 1, 9.5.1).
+  ops.cold('mmx.enter', (e) => {
+    const { f, cpu } = e;
+    const status = f.load16u(cpu, CPU.x87Status);
+    f.if(status.and(0x80), () => e.raise(16)); // an x87 exception is pending
+    f.store16(cpu, CPU.x87Status, f.load16u(cpu, CPU.x87Status).and(0xc7ff));
+    f.store16(cpu, CPU.x87Tag, 0xff);
+  });
+  for (const size of [8, 16] as const) ops.cold(`maskmove.${size}`, (e) => maskMove(e, size));
+}
+
+function checkAlignment(e: Emit, at: I64): void {
+  e.f.if(at.wrap().and(15), () => e.raise(GENERAL_PROTECTION));
+}
+
+function setTemp(e: Emit, low: I64, high: I64): void {
+  e.f.store64(e.cpu, TEMP, low);
+  e.f.store64(e.cpu, TEMP + 8, high);
+}
+
+/** Stores the bytes of operand a whose bit in t3 is set. */
+function maskMove(e: Emit, size: Size | 16): void {
+  const { f } = e;
+  const at = f.let(e.address());
+  const mask = f.let(e.getSlot(SLOT.t3, 8).wrap());
+  const from = f.let(e.vectorAddress('a'));
+  // No byte may be stored if a later one faults.
+  const i = f.let(I32.const(0));
+  const selected = () => mask.shrU(i).and(1);
+  f.loop((again) => {
+    f.if(selected(), () => e.probeWrite(at.add(i.toI64()), 1));
+    f.set(i, i.add(1));
+    f.brIf(again, i.ltU(size));
+  });
+  f.set(i, I32.const(0));
+  f.loop((again) => {
+    f.if(selected(), () => e.store(at.add(i.toI64()), 1, f.load8u64(from.add(i))));
+    f.set(i, i.add(1));
+    f.brIf(again, i.ltU(size));
+  });
+}

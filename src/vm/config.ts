@@ -1,0 +1,40 @@
+import { totalmem } from 'node:os';
+import { withDefaults } from '../cli/options/option.ts';
+import { type RunOptions, runOptions } from '../cli/options/run.ts';
+import { CrosvmError } from '../errors.ts';
+
+/** Everything that describes a VM: the options of `crosvm run`, and the kernel. */
+export interface VmConfig extends Omit<RunOptions, 'extendedStatus' | 'logLevel'> {
+  /** Path of the kernel; undefined with `bios`. */
+  readonly kernel: string | undefined;
+}
+
+/** What is left out gets its default. */
+export type VmConfigInput = { readonly [K in keyof VmConfig]?: VmConfig[K] | undefined };
+
+const MIB = 1 << 20;
+
+/** Fills in defaults and checks what no single option can check. Throws `E_OPTION` or `E_MEMORY_SIZE`. */
+export function completeConfig(input: VmConfigInput, hostMemory = totalmem()): VmConfig {
+  const given = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined));
+  const config: VmConfig = { ...withDefaults(runOptions, given), kernel: input.kernel };
+  if (config.kernel === undefined && config.bios === undefined) option('a kernel or a BIOS is needed');
+  if (config.kernel !== undefined && config.bios !== undefined) option('a kernel and a BIOS exclude each other');
+  if (config.splitIrqchip && config.irqchip === 'kernel')
+    option('a split irqchip and irqchip=kernel exclude each other');
+  checkMemory(config.mem, Math.floor(hostMemory / MIB));
+  return config;
+}
+
+function checkMemory(mib: number, hostMib: number): void {
+  if (!Number.isSafeInteger(mib) || mib < 1) {
+    throw new CrosvmError('E_MEMORY_SIZE', `${mib} MiB of memory is too little for a guest; give it more with --mem`);
+  }
+  if (mib > hostMib) {
+    throw new CrosvmError('E_MEMORY_SIZE', `${mib} MiB of guest memory is more than this machine has (${hostMib} MiB)`);
+  }
+}
+
+function option(message: string): never {
+  throw new CrosvmError('E_OPTION', message);
+}

@@ -1,0 +1,98 @@
+import type { ExitReason } from '../devices/device.ts';
+import type { CrosvmError } from '../errors.ts';
+import type { Vm } from '../hypervisor/hypervisor.ts';
+import type { Log } from '../log.ts';
+import type { ConsoleInput } from './console-input.ts';
+import { DeadlineTimer } from './deadline-timer.ts';
+import type { InputPort } from './input-pump.ts';
+import type { Machine } from './machine.ts';
+import type { RunState } from './run-state.ts';
+import type { VcpuThreads } from './vcpu-threads.ts';
+import type { VcpuStart } from './vcpu-worker.ts';
+
+/** What `RunningVm` is made of. */
+export interface VmParts {
+  readonly vm: Vm;
+  readonly runState: RunState;
+  readonly machine: Machine;
+  readonly threads: VcpuThreads;
+  /** What each thread is to run. */
+  readonly starts: readonly VcpuStart[];
+  readonly log: Log;
+  /** Disposed of when the VM has ended and its threads are gone. */
+  readonly resources: DisposableStack;
+}
+
+/** A VM as its owner on the main thread sees it. */
+export class RunningVm {
+  /**
+   * Settles when the VM has ended, all its threads are gone and everything is given back. Rejects with a `CrosvmError`
+   * if the VM could not go on.
+   */
+  readonly ended: Promise<ExitReason>;
+  readonly #parts: VmParts;
+  readonly #timer: DeadlineTimer;
+  readonly #inputs = new Map<number, ConsoleInput>();
+  readonly #ready: Promise<unknown>;
+  #failure: CrosvmError | undefined;
+
+  /** Launches the threads; the guest waits for `start`. */
+  constructor(parts: VmParts) {
+    this.#parts = parts;
+    this.#timer = new DeadlineTimer(parts.machine.timers, parts.machine.clock);
+    this.#ready = parts.threads.launch(parts.starts, {
+      inputRoom: (num) => this.#inputs.get(num)?.room(),
+      rearm: () => this.#timer.rearm(),
+      failed: (error) => this.#fail(error),
+    });
+    this.ended = parts.threads.gone.then(() => this.#finish());
+    // Whoever awaits `ended` gets its error; until somebody does, it is not unhandled.
+    this.ended.catch(() => {});
+  }
+
+  /** Ends the VM, as if its power had been cut. Once it has ended this does nothing. */
+  stop(): void {
+    this.#end('stopped');
+  }
+
+  /** Lets the guest go. Throws what kept a vCPU from starting. */
+  async start(): Promise<void> {
+    await this.#ready;
+    if (this.#failure !== undefined) {
+      await this.ended;
+      return;
+    }
+    this.#timer.rearm();
+    this.#parts.runState.start();
+  }
+
+  /** Connects a source of input to serial port `num` (1-4) for as long as the VM runs. */
+  connectInput(num: number, connect: (port: InputPort, quit: () => void) => ConsoleInput): void {
+    if (this.#parts.runState.reason !== undefined) return;
+    this.#inputs.set(
+      num,
+      connect(this.#parts.machine.serials[num - 1]!, () => this.stop()),
+    );
+  }
+
+  #fail(error: CrosvmError): void {
+    this.#failure ??= error;
+    this.#end('crash');
+  }
+
+  #end(reason: ExitReason): void {
+    const { runState, vm, starts } = this.#parts;
+    if (runState.end(reason)) for (const { handle } of starts) vm.kick(handle.id);
+  }
+
+  #finish(): ExitReason {
+    this.#timer.close();
+    for (const input of this.#inputs.values()) input.close();
+    this.#parts.resources.dispose();
+    if (this.#failure !== undefined) throw this.#failure;
+    const reason = this.#parts.runState.reason ?? 'stopped';
+    if (reason === 'crash') this.#parts.log('warn', 'the guest crashed (triple fault)');
+    if (reason === 'panic') this.#parts.log('warn', 'the guest kernel panicked');
+    return reason;
+  }
+}

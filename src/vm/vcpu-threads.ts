@@ -1,0 +1,83 @@
+/** The worker threads that run a VM's vCPUs, as the main thread sees them. */
+import { Worker } from 'node:worker_threads';
+import { CrosvmError } from '../errors.ts';
+import type { HypervisorChoice } from './hypervisors.ts';
+import type { VcpuStart, VcpuThreadMessage } from './vcpu-worker.ts';
+
+export interface VcpuThreadEvents {
+  /** Serial port `num` (1-4) takes input again. */
+  inputRoom(num: number): void;
+  /** A device wants to be looked at earlier than it said before. */
+  rearm(): void;
+  /** A thread cannot go on, so the VM cannot either. */
+  failed(error: CrosvmError): void;
+}
+
+/** Starts one thread for each vCPU; they load their program at once and wait for `launch`. */
+export class VcpuThreads {
+  readonly #threads: readonly VcpuThread[];
+
+  constructor(hypervisor: HypervisorChoice, cpus: number) {
+    this.#threads = Array.from({ length: cpus }, (_, id) => new VcpuThread(hypervisor, id));
+  }
+
+  /** Settles when all threads are gone. */
+  get gone(): Promise<unknown> {
+    return Promise.all(this.#threads.map((thread) => thread.gone));
+  }
+
+  /** Tells every thread what to run. Settles when each is ready to, or has failed. */
+  async launch(starts: readonly VcpuStart[], events: VcpuThreadEvents): Promise<void> {
+    await Promise.all(this.#threads.map((thread, id) => thread.launch(starts[id]!, events)));
+  }
+
+  /** Ends the threads of a VM that was not launched. */
+  discard(): void {
+    for (const thread of this.#threads) thread.discard();
+  }
+}
+
+class VcpuThread {
+  readonly gone: Promise<void>;
+  readonly #worker: Worker;
+  readonly #ready = Promise.withResolvers<void>();
+  #events: VcpuThreadEvents | undefined;
+  #failure: CrosvmError | undefined;
+  #launched = false;
+
+  constructor(hypervisor: HypervisorChoice, id: number) {
+    const program = new URL('./vcpu-worker-entry.js', import.meta.url);
+    this.#worker = new Worker(program, { workerData: hypervisor, name: `vcpu${id}` });
+    this.#worker.on('message', (message: VcpuThreadMessage) => this.#handle(message));
+    this.#worker.on('error', (cause) => {
+      const message = `the thread of vCPU ${id} failed: ${String((cause as Error).stack ?? cause)}`;
+      this.#fail(new CrosvmError('E_INTERNAL', message, { cause }));
+    });
+    this.gone = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
+    this.gone.then(() => this.#ready.resolve());
+  }
+
+  launch(start: VcpuStart, events: VcpuThreadEvents): Promise<void> {
+    this.#launched = true;
+    this.#events = events;
+    if (this.#failure !== undefined) events.failed(this.#failure);
+    this.#worker.postMessage(start);
+    return this.#ready.promise;
+  }
+
+  discard(): void {
+    if (!this.#launched) void this.#worker.terminate();
+  }
+
+  #handle(message: VcpuThreadMessage): void {
+    if (message.type === 'ready') this.#ready.resolve();
+    else if (message.type === 'rearm') this.#events?.rearm();
+    else if (message.type === 'room') this.#events?.inputRoom(message.num);
+    else this.#fail(new CrosvmError(message.code, message.message));
+  }
+
+  #fail(error: CrosvmError): void {
+    this.#failure = error;
+    this.#events?.failed(error);
+  }
+}
