@@ -1,5 +1,5 @@
-import { PCI_INTX_IRQS, SCI_IRQ } from '../arch/x86_64/platform.ts';
 import * as at from '../arch/x86_64/platform.ts';
+import { PCI_INTX_IRQS, SCI_IRQ } from '../arch/x86_64/platform.ts';
 import type { Bus } from '../devices/bus.ts';
 import type { Clock } from '../devices/device.ts';
 import type { InterruptController } from '../hypervisor/hypervisor.ts';

@@ -100,6 +100,39 @@ export const CPU = {
   instructions: 1088,
   /** Where the entry that the TLB filler works on was put; scratch of the MMU. */
   scratch: 1096,
+
+  // What only system/ uses. Bases are u64, limits u32.
+  gdtrBase: 2048,
+  gdtrLimit: 2056,
+  idtrLimit: 2060,
+  idtrBase: 2064,
+  /** DR0-DR3, u64 each; DR6 and DR7. */
+  dr: 2072,
+  dr6: 2104,
+  dr7: 2112,
+  // Model-specific registers, u64 each.
+  star: 2120,
+  lstar: 2128,
+  cstar: 2136,
+  sfmask: 2144,
+  kernelGsBase: 2152,
+  sysenterCs: 2160,
+  sysenterEsp: 2168,
+  sysenterEip: 2176,
+  pat: 2184,
+  mtrrDefType: 2192,
+  /** The 11 fixed ranges in the order of their MSR numbers, then base and mask of the 8 variable ones. */
+  mtrrFixed: 2200,
+  mtrrVariable: 2288,
+  tscAux: 2416,
+  miscEnable: 2424,
+  /** kvmclock's two MSRs as they were last written. */
+  kvmWallClock: 2432,
+  kvmSystemTime: 2440,
+  /** u32: 1 from the delivery of an NMI to the next IRET. */
+  nmiBlocked: 2448,
+  /** u32: set by MOV SS and POP SS; no interrupt may come before one more instruction has been executed. */
+  interruptShadow: 2452,
 } as const;
 
 /** Bytes of a vCPU's block. */

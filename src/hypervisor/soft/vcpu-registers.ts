@@ -5,11 +5,31 @@ import type { Registers, Segment, SystemRegisters } from '../hypervisor.ts';
 import { CPU, LDTR, TR } from './state.ts';
 import { ATTR, type CpuState } from './system/cpu-state.ts';
 
-const GENERAL = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'] as const;
+const GENERAL = [
+  'rax',
+  'rcx',
+  'rdx',
+  'rbx',
+  'rsp',
+  'rbp',
+  'rsi',
+  'rdi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+] as const;
 const SEGMENTS = { es: 0, cs: 1, ss: 2, ds: 3, fs: 4, gs: 5, ldt: LDTR, tr: TR } as const;
 
 export function getRegisters(state: CpuState): Registers {
-  const general = Object.fromEntries(GENERAL.map((name, n) => [name, state.reg(n)])) as Omit<Registers, 'rip' | 'rflags'>;
+  const general = Object.fromEntries(GENERAL.map((name, n) => [name, state.reg(n)])) as Omit<
+    Registers,
+    'rip' | 'rflags'
+  >;
   return { ...general, rip: state.rip, rflags: BigInt(state.rflags) };
 }
 

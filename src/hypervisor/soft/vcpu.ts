@@ -29,8 +29,8 @@ import { CpuState, FLAG, VECTOR } from './system/cpu-state.ts';
 import { defaultCpuid } from './system/cpuid.ts';
 import { afterStep, codeBreakpoint } from './system/debug.ts';
 import { execute } from './system/dispatch.ts';
-import { isX87, x87 } from './system/fpu-instructions.ts';
 import { deliver, type GuestEvent } from './system/exceptions.ts';
+import { isX87, x87 } from './system/fpu-instructions.ts';
 import { readMsr, writeMsr } from './system/msrs.ts';
 import type { SystemCpu } from './system/system-cpu.ts';
 import * as registers from './vcpu-registers.ts';
@@ -232,7 +232,7 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
   // -- EngineHooks
 
   execute(insn: Insn): Next {
-    const next = isX87(insn.op) ? x87(this, insn) : execute(this, insn);
+    const next = isX87(insn.op) ? x87(this, this.fpu, insn) : execute(this, insn);
     if (next === 'next' || next === 'jump') {
       if (this.state.u32(CPU.interruptWaits) !== 0 || this.state.u32(CPU.interruptShadow) !== 0)
         this.#askForAttention();

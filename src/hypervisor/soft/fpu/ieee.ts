@@ -36,6 +36,8 @@ export class Environment {
   flushToZero = false;
   /** Whether underflow is masked: if it is, only an inexact tiny result is flagged, otherwise every tiny one. */
   underflowMasked = true;
+  /** Whether overflow is masked: if it is, an overflow is always inexact. */
+  overflowMasked = true;
   /** EXCEPTION bits so far. */
   flags = 0;
   /** Whether the last rounding made the magnitude larger (C1 of the x87). */
@@ -130,7 +132,8 @@ function dropBits(
 }
 
 function overflowed(format: Format, sign: 0 | 1, env: Environment, precision: number): Rounded {
-  env.flags |= EXCEPTION.overflow | EXCEPTION.precision;
+  env.flags |= EXCEPTION.overflow;
+  if (env.overflowMasked) env.flags |= EXCEPTION.precision;
   const { rounding } = env;
   const toInfinity = rounding === ROUND.nearest || rounding === (sign === 0 ? ROUND.up : ROUND.down);
   env.roundedUp = toInfinity;
@@ -146,6 +149,9 @@ function overflowed(format: Format, sign: 0 | 1, env: Environment, precision: nu
  * Rounds an exact number to a format and flags overflow, underflow (tininess after rounding, as x86 does) and precision.
  * A number whose rest below its last bit matters only by not being zero is given with one more bit that says so.
  *
+ * Where overflow or underflow is unmasked, the result is of no use, and precision tells whether the significand was
+ * rounded as if the exponent had no limits.
+ *
  * @param precision significant bits to round to, if fewer than the format has (x87 precision control)
  */
 export function round(format: Format, value: Exact, env: Environment, precision = format.significandBits): Rounded {
@@ -157,9 +163,11 @@ export function round(format: Format, value: Exact, env: Environment, precision 
   let top = value.exponent + length - 1;
   let drop = length - precision;
   let tiny = false;
+  let inexactFree = false;
   if (top < smallest) {
     const free = dropBits(m, drop, sign, env.rounding);
     tiny = !(top === smallest - 1 && bitLength(free.kept) > precision);
+    inexactFree = free.inexact;
     drop += smallest - top;
     top = smallest;
   }
@@ -169,7 +177,7 @@ export function round(format: Format, value: Exact, env: Environment, precision 
   }
   const { kept, inexact, up } = dropBits(m, drop, sign, env.rounding);
   env.roundedUp = up;
-  if (inexact) env.flags |= EXCEPTION.precision;
+  if (tiny && !env.underflowMasked ? inexactFree : inexact) env.flags |= EXCEPTION.precision;
   if (tiny && (inexact || !env.underflowMasked)) env.flags |= EXCEPTION.underflow;
   let significand = kept;
   if (bitLength(kept) > precision) {

@@ -58,6 +58,7 @@ export class SseArithmetic {
     this.#env.flags = 0;
     this.#env.rounding = (mxcsr >> ROUNDING_SHIFT) & 3;
     this.#env.flushToZero = (mxcsr & FLUSH_TO_ZERO) !== 0;
+    this.#env.overflowMasked = ((mxcsr >> MASK_SHIFT) & EXCEPTION.overflow) !== 0;
     this.#env.underflowMasked = ((mxcsr >> MASK_SHIFT) & EXCEPTION.underflow) !== 0;
   }
 

@@ -17,6 +17,8 @@ import {
   readElements,
 } from './string-compare.ts';
 
+const VECTOR_BYTES = 16;
+
 const VECTOR_UD = 6;
 const VECTOR_XM = 19;
 const CR4_OSXMMEXCPT = 1 << 10;
@@ -36,6 +38,9 @@ interface Context {
   cpu: number;
   a: number;
   b: number;
+  /** Addresses of the slots, where the operand is a general one. */
+  slotA: number;
+  slotB: number;
   imm: number;
   size: number;
 }
@@ -187,6 +192,17 @@ const toInteger =
   (x, b) =>
     x.toInteger(format, b, 32, truncate ? ROUND.zero : x.rounding);
 
+/** Two integers to an MMX register: the sign and exponent of the x87 register that it lies in become all ones. */
+const toMmx =
+  (format: Format, truncate: boolean): Operation =>
+  (c) => {
+    const store = unary(width(format), 4, 2, toInteger(format, truncate))(c);
+    return () => {
+      store();
+      c.view.setUint16(c.a + 8, 0xffff, true);
+    };
+  };
+
 const fromInteger: Unary = (x, b) => x.fromInteger(BINARY32, BigInt.asIntN(32, b));
 
 const approximate =
@@ -200,13 +216,13 @@ const toGeneral =
     const bits = read(c, c.b, width(format));
     const rounding = truncate ? ROUND.zero : c.arithmetic.rounding;
     const value = c.arithmetic.toInteger(format, bits, c.size * 8, rounding);
-    return () => c.view.setBigUint64(c.a, value, true);
+    return () => c.view.setBigUint64(c.slotA, value, true);
   };
 
 const fromGeneral =
   (format: Format): Operation =>
   (c) => {
-    const value = BigInt.asIntN(c.size * 8, read(c, c.b, 8));
+    const value = BigInt.asIntN(c.size * 8, read(c, c.slotB, 8));
     return storeElements(c, width(format), [c.arithmetic.fromInteger(format, value)]);
   };
 
@@ -279,10 +295,10 @@ const OPERATIONS: Readonly<Partial<Record<OpName, Operation>>> = Object.fromEntr
   ['cvttps2dq', unary(4, 4, 4, toInteger(BINARY32, true))],
   ['cvtpd2dq', unary(8, 4, 2, toInteger(BINARY64, false), 16)],
   ['cvttpd2dq', unary(8, 4, 2, toInteger(BINARY64, true), 16)],
-  ['cvtps2pi', unary(4, 4, 2, toInteger(BINARY32, false))],
-  ['cvttps2pi', unary(4, 4, 2, toInteger(BINARY32, true))],
-  ['cvtpd2pi', unary(8, 4, 2, toInteger(BINARY64, false))],
-  ['cvttpd2pi', unary(8, 4, 2, toInteger(BINARY64, true))],
+  ['cvtps2pi', toMmx(BINARY32, false)],
+  ['cvttps2pi', toMmx(BINARY32, true)],
+  ['cvtpd2pi', toMmx(BINARY64, false)],
+  ['cvttpd2pi', toMmx(BINARY64, true)],
   ['cvtss2si', toGeneral(BINARY32, false)],
   ['cvttss2si', toGeneral(BINARY32, true)],
   ['cvtsd2si', toGeneral(BINARY64, false)],
@@ -307,7 +323,17 @@ export class SseExact {
    * @param cpuBlock address of the vCPU's block in it
    */
   constructor(view: DataView, cpuBlock: number) {
-    this.#context = { view, arithmetic: new SseArithmetic(), cpu: cpuBlock, a: 0, b: 0, imm: 0, size: 0 };
+    this.#context = {
+      view,
+      arithmetic: new SseArithmetic(),
+      cpu: cpuBlock,
+      a: 0,
+      b: 0,
+      slotA: 0,
+      slotB: 0,
+      imm: 0,
+      size: 0,
+    };
   }
 
   /** Whether this is a code of an instruction that stands here. */
@@ -319,15 +345,18 @@ export class SseExact {
    * Executes one instruction and returns 0, or 1 + the vector of its fault (#XM, or #UD where CR4.OSXMMEXCPT is clear).
    *
    * @param code what Emit.exact() was given: exactCode()
-   * @param a,b byte offsets of the operands in the vCPU's block: of a vector or MMX register, or of a slot
+   * @param a,b the operands: a slot for a general register, a number for a vector (0-15 XMM, XMM_TEMP and the next, then
+   *   MMX_FIRST + n for the physical x87 register n)
    * @param imm the immediate byte
    */
   execute(code: number, a: number, b: number, imm: number): number {
     const operation = BY_OP[exactOp(code)];
     if (operation === undefined) return 1 + VECTOR_UD;
     const c = this.#context;
-    c.a = c.cpu + a;
-    c.b = c.cpu + b;
+    c.slotA = c.cpu + a;
+    c.slotB = c.cpu + b;
+    c.a = c.cpu + CPU.xmm + a * VECTOR_BYTES;
+    c.b = c.cpu + CPU.xmm + b * VECTOR_BYTES;
     c.imm = imm & 0xff;
     c.size = exactSize(code);
     const { view, arithmetic, cpu } = c;

@@ -2,10 +2,10 @@
  * How vector instructions become micro-operations: a memory operand goes through the vector temporary (or t1 where the
  * instruction has a general register in that place), everything else is one micro-operation for each form.
  */
-import { type Insn, OPERAND, type Operand } from '../decode/insn.ts';
+import type { Operand } from '../decode/insn.ts';
 import type { OpName } from '../decode/opcodes.ts';
 import type { Emit } from '../semantics/emit.ts';
-import type { VectorFiles, VectorForm, VectorOp } from '../semantics/vector-op.ts';
+import { formOf, type VectorForm, type VectorOp } from '../semantics/vector-op.ts';
 import { VECTOR_OPS } from '../semantics/vector-ops.ts';
 import { MMX_FIRST, SLOT, XMM_TEMP } from '../state.ts';
 import type { Lowering } from './lowering.ts';
@@ -32,7 +32,8 @@ function lowerVector(l: Lowering, op: VectorOp): void {
     l.callout(true);
     return;
   }
-  const form = formOf(l.insn, op);
+  const form = formOf(op, l.insn);
+  if (form === undefined) throw new Error(`${op.op} has no form for its operands`);
   const [fileA, fileB] = [form.files[0]!, form.files[1]!];
   if (fileA === 'm' || fileB === 'm') l.emit('mmx.enter');
   if (op.special === 'maskmove') {
@@ -77,43 +78,6 @@ function loadOperand(l: Lowering, op: VectorOp, b: Operand, file: string): numbe
 }
 
 const widthName = (op: VectorOp, size: number) => (size === 16 && UNALIGNED.has(op.op) ? '16u' : String(size));
-
-/** The form that the decoded operands have; memory stands for whatever file the instruction has in its place. */
-function formOf(insn: Insn, op: VectorOp): VectorForm {
-  const [a, b] = [letter(insn.a), letter(insn.b)];
-  const matches = (files: VectorFiles) => fits(a, files[0]!) && fits(b, files[1]!);
-  const files = op.forms.find(matches);
-  if (files === undefined) throw new Error(`${op.op} has no form for its operands`);
-  const memory = a === '?' ? 'a' : b === '?' ? 'b' : undefined;
-  return {
-    files,
-    sizeA: insn.a.size,
-    sizeB: insn.b.size,
-    opSize: insn.opSize,
-    ...(memory !== undefined && { memory }),
-  };
-}
-
-function fits(have: string, want: string): boolean {
-  return have === want || have === '?' || (have === '' && want === 'x');
-}
-
-function letter(operand: Operand): string {
-  switch (operand.kind) {
-    case OPERAND.xmm:
-      return 'x';
-    case OPERAND.mmx:
-      return 'm';
-    case OPERAND.gpr:
-      return 'g';
-    case OPERAND.imm:
-      return 'i';
-    case OPERAND.mem:
-      return '?';
-    default:
-      return '';
-  }
-}
 
 /** MASKMOVQ and MASKMOVDQU store the bytes of a that the mask in t3 selects, at seg:rDI. */
 function lowerMaskMove(l: Lowering, op: VectorOp, form: VectorForm): void {

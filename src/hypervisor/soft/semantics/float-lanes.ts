@@ -8,7 +8,7 @@
 import { CPU } from '../state.ts';
 import { type I32, V128 } from '../wasm/expr.ts';
 import { SIMD } from '../wasm/simd.ts';
-import type { Emit } from './emit.ts';
+import type { VectorEmit } from './vector-op.ts';
 
 /** MXCSR's flags, modes and masks. */
 export const MXCSR = {
@@ -85,7 +85,7 @@ export function splatFloat(lanes: Lanes, value: number): V128 {
 }
 
 /** Whether arithmetic may run in WebAssembly: masked, to nearest, nothing flushed, precision already flagged. */
-export function plainMode(e: Emit): I32 {
+export function plainMode(e: VectorEmit): I32 {
   const { masks, rounding, flushToZero, denormalsAreZero, precisionFlag } = MXCSR;
   const watched = masks | rounding | flushToZero | denormalsAreZero | precisionFlag;
   return e.f

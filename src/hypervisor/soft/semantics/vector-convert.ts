@@ -3,7 +3,6 @@ import type { OpName } from '../decode/opcodes.ts';
 import { exactCode } from '../fpu/exact-code.ts';
 import type { I32, V128 } from '../wasm/expr.ts';
 import { SIMD } from '../wasm/simd.ts';
-import type { Emit } from './emit.ts';
 import type { Size } from './flags.ts';
 import {
   F32_LANES,
@@ -18,12 +17,12 @@ import {
   splatFloat,
   usable,
 } from './float-lanes.ts';
-import { lanes as shuffleLanes, unary, type VectorForm, type VectorOp, XMM } from './vector-op.ts';
+import { lanes as shuffleLanes, unary, type VectorEmit, type VectorForm, type VectorOp, XMM } from './vector-op.ts';
 
 /** Which part of the result goes to a: all, the low 4 or 8 bytes over the rest of a. */
 type Part = 16 | 8 | 4;
 
-function setPart(e: Emit, part: Part, result: V128): void {
+function setPart(e: VectorEmit, part: Part, result: V128): void {
   if (part === 16) e.setVector('a', result);
   else if (part === 8) e.setVector('a', result.shuffle(e.vector('a'), shuffleLanes(8, [0, 3])));
   else e.setVector('a', result.shuffle(e.vector('a'), shuffleLanes(4, [0, 5, 6, 7])));
@@ -43,11 +42,11 @@ interface Conversion {
   /** The result; b is a local. */
   readonly convert: (b: V128) => V128;
   /** Whether the result is exact; b and the result r are locals. */
-  readonly check: (e: Emit, b: V128, r: V128) => I32;
+  readonly check: (e: VectorEmit, b: V128, r: V128) => I32;
 }
 
 function conversion({ op, forms = XMM, part = 16, convert, check }: Conversion): VectorOp {
-  const emit = (e: Emit) => {
+  const emit = (e: VectorEmit) => {
     const b = e.f.let(e.vector('b'));
     const r = e.f.let(convert(b));
     e.f.if(
@@ -109,7 +108,7 @@ function toIntegers(op: OpName, lanes: Lanes, count: 2 | 4, truncate: boolean, t
 
 /** A float to a general register of 4 or 8 bytes, rounded to nearest or truncated. */
 function toGeneral(op: OpName, lanes: Lanes, truncate: boolean): VectorOp {
-  const emit = (e: Emit, form: VectorForm) => {
+  const emit = (e: VectorEmit, form: VectorForm) => {
     const size = form.sizeA === 8 ? 8 : 4;
     const r = e.f.let(e.vector('b').simd(lanes.round[truncate ? 3 : 0]!));
     const scalar = lanes.bytes === 4 ? r.extractF32(0) : r.extractF64(0);
@@ -125,7 +124,7 @@ function toGeneral(op: OpName, lanes: Lanes, truncate: boolean): VectorOp {
 
 /** A general register of 4 or 8 bytes to a float in lane 0. */
 function fromGeneral(op: OpName, lanes: Lanes): VectorOp {
-  const emit = (e: Emit, form: VectorForm) => {
+  const emit = (e: VectorEmit, form: VectorForm) => {
     const size = form.sizeB === 8 ? 8 : 4;
     const value = e.f.let(e.getSigned('b', size));
     const convert = () => {
@@ -138,7 +137,7 @@ function fromGeneral(op: OpName, lanes: Lanes): VectorOp {
   return { op, a: 'rw', forms: ['xg'], emit };
 }
 
-const plain = (e: Emit): I32 => plainMode(e);
+const plain = (e: VectorEmit): I32 => plainMode(e);
 
 /** Conversions. */
 export const VECTOR_CONVERT: readonly VectorOp[] = [

@@ -4,7 +4,6 @@ import { exactCode } from '../fpu/exact-code.ts';
 import { ROUND } from '../fpu/ieee.ts';
 import { CPU } from '../state.ts';
 import { I32, select, V128 } from '../wasm/expr.ts';
-import type { Emit } from './emit.ts';
 import {
   F32_LANES,
   F64_LANES,
@@ -18,7 +17,7 @@ import {
   plainMode,
   usable,
 } from './float-lanes.ts';
-import { bitselect, lanes as shuffleLanes, type VectorOp, XMM } from './vector-op.ts';
+import { bitselect, lanes as shuffleLanes, type VectorEmit, type VectorOp, XMM } from './vector-op.ts';
 
 /** An instruction for one element type, on all lanes or on lane 0. */
 interface Shape {
@@ -32,7 +31,7 @@ const SS: Shape = { lanes: F32_LANES, scalar: true };
 const SD: Shape = { lanes: F64_LANES, scalar: true };
 
 /** The result of an instruction: all of it, or lane 0 of it over the rest of a. */
-export function setResult(e: Emit, shape: Shape, result: V128): void {
+export function setResult(e: VectorEmit, shape: Shape, result: V128): void {
   if (!shape.scalar) e.setVector('a', result);
   else if (shape.lanes.bytes === 4) e.setVector('a', result.shuffle(e.vector('a'), shuffleLanes(4, [0, 5, 6, 7])));
   else e.setVector('a', result.shuffle(e.vector('a'), shuffleLanes(8, [0, 3])));
@@ -54,7 +53,7 @@ function arithmetic(
   check: Check,
   arrange: (a: V128, b: V128) => readonly [V128, V128] = (a, b) => [a, b],
 ): VectorOp {
-  const emit = (e: Emit) => {
+  const emit = (e: VectorEmit) => {
     const [first, second] = arrange(e.f.let(e.vector('a')), e.f.let(e.vector('b')));
     const x = e.f.let(first);
     const y = e.f.let(second);
@@ -70,7 +69,7 @@ function arithmetic(
 }
 
 function squareRoot(op: OpName, shape: Shape): VectorOp {
-  const emit = (e: Emit) => {
+  const emit = (e: VectorEmit) => {
     const b = e.f.let(e.vector('b'));
     const r = e.f.let(b.simd(shape.lanes.sqrt));
     const right = usable(shape.lanes, b).and(finite(shape.lanes, r));
@@ -85,7 +84,7 @@ function squareRoot(op: OpName, shape: Shape): VectorOp {
 
 /** min and max give b where the operands are equal; they raise nothing for ordinary operands, whatever MXCSR says. */
 function extremum(op: OpName, shape: Shape, isMax: boolean): VectorOp {
-  const emit = (e: Emit) => {
+  const emit = (e: VectorEmit) => {
     const a = e.f.let(e.vector('a'));
     const b = e.f.let(e.vector('b'));
     const { lanes } = shape;
@@ -104,7 +103,7 @@ const bitOf = (table: number, k: I32): I32 => I32.const(0).sub(I32.const(table).
 
 /** cmpps and its kin: predicate 0 eq, 1 lt, 2 le, 3 unordered, and 4 to 7 their opposites. */
 function compare(op: OpName, shape: Shape): VectorOp {
-  const emit = (e: Emit) => {
+  const emit = (e: VectorEmit) => {
     const a = e.f.let(e.vector('a'));
     const b = e.f.let(e.vector('b'));
     const predicate = e.f.let(e.imm32().and(7));
@@ -124,7 +123,7 @@ function compare(op: OpName, shape: Shape): VectorOp {
 
 /** comiss and its kin: ZF for equal, CF for less. */
 function compareToFlags(op: OpName, lanes: Lanes): VectorOp {
-  const emit = (e: Emit) => {
+  const emit = (e: VectorEmit) => {
     const a = e.f.let(e.vector('a'));
     const b = e.f.let(e.vector('b'));
     const eq = a
@@ -143,7 +142,7 @@ function compareToFlags(op: OpName, lanes: Lanes): VectorOp {
 
 /** Immediate of roundps and its kin: bits 0-1 the rounding mode, bit 2 take MXCSR's instead, bit 3 do not flag precision. */
 function roundToInteger(op: OpName, shape: Shape): VectorOp {
-  const emit = (e: Emit) => {
+  const emit = (e: VectorEmit) => {
     const { f } = e;
     const b = f.let(e.vector('b'));
     const imm = f.let(e.imm32());

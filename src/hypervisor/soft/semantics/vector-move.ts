@@ -2,7 +2,6 @@ import type { OpName } from '../decode/opcodes.ts';
 import { SLOT } from '../state.ts';
 import { type I32, V128 } from '../wasm/expr.ts';
 import { SIMD } from '../wasm/simd.ts';
-import type { Emit } from './emit.ts';
 import type { Size } from './flags.ts';
 import {
   bitselect,
@@ -11,6 +10,7 @@ import {
   lanes,
   qwords,
   unary,
+  type VectorEmit,
   type VectorForm,
   type VectorOp,
   words,
@@ -23,7 +23,7 @@ const copy = (op: OpName, forms: VectorOp['forms'] = XMM): VectorOp => unary(op,
 
 /** movss and movsd: a load clears the rest of the register, a move between registers leaves it. */
 function moveScalar(op: OpName, mergeLanes: readonly number[]): VectorOp {
-  const emit = (e: Emit, form: VectorForm) => {
+  const emit = (e: VectorEmit, form: VectorForm) => {
     const b = e.vector('b');
     e.setVector('a', form.memory === undefined ? b.shuffle(e.vector('a'), mergeLanes) : b);
   };
@@ -31,13 +31,13 @@ function moveScalar(op: OpName, mergeLanes: readonly number[]): VectorOp {
 }
 
 /** movlps, movlpd: 8 bytes between memory and the low half. */
-function moveLow(e: Emit, form: VectorForm): void {
+function moveLow(e: VectorEmit, form: VectorForm): void {
   const b = e.vector('b');
   e.setVector('a', form.memory === 'a' ? b : b.shuffle(e.vector('a'), lanes(8, [0, 3])));
 }
 
 /** movhps, movhpd: 8 bytes between memory and the high half. */
-function moveHigh(e: Emit, form: VectorForm): void {
+function moveHigh(e: VectorEmit, form: VectorForm): void {
   if (form.memory === 'a') {
     const b = e.f.let(e.vector('b'));
     e.setVector('a', b.shuffle(b, lanes(8, [1, 1])));
@@ -47,7 +47,7 @@ function moveHigh(e: Emit, form: VectorForm): void {
 }
 
 /** movd, and movq between general and vector registers: the size of the general operand decides. */
-function moveGeneral(e: Emit, form: VectorForm): void {
+function moveGeneral(e: VectorEmit, form: VectorForm): void {
   if (form.files === 'gx' || form.files === 'gm') e.set('a', form.sizeA as Size, e.vector('b').extractI64(0));
   else e.setVector('a', zero().replaceI64(0, e.get('b', form.sizeB as Size)));
 }
@@ -57,7 +57,7 @@ const lowHalf = (v: V128): V128 => zero().replaceI64(0, v.extractI64(0));
 
 /** One bit for the sign of each element. */
 function signs(op: OpName, simd: number, forms: VectorOp['forms']): VectorOp {
-  const emit = (e: Emit, form: VectorForm) => {
+  const emit = (e: VectorEmit, form: VectorForm) => {
     const bits = e.vector('b').simdI32(simd);
     e.set('a', form.sizeA as Size, (form.files === 'gm' ? bits.and(0xff) : bits).toI64());
   };
@@ -66,7 +66,7 @@ function signs(op: OpName, simd: number, forms: VectorOp['forms']): VectorOp {
 
 /** pextrb and its kin: element number `imm` of b. */
 function extract(op: OpName, width: (form: VectorForm) => number, forms: VectorOp['forms']): VectorOp {
-  const emit = (e: Emit, form: VectorForm) => {
+  const emit = (e: VectorEmit, form: VectorForm) => {
     const size = width(form);
     const count = (form.files === 'gm' ? 8 : 16) / size;
     const first = e
@@ -82,7 +82,7 @@ function extract(op: OpName, width: (form: VectorForm) => number, forms: VectorO
   return { op, a: 'w', forms, emit };
 }
 
-const SPLAT: Readonly<Record<number, (e: Emit) => V128>> = {
+const SPLAT: Readonly<Record<number, (e: VectorEmit) => V128>> = {
   1: (e) => V128.splatI8(e.get('b', 1).wrap()),
   2: (e) => V128.splatI16(e.get('b', 2).wrap()),
   4: (e) => V128.splatI32(e.get('b', 4).wrap()),
@@ -110,7 +110,7 @@ function elementMask(width: number, index: I32): V128 {
 
 /** pinsrb and its kin: the general operand becomes element number `imm` of a. */
 function insert(op: OpName, width: (form: VectorForm) => number, forms: VectorOp['forms']): VectorOp {
-  const emit = (e: Emit, form: VectorForm) => {
+  const emit = (e: VectorEmit, form: VectorForm) => {
     const size = width(form);
     const count = (form.files === 'mg' ? 8 : 16) / size;
     const mask = elementMask(size, e.imm32().and(count - 1));
@@ -120,9 +120,9 @@ function insert(op: OpName, width: (form: VectorForm) => number, forms: VectorOp
 }
 
 /** One bit in t3 for each byte of a that b selects. */
-function maskMove(e: Emit, form: VectorForm): void {
+function maskMove(e: VectorEmit, form: VectorForm): void {
   const bits = e.vector('b').simdI32(SIMD.bitmaskI8);
-  e.f.store64(e.cpu, SLOT.t3, (form.files === 'mm' ? bits.and(0xff) : bits).toI64());
+  e.setSlot(SLOT.t3, 8, (form.files === 'mm' ? bits.and(0xff) : bits).toI64());
 }
 
 /** Moves of MMX to SSE4.1, between registers of all files. */

@@ -5,11 +5,18 @@
  * bytes as the operand is wide) and passes the temporary; a memory operand a is stored from a temporary after, again as
  * many bytes as the operand is wide. Both times `VectorForm.memory` says so, because a few moves differ there.
  */
+import { type Insn, OPERAND } from '../decode/insn.ts';
 import type { OpName } from '../decode/opcodes.ts';
 import { V128 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function-builder.ts';
 import { SIMD } from '../wasm/simd.ts';
 import type { Emit } from './emit.ts';
+
+/** What vector semantics need of Emit. */
+export type VectorEmit = Pick<
+  Emit,
+  'f' | 'cpu' | 'flags' | 'get' | 'getSigned' | 'set' | 'setSlot' | 'imm32' | 'vector' | 'setVector' | 'exact'
+>;
 
 /** The register files of operands a and b: x XMM, m MMX, g general, i: b is the immediate. */
 export type VectorFiles = 'xx' | 'mm' | 'xm' | 'mx' | 'xg' | 'gx' | 'mg' | 'gm' | 'xi' | 'mi';
@@ -38,7 +45,25 @@ export interface VectorOp {
    * the lowering stores those bytes.
    */
   readonly special?: 'maskmove';
-  readonly emit: (e: Emit, form: VectorForm) => void;
+  readonly emit: (e: VectorEmit, form: VectorForm) => void;
+}
+
+/** The register file of an operand; undefined for memory, which can stand for any. */
+function fileOf(kind: number): string | undefined {
+  if (kind === OPERAND.xmm) return 'x';
+  if (kind === OPERAND.mmx) return 'm';
+  if (kind === OPERAND.gpr) return 'g';
+  return kind === OPERAND.imm ? 'i' : undefined;
+}
+
+/** The form of a decoded instruction; undefined if the instruction has no such form. */
+export function formOf(op: VectorOp, insn: Insn): VectorForm | undefined {
+  const [a, b] = [fileOf(insn.a.kind), fileOf(insn.b.kind)];
+  const files = op.forms.find((f) => (a ?? f[0]) === f[0] && (b ?? f[1]) === f[1]);
+  if (files === undefined) return undefined;
+  const form = { files, sizeA: insn.a.size, sizeB: insn.b.size, opSize: insn.opSize };
+  if (insn.a.kind === OPERAND.mem) return { ...form, memory: 'a' };
+  return insn.b.kind === OPERAND.mem ? { ...form, memory: 'b' } : form;
 }
 
 export const XMM: readonly VectorFiles[] = ['xx'];
@@ -50,7 +75,7 @@ type Binary = (a: V128, b: V128, f: FunctionBuilder, form: VectorForm) => V128;
 
 /** a = operation(a, b). */
 export function binary(op: OpName, forms: readonly VectorFiles[], operation: Binary): VectorOp {
-  const emit = (e: Emit, form: VectorForm) => {
+  const emit = (e: VectorEmit, form: VectorForm) => {
     const a = e.f.let(e.vector('a'));
     const b = e.f.let(e.vector('b'));
     e.setVector('a', operation(a, b, e.f, form));
@@ -64,7 +89,7 @@ export function unary(
   forms: readonly VectorFiles[],
   operation: (b: V128, f: FunctionBuilder) => V128,
 ): VectorOp {
-  const emit = (e: Emit) => e.setVector('a', operation(e.f.let(e.vector('b')), e.f));
+  const emit = (e: VectorEmit) => e.setVector('a', operation(e.f.let(e.vector('b')), e.f));
   return { op, a: 'w', forms, emit };
 }
 

@@ -1,13 +1,12 @@
 import type { OpName } from '../decode/opcodes.ts';
 import { I32, select, V128 } from '../wasm/expr.ts';
 import { SIMD } from '../wasm/simd.ts';
-import type { Emit } from './emit.ts';
-import { iota, type VectorForm, type VectorOp, zero } from './vector-op.ts';
+import { iota, type VectorEmit, type VectorForm, type VectorOp, zero } from './vector-op.ts';
 
 const isImmediate = (form: VectorForm) => form.files.endsWith('i');
 
 /** The count, 0 to 2^32 - 1: the immediate byte or the whole low half of b, where what does not fit counts as too much. */
-function shiftCount(e: Emit, form: VectorForm): I32 & { readonly local: number } {
+function shiftCount(e: VectorEmit, form: VectorForm): I32 & { readonly local: number } {
   if (isImmediate(form)) return e.f.let(e.imm32().and(0xff));
   const count = e.f.let(e.vector('b').extractI64(0));
   return e.f.let(select(count.geU(0x100), I32.const(0xff), count.wrap()));
@@ -15,7 +14,7 @@ function shiftCount(e: Emit, form: VectorForm): I32 & { readonly local: number }
 
 /** Shifts of all lanes by one count. From `width` bits on logical shifts give 0; arithmetic ones the sign everywhere. */
 function shift(op: OpName, simd: number, width: number, arithmetic: boolean): VectorOp {
-  const emit = (e: Emit, form: VectorForm) => {
+  const emit = (e: VectorEmit, form: VectorForm) => {
     const count = shiftCount(e, form);
     if (arithmetic) {
       const bounded = select(count.ltU(width), count, I32.const(width - 1));
@@ -28,13 +27,13 @@ function shift(op: OpName, simd: number, width: number, arithmetic: boolean): Ve
 }
 
 /** psrldq: byte i comes from i + count; swizzle gives 0 for places beyond the vector. */
-function shiftBytesRight(e: Emit): void {
+function shiftBytesRight(e: VectorEmit): void {
   const place = iota().simd(SIMD.addSatI8U, V128.splatI8(e.imm32()));
   e.setVector('a', e.vector('a').simd(SIMD.swizzle, place));
 }
 
 /** pslldq: byte i comes from i - count, which wraps around to a place beyond the vector as long as count is at most 16. */
-function shiftBytesLeft(e: Emit): void {
+function shiftBytesLeft(e: VectorEmit): void {
   const imm = e.f.let(e.imm32().and(0xff));
   const place = iota().simd(SIMD.subI8, V128.splatI8(select(imm.gtU(16), I32.const(16), imm)));
   e.setVector('a', e.vector('a').simd(SIMD.swizzle, place));

@@ -7,7 +7,6 @@ import { CPU } from '../state.ts';
 import { type I32, select, V128 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function-builder.ts';
 import { SIMD } from '../wasm/simd.ts';
-import type { Emit } from './emit.ts';
 import {
   binary,
   bitselect,
@@ -19,6 +18,7 @@ import {
   MMX,
   qwords,
   unary,
+  type VectorEmit,
   type VectorForm,
   type VectorOp,
   words,
@@ -53,13 +53,13 @@ function fields(f: FunctionBuilder, immediate: I32, scale: number): I32 {
 }
 
 /** Places of 32-bit elements that a selector names. */
-function dwordPlaces(e: Emit): V128 {
+function dwordPlaces(e: VectorEmit): V128 {
   const spread = e.f.let(V128.splatI32(fields(e.f, e.imm32(), 4)));
   return spread.shuffle(spread, [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3]).or(bytes((i) => i & 3));
 }
 
 /** Places of 16-bit elements that a selector names for one half of a register; the other half stays. */
-function wordPlaces(e: Emit, high: boolean): V128 {
+function wordPlaces(e: VectorEmit, high: boolean): V128 {
   const spread = e.f.let(V128.splatI32(fields(e.f, e.imm32(), 2)));
   const chosen = [0, 0, 1, 1, 2, 2, 3, 3];
   const kept = [24, 25, 26, 27, 28, 29, 30, 31];
@@ -69,19 +69,19 @@ function wordPlaces(e: Emit, high: boolean): V128 {
   return spread.shuffle(iota(), order).simd(SIMD.addI8, base);
 }
 
-function shuffleBy(op: OpName, forms: VectorOp['forms'], places: (e: Emit) => V128): VectorOp {
+function shuffleBy(op: OpName, forms: VectorOp['forms'], places: (e: VectorEmit) => V128): VectorOp {
   return { op, a: 'w', forms, emit: (e) => e.setVector('a', e.vector('b').simd(SIMD.swizzle, places(e))) };
 }
 
 /** Two elements of a, then two of b. */
-function shufps(e: Emit): void {
+function shufps(e: VectorEmit): void {
   const places = e.f.let(dwordPlaces(e));
   const low = e.vector('a').simd(SIMD.swizzle, places);
   const high = e.vector('b').simd(SIMD.swizzle, places);
   e.setVector('a', low.shuffle(high, lanes(8, [0, 3])));
 }
 
-function shufpd(e: Emit): void {
+function shufpd(e: VectorEmit): void {
   const imm = e.f.let(e.imm32());
   const a = e.f.let(e.vector('a'));
   const b = e.f.let(e.vector('b'));
@@ -91,7 +91,7 @@ function shufpd(e: Emit): void {
 
 /** The elements of b whose bit in the immediate is set, the others of a. */
 function blend(op: OpName, bits: V128, splat: (imm: I32) => V128, equal: number): VectorOp {
-  const emit = (e: Emit) => {
+  const emit = (e: VectorEmit) => {
     const mask = splat(e.imm32()).and(bits).simd(equal, bits);
     e.setVector('a', bitselect(e.vector('b'), e.vector('a'), mask));
   };
@@ -100,7 +100,7 @@ function blend(op: OpName, bits: V128, splat: (imm: I32) => V128, equal: number)
 
 /** The elements of b whose sign in XMM0 is set, the others of a. */
 function blendVariable(op: OpName, signs: (mask: V128, zero: V128) => V128): VectorOp {
-  const emit = (e: Emit) => {
+  const emit = (e: VectorEmit) => {
     const mask = signs(e.f.load128(e.cpu, CPU.xmm), V128.splatI32(0));
     e.setVector('a', bitselect(e.vector('b'), e.vector('a'), mask));
   };
@@ -108,7 +108,7 @@ function blendVariable(op: OpName, signs: (mask: V128, zero: V128) => V128): Vec
 }
 
 /** An element of b goes to one of a, then some become zero. From memory there is only one element to choose. */
-function insertps(e: Emit, form: VectorForm): void {
+function insertps(e: VectorEmit, form: VectorForm): void {
   const imm = e.f.let(e.imm32());
   const source = form.memory === 'b' ? bytes((i) => i & 3) : V128.splatI8(imm.shrU(4).and(12)).or(bytes((i) => i & 3));
   const value = e.vector('b').simd(SIMD.swizzle, source);
@@ -122,7 +122,7 @@ function insertps(e: Emit, form: VectorForm): void {
 }
 
 /** The 16 (MMX: 8) bytes that begin at byte `imm` of b followed by a. */
-function palignr(e: Emit, form: VectorForm): void {
+function palignr(e: VectorEmit, form: VectorForm): void {
   const a = e.vector('a');
   const b = e.vector('b');
   const place = e.f.let(iota().simd(SIMD.addSatI8U, V128.splatI8(e.imm32())));

@@ -107,6 +107,8 @@ export class CpuState {
   readonly view: DataView;
   readonly bytes: Uint8Array;
   core!: CoreExports;
+  /** A debugger wants single steps; updateMode() makes it known. */
+  stepping = false;
   readonly #i32: Int32Array;
   readonly #u64: BigUint64Array;
   readonly #memory: Int32Array;
@@ -265,15 +267,16 @@ export class CpuState {
   }
 
   /**
-   * Recomputes what generated code reads instead of CR0, CR4, EFER, CS and RFLAGS. To be called after every change of these,
-   * of a segment register in legacy mode, and of the privilege. `stepping`: a debugger wants single steps.
+   * Recomputes what generated code reads instead of CR0, CR4, EFER, CS and RFLAGS. To be called after every change of
+   * these, of a segment register in legacy mode, of the privilege, of `stepping` and of the enable bits in DR7.
    */
-  updateMode(stepping = false): void {
+  updateMode(): void {
     const is64 = this.is64BitCode;
     const is32 = (this.segmentAttributes(CS) & ATTR.db) !== 0;
     let mode = is64 ? 2 : is32 ? 1 : 0;
     if (!is64 && !this.#isFlat()) mode |= MODE.checked;
-    if (stepping || (this.u32(CPU.eflags) & FLAG.tf) !== 0) mode |= MODE.step;
+    const breakpoints = (this.u32(CPU.dr7) & 0xff) !== 0;
+    if (this.stepping || breakpoints || (this.u32(CPU.eflags) & FLAG.tf) !== 0) mode |= MODE.step;
     if ((this.cr0 & (CR0.em | CR0.ts)) !== 0 || (this.cr4 & CR4.osfxsr) === 0) mode |= MODE.noFpu;
     this.setU32(CPU.mode, mode);
     this.setU64(CPU.ripMask, is64 ? 0xffff_ffff_ffff_ffffn : 0xffff_ffffn);

@@ -2,7 +2,7 @@
 import { type Insn, OPERAND, type Operand } from '../decode/insn.ts';
 import { OP, OPS } from '../decode/opcodes.ts';
 import { environmentSize } from '../fpu/environment.ts';
-import { NO_STORE, X87_INSTRUCTIONS } from '../fpu/x87.ts';
+import { NO_STORE, type X87, X87_INSTRUCTIONS } from '../fpu/x87.ts';
 import { CPU, SLOT } from '../state.ts';
 import type { CpuState } from './cpu-state.ts';
 import { memoryOperand } from './operands.ts';
@@ -13,7 +13,18 @@ const LOADS_IMAGE = new Set([OP.fldenv, OP.frstor]);
 const STORES_IMAGE = new Set([OP.fnstenv, OP.fnsave]);
 /** These leave the pointers to the last instruction alone. */
 const CONTROL = new Set([
-  OP.fldcw, OP.fnstcw, OP.fnstsw, OP.fnclex, OP.fninit, OP.fnop, OP.fwait, OP.emms, OP.fldenv, OP.fnstenv, OP.fnsave, OP.frstor,
+  OP.fldcw,
+  OP.fnstcw,
+  OP.fnstsw,
+  OP.fnclex,
+  OP.fninit,
+  OP.fnop,
+  OP.fwait,
+  OP.emms,
+  OP.fldenv,
+  OP.fnstenv,
+  OP.fnsave,
+  OP.frstor,
 ]);
 
 /** Whether `op` is executed here. */
@@ -21,18 +32,17 @@ export function isX87(op: number): boolean {
   return X87_INSTRUCTIONS[OPS[op]!] !== undefined || LOADS_IMAGE.has(op) || STORES_IMAGE.has(op);
 }
 
-export function x87(cpu: SystemCpu, insn: Insn): Next {
-  const { state } = cpu;
-  const fault = cpu.fpu.check(insn.op);
+export function x87({ state }: SystemCpu, unit: X87, insn: Insn): Next {
+  const fault = unit.check(insn.op);
   if (fault !== 0) state.raise(fault - 1);
-  if (LOADS_IMAGE.has(insn.op) || STORES_IMAGE.has(insn.op)) return moveImage(cpu, insn);
+  if (LOADS_IMAGE.has(insn.op) || STORES_IMAGE.has(insn.op)) return moveImage(state, unit, insn);
   const memory = [insn.a, insn.b].find((o) => o.kind === OPERAND.mem);
   if (memory === undefined) {
     const [a, b] = [stackIndex(insn.a), stackIndex(insn.b)];
-    cpu.fpu.execute(insn.op, a, b, 0);
+    unit.execute(insn.op, a, b, 0);
     if (insn.op === OP.fnstsw) state.setReg(0, state.u64(SLOT.t1), 2);
   } else {
-    withMemory(cpu, insn, memory.size);
+    withMemory(state, unit, insn, memory.size);
   }
   if (!CONTROL.has(insn.op)) notePointers(state, insn, memory);
   return 'next';
@@ -42,13 +52,12 @@ function stackIndex(operand: Operand): number {
   return operand.kind === OPERAND.st ? operand.reg : 0;
 }
 
-function withMemory(cpu: SystemCpu, insn: Insn, size: number): void {
-  const { state } = cpu;
+function withMemory(state: CpuState, unit: X87, insn: Insn, size: number): void {
   const stores = STORES.has(insn.op);
   const at = memoryOperand(state, insn, size, stores ? 'write' : 'read');
   if (stores) state.probeWrite(at, size);
   else loadOperand(state, at, size);
-  const done = cpu.fpu.execute(insn.op, 0, 0, size);
+  const done = unit.execute(insn.op, 0, 0, size);
   if (stores && done !== NO_STORE) storeOperand(state, at, size);
 }
 
@@ -63,8 +72,7 @@ function storeOperand(state: CpuState, at: bigint, size: number): void {
 }
 
 /** FNSTENV, FLDENV, FNSAVE, FRSTOR. */
-function moveImage(cpu: SystemCpu, insn: Insn): Next {
-  const { state, fpu } = cpu;
+function moveImage(state: CpuState, fpu: X87, insn: Insn): Next {
   const format = { size: insn.opSize as 2 | 4 | 8, real: !state.isProtected || state.isVirtual8086 };
   const whole = insn.op === OP.fnsave || insn.op === OP.frstor;
   const size = environmentSize(format) + (whole ? 80 : 0);
@@ -90,6 +98,9 @@ function notePointers(state: CpuState, insn: Insn, memory: Operand | undefined):
   state.setU64(CPU.x87Ip, state.rip);
   state.view.setUint16(state.block + CPU.x87Cs, state.is64BitCode ? 0 : state.selector(1), true);
   if (memory === undefined) return;
-  state.setU64(CPU.x87Dp, memoryOperand(state, insn, memory.size, 'read') - (state.is64BitCode ? 0n : state.segmentBase(insn.seg)));
+  state.setU64(
+    CPU.x87Dp,
+    memoryOperand(state, insn, memory.size, 'read') - (state.is64BitCode ? 0n : state.segmentBase(insn.seg)),
+  );
   state.view.setUint16(state.block + CPU.x87Ds, state.is64BitCode ? 0 : state.selector(insn.seg), true);
 }
