@@ -1,9 +1,14 @@
 /** Runs test cases on the software CPU: privilege 3, with page tables that map what the harness maps. */
-import { OPS } from '../../src/hypervisor/soft/decode/opcodes.ts';
-import { Engine, type Next } from '../../src/hypervisor/soft/engine.ts';
+import type { Insn } from '../../src/hypervisor/soft/decode/insn.ts';
+import { OP, OPS } from '../../src/hypervisor/soft/decode/opcodes.ts';
+import { Engine, type EngineHooks, type Next } from '../../src/hypervisor/soft/engine.ts';
+import { Exact } from '../../src/hypervisor/soft/fpu/exact.ts';
+import { X87 } from '../../src/hypervisor/soft/fpu/x87.ts';
 import { createMachineMemory, guestMemoryOf } from '../../src/hypervisor/soft/machine-memory.ts';
 import { CPU } from '../../src/hypervisor/soft/state.ts';
 import { CpuState, CR0, CR4, CS, EFER } from '../../src/hypervisor/soft/system/cpu-state.ts';
+import { execute, isSystem } from '../../src/hypervisor/soft/system/dispatch.ts';
+import { isX87, x87 } from '../../src/hypervisor/soft/system/fpu-instructions.ts';
 import {
   CODE,
   CODE_PAGES,
@@ -17,8 +22,10 @@ import {
   pageAddress,
   READ_ONLY_PAGE,
 } from './layout.ts';
+import { systemCpu } from './system-cpu.ts';
 import { type Change, link, MISSING, type Outcome, type TestCase, TIMED_OUT } from './test-case.ts';
 
+const BREAKPOINT = 3;
 const PAGE_FAULT = 14;
 /** Guest physical places: tables, then the code pages, then the pages of the memory image. */
 const TABLES = 0x1000;
@@ -63,31 +70,30 @@ export class Software {
     return cases.map((test) => this.#runCase(test));
   }
 
-  #hooks() {
-    const missing = (what: string): Next => {
-      this.#missing = what;
-      this.#vector = MISSING;
+  #hooks(): EngineHooks {
+    const leave = (vector: number): Next => {
+      this.#vector = vector;
       this.#left = true;
       return 'leave';
     };
+    const { view, block } = this.#state;
+    const cpu = systemCpu(this.#state, new X87(view, block));
+    const exact = new Exact(view, block);
     return {
-      execute: (insn: { op: number }): Next => {
-        const op = OPS[insn.op]!;
-        if (op !== 'int3') return missing(op);
-        this.#vector = 3;
-        this.#left = true;
-        return 'leave';
+      execute: (insn: Insn): Next => {
+        if (insn.op === OP.int3) return leave(BREAKPOINT);
+        if (!isX87(insn.op) && !isSystem(insn.op)) {
+          this.#missing = OPS[insn.op]!;
+          return leave(MISSING);
+        }
+        const next = isX87(insn.op) ? x87(cpu, cpu.fpu, insn) : execute(cpu, insn);
+        return next === 'next' || next === 'jump' ? next : leave(TIMED_OUT);
       },
-      fault: (vector: number, error: number): Next => {
-        if (this.#vector !== MISSING) this.#vector = vector;
+      fault: (vector, error) => {
         this.#error = error;
-        this.#left = true;
-        return 'leave';
+        return leave(vector);
       },
-      exact: (op: number): number => {
-        missing(`exact ${OPS[op]!}`);
-        return 7; // #UD, which leaves the instruction
-      },
+      exact: (op, a, b, imm) => exact.execute(op, a, b, imm),
       mmioRead: () => {},
       mmioWrite: () => {},
       portRead: () => {},
