@@ -14,6 +14,7 @@ const REASONS: Readonly<Record<string, readonly OpName[]>> = {
     ...(['movFromSeg', 'movToSeg', 'pushSeg', 'popSeg', 'les', 'lds', 'lss', 'lfs', 'lgs'] as const),
     ...(['callFar', 'jmpFar', 'callFarIndirect', 'jmpFarIndirect', 'retFar', 'iret'] as const),
   ],
+  'approximates as each CPU model likes': ['rcpps', 'rcpss', 'rsqrtps', 'rsqrtss'],
   'enters the host’s kernel': ['syscall', 'sysenter', 'int', 'int1', 'int3', 'into', 'vmcall'],
 };
 
@@ -34,6 +35,8 @@ export function hostDiffers(insn: Insn, bytes: Uint8Array): boolean {
   if (REPEATED_MEANS_OTHER.has(insn.op) && bytes.includes(0xf3)) return true;
   // AMD takes a repeat prefix of LOOPE and LOOPNE for the condition.
   if ((insn.op === OP.loope || insn.op === OP.loopne) && (bytes.includes(0xf2) || bytes.includes(0xf3))) return true;
+  // FSTP in an encoding that nobody documents: on AMD an empty register is no exception.
+  if (insn.op === OP.fstp && insn.a.kind === OPERAND.st && bytes.includes(0xd9)) return true;
   // PREFETCH with a register is #UD on AMD and does nothing on Intel.
   if (insn.op === OP.nop && insn.a.kind !== OPERAND.mem && bytes.indexOf(0x0d) === bytes.indexOf(0x0f) + 1) return true;
   return false;
@@ -42,4 +45,19 @@ export function hostDiffers(insn: Insn, bytes: Uint8Array): boolean {
 /** Near branches with an operand-size prefix have a 16-bit target on AMD, and not on Intel, in 64-bit mode. */
 export function branchSizeDiffers(op: string): boolean {
   return /^(jcc|jmp|call|ret|loop|loope|loopne|jcxz|jmpIndirect|callIndirect)$/.test(op);
+}
+
+/** Instructions that store which x87 instruction was the last: CPU models do that in different cases. */
+export function storesLastInstruction(op: string): boolean {
+  return /^(fnstenv|fnsave|fxsave)$/.test(op);
+}
+
+/** Results that CPU models approximate: within a unit of the last place, and rounding is not told reliably. */
+export function isTranscendental(op: string): boolean {
+  return /^(f2xm1|fyl2x|fyl2xp1|fsin|fcos|fsincos|fptan|fpatan)$/.test(op);
+}
+
+/** Instructions that look at what x87 instructions left. */
+export function usesX87(op: string): boolean {
+  return op.startsWith('f');
 }

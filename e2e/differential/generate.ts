@@ -4,7 +4,14 @@ import { type CodeSize, Insn, OPERAND } from '../../src/hypervisor/soft/decode/i
 import { OPCODES, OPS } from '../../src/hypervisor/soft/decode/opcodes.ts';
 import { FLAG } from '../../src/hypervisor/soft/state.ts';
 import { encode, type Roles, shapeOf } from './encode.ts';
-import { branchSizeDiffers, excluded, hostDiffers } from './excluded.ts';
+import {
+  branchSizeDiffers,
+  excluded,
+  hostDiffers,
+  isTranscendental,
+  storesLastInstruction,
+  usesX87,
+} from './excluded.ts';
 import { flagEffects } from './flag-effects.ts';
 import { CODE, DATA, MAX_CODE, MEMORY_PAGES, PAGE, STACK } from './layout.ts';
 import type { Random } from './random.ts';
@@ -60,7 +67,7 @@ export class Generator {
     let undefinedFlags = 0;
     for (let tries = 0; steps.length < count && tries < 100; tries++) {
       const step = this.#step(roles, steps.length, count, undefinedFlags);
-      if (step === undefined) continue;
+      if (step === undefined || !canFollow(steps, step.op)) continue;
       steps.push(step);
       undefinedFlags = undefinedAfter(undefinedFlags, this.#insn, steps);
     }
@@ -137,6 +144,13 @@ export class Generator {
 function invalid(bytes: Uint8Array, usesModrm: boolean): Step | undefined {
   // Whole encodings only: what is random after them is no part of the instruction.
   return usesModrm ? { bytes: bytes.slice(0, 15), op: 'invalid' } : undefined;
+}
+
+/** Whether an instruction behind these has a result that does not depend on the CPU's model. */
+function canFollow(steps: readonly Step[], op: string): boolean {
+  if (storesLastInstruction(op)) return steps.every((step) => !usesX87(step.op));
+  const approximated = steps.some((step) => isTranscendental(step.op));
+  return !approximated || !(usesX87(op) || /^(p|mov|cvt|maskmov)/.test(op));
 }
 
 /** Which registers sequences may use in addresses. RSI, RDI and RBX are among the pointers most of the time. */

@@ -170,6 +170,8 @@ export class Software {
     view.setUint16(block + CPU.x87Control, fx.getUint16(0, true), true);
     view.setUint16(block + CPU.x87Status, status, true);
     view.setUint16(block + CPU.x87Tag, fx.getUint8(4), true);
+    // The pointers to the last x87 instruction, that FXSAVE images have none of.
+    bytes.fill(0, block + CPU.x87Opcode, block + CPU.x87Ds + 2);
     s.setU32(CPU.mxcsr, fx.getUint32(24, true));
     s.rflags = test.state.rflags;
     s.rip = BigInt(CODE + test.offset);
