@@ -10,10 +10,10 @@ import { type Change, link, type Outcome, stepStarts, type TestCase } from './te
 
 const NAMES = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi'];
 const PAGE_FAULT = 14;
-/** Two operands, images of many bytes, and selected bytes of an operand. */
-const UNORDERED = new Set([
-  ...['cmps', 'fldenv', 'frstor', 'fnstenv', 'fnsave', 'fxsave', 'fxrstor', 'maskmovq', 'maskmovdqu'],
-]);
+/** Two operands, and images of many bytes. */
+const UNORDERED = new Set(['cmps', 'fldenv', 'frstor', 'fnstenv', 'fnsave', 'fxsave', 'fxrstor']);
+/** Whether bytes that the mask leaves out can fault is up to the CPU model. */
+const MASKED = new Set(['maskmovq', 'maskmovdqu']);
 const MEMORY_FAULTS: ReadonlySet<number> = new Set([12, 13, PAGE_FAULT]);
 const COMPARED_FLAGS = ARITHMETIC_FLAGS | FLAG.df | FLAG.nt | FLAG.tf | FLAG.ac | FLAG.id;
 const hex = (value: bigint | number) => `0x${value.toString(16)}`;
@@ -24,9 +24,12 @@ export function differences(test: TestCase, host: Outcome, software: Outcome): s
   const check = (name: string, a: bigint | number, b: bigint | number) => {
     if (a !== b) lines.push(`${name}: host ${hex(a)}, software ${hex(b)}`);
   };
+  if (MEMORY_FAULTS.has(host.vector) && MASKED.has(stepAt(test, host) ?? '')) return [];
   check('rip', host.rip, software.rip);
   const eitherFault =
-    faultIsUnordered(test, host) && MEMORY_FAULTS.has(host.vector) && MEMORY_FAULTS.has(software.vector);
+    (faultIsUnordered(test, host) || passesEnd(test, software)) &&
+    MEMORY_FAULTS.has(host.vector) &&
+    MEMORY_FAULTS.has(software.vector);
   // Whether an operand of 16 bytes is aligned (#GP) or in the canonical stack segment (#SS) has no order either.
   const eitherGeneral = host.vector === 13 && software.vector === 12 && host.address === 0n;
   if (!eitherFault && !eitherGeneral) check('vector', host.vector, software.vector);
@@ -46,9 +49,21 @@ export function differences(test: TestCase, host: Outcome, software: Outcome): s
 }
 
 /** Whether the sequence ended at an instruction whose accesses have no order that the architecture gives. */
-function faultIsUnordered(test: TestCase, { rip }: Outcome): boolean {
-  const step = stepStarts(test.steps).indexOf(Number(rip) - CODE - test.offset);
-  return UNORDERED.has(test.steps[step]?.op ?? '');
+function faultIsUnordered(test: TestCase, host: Outcome): boolean {
+  return UNORDERED.has(stepAt(test, host) ?? '');
+}
+
+/**
+ * Whether 32-bit code went past 4 GiB: the limit of flat segments makes that #GP, the software CPU looks at it for pages
+ * only (string instructions). Nothing can be mapped there in either case.
+ */
+function passesEnd({ codeSize }: TestCase, { address, vector }: Outcome): boolean {
+  return codeSize !== 8 && vector === PAGE_FAULT && address >= 0xffff_fff0n;
+}
+
+/** The operation that the sequence ended at. */
+function stepAt(test: TestCase, { rip }: Outcome): string | undefined {
+  return test.steps[stepStarts(test.steps).indexOf(Number(rip) - CODE - test.offset)]?.op;
 }
 
 /** Flags that may have any value where the sequence ended. */

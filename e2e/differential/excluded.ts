@@ -27,6 +27,10 @@ export function excluded(op: string): string | undefined {
   return EXCLUDED.get(op);
 }
 
+export function excludedOperations(): string[] {
+  return [...EXCLUDED.keys()];
+}
+
 const REPEATED_MEANS_OTHER = new Set([OP.bsf, OP.bsr, OP.nop]);
 
 /** Whether the host takes these bytes for another instruction than the software CPU, which has fewer extensions. */

@@ -6,8 +6,8 @@ export interface Step {
   readonly op: string;
   /** A direct branch: the index of the step it goes to (or beyond for the end), and the bytes of its displacement. */
   readonly branch?: { readonly to: number; readonly size: number };
-  /** A RIP-relative operand: the address, and where in `bytes` its displacement is. */
-  readonly relative?: { readonly to: number; readonly at: number };
+  /** A RIP-relative operand: the address (from the start of a step, if there is one), and where its displacement is. */
+  readonly relative?: { readonly to: number; readonly step?: number; readonly at: number };
 }
 
 export interface State {
@@ -63,7 +63,9 @@ export function link(test: TestCase, base: number): Uint8Array {
       for (let k = 0; k < size; k++) bytes[bytes.length - size + k] = displacement >> (8 * k);
     }
     if (step.relative !== undefined) {
-      view.setInt32(step.relative.at, step.relative.to - (base + test.offset + end), true);
+      const { to, step: target, at } = step.relative;
+      const origin = base + test.offset;
+      view.setInt32(at, (target === undefined ? to : origin + starts[target]! + to) - (origin + end), true);
     }
     out.set(bytes, starts[i]!);
   });

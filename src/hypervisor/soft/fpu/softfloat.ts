@@ -50,16 +50,26 @@ export class SseArithmetic {
   #mxcsr = 0;
   /** Flags that rose before the computation. */
   #before = 0;
+  /** Flags of the steps of the instruction that are done. */
+  #earlier = 0;
 
   /** Starts an instruction. */
   begin(mxcsr: number): void {
     this.#mxcsr = mxcsr;
+    this.#earlier = 0;
     this.#before = 0;
     this.#env.flags = 0;
     this.#env.rounding = (mxcsr >> ROUNDING_SHIFT) & 3;
     this.#env.flushToZero = (mxcsr & FLUSH_TO_ZERO) !== 0;
     this.#env.overflowMasked = ((mxcsr >> MASK_SHIFT) & EXCEPTION.overflow) !== 0;
     this.#env.underflowMasked = ((mxcsr >> MASK_SHIFT) & EXCEPTION.underflow) !== 0;
+  }
+
+  /** Goes on to another computation with the results of the ones so far, whose flags stay. */
+  nextStep(): void {
+    this.#earlier = this.flags;
+    this.#before = 0;
+    this.#env.flags = 0;
   }
 
   /** MXCSR's rounding mode. */
@@ -74,7 +84,8 @@ export class SseArithmetic {
 
   /** The flags that the instruction adds to MXCSR. */
   get flags(): number {
-    return (this.#before & this.#unmasked) !== 0 ? this.#before : this.#before | this.#env.flags;
+    const hidden = (this.#before & this.#unmasked) !== 0;
+    return this.#earlier | this.#before | (hidden ? 0 : this.#env.flags);
   }
 
   get #unmasked(): number {

@@ -5,8 +5,9 @@
 import { OP, type OpName } from '../decode/opcodes.ts';
 import { CPU, SLOT } from '../state.ts';
 import { exactOp, exactSize } from './exact-code.ts';
-import { BINARY32, BINARY64, type Format, ROUND } from './ieee.ts';
+import { BINARY32, BINARY64, EXCEPTION, type Format, ROUND } from './ieee.ts';
 import { type Relation, reciprocal, reciprocalRoot, SseArithmetic } from './softfloat.ts';
+import { QUICK_OPERATIONS, type QuickOperation } from './sse-quick.ts';
 import {
   compareStrings,
   elementCount,
@@ -131,6 +132,7 @@ const dotProduct =
         : arithmetic.multiply(format, read(c, c.a + i * bytes, bytes), read(c, c.b + i * bytes, bytes)),
     );
     while (sums.length > 1 && !arithmetic.faults) {
+      arithmetic.nextStep();
       sums = indices(sums.length / 2).map((i) => arithmetic.add(format, sums[2 * i]!, sums[2 * i + 1]!));
     }
     const result = indices(count).map((i) => (((c.imm >> i) & 1) === 0 ? 0n : sums[0]!));
@@ -315,6 +317,13 @@ const OPERATIONS: Readonly<Partial<Record<OpName, Operation>>> = Object.fromEntr
 const BY_OP: (Operation | undefined)[] = [];
 for (const [name, operation] of Object.entries(OPERATIONS)) BY_OP[OP[name as OpName]] = operation;
 
+const QUICK: (QuickOperation | undefined)[] = [];
+for (const [name, operation] of QUICK_OPERATIONS) QUICK[OP[name]] = operation;
+
+/** MXCSR without its flags, as it usually is: all masked, to nearest, nothing flushed. */
+const MODES = 0xffc0;
+const USUAL_MODES = 0x1f80;
+
 export class SseExact {
   readonly #context: Context;
 
@@ -361,6 +370,11 @@ export class SseExact {
     c.size = exactSize(code);
     const { view, arithmetic, cpu } = c;
     const mxcsr = view.getUint32(cpu + CPU.mxcsr, true);
+    if ((mxcsr & MODES) === USUAL_MODES) {
+      const exact = QUICK[exactOp(code)]?.run(view, c.a, c.b);
+      if (exact === false) view.setUint32(cpu + CPU.mxcsr, mxcsr | EXCEPTION.precision, true);
+      if (exact !== undefined) return 0;
+    }
     arithmetic.begin(mxcsr);
     const store = operation(c);
     view.setUint32(cpu + CPU.mxcsr, mxcsr | arithmetic.flags, true);

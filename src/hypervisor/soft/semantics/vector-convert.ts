@@ -94,6 +94,9 @@ const limit = (bytes: number) => 2 ** (8 * bytes - 1);
 const fits = (lanes: Lanes, rounded: V128, bytes: number): V128 =>
   rounded.simd(lanes.abs).simd(lanes.lt, splatFloat(lanes, limit(bytes)));
 
+/** Lanes that were integers before they were rounded: nothing is flagged for them in any mode. */
+const isInteger = (lanes: Lanes, b: V128, rounded: V128): V128 => b.simd(lanes.eq, rounded);
+
 /** Packed floats to 32-bit integers, rounded to nearest or truncated. */
 function toIntegers(op: OpName, lanes: Lanes, count: 2 | 4, truncate: boolean, toMmx = false): VectorOp {
   const round = (b: V128) => b.simd(lanes.round[truncate ? 3 : 0]!);
@@ -102,7 +105,11 @@ function toIntegers(op: OpName, lanes: Lanes, count: 2 | 4, truncate: boolean, t
     op,
     forms: toMmx ? ['mx'] : XMM,
     convert: (b) => round(b).simd(saturate),
-    check: (e, b) => plainMode(e).and(first(lanes, fits(lanes, round(b), 4), count)),
+    check: (e, b) => {
+      const rounded = e.f.let(round(b));
+      const harmless = plainMode(e).or(first(lanes, isInteger(lanes, b, rounded), count));
+      return harmless.and(first(lanes, fits(lanes, rounded, 4), count));
+    },
   });
 }
 
@@ -110,11 +117,14 @@ function toIntegers(op: OpName, lanes: Lanes, count: 2 | 4, truncate: boolean, t
 function toGeneral(op: OpName, lanes: Lanes, truncate: boolean): VectorOp {
   const emit = (e: VectorEmit, form: VectorForm) => {
     const size = form.sizeA === 8 ? 8 : 4;
-    const r = e.f.let(e.vector('b').simd(lanes.round[truncate ? 3 : 0]!));
+    const b = e.f.let(e.vector('b'));
+    const r = e.f.let(b.simd(lanes.round[truncate ? 3 : 0]!));
     const scalar = lanes.bytes === 4 ? r.extractF32(0) : r.extractF64(0);
     const value = size === 8 ? scalar.toI64Sat() : scalar.toI32Sat().toI64();
     e.f.if(
-      plainMode(e).and(holds(lanes, fits(lanes, r, size), true)),
+      plainMode(e)
+        .or(holds(lanes, isInteger(lanes, b, r), true))
+        .and(holds(lanes, fits(lanes, r, size), true)),
       () => e.set('a', size as Size, value),
       () => e.exact(exactCode(op, size)),
     );
