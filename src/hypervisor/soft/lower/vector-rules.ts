@@ -42,6 +42,7 @@ function lowerVector(l: Lowering, op: VectorOp): void {
     lowerMaskMove(l, op, form);
     return;
   }
+  if (entersMmx && form.memory !== undefined) l.emit('mmx.check');
   const { a, b } = l.insn;
   const store = form.memory === 'a' ? l.address(a.size, true) : undefined;
   const slotB = form.memory === 'b' ? loadOperand(l, op, b, fileB) : place(b, fileB);
