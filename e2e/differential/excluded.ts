@@ -41,6 +41,8 @@ export function hostDiffers(insn: Insn, bytes: Uint8Array): boolean {
   if ((insn.op === OP.loope || insn.op === OP.loopne) && (bytes.includes(0xf2) || bytes.includes(0xf3))) return true;
   // FSTP in an encoding that nobody documents: on AMD an empty register is no exception.
   if (insn.op === OP.fstp && insn.a.kind === OPERAND.st && bytes.includes(0xd9)) return true;
+  // What is left of 8087 and 287 instructions; unlike FNOP they do not wait for exceptions.
+  if (insn.op === OP.fnop && bytes.includes(0xdb)) return true;
   // PREFETCH with a register is #UD on AMD and does nothing on Intel.
   if (insn.op === OP.nop && insn.a.kind !== OPERAND.mem && bytes.indexOf(0x0d) === bytes.indexOf(0x0f) + 1) return true;
   return false;
