@@ -103,6 +103,7 @@ export class Generator {
     const all = Uint8Array.from([...Array.from({ length: padding }, () => IGNORED_PREFIX), ...bytes]);
     const length = decode(all, 0, all.length, this.#codeSize, insn);
     // The host needs all of an instruction that is too long to be sure that it is.
+    if (branchSizeDiffers(op) && bytes.includes(0x66)) return undefined;
     if (length === DECODE_TOO_LONG && padding > 0) return { bytes: all, op: 'invalid' };
     if (length < 0) return undefined;
     if (length === 0) {
@@ -112,7 +113,7 @@ export class Generator {
     }
     if (OPS[insn.op] !== op) return undefined;
     const code = all.slice(0, length);
-    if (hostDiffers(insn, code) || (branchSizeDiffers(op) && code.includes(0x66))) return undefined;
+    if (hostDiffers(insn, code)) return undefined;
     if ((flagEffects(insn).reads & undefinedFlags) !== 0 || !this.#adjust(insn, code)) return undefined;
     const branch = branchOf(insn, row[2] ?? '', index, count, random);
     return {

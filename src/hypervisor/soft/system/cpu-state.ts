@@ -415,7 +415,9 @@ export class CpuState {
     const access = ACCESS.write | (this.cpl === 3 ? ACCESS.user : 0);
     this.core.translate(this.block, BigInt.asIntN(64, va), access);
     this.#throwPending();
-    this.core.translate(this.block, BigInt.asIntN(64, va + BigInt(size - 1)), access);
+    const lastPage = (va + BigInt(size - 1)) & ~0xfffn;
+    if (lastPage <= va) return;
+    this.core.translate(this.block, BigInt.asIntN(64, lastPage), access);
     this.#throwPending();
   }
 
