@@ -84,7 +84,7 @@ export class Campaign {
       return counts ? differences(candidate, host, software) : [];
     };
     let smallest = test;
-    for (let k = 0; k < smallest.steps.length && smallest.steps.length > 1; ) {
+    for (let k = 0; k < smallest.steps.length && smallest.steps.length > 1 && test.selfModifying !== true; ) {
       const candidate = without(smallest, k);
       if (run(candidate).length > 0) smallest = candidate;
       else k++;
