@@ -79,9 +79,14 @@ export class Campaign {
   /** The case with as few instructions as still show a difference. */
   #report(id: BatchId, index: number, memory: Uint8Array, test: TestCase): string {
     const run = (candidate: TestCase) => {
-      const [host, software] = [this.#host.run(memory, [candidate])[0]!, this.#software.run(memory, [candidate])[0]!];
-      const counts = software.vector !== MISSING && host.vector !== TIMED_OUT && !ranIntoChance(candidate, host);
-      return counts ? differences(candidate, host, software) : [];
+      const host = this.#host.run(memory, [candidate])[0]!;
+      if (host.vector === TIMED_OUT || ranIntoChance(candidate, host)) return [];
+      // Twice, as every other sequence is interrupted.
+      const outcomes = this.#software.run(memory, [candidate, candidate]);
+      const lines = outcomes.map((software) =>
+        software.vector === MISSING ? [] : differences(candidate, host, software),
+      );
+      return lines.find((list) => list.length > 0) ?? [];
     };
     let smallest = test;
     for (let k = 0; k < smallest.steps.length && smallest.steps.length > 1 && test.selfModifying !== true; ) {
