@@ -46,7 +46,8 @@ function run(lockstep: Lockstep, steps: number): number {
   const start = performance.now();
   let divergences = 0;
   while (lockstep.steps < steps && lockstep.software.ended === undefined) {
-    const divergence = lockstep.step();
+    const t = performance.now(); const divergence = lockstep.step(); if (performance.now()-t > 50) console.error('slow', lockstep.steps, performance.now()-t, lockstep.where());
+    if (lockstep.steps % 5000 === 0) console.error(lockstep.steps, lockstep.where());
     if (divergence === undefined) continue;
     divergences++;
     print(divergence);

@@ -84,8 +84,9 @@ export class Lockstep implements Disposable {
   step(): Divergence | undefined {
     this.#fetch();
     const own = this.#fetched && isOwn(this.#insn, this.software.vcpu.state.reg(1));
-    const events = this.software.step();
-    const undefinedFlags = this.#follow(own, events);
+    const repeated = this.#fetched && this.#insn.rep !== 0 && STRING_OPS.has(this.#insn.op);
+    const events = this.software.step(repeated);
+    const undefinedFlags = this.#follow(own, repeated, events);
     this.steps++;
     if (!this.#comparison.agrees(undefinedFlags)) return this.#divergence(this.#comparison.differences(undefinedFlags));
     if (undefinedFlags !== 0) this.#takeUndefinedFlags(undefinedFlags);
@@ -95,26 +96,23 @@ export class Lockstep implements Disposable {
   }
 
   /** Makes QEMU do the same; returns the flags that may differ. */
-  #follow(own: boolean, events: number): number {
+  #follow(own: boolean, repeated: boolean, events: number): number {
     if ((events & EVENT.interrupt) !== 0) return this.#give('interrupts', true);
     if (own || (events & EVENT.own) !== 0) return this.#give('own', (events & EVENT.fault) !== 0);
     if ((events & EVENT.device) !== 0) return this.#give('devices', (events & EVENT.fault) !== 0);
-    if (this.#fetched && this.#insn.rep !== 0 && STRING_OPS.has(this.#insn.op)) this.#repeat();
+    if (repeated) this.#repeat();
     else this.#qemu.step();
     return this.#fetched && (events & EVENT.fault) === 0 ? flagEffects(this.#insn).undefines : 0;
   }
 
   /** QEMU steps through a repeated instruction one time at a time. */
-  #repeat(): void {
-    const { rip, regs } = { rip: this.software.vcpu.state.rip, regs: this.software.vcpu.state };
+  #repeat(): void { if (process.env.DBG) console.error("rep", this.steps, this.where(), hex(this.software.vcpu.state.rip), this.software.written.length);
     const next = this.#rip + BigInt(this.#length);
-    if (rip === next) {
+    const completed = this.software.vcpu.state.rip === next;
+    do {
       this.#qemu.step();
-      if (this.#qemu.get('rip') === this.#rip) this.#qemu.runTo(next);
-      return;
-    }
-    do this.#qemu.step();
-    while (this.#qemu.get('rip') === this.#rip && (rip !== this.#rip || this.#qemu.get('rcx') !== regs.reg(1)));
+      if (completed && this.#qemu.get('rip') === this.#rip) this.#qemu.runTo(next);
+    } while (this.#qemu.get('rip') === this.#rip);
   }
 
   #give(reason: keyof Lockstep['taken'], withStack: boolean): number {
@@ -211,6 +209,8 @@ export class Lockstep implements Disposable {
     if (this.#length <= 0) this.#fetched = false;
     this.#remember();
   }
+
+  where() { return formatInsn(this.#insn, this.#rip) + ' ' + hex(this.#rip) + ' cx ' + this.software.vcpu.state.reg(1); }
 
   #remember(): void {
     this.#history.push({ rip: this.#rip, insn: structuredClone(this.#insn), bytes: this.#bytes.slice() });

@@ -157,17 +157,23 @@ export class Software implements Disposable {
     this.console += Buffer.from(bytes).toString('latin1');
   }
 
-  /** Executes one instruction; returns EVENT bits. */
-  step(): number {
+  /** Executes one instruction; returns EVENT bits. A repeated one that we look up in the middle of is gone on with. */
+  step(repeated: boolean): number {
     const { vcpu } = this;
+    const { rip } = vcpu.state;
     this.#clock.time += NS_PER_INSTRUCTION;
     this.written.length = 0;
     vcpu.events = this.#interruptComes() ? EVENT.interrupt : 0;
-    const exit = vcpu.run(this.#platform);
-    if (exit.reason === 'shutdown') this.ended = 'triple fault';
-    else if (exit.reason !== 'debug') throw new Error(`our vCPU stops: ${JSON.stringify(exit)}`);
+    do this.#run();
+    while (repeated && vcpu.events === 0 && vcpu.state.rip === rip);
     if (vcpu.getMpState() === 'halted') this.#sleep();
     return vcpu.events;
+  }
+
+  #run(): void {
+    const exit = this.vcpu.run(this.#platform);
+    if (exit.reason === 'shutdown') this.ended = 'triple fault';
+    else if (exit.reason !== 'debug') throw new Error(`our vCPU stops: ${JSON.stringify(exit)}`);
   }
 
   /** Lets time pass until the next timer. */
