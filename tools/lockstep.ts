@@ -1,7 +1,7 @@
 /**
  * Boots a kernel on the software CPU beside QEMU, instruction by instruction, and prints where they first differ.
  *
- *     node tools/lockstep.ts [--steps N] [--mem MIB] [--params "..."] [--initrd FILE] [--vectors] [--memory-every N] [--resync] KERNEL
+ *     node tools/lockstep.ts [--steps N] [--stride N] [--from N] [--mem MIB] [--params "..."] [--initrd FILE] [--vectors] [--memory-every N] [--resync] KERNEL
  */
 import { parseArgs } from 'node:util';
 import { openKernelFile } from '../src/base/kernel-file.ts';
@@ -12,7 +12,9 @@ import { hasQemu, QEMU } from './lockstep/qemu.ts';
 const { values, positionals } = parseArgs({
   options: {
     steps: { type: 'string', default: '1000000' },
-    mem: { type: 'string', default: '64' },
+    stride: { type: 'string', default: '200' },
+    from: { type: 'string' },
+    mem: { type: 'string', default: '128' },
     params: { type: 'string', default: 'console=ttyS0 earlycon=uart8250,io,0x3f8 panic=-1 cryptomgr.notests' },
     initrd: { type: 'string' },
     vectors: { type: 'boolean', default: false },
@@ -36,20 +38,28 @@ const guest = {
   commandLine: values.params,
   memory: Number(values.mem),
 } as const;
-using lockstep = await Lockstep.start(guest, {
-  vectors: values.vectors,
-  memoryEvery: Number(values['memory-every']),
-});
-process.exitCode = run(lockstep, Number(values.steps));
+const options = { vectors: values.vectors, memoryEvery: Number(values['memory-every']), stride: Number(values.stride) };
+process.exitCode = await compare(values.from === undefined ? undefined : Number(values.from));
 
-function run(lockstep: Lockstep, steps: number): number {
+/** Finds the first divergence; where a stride has it, once more with small steps through that. */
+async function compare(from: number | undefined): Promise<number> {
+  using lockstep = await Lockstep.start(guest, from === undefined ? options : { ...options, from });
+  const found = run(lockstep, Number(values.steps));
+  if (found === undefined || found.first === found.step || values.resync) return found === undefined ? 0 : 1;
+  lockstep[Symbol.dispose]();
+  console.log(`once more, alone from instruction ${found.first} on:`);
+  return compare(found.first);
+}
+
+function run(lockstep: Lockstep, steps: number): Divergence | undefined {
   const start = performance.now();
   let divergences = 0;
+  let first: Divergence | undefined;
   while (lockstep.steps < steps && lockstep.software.ended === undefined) {
-    const t = performance.now(); const divergence = lockstep.step(); if (performance.now()-t > 50) console.error('slow', lockstep.steps, performance.now()-t, lockstep.where());
-    if (lockstep.steps % 5000 === 0) console.error(lockstep.steps, lockstep.where());
+    const divergence = lockstep.step();
     if (divergence === undefined) continue;
     divergences++;
+    first ??= divergence;
     print(divergence);
     if (!values.resync || !lockstep.resync()) break;
   }
@@ -61,11 +71,12 @@ function run(lockstep: Lockstep, steps: number): number {
   );
   if (lockstep.software.ended !== undefined) console.log(`the guest has ended: ${lockstep.software.ended}`);
   if (lockstep.software.console !== '') console.log(lockstep.software.console);
-  return divergences > 0 ? 1 : 0;
+  return first;
 }
 
-function print({ step, text, differences, history }: Divergence): void {
-  console.log(`divergence at instruction ${step}:`);
+function print({ first, step, text, differences, history }: Divergence): void {
+  const place = first === step ? `at instruction ${step}` : `between instructions ${first} and ${step}`;
+  console.log(`divergence ${place}:`);
   for (const line of history) console.log(`    ${line}`);
   console.log(`  > ${text}`);
   for (const line of differences) console.log(`    ${line}`);

@@ -1,6 +1,10 @@
 /** A client of the GDB Remote Serial Protocol over a pair of pipes, as QEMU's stub speaks it. It blocks the thread. */
 import { readSync, writeSync } from 'node:fs';
+import { waitReadable } from '../../src/base/readable.ts';
 
+/** How long QEMU may run to a breakpoint. */
+const PATIENCE_MS = 20_000;
+const INTERRUPT = '\x03';
 const DOLLAR = 0x24;
 const HASH = 0x23;
 
@@ -23,10 +27,14 @@ export class GdbClient {
 
   /** The answer to a command, without its frame. */
   command(text: string): string {
+    this.#send(text);
+    return this.#receive();
+  }
+
+  #send(text: string): void {
     let sum = 0;
     for (let i = 0; i < text.length; i++) sum += text.charCodeAt(i);
     writeSync(this.#to, `$${text}#${(sum & 0xff).toString(16).padStart(2, '0')}`);
-    return this.#receive();
   }
 
   /** Like command, for those that answer OK. */
@@ -55,12 +63,17 @@ export class GdbClient {
     this.#stopped(this.command('s'));
   }
 
-  /** Runs until `address` is about to be executed. */
-  runTo(address: bigint): void {
+  /** Runs until `address` is about to be executed; false if that takes so long that it will never be. */
+  runTo(address: bigint): boolean {
     const place = `0,${address.toString(16)},1`;
     this.order(`Z${place}`);
-    this.#stopped(this.command('c'));
+    this.#send('c');
+    const arrived = waitReadable(this.#from, PATIENCE_MS);
+    if (!arrived) writeSync(this.#to, INTERRUPT);
+    const answer = this.#receive();
+    if (arrived) this.#stopped(answer);
     this.order(`z${place}`);
+    return arrived;
   }
 
   #stopped(answer: string): void {
@@ -73,7 +86,7 @@ export class GdbClient {
       const start = buffer.indexOf(DOLLAR);
       const end = start < 0 || start >= this.#filled ? -1 : buffer.indexOf(HASH, start);
       if (end >= 0 && end + 2 < this.#filled) {
-        const answer = buffer.latin1Slice(start + 1, end);
+        const answer = buffer.toString('latin1', start + 1, end);
         buffer.copyWithin(0, end + 3, this.#filled);
         buffer.fill(0, this.#filled - end - 3, this.#filled);
         this.#filled -= end + 3;

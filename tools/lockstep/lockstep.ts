@@ -5,7 +5,8 @@ import { formatInsn } from '../../src/hypervisor/soft/decode/format.ts';
 import { Insn } from '../../src/hypervisor/soft/decode/insn.ts';
 import { OP, OPS } from '../../src/hypervisor/soft/decode/opcodes.ts';
 import { codeSizeOf } from '../../src/hypervisor/soft/modes.ts';
-import { CPU } from '../../src/hypervisor/soft/state.ts';
+import { CPU, CPU_SIZE } from '../../src/hypervisor/soft/state.ts';
+import { CpuState } from '../../src/hypervisor/soft/system/cpu-state.ts';
 import { Comparison, type Difference } from './compare.ts';
 import { Qemu } from './qemu.ts';
 import { EVENT, isOwn, type LockstepGuest, Software } from './software.ts';
@@ -13,17 +14,24 @@ import { EVENT, isOwn, type LockstepGuest, Software } from './software.ts';
 const PAGE = 4096;
 const MAX_INSN = 15;
 const HISTORY = 12;
+/** So many instructions ahead are worth a stop of QEMU at a place that is not the one yet. */
+const PATIENCE = 1000;
 const STRING_OPS = new Set<number>([OP.movs, OP.stos, OP.lods, OP.cmps, OP.scas, OP.outs]);
 
 export interface LockstepOptions {
   /** Compares the SSE registers too. */
   readonly vectors?: boolean;
+  /** Instructions between two comparisons, about; 1 compares after each. */
+  readonly stride?: number;
+  /** From this instruction on, compares after each. */
+  readonly from?: number;
   /** Compares all of guest memory after every so many instructions; 0 for never. */
   readonly memoryEvery?: number;
 }
 
 export interface Divergence {
-  /** Instructions before the one that differs. */
+  /** Instructions before the first that may be the cause, and before the last. */
+  readonly first: number;
   readonly step: number;
   readonly operation: string;
   /** The instruction, with its address and bytes. */
@@ -33,9 +41,9 @@ export interface Divergence {
   readonly history: readonly string[];
 }
 
-interface Decoded {
-  readonly rip: bigint;
-  readonly insn: Insn;
+interface Executed {
+  rip: bigint;
+  mode: number;
   readonly bytes: Uint8Array;
 }
 
@@ -49,10 +57,26 @@ export class Lockstep implements Disposable {
   readonly taken = { interrupts: 0, devices: 0, own: 0 };
   readonly #qemu: Qemu;
   readonly #comparison: Comparison;
+  /** The state before the last instruction. */
+  readonly #before = new CpuState(new ArrayBuffer(CPU_SIZE), 0);
+  readonly #comparisonBefore: Comparison;
   readonly #options: LockstepOptions;
+  readonly #from: number;
+  /** Instructions that QEMU has still to execute, and how often they led to which. */
+  #behind = 0;
+  readonly #arrivals = new Map<bigint, number>();
+  /** Instructions at the last comparison, and flags that those since then have left undefined. */
+  #synced = 0;
+  #undefinedFlags = 0;
+  #memoryNext = 0;
   readonly #insn = new Insn();
   readonly #bytes = new Uint8Array(MAX_INSN);
-  readonly #history: Decoded[] = [];
+  readonly #history: Executed[] = Array.from({ length: HISTORY }, () => ({
+    rip: 0n,
+    mode: 0,
+    bytes: new Uint8Array(MAX_INSN),
+  }));
+  #historyNext = 0;
   #fetched = false;
   #rip = 0n;
   #length = 0;
@@ -71,6 +95,9 @@ export class Lockstep implements Disposable {
     this.#qemu = qemu;
     this.#options = options;
     this.#comparison = new Comparison(software.vcpu.state, qemu, options.vectors === true);
+    this.#comparisonBefore = new Comparison(this.#before, qemu, options.vectors === true);
+    const { stride = 1, from = Number.POSITIVE_INFINITY } = options;
+    this.#from = stride > 1 ? from : 0;
     const differences = this.#comparison.differences(0);
     if (differences.length > 0) throw new Error(`the entry states differ: ${differences.map(describe).join('; ')}`);
   }
@@ -80,33 +107,96 @@ export class Lockstep implements Disposable {
     this.software[Symbol.dispose]();
   }
 
-  /** Executes one instruction on both sides; what they differ in then, if anything. */
+  /** Executes one instruction; on QEMU's side perhaps later. What they differ in, if that is known now. */
   step(): Divergence | undefined {
     this.#fetch();
-    const own = this.#fetched && isOwn(this.#insn, this.software.vcpu.state.reg(1));
+    const { state } = this.software.vcpu;
     const repeated = this.#fetched && this.#insn.rep !== 0 && STRING_OPS.has(this.#insn.op);
+    const own = this.#fetched && isOwn(this.#insn, state.reg(1));
+    const alone = this.steps >= this.#from;
+    if (this.#behind > 0 && (own || alone || (!repeated && this.#isPlaceToMeet()))) {
+      const found = this.#catchUp(this.#comparison);
+      if (found !== undefined) return found;
+    }
+    this.#before.bytes.set(state.bytes.subarray(state.block, state.block + CPU_SIZE));
     const events = this.software.step(repeated);
-    const undefinedFlags = this.#follow(own, repeated, events);
+    const foreign = own || (events & (EVENT.interrupt | EVENT.own | EVENT.device)) !== 0;
+    if (!foreign && !alone) {
+      this.#runAhead(events);
+      return undefined;
+    }
+    // What was not foreseen has been executed by us already.
+    const found = this.#behind > 0 ? this.#catchUp(this.#comparisonBefore) : undefined;
+    if (found !== undefined) return found;
+    this.#undefinedFlags = this.#follow(own, repeated, events);
     this.steps++;
-    if (!this.#comparison.agrees(undefinedFlags)) return this.#divergence(this.#comparison.differences(undefinedFlags));
-    if (undefinedFlags !== 0) this.#takeUndefinedFlags(undefinedFlags);
-    const { memoryEvery = 0 } = this.#options;
-    if (memoryEvery > 0 && this.steps % memoryEvery === 0) return this.compareMemory();
+    this.#synced = this.steps;
+    return this.#compare(this.#comparison) ?? this.#compareMemoryAtTimes();
+  }
+
+  /** We have executed an instruction that QEMU has not. */
+  #runAhead(events: number): void {
+    const { rip } = this.software.vcpu.state;
+    this.steps++;
+    this.#behind++;
+    this.#arrivals.set(rip, (this.#arrivals.get(rip) ?? 0) + 1);
+    if (!this.#fetched || (events & EVENT.fault) !== 0) return;
+    const { defines, undefines } = flagEffects(this.#insn);
+    this.#undefinedFlags = (this.#undefinedFlags & ~defines) | undefines;
+  }
+
+  /** Whether our RIP tells QEMU where to stop: it comes there for the first time since it last stopped. */
+  #isPlaceToMeet(): boolean {
+    const { stride = 1 } = this.#options;
+    return this.#behind >= stride && (this.#arrivals.get(this.#rip) ?? 0) <= 1 + this.#behind / PATIENCE;
+  }
+
+  /** Lets QEMU come to the instruction at #rip, and compares it with the state that we had there. */
+  #catchUp(comparison: Comparison): Divergence | undefined {
+    const arrivals = this.#arrivals.get(this.#rip) ?? 0;
+    const first = this.#synced;
+    this.#arrivals.clear();
+    this.#behind = 0;
+    for (let left = arrivals; left > 0; ) {
+      const at = this.#qemu.get('rip') === this.#rip;
+      if (at) this.#qemu.step();
+      if (at && this.#qemu.get('rip') !== this.#rip) continue;
+      if (!at && !this.#qemu.runTo(this.#rip)) break;
+      left--;
+    }
+    const found = this.#compare(comparison, first);
+    this.#synced = this.steps;
+    return found ?? this.#compareMemoryAtTimes(first);
+  }
+
+  #compare(comparison: Comparison, first = this.steps - 1): Divergence | undefined {
+    const flags = this.#undefinedFlags;
+    this.#undefinedFlags = 0;
+    if (!comparison.agrees(flags)) return this.#divergence(comparison.differences(flags), [], first);
+    if (flags !== 0 && comparison === this.#comparison) this.#takeUndefinedFlags(flags);
     return undefined;
   }
 
-  /** Makes QEMU do the same; returns the flags that may differ. */
+  #compareMemoryAtTimes(first?: number): Divergence | undefined {
+    const { memoryEvery = 0 } = this.#options;
+    if (memoryEvery === 0 || this.steps < this.#memoryNext) return undefined;
+    this.#memoryNext = this.steps + memoryEvery;
+    return this.compareMemory(first);
+  }
+
+  /** Makes QEMU do what we just did; returns the flags that may differ. */
   #follow(own: boolean, repeated: boolean, events: number): number {
+    const faulted = (events & EVENT.fault) !== 0;
     if ((events & EVENT.interrupt) !== 0) return this.#give('interrupts', true);
-    if (own || (events & EVENT.own) !== 0) return this.#give('own', (events & EVENT.fault) !== 0);
-    if ((events & EVENT.device) !== 0) return this.#give('devices', (events & EVENT.fault) !== 0);
+    if (own || (events & EVENT.own) !== 0) return this.#give('own', faulted);
+    if ((events & EVENT.device) !== 0) return this.#give('devices', faulted);
     if (repeated) this.#repeat();
     else this.#qemu.step();
-    return this.#fetched && (events & EVENT.fault) === 0 ? flagEffects(this.#insn).undefines : 0;
+    return this.#fetched && !faulted ? flagEffects(this.#insn).undefines : 0;
   }
 
   /** QEMU steps through a repeated instruction one time at a time. */
-  #repeat(): void { if (process.env.DBG) console.error("rep", this.steps, this.where(), hex(this.software.vcpu.state.rip), this.software.written.length);
+  #repeat(): void {
     const next = this.#rip + BigInt(this.#length);
     const completed = this.software.vcpu.state.rip === next;
     do {
@@ -157,7 +247,7 @@ export class Lockstep implements Disposable {
   }
 
   /** The first places of guest memory that differ. */
-  compareMemory(): Divergence | undefined {
+  compareMemory(first = this.steps - 1): Divergence | undefined {
     const lines: string[] = [];
     const theirs = Buffer.alloc(PAGE);
     for (const page of this.#differentPages()) {
@@ -168,7 +258,7 @@ export class Lockstep implements Disposable {
         if (a !== b) lines.push(`memory ${hex(page + at)}: ours ${hex(a)}, QEMU ${hex(b)}`);
       }
     }
-    return lines.length === 0 ? undefined : this.#divergence([], lines);
+    return lines.length === 0 ? undefined : this.#divergence([], lines, first);
   }
 
   #differentPages(): number[] {
@@ -210,26 +300,33 @@ export class Lockstep implements Disposable {
     this.#remember();
   }
 
-  where() { return formatInsn(this.#insn, this.#rip) + ' ' + hex(this.#rip) + ' cx ' + this.software.vcpu.state.reg(1); }
-
   #remember(): void {
-    this.#history.push({ rip: this.#rip, insn: structuredClone(this.#insn), bytes: this.#bytes.slice() });
-    if (this.#history.length > HISTORY) this.#history.shift();
+    const entry = this.#history[this.#historyNext]!;
+    this.#historyNext = (this.#historyNext + 1) % HISTORY;
+    entry.rip = this.#rip;
+    entry.mode = this.software.vcpu.state.u32(CPU.mode);
+    entry.bytes.set(this.#bytes);
   }
 
-  #divergence(differences: readonly Difference[], lines: readonly string[] = []): Divergence {
-    const history = this.#history.map(({ rip, insn, bytes }) => {
-      const code = Buffer.from(bytes.subarray(0, Math.max(insn.length, 1))).toString('hex');
-      return `${hex(rip)}  ${code.padEnd(22)} ${formatInsn(insn, rip)}`;
-    });
+  #divergence(differences: readonly Difference[], lines: readonly string[], first: number): Divergence {
+    const oldest = this.#historyNext;
+    const history = [...this.#history.slice(oldest), ...this.#history.slice(0, oldest)].map(textOf);
     return {
-      step: this.steps - 1,
+      first,
+      step: Math.max(first, this.steps - 1),
       operation: OPS[this.#insn.op] ?? 'invalid',
       text: history.pop() ?? '',
       differences: [...differences.map(describe), ...lines],
       history,
     };
   }
+}
+
+function textOf({ rip, mode, bytes }: Executed): string {
+  const insn = new Insn();
+  const length = Math.max(1, decode(bytes, 0, MAX_INSN, codeSizeOf(mode), insn));
+  const code = Buffer.from(bytes.subarray(0, length)).toString('hex');
+  return `${hex(rip)}  ${code.padEnd(22)} ${formatInsn(insn, rip)}`;
 }
 
 function describe({ name, ours, qemus }: Difference): string {

@@ -81,10 +81,11 @@ export class Qemu implements Disposable {
     this.read();
   }
 
-  /** On until `address` is about to be executed. */
-  runTo(address: bigint): void {
-    this.gdb.runTo(address);
+  /** On until `address` is about to be executed; false if that does not come. */
+  runTo(address: bigint): boolean {
+    const arrived = this.gdb.runTo(address);
     this.read();
+    return arrived;
   }
 
   /** A register of `registers`, 16 bytes at most. */
