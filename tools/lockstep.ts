@@ -43,12 +43,15 @@ process.exitCode = await compare(values.from === undefined ? undefined : Number(
 
 /** Finds the first divergence; where a stride has it, once more with small steps through that. */
 async function compare(from: number | undefined): Promise<number> {
-  using lockstep = await Lockstep.start(guest, from === undefined ? options : { ...options, from });
-  const found = run(lockstep, Number(values.steps));
+  const found = await firstDivergence(from);
   if (found === undefined || found.first === found.step || values.resync) return found === undefined ? 0 : 1;
-  lockstep[Symbol.dispose]();
   console.log(`once more, alone from instruction ${found.first} on:`);
   return compare(found.first);
+}
+
+async function firstDivergence(from: number | undefined): Promise<Divergence | undefined> {
+  using lockstep = await Lockstep.start(guest, from === undefined ? options : { ...options, from });
+  return run(lockstep, Number(values.steps));
 }
 
 function run(lockstep: Lockstep, steps: number): Divergence | undefined {

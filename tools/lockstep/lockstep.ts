@@ -98,6 +98,9 @@ export class Lockstep implements Disposable {
     this.#comparisonBefore = new Comparison(this.#before, qemu, options.vectors === true);
     const { stride = 1, from = Number.POSITIVE_INFINITY } = options;
     this.#from = stride > 1 ? from : 0;
+    // The way into the entry state leaves traces in the page tables.
+    for (const page of this.#differentPages()) qemu.writeMemory(page, software.memory.slice(page, PAGE));
+    qemu.set('cr3', software.entry.systemRegisters.cr3);
     const differences = this.#comparison.differences(0);
     if (differences.length > 0) throw new Error(`the entry states differ: ${differences.map(describe).join('; ')}`);
   }
