@@ -23,6 +23,7 @@ export interface Target {
  * `interrupt-service`: an interrupt is in service until the guest ends it.
  */
 export type Need =
+  | 'smp'
   | 'pic'
   | 'pit'
   | 'irqfd'

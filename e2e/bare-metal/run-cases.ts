@@ -13,7 +13,7 @@ export function runCases(target: Target, cases: readonly BareMetalCase[], missin
   after(async () => (await harness)?.close());
   for (const { name, needs = [], run } of cases) {
     const skip = skipAll || needs.map((need) => target.lacks[need]).find((reason) => reason !== undefined) || false;
-    test(`${target.name}: ${name}`, { skip, timeout: 60_000 }, async () =>
+    test(`${target.name}: ${name}`, { skip, timeout: 10_000 }, async () =>
       run(await (harness ??= BareMetalHarness.open(target))),
     );
   }

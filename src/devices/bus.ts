@@ -37,6 +37,11 @@ export class Bus {
     if (i >= 0) this.#ranges.splice(i, 1);
   }
 
+  /** Whether some device answers at `address`. */
+  claims(address: number): boolean {
+    return this.#find(address) !== undefined;
+  }
+
   /** Reads into `data`; an address that nobody claims reads as all ones, as on a real bus. */
   read(address: number, data: Uint8Array): void {
     const r = this.#find(address);

@@ -43,6 +43,6 @@ const thisHost: Host = {
 };
 
 export async function loadHypervisor({ kind, device }: HypervisorChoice): Promise<Hypervisor> {
-  if (kind === 'soft') return (await import('../hypervisor/soft/soft.ts')).soft;
+  if (kind === 'soft') return (await import('../hypervisor/soft/soft.ts')).soft();
   return (await import('../hypervisor/kvm/kvm.ts')).kvm(device);
 }

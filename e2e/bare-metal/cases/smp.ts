@@ -28,6 +28,7 @@ const PING = withInterrupts(
 export const smpCases: readonly BareMetalCase[] = [
   {
     name: 'INIT and SIPI start the second vCPU in real mode',
+    needs: ['smp'],
     async run(harness) {
       await using guest = await harness.start({
         mode: 'long',
@@ -58,6 +59,7 @@ export const smpCases: readonly BareMetalCase[] = [
   },
   {
     name: 'a broadcast starts three vCPUs, which count themselves in memory',
+    needs: ['smp'],
     async run(harness) {
       await using guest = await harness.start({
         mode: 'long',
@@ -88,6 +90,7 @@ export const smpCases: readonly BareMetalCase[] = [
   },
   {
     name: 'vCPUs interrupt each other by IPI',
+    needs: ['smp'],
     async run(harness) {
       await using guest = await harness.start({
         mode: 'long',
@@ -114,6 +117,7 @@ export const smpCases: readonly BareMetalCase[] = [
   },
   {
     name: 'a vCPU that waits for INIT can be kicked',
+    needs: ['smp'],
     async run(harness) {
       await using guest = await harness.start({ mode: 'real', cpus: 2, source: '.code16\n exit 0' });
       const second = guest.run({ id: 1 });

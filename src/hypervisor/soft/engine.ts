@@ -6,7 +6,7 @@ import { CodeCache } from './code-cache.ts';
 import { DECODE_INVALID, decode } from './decode/decode.ts';
 import { Insn } from './decode/insn.ts';
 import { type CoreHost, coreModule, MicroOpTable } from './interpreter/core.ts';
-import { RECORD } from './interpreter/record.ts';
+import { LAST, RECORD } from './interpreter/record.ts';
 import { ACCESS } from './mmu/mmu.ts';
 import { codeSizeOf } from './modes.ts';
 import { CPU, SLOT } from './state.ts';
@@ -181,8 +181,11 @@ export class Engine {
     if (next !== 'next') return STATUS[next];
     const is64 = state.u64(CPU.ripMask) > 0xffff_ffffn;
     state.rip = is64 ? BigInt.asUintN(64, rip + BigInt(length)) : (rip + BigInt(length)) & 0xffff_ffffn;
-    // The last record of a block has no neighbour to go on with.
-    return state.view.getUint16(record + RECORD.start, true) & 0x2000 ? JUMP : CONTINUE;
+    // The last record of a block has no neighbour to go on with; and a device may have ended the VM.
+    if ((state.view.getUint16(record + RECORD.start, true) & LAST) !== 0) return JUMP;
+    if (state.u32(CPU.attention) === 0) return CONTINUE;
+    this.#account(record);
+    return JUMP;
   }
 
   /** Decodes the instruction at CPU.rip once more, for TypeScript. */

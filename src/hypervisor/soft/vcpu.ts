@@ -1,6 +1,6 @@
 /** A vCPU of the software CPU: the loop around the engine that takes interrupts, keeps time and halts. */
 import { random64 } from '../../base/random.ts';
-import type { Bus } from '../../devices/bus.ts';
+import { Bus } from '../../devices/bus.ts';
 import type { Clock } from '../../devices/device.ts';
 import type { Lapic } from '../../irqchip/lapic.ts';
 import type { Pit } from '../../irqchip/pit.ts';
@@ -61,7 +61,9 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
   readonly #attention: number;
   /** Views of CPU.io by width: what devices read and write. */
   readonly #io: readonly Uint8Array[];
-  readonly #busesReady = new WeakSet<Bus>();
+  /** The interrupt controllers, which belong to the CPU: what they claim never reaches the machine's buses. */
+  readonly #chipPorts = new Bus();
+  readonly #chipMmio = new Bus();
   #buses!: VcpuBuses;
   #run: State;
   #exit: VcpuExit | undefined;
@@ -87,6 +89,7 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
     this.#exact = new Exact(this.state.view, this.state.block);
     this.#engine = new Engine(memory, pages, this.id, this.state, this);
     this.#run = this.id === 0 ? 'running' : 'waits for INIT';
+    this.vm.irqchip.isa.insertInto(this.#chipPorts, this.#chipMmio);
     this.#reset();
   }
 
@@ -95,7 +98,7 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
   }
 
   run(buses: VcpuBuses): VcpuExit {
-    this.#useBuses(buses);
+    this.#buses = buses;
     this.#exit = undefined;
     for (;;) {
       this.#tickTimers();
@@ -106,14 +109,6 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
       else this.#wait();
       if (this.#exit !== undefined) return this.#exit;
     }
-  }
-
-  /** The interrupt controllers belong to the CPU: they stand before the machine's devices on its buses. */
-  #useBuses(buses: VcpuBuses): void {
-    this.#buses = buses;
-    if (this.#busesReady.has(buses.ports)) return;
-    this.#busesReady.add(buses.ports);
-    this.vm.irqchip.isa.insertInto(buses.ports, buses.mmio);
   }
 
   #runGuest(): void {
@@ -261,26 +256,28 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
     const data = this.#data(size);
     const lapic = this.#lapicOffset(gpa);
     if (lapic >= 0) this.apic.read(lapic, data);
-    else this.#buses.mmio.read(gpa, data);
+    else (this.#chipMmio.claims(gpa) ? this.#chipMmio : this.#buses.mmio).read(gpa, data);
   }
 
   mmioWrite(gpa: Gpa, size: number): void {
     const data = this.#data(size);
     const lapic = this.#lapicOffset(gpa);
     if (lapic >= 0) this.apic.write(lapic, data);
+    else if (this.#chipMmio.claims(gpa)) this.#chipMmio.write(gpa, data);
     else if (!this.vm.ioEvents.signal(false, gpa, data)) this.#buses.mmio.write(gpa, data);
   }
 
   /** Without a value: leaves it in CPU.io. */
   portRead(port: number, size: number): number {
-    this.#buses.ports.read(port, this.#data(size));
+    (this.#chipPorts.claims(port) ? this.#chipPorts : this.#buses.ports).read(port, this.#data(size));
     return this.state.u32(CPU.io) & (size === 4 ? -1 : (1 << (8 * size)) - 1);
   }
 
   portWrite(port: number, size: number, value?: number): void {
     if (value !== undefined) this.state.setU32(CPU.io, value);
     const data = this.#data(size);
-    if (!this.vm.ioEvents.signal(true, port, data)) this.#buses.ports.write(port, data);
+    if (this.#chipPorts.claims(port)) this.#chipPorts.write(port, data);
+    else if (!this.vm.ioEvents.signal(true, port, data)) this.#buses.ports.write(port, data);
   }
 
   timeStamp(): number {

@@ -17,7 +17,7 @@ export class Exact {
     this.#sse = new SseExact(view, cpu);
   }
 
-  /** Operands are byte offsets in the vCPU's block. Gives 0, or 1 + the vector of a fault. */
+  /** Operands as records have them: slots, or numbers of vector registers. Gives 0, or 1 + the vector of a fault. */
   execute(code: number, a: number, b: number, imm: number): number {
     if (code === OP.div) return this.#divide(b);
     if (code === OP.idiv) return this.#divideSigned(b);

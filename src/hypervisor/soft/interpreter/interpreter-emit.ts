@@ -224,7 +224,8 @@ export class InterpreterEmit implements Emit {
 
   exact(op: number): void {
     const { f } = this;
-    f.run(this.#imports.exact, this.cpu, I32.const(op), this.#offset('a'), this.#offset('b'), this.imm32());
+    const [a, b] = [f.load8u(this.#rec, RECORD.a), f.load8u(this.#rec, RECORD.b)];
+    f.run(this.#imports.exact, this.cpu, I32.const(op), a, b, this.imm32());
     this.#leaveOnFault();
   }
 
@@ -245,13 +246,6 @@ export class InterpreterEmit implements Emit {
   #startAddress(): I64 {
     const start = this.f.load16u(this.#rec, RECORD.start).and(0xfff).toI64();
     return this.f.load64(this.cpu, SLOT.page).add(start);
-  }
-
-  /** Where an operand lies in the vCPU's block. */
-  #offset(operand: Operand): I32 {
-    const field = this.f.load8u(this.#rec, RECORD[operand]);
-    const isGeneral = this.files[operand === 'a' ? 0 : 1] === 'g';
-    return isGeneral ? field : field.shl(4).add(CPU.xmm);
   }
 
   #slot(operand: Operand): I32 {

@@ -258,8 +258,8 @@ rule(['movs', 'stos', 'lods', 'cmps', 'scas'], (name) => (l) => {
 rule(['in', 'out'], (name) => (l) => {
   const port = name === 'in' ? l.insn.b : l.insn.a;
   const data = name === 'in' ? l.insn.a : l.insn.b;
-  if (port.kind === OPERAND.imm) l.emit(`${name}.${data.size}.i`, { imm: l.insn.imm });
-  else l.emit(`${name}.${data.size}`);
+  if (port.kind === OPERAND.imm) l.emitBranch(`${name}.${data.size}.i`, false, { imm: l.insn.imm });
+  else l.emitBranch(`${name}.${data.size}`, false);
 });
 rule(['rdtsc'], () => (l) => l.emit('rdtsc'));
 rule(['ud', 'invalid'], () => (l) => l.emitBranch('undefined', true));

@@ -110,7 +110,12 @@ export function defineStack(ops: MicroOps): void {
       ops[hot](`push.${mode}.${size}.r`, (e) => push(e, e.f.let(e.get('b', size)), size));
       ops[hot](`push.${mode}.${size}.i`, (e) => push(e, e.imm(), size));
       ops[hot](`pop.${mode}.${size}`, (e) => e.set('a', size, e.f.let(pop(e, size))));
-      ops.cold(`pushf.${mode}.${size}`, (e) => push(e, e.f.let(pushFlags(e)), size));
+      ops.cold(`pushf.${mode}.${size}`, (e) => {
+        const { f } = e;
+        // Virtual-8086 mode looks at IOPL.
+        if (mode === 'legacy') f.if(f.load32(e.cpu, CPU.eflags).and(FLAG.vm), () => e.callout());
+        push(e, f.let(pushFlags(e)), size);
+      });
       ops.cold(`popf.${mode}.${size}`, (e) => {
         const { f } = e;
         const tf = f.load32(e.cpu, CPU.eflags).and(FLAG.tf | FLAG.vm);

@@ -54,10 +54,17 @@ function readPort(e: Emit, port: I32, size: Size): void {
   const value =
     size === 1 ? f.load8u64(e.cpu, CPU.io) : size === 2 ? f.load16u64(e.cpu, CPU.io) : f.load32u64(e.cpu, CPU.io);
   e.setSlot(SLOT.rax, size, value);
+  stopIfAsked(e);
+}
+
+/** A device may have ended the VM: nothing behind the instruction may run then. */
+function stopIfAsked(e: Emit): void {
+  e.f.if(e.f.load32(e.cpu, CPU.attention), () => e.jumpTo(e.returnAddress()));
 }
 
 function writePort(e: Emit, port: I32, size: Size): void {
   checkPrivilege(e);
   e.f.store64(e.cpu, CPU.io, e.getSlot(SLOT.rax, size));
   e.host.portWrite(port, size);
+  stopIfAsked(e);
 }

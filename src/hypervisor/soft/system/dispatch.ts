@@ -1,11 +1,15 @@
 /** Which function executes which of the instructions that reach TypeScript. */
 import type { Insn } from '../decode/insn.ts';
 import { OPS, type OpName } from '../decode/opcodes.ts';
+import * as bcd from './bcd.ts';
 import * as control from './control-registers.ts';
 import { cpuid } from './cpuid.ts';
 import { movFromDr, movToDr } from './debug.ts';
 import * as far from './far-transfers.ts';
 import { iret } from './iret.ts';
+import * as flow from './legacy-flow.ts';
+import * as stack from './legacy-stack.ts';
+import * as strings from './legacy-strings.ts';
 import * as miscellaneous from './miscellaneous.ts';
 import { rdmsr, wrmsr } from './msrs.ts';
 import * as ports from './ports.ts';
@@ -73,7 +77,6 @@ const HANDLERS: Readonly<Partial<Record<OpName, Handler>>> = {
   invd: miscellaneous.flushCaches,
   wbinvd: miscellaneous.flushCaches,
   vmcall: miscellaneous.vmcall,
-  rdtsc: miscellaneous.rdtsc,
   rdtscp: miscellaneous.rdtscp,
   rdpmc: miscellaneous.rdpmc,
   rdrand: miscellaneous.rdrand,
@@ -88,6 +91,31 @@ const HANDLERS: Readonly<Partial<Record<OpName, Handler>>> = {
   fxrstor: miscellaneous.fxrstor,
   ldmxcsr: miscellaneous.ldmxcsr,
   stmxcsr: miscellaneous.stmxcsr,
+  daa: bcd.daa,
+  das: bcd.das,
+  aaa: bcd.aaa,
+  aas: bcd.aas,
+  aam: bcd.aam,
+  aad: bcd.aad,
+  salc: bcd.salc,
+  movs: strings.movs,
+  stos: strings.stos,
+  lods: strings.lods,
+  cmps: strings.cmps,
+  scas: strings.scas,
+  xlat: strings.xlat,
+  jcc: flow.jcc,
+  loop: flow.loop,
+  loope: flow.loop,
+  loopne: flow.loop,
+  jcxz: flow.loop,
+  pusha: stack.pusha,
+  popa: stack.popa,
+  pop: stack.pop,
+  enter: stack.enter,
+  leave: stack.leave,
+  pushf: stack.pushf,
+  popf: stack.popf,
 };
 
 const BY_NUMBER: readonly (Handler | undefined)[] = OPS.map((name) => HANDLERS[name]);

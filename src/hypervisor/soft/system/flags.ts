@@ -1,6 +1,6 @@
-/** Changes of RFLAGS that can let a waiting interrupt in, and privilege checks. */
+/** RFLAGS as system instructions change it. */
 import { CPU } from '../state.ts';
-import { type CpuState, CR0, CR4, FLAG, VECTOR } from './cpu-state.ts';
+import { type CpuState, FLAG } from './cpu-state.ts';
 
 /** Sets RFLAGS. When that sets IF while an interrupt waits, the vCPU looks up soon. */
 export function setFlags(state: CpuState, value: number): void {
@@ -26,28 +26,19 @@ export function poppedFlags(state: CpuState, image: number, size: number, cpl: n
   return (old & ~mask & ~FLAG.rf) | (image & mask);
 }
 
-export function requirePrivilege0(state: CpuState): void {
-  if (state.cpl !== 0) state.raise(VECTOR.gp);
-}
-
-/** #UD in real and virtual-8086 mode. */
-export function requireProtected(state: CpuState): void {
-  if (!state.isProtected || state.isVirtual8086) state.raise(VECTOR.ud);
-}
-
-export type FpuKind = 'x87' | 'mmx' | 'sse' | 'wait';
-
-/** The faults that floating-point and vector instructions meet first (SDM vol. 3, 2.5 and 13.1). */
-export function checkFpu(state: CpuState, kind: FpuKind): void {
-  const cr0 = state.cr0;
-  const switched = (cr0 & CR0.ts) !== 0;
-  if (kind === 'wait') {
-    if (switched && (cr0 & CR0.mp) !== 0) state.raise(VECTOR.nm);
-    return;
-  }
-  if (kind !== 'x87') {
-    if ((cr0 & CR0.em) !== 0) state.raise(VECTOR.ud);
-    if (kind === 'sse' && (state.cr4 & CR4.osfxsr) === 0) state.raise(VECTOR.ud);
-  }
-  if (switched || (cr0 & CR0.em) !== 0) state.raise(VECTOR.nm);
+/** The flags of CMP a, b of `size` bytes; both are zero-extended. */
+export function compareFlags(state: CpuState, a: bigint, b: bigint, size: number): void {
+  const bits = size * 8;
+  const result = BigInt.asUintN(bits, a - b);
+  const sign = (value: bigint) => value >> BigInt(bits - 1) !== 0n;
+  let ones = 0;
+  for (let n = 0n; n < 8n; n++) ones += Number((result >> n) & 1n);
+  let flags = state.rflags & ~(FLAG.cf | FLAG.pf | FLAG.af | FLAG.zf | FLAG.sf | FLAG.of);
+  if (a < b) flags |= FLAG.cf;
+  if (ones % 2 === 0) flags |= FLAG.pf;
+  if ((a & 15n) < (b & 15n)) flags |= FLAG.af;
+  if (result === 0n) flags |= FLAG.zf;
+  if (sign(result)) flags |= FLAG.sf;
+  if (sign(a) !== sign(b) && sign(result) !== sign(a)) flags |= FLAG.of;
+  state.rflags = flags;
 }

@@ -1,9 +1,10 @@
 /** System instructions that belong to no larger theme. */
 import type { Insn } from '../decode/insn.ts';
 import { CPU } from '../state.ts';
+import { checkFpu, requirePrivilege0 } from './checks.ts';
 import { type AccessSize, type CpuState, CR0, CR4, FLAG, VECTOR } from './cpu-state.ts';
 import { deliver, deliverSoftware } from './exceptions.ts';
-import { checkFpu, requirePrivilege0, setZeroFlag } from './flags.ts';
+import { setZeroFlag } from './flags.ts';
 import { memoryOperand, nextRip, readOperand, writeOperand } from './operands.ts';
 import type { Next, SystemCpu } from './system-cpu.ts';
 
@@ -41,22 +42,12 @@ export function vmcall({ state }: SystemCpu): Next {
 
 export function rdtscp(cpu: SystemCpu): Next {
   const { state } = cpu;
-  readTsc(cpu);
-  state.setReg(RCX, state.u64(CPU.tscAux), 4);
-  return 'next';
-}
-
-export function rdtsc(cpu: SystemCpu): Next {
-  readTsc(cpu);
-  return 'next';
-}
-
-function readTsc(cpu: SystemCpu): void {
-  const { state } = cpu;
   if ((state.cr4 & CR4.tsd) !== 0 && state.cpl !== 0) state.raise(VECTOR.gp);
   const tsc = cpu.readTsc();
   state.setReg(RAX, tsc, 4);
   state.setReg(RDX, tsc >> 32n, 4);
+  state.setReg(RCX, state.u64(CPU.tscAux), 4);
+  return 'next';
 }
 
 /** There are no performance counters. */

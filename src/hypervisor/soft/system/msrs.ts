@@ -1,11 +1,17 @@
 /** Model-specific registers (Intel SDM vol. 4; AMD APM vol. 2, appendix A). */
 import { SEG } from '../decode/insn.ts';
 import { CPU } from '../state.ts';
+import { requirePrivilege0 } from './checks.ts';
 import { writeEfer } from './control-registers.ts';
 import { type CpuState, VECTOR } from './cpu-state.ts';
 import { isCanonical } from './descriptors.ts';
-import { requirePrivilege0 } from './flags.ts';
-import { MSR_KVM_SYSTEM_TIME, MSR_KVM_WALL_CLOCK, writeSystemTimeMsr, writeWallClockMsr } from './kvmclock.ts';
+import {
+  MSR_KVM_SYSTEM_TIME,
+  MSR_KVM_WALL_CLOCK,
+  updateSystemTime,
+  writeSystemTimeMsr,
+  writeWallClockMsr,
+} from './kvmclock.ts';
 import type { Next, SystemCpu } from './system-cpu.ts';
 
 export const MSR = {
@@ -63,13 +69,13 @@ const ADDRESSES: Readonly<Record<number, number>> = {
  * rate), NB_CFG, DE_CFG (LFENCE is serializing), caches and buses. Writes are ignored.
  */
 const FIXED: Readonly<Record<number, bigint>> = {
-  0: 0n,
-  1: 0n,
-  23: 0n,
+  [0x0]: 0n,
+  [0x1]: 0n,
+  [0x17]: 0n,
   [MSR.microcodeRevision]: 0x0a00_11d1n,
-  377: 0n,
-  378: 0n,
-  473: 0n,
+  [0x179]: 0n,
+  [0x17a]: 0n,
+  [0x1d9]: 0n,
   [0xc001_0010]: 0n,
   [0xc001_0015]: 1n << 24n,
   [0xc001_001a]: 0n,
@@ -137,6 +143,7 @@ export function writeMsr(cpu: SystemCpu, index: number, value: bigint): boolean 
   switch (index) {
     case MSR.tsc:
       cpu.writeTsc(value);
+      updateSystemTime(cpu);
       return true;
     case MSR.pat:
       return store(state, CPU.pat, value, hasTypes(value, PAT_TYPES));

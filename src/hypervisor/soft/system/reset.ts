@@ -31,7 +31,7 @@ export function initialize(cpu: SystemCpu): void {
   for (let n = 0; n < 16; n++) state.setReg(n, 0n);
   state.setReg(RDX, BigInt(cpu.cpuid.find((entry) => entry.leaf === 1)?.eax ?? 0));
   state.setU64(CPU.cr0, BigInt(((state.cr0 & (CR0.cd | CR0.nw)) | CR0.et) >>> 0));
-  for (const field of [CPU.cr2, CPU.cr3, CPU.cr4, CPU.efer, CPU.kernelGsBase, CPU.kvmSystemTime, CPU.kvmWallClock]) {
+  for (const field of [CPU.cr2, CPU.cr3, CPU.cr4, CPU.efer]) {
     state.setU64(field, 0n);
   }
   for (let n = 0; n < 6; n++) state.setSegment(n, 0, 0n, 0xffff, REAL_DATA);

@@ -1,5 +1,6 @@
 /** LAR, LSL, VERR, VERW and ARPL: what a program may ask about selectors (Intel SDM vol. 3, 5.10). */
 import type { Insn } from '../decode/insn.ts';
+import { requireProtected } from './checks.ts';
 import type { AccessSize, CpuState } from './cpu-state.ts';
 import {
   type Descriptor,
@@ -12,7 +13,7 @@ import {
   systemType,
   SYSTEM_TYPE as T,
 } from './descriptors.ts';
-import { requireProtected, setZeroFlag } from './flags.ts';
+import { setZeroFlag } from './flags.ts';
 import { readOperand, writeOperand } from './operands.ts';
 import type { Next, SystemCpu } from './system-cpu.ts';
 

@@ -1,9 +1,10 @@
 /** SYSCALL, SYSRET, SYSENTER, SYSEXIT and SWAPGS (Intel SDM vol. 3, 5.8.7 and 5.8.8). */
 import { type Insn, SEG } from '../decode/insn.ts';
 import { CPU } from '../state.ts';
+import { requirePrivilege0 } from './checks.ts';
 import { ATTR, type CpuState, CS, EFER, FLAG, SS, VECTOR } from './cpu-state.ts';
 import { isCanonical } from './descriptors.ts';
-import { requirePrivilege0, setFlags } from './flags.ts';
+import { setFlags } from './flags.ts';
 import { nextRip } from './operands.ts';
 import { RSP } from './stack.ts';
 import type { Next, SystemCpu } from './system-cpu.ts';

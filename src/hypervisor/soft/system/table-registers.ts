@@ -1,6 +1,7 @@
 /** GDTR, IDTR, LDTR and TR (Intel SDM vol. 2, LGDT, LLDT, LTR and their stores). */
 import type { Insn } from '../decode/insn.ts';
 import { CPU } from '../state.ts';
+import { requirePrivilege0, requireProtected } from './checks.ts';
 import { type CpuState, LDTR, TR, VECTOR } from './cpu-state.ts';
 import {
   type Descriptor,
@@ -13,7 +14,6 @@ import {
   systemType,
   writeAccessByte,
 } from './descriptors.ts';
-import { requirePrivilege0, requireProtected } from './flags.ts';
 import { memoryOperand, readOperand, writeOperand } from './operands.ts';
 import { setNullSegment } from './segments.ts';
 import type { Next, SystemCpu } from './system-cpu.ts';

@@ -166,8 +166,9 @@ export class TestMachine implements SystemCpu {
   }
 
   /**
-   * GDT at 1000: 8 code, 10 data, 18 user code, 20 user data (32-bit, or 64-bit in long mode as 28 and 38), 28 64-bit code, 30 TSS (two
-   * entries), 40 64-bit user code, 48 not present data, 50 execute-only code, 58 conforming code, 60 read-only data, 68 16-bit data. IDT at 2000, TSS at 3000.
+   * GDT at 1000: 8 code, 10 data, 18 user code, 20 user data (all 32-bit), 28 64-bit code, 30 TSS (two entries), 40
+   * 64-bit user code, 48 data that is not present, 50 execute-only code, 58 conforming code, 60 read-only data, 68
+   * 16-bit data. IDT at 2000, TSS at 3000.
    */
   putGdt(): void {
     const { state } = this;

@@ -1,0 +1,5 @@
+import { BARE_METAL_CASES } from './cases/index.ts';
+import { runCases } from './run-cases.ts';
+import { SOFT } from './soft-target.ts';
+
+runCases(SOFT, BARE_METAL_CASES);
