@@ -56,6 +56,7 @@ async function firstDivergence(from: number | undefined): Promise<Divergence | u
 
 function run(lockstep: Lockstep, steps: number): Divergence | undefined {
   const start = performance.now();
+  lockstep.software.print = (text) => process.stdout.write(text);
   let divergences = 0;
   let first: Divergence | undefined;
   while (lockstep.steps < steps && lockstep.software.ended === undefined) {
@@ -73,7 +74,6 @@ function run(lockstep: Lockstep, steps: number): Divergence | undefined {
       `taken over: ${interrupts} interrupts, ${devices} device reads, ${own} other instructions`,
   );
   if (lockstep.software.ended !== undefined) console.log(`the guest has ended: ${lockstep.software.ended}`);
-  if (lockstep.software.console !== '') console.log(lockstep.software.console);
   return first;
 }
 

@@ -1,12 +1,11 @@
 /** Our side of the comparison: a machine with one vCPU of the software CPU, which runs one instruction at a time. */
 import type { EntryState } from '../../src/arch/x86_64/boot-registers.ts';
+import { physicalAddressBits } from '../../src/arch/x86_64/cpuid.ts';
 import { ramLayout } from '../../src/arch/x86_64/memory-map.ts';
 import { type BootImage, setUpGuest } from '../../src/arch/x86_64/set-up-guest.ts';
 import type { Clock, ExitReason } from '../../src/devices/device.ts';
 import { Platform } from '../../src/devices/platform.ts';
 import { platformByteLength } from '../../src/devices/platform-state.ts';
-import type { GuestMemory } from '../../src/memory/guest-memory.ts';
-import { physicalAddressBits } from '../../src/arch/x86_64/cpuid.ts';
 import type { Insn } from '../../src/hypervisor/soft/decode/insn.ts';
 import { OP } from '../../src/hypervisor/soft/decode/opcodes.ts';
 import type { Next } from '../../src/hypervisor/soft/engine.ts';
@@ -14,6 +13,7 @@ import { CPU } from '../../src/hypervisor/soft/state.ts';
 import { FLAG } from '../../src/hypervisor/soft/system/cpu-state.ts';
 import { SoftVcpu } from '../../src/hypervisor/soft/vcpu.ts';
 import { SoftVm } from '../../src/hypervisor/soft/vm.ts';
+import type { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { setUpVcpu } from '../../src/vm/vcpu-setup.ts';
 
 export interface LockstepGuest {
@@ -99,8 +99,8 @@ export class Software implements Disposable {
   readonly vcpu: ObservedVcpu;
   readonly entry: EntryState;
   readonly memory: GuestMemory;
-  /** What the guest has written to its serial ports. */
-  console = '';
+  /** Gets what the guest writes to its serial ports. */
+  print: (text: string) => void = () => {};
   /** Why the guest has ended. */
   ended: ExitReason | 'triple fault' | undefined;
   /** Guest memory that the hypervisor itself wrote in the last step. */
@@ -139,7 +139,7 @@ export class Software implements Disposable {
   }
 
   #createPlatform(memoryBelow4G: number): Platform {
-    const sink = { write: (bytes: Uint8Array) => this.#print(bytes) };
+    const sink = { write: (bytes: Uint8Array) => this.print(Buffer.from(bytes).toString('latin1')) };
     return new Platform(new SharedArrayBuffer(platformByteLength(1)), {
       vcpus: 1,
       clock: this.#clock,
@@ -151,10 +151,6 @@ export class Software implements Disposable {
         this.ended = reason;
       },
     });
-  }
-
-  #print(bytes: Uint8Array): void {
-    this.console += Buffer.from(bytes).toString('latin1');
   }
 
   /** Executes one instruction; returns EVENT bits. A repeated one that we look up in the middle of is gone on with. */
@@ -195,4 +191,3 @@ export class Software implements Disposable {
     return open && apic.attention() !== 0 && apic.pendingVector() >= 0;
   }
 }
-
