@@ -18,15 +18,25 @@ type Lookup = (name: string) => Promise<PackageRecord | undefined>;
 /** The path of the bzImage of a Debian kernel: `linux-image-...`, a meta-package or a real one. */
 export async function fetchKernel(name: string = CLOUD_KERNEL): Promise<string> {
   const folder = await cachedFolder(`guest/${name}`, async (target) => {
-    await fetchFile(() => resolveKernel(name, lookUp), './boot/vmlinuz-*', target);
+    await fetchFiles(() => resolveKernel(name, lookUp), ['./boot/vmlinuz-*'], target);
   });
   return join(folder, onlyFile(folder));
+}
+
+/** The paths of the modules that make a Debian kernel report its panics, in the order to load them. */
+export async function fetchPanicModules(name: string = CLOUD_KERNEL): Promise<string[]> {
+  const modules = ['pvpanic', 'pvpanic-pci'];
+  const folder = await cachedFolder(`guest/${name}-pvpanic`, async (target) => {
+    const patterns = modules.map((module) => `./lib/modules/*/${module}.ko*`);
+    await fetchFiles(() => resolveKernel(name, lookUp), patterns, target);
+  });
+  return modules.map((module) => join(folder, readdirSync(folder).find((file) => file.startsWith(`${module}.ko`))!));
 }
 
 /** The path of a statically linked busybox. */
 export async function fetchBusybox(): Promise<string> {
   const folder = await cachedFolder('guest/busybox-static', async (target) => {
-    await fetchFile(() => lookUp('busybox-static'), '*/bin/busybox', target);
+    await fetchFiles(() => lookUp('busybox-static'), ['*/bin/busybox'], target);
   });
   return join(folder, onlyFile(folder));
 }
@@ -59,11 +69,15 @@ async function lookUp(name: string): Promise<PackageRecord | undefined> {
 }
 
 /**
- * Puts the one file that matches `pattern` in the package that `look` finds into `target`. The lists of packages may be
+ * Puts a file for each of `patterns` from the package that `look` finds into `target`. The lists of packages may be
  * missing, or so old that the archive has a newer version by now: if root runs us we fetch them and try again.
  */
-async function fetchFile(look: () => Promise<PackageRecord | undefined>, pattern: string, target: string) {
-  const attempt = async () => unpackFile(await download(await look(), target), pattern, target);
+async function fetchFiles(
+  look: () => Promise<PackageRecord | undefined>,
+  patterns: readonly string[],
+  target: string,
+): Promise<void> {
+  const attempt = async () => unpackFiles(await download(await look(), target), patterns, target);
   try {
     await attempt();
   } catch (error) {
@@ -91,11 +105,12 @@ async function download(found: PackageRecord | undefined, target: string): Promi
   return join(folder, onlyFile(folder));
 }
 
-/** Takes the first file that matches out of a .deb, without its folders. Stops reading there. */
-async function unpackFile(archive: string, pattern: string, target: string): Promise<void> {
-  const strip = 's,.*/,,';
-  const script = 'dpkg-deb --fsys-tarfile "$0" | tar -xf - -C "$1" --wildcards --occurrence=1 --transform "$2" "$3"';
-  await step(`Unpacking ${basename(archive)}`, () => output('sh', ['-c', script, archive, target, strip, pattern]));
+/** Takes the first file that matches each pattern out of a .deb, without its folders. Stops reading after the last. */
+async function unpackFiles(archive: string, patterns: readonly string[], target: string): Promise<void> {
+  const script =
+    'archive=$1 target=$2; shift 2; dpkg-deb --fsys-tarfile "$archive" | ' +
+    'tar -xf - -C "$target" --wildcards --occurrence=1 --transform "s,.*/,," "$@"';
+  await step(`Unpacking ${basename(archive)}`, () => output('sh', ['-c', script, 'sh', archive, target, ...patterns]));
   rmSync(dirname(archive), { recursive: true });
 }
 

@@ -31,3 +31,9 @@ test('holds busybox and /init', () => {
   assert.match(archive, /bin\/busybox\0+BUSYBOX/);
   assert.match(archive, /init\0+#!\/bin\/busybox sh/);
 });
+
+test('holds the files that the job needs', () => {
+  const files = [{ name: 'module.ko', data: new TextEncoder().encode('MODULE') }];
+  const archive = Buffer.from(initramfs(new Uint8Array(), { kind: 'shell' }, files)).toString('latin1');
+  assert.match(archive, /root\/module\.ko\0+MODULE/);
+});

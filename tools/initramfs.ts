@@ -17,14 +17,21 @@ export function commandStatus(status: number): string {
   return `crosvm: status ${status}`;
 }
 
+/** A file that the guest gets in the folder in which its job runs. */
+export interface GuestFile {
+  readonly name: string;
+  readonly data: Uint8Array;
+}
+
 /** Builds an initramfs of busybox (a statically linked one) and an /init that does the job. */
-export function initramfs(busybox: Uint8Array, job: GuestJob): Uint8Array {
+export function initramfs(busybox: Uint8Array, job: GuestJob, files: readonly GuestFile[] = []): Uint8Array {
   const folders = ['bin', 'dev', 'proc', 'sys', 'tmp', 'root'];
   return cpio([
     ...folders.map((path) => ({ path, mode: 0o040755 })),
     { path: 'dev/console', mode: 0o020600, device: [5, 1] },
     { path: 'bin/busybox', mode: 0o100755, data: busybox },
     { path: 'init', mode: 0o100755, data: initScript(job) },
+    ...files.map(({ name, data }) => ({ path: `root/${name}`, mode: 0o100644, data })),
   ]);
 }
 

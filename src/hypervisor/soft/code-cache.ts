@@ -149,11 +149,7 @@ export class CodeCache {
     const state = this.#state;
     const access = ACCESS.fetch | (state.cpl === 3 ? ACCESS.user : 0);
     const host = state.core.translate(state.block, BigInt.asIntN(64, linear), access);
-    if (host === -1) {
-      const vector = state.u32(CPU.fault) - 1;
-      state.setU32(CPU.fault, 0);
-      state.raise(vector, state.u32(CPU.faultError));
-    }
+    if (host === -1) state.throwFault(state.u32(CPU.fault));
     return host >>> 0;
   }
 

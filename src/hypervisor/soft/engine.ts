@@ -4,10 +4,11 @@
  */
 import { CodeCache } from './code-cache.ts';
 import { DECODE_INVALID, decode } from './decode/decode.ts';
-import { Insn } from './decode/insn.ts';
+import { Insn, OPERAND, SEG } from './decode/insn.ts';
+import { OP } from './decode/opcodes.ts';
 import { type CoreHost, coreModule, MicroOpTable } from './interpreter/core.ts';
 import { LAST, RECORD } from './interpreter/record.ts';
-import { ACCESS } from './mmu/mmu.ts';
+import { ACCESS, NON_CANONICAL } from './mmu/mmu.ts';
 import { codeSizeOf } from './modes.ts';
 import { CPU, SLOT } from './state.ts';
 import { type CoreExports, type CpuState, GuestFault, VECTOR } from './system/cpu-state.ts';
@@ -38,6 +39,24 @@ const JUMP = 0;
 const LEAVE = -1;
 const STATUS = { next: CONTINUE, jump: JUMP, leave: LEAVE } as const;
 const MAX_INSN = 15;
+const RSP = 4;
+
+/** Instructions that access the stack, besides what their operands say. */
+const STACK_OPS = new Set(
+  (['push', 'pop', 'pushf', 'popf', 'call', 'callIndirect', 'ret', 'enter', 'leave'] as const).map((name) => OP[name]),
+);
+
+/** Whether the access to a non-canonical address that `insn` made goes to the stack segment: #SS instead of #GP. */
+function usesStack(insn: Insn, state: CpuState): boolean {
+  const operand = [insn.a, insn.b].some(({ kind }) => kind === OPERAND.mem);
+  if (!STACK_OPS.has(insn.op)) return insn.seg === SEG.ss;
+  // Of two accesses the stack's is meant if its address is the bad one.
+  return !operand || insn.seg === SEG.ss || !isCanonical(state.reg(RSP));
+}
+
+function isCanonical(address: bigint): boolean {
+  return BigInt.asUintN(64, BigInt.asIntN(48, address)) === address;
+}
 
 /** Compiled once per thread. */
 let compiled: WebAssembly.Module | undefined;
@@ -168,8 +187,13 @@ export class Engine {
     this.#setRip(record);
     this.#account(record);
     const vector = state.u32(CPU.fault) - 1;
+    const error = state.u32(CPU.faultError);
     state.setU32(CPU.fault, 0);
-    return STATUS[this.#hooks.fault(vector, state.u32(CPU.faultError))];
+    if (vector !== NON_CANONICAL) return STATUS[this.#hooks.fault(vector, error)];
+    return this.#guard(() => {
+      this.#decodeAtRip();
+      return STATUS[this.#hooks.fault(usesStack(this.#insn, state) ? VECTOR.ss : VECTOR.gp, 0)];
+    });
   }
 
   #callout(record: number): number {

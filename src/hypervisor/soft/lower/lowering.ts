@@ -122,10 +122,10 @@ export class Lowering {
 
   /**
    * The address of the instruction's memory operand for an access of `size` bytes: emits what must be computed before.
+   * `plain` is its offset where that is not what base, index and displacement say.
    */
-  address(size: number, write: boolean): Address {
+  address(size: number, write: boolean, plain = this.#plainAddress()): Address {
     const { insn } = this;
-    const plain = this.#plainAddress();
     const segmented = insn.seg === SEG.fs || insn.seg === SEG.gs;
     const packed = insn.seg | (insn.addrSize << 4) | (size << 8) | ((write ? 1 : 0) << 16);
     if (!this.is64) {

@@ -3,7 +3,7 @@ import { OPERAND, SEG } from '../decode/insn.ts';
 import { OP, OPS, type OpName } from '../decode/opcodes.ts';
 import { NO_LINK, UNRESOLVED } from '../interpreter/record.ts';
 import { SLOT } from '../state.ts';
-import type { Lowering } from './lowering.ts';
+import { type Address, AT_EA, type Lowering } from './lowering.ts';
 
 export type Rule = (l: Lowering) => void;
 
@@ -141,10 +141,13 @@ rule(['bt', 'bts', 'btr', 'btc'], (name) => (l) => {
     return;
   }
   const writes = name !== 'bt';
-  let address = l.address(a.size, writes);
-  if (b.kind !== OPERAND.imm) {
-    l.emit(`ea.bit.${a.size}`, { ...address, b: l.slot(b) });
-    address = { base: SLOT.ea, index: SLOT.zero, scale: 0, disp: 0 };
+  let address: Address;
+  if (b.kind === OPERAND.imm) {
+    address = l.address(a.size, writes);
+  } else {
+    // The bit offset counts before the address size and the segment do.
+    l.emit(`ea.bit.${a.size}`, { ...l.plainAddress(), b: l.slot(b) });
+    address = l.address(a.size, writes, AT_EA);
   }
   l.emit(`${writes ? 'loadForStore' : 'load'}.${a.size}`, address);
   l.emit(`${op}.${form}`, { a: SLOT.t1, ...right });
@@ -161,11 +164,14 @@ rule(['cmovcc'], () => (l) => {
 });
 rule(['setcc'], () => (l) => l.write(l.insn.a, (slot) => l.emit(`setcc.${l.insn.cc}`, { a: slot })));
 rule(['clc', 'stc', 'cmc', 'cld', 'std', 'lahf', 'sahf', 'cli', 'sti'], (name) => (l) => l.emit(name));
-rule(['nop', 'pause', 'lfence', 'mfence', 'sfence', 'clflush', 'invd', 'wbinvd'], (name) => (l) => {
+rule(['nop', 'pause', 'lfence', 'mfence', 'sfence', 'invd', 'wbinvd'], (name) => (l) => {
   // INVD and WBINVD need privilege 0: TypeScript checks; the others do nothing that a single vCPU could see.
   if (name === 'invd' || name === 'wbinvd') l.callout(false);
   else l.emit('nop');
 });
+
+// Nothing to flush, but the address is checked like that of a load (SDM vol. 2, CLFLUSH).
+rule(['clflush'], () => (l) => void l.source(l.insn.a));
 
 // -- the stack
 
@@ -242,14 +248,15 @@ rule(['jmpIndirect', 'callIndirect'], (name) => (l) => {
 
 rule(['movs', 'stos', 'lods', 'cmps', 'scas'], (name) => (l) => {
   const { insn } = l;
-  if (l.checked) {
+  const segmented = insn.seg === SEG.fs || insn.seg === SEG.gs;
+  if (l.checked || (segmented && !l.is64)) {
     l.callout(true); // TypeScript checks every element against the segments
     return;
   }
   const repeat =
     insn.rep === 0 ? '' : name !== 'cmps' && name !== 'scas' ? '.rep' : insn.rep === 0xf3 ? '.rep.e' : '.rep.ne';
   let base: number = SLOT.zero;
-  if (insn.seg === SEG.fs || insn.seg === SEG.gs) {
+  if (segmented) {
     l.emit('ea.segment64', { imm: insn.seg });
     base = SLOT.ea;
   }

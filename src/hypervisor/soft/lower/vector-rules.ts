@@ -35,19 +35,25 @@ function lowerVector(l: Lowering, op: VectorOp): void {
   const form = formOf(op, l.insn);
   if (form === undefined) throw new Error(`${op.op} has no form for its operands`);
   const [fileA, fileB] = [form.files[0]!, form.files[1]!];
-  if (fileA === 'm' || fileB === 'm') l.emit('mmx.enter');
+  // An integer vector that CVTPI2PS and CVTPI2PD load is no MMX register.
+  const entersMmx = fileA === 'm' || (fileB === 'm' && form.memory !== 'b');
   if (op.special === 'maskmove') {
+    if (entersMmx) l.emit('mmx.enter');
     lowerMaskMove(l, op, form);
     return;
   }
+  if (entersMmx && form.memory !== undefined) l.emit('mmx.check');
   const { a, b } = l.insn;
   const store = form.memory === 'a' ? l.address(a.size, true) : undefined;
   const slotB = form.memory === 'b' ? loadOperand(l, op, b, fileB) : place(b, fileB);
   const slotA = form.memory === 'a' ? (fileA === 'g' ? SLOT.t1 : XMM_TEMP) : place(a, fileA);
+  // Behind the accesses, as their faults leave the x87 registers alone.
+  if (entersMmx && store === undefined) l.emit('mmx.enter');
   emitForm(l, op, form, slotA, slotB);
   if (store === undefined) return;
   if (fileA === 'g') l.emit(`store.${a.size}`, store);
   else l.emit(`storev.${widthName(op, a.size)}`, store);
+  if (entersMmx) l.emit('mmx.enter');
 }
 
 function emitForm(l: Lowering, op: VectorOp, form: VectorForm, a: number, b: number): void {

@@ -27,7 +27,11 @@ import type { ModuleBuilder } from '../wasm/module-builder.ts';
 /** Kinds of access, as bits; they stand where a page fault's error code has them. */
 export const ACCESS = { read: 0, write: 2, user: 4, fetch: 16 } as const;
 const PAGE_FAULT = 14;
-const GENERAL_PROTECTION = 13;
+/**
+ * The vector that an address outside the canonical halves is reported with: #SS or #GP, depending on what the instruction
+ * used it for. Whoever takes the fault out of CPU.fault decides.
+ */
+export const NON_CANONICAL = 32;
 
 const PTE = { present: 1, writable: 2, user: 4, accessed: 0x20, dirty: 0x40, large: 0x80, global: 0x100 } as const;
 /** Physical addresses have 46 bits (CPUID 0x80000008 says so): the bits above, up to 51, are reserved. */
@@ -151,7 +155,7 @@ function defineWalk(m: ModuleBuilder, regionOf: Callable): Callable {
       efer.and(0x400), // LMA
       () => {
         f.if(va.shl(16).shrS(16).ne(va), () => {
-          f.store32(cpu, CPU.fault, GENERAL_PROTECTION + 1);
+          f.store32(cpu, CPU.fault, NON_CANONICAL + 1);
           f.store32(cpu, CPU.faultError, 0);
           f.return(I64.const(-1));
         });
@@ -367,13 +371,14 @@ function defineLoad(
     (f, cpu, va) => {
       if (load1 !== undefined) {
         f.if(crossesPage(va, size), () => {
+          // From the lowest byte on: the first page faults first, the second one at its start.
           const result = f.local('i64');
-          const i = f.let(I64.const(size));
+          const i = f.local('i64');
           f.loop((again) => {
-            f.set(i, i.sub(1));
-            f.set(result, result.shl(8).or(f.call(load1, 'i64', cpu, va.add(i))));
+            f.set(result, result.or(f.call(load1, 'i64', cpu, va.add(i)).shl(i.shl(3))));
             f.if(f.load32(cpu, CPU.fault), () => f.return(I64.const(0)));
-            f.brIf(again, i.ne(0));
+            f.set(i, i.add(1));
+            f.brIf(again, i.ltU(size));
           });
           f.return(result);
         });
@@ -450,8 +455,8 @@ function defineProbeWrite(m: ModuleBuilder, fill: Callable): Callable {
       const access = f.let(userBit(f, cpu).or(ACCESS.write));
       f.drop(f.call(fill, 'i32', cpu, va, access));
       f.if(f.load32(cpu, CPU.fault), () => f.return());
-      const last = f.let(va.add(size.toI64()).sub(1));
-      f.if(va.xor(last).and(-4096).ne(0), () => f.drop(f.call(fill, 'i32', cpu, last, access)));
+      const second = f.let(va.add(size.toI64()).sub(1).and(-4096));
+      f.if(second.ne(va.and(-4096)), () => f.drop(f.call(fill, 'i32', cpu, second, access)));
     },
     'probeWrite',
   );

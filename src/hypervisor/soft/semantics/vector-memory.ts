@@ -37,12 +37,18 @@ export function defineVectorMemory(ops: MicroOps): void {
   // The first MMX instruction makes all x87 registers valid and TOP 0 (SDM vol. 1, 9.5.1).
   ops.cold('mmx.enter', (e) => {
     const { f, cpu } = e;
-    const status = f.load16u(cpu, CPU.x87Status);
-    f.if(status.and(0x80), () => e.raise(16)); // an x87 exception is pending
+    checkPending(e);
     f.store16(cpu, CPU.x87Status, f.load16u(cpu, CPU.x87Status).and(0xc7ff));
     f.store16(cpu, CPU.x87Tag, 0xff);
   });
+  // Before a memory operand is accessed, whose faults come behind a pending x87 exception and before the change.
+  ops.cold('mmx.check', checkPending);
   for (const size of [8, 16] as const) ops.cold(`maskmove.${size}`, (e) => maskMove(e, size));
+}
+
+/** #MF if an x87 exception is pending. */
+function checkPending(e: Emit): void {
+  e.f.if(e.f.load16u(e.cpu, CPU.x87Status).and(0x80), () => e.raise(16));
 }
 
 function checkAlignment(e: Emit, at: I64): void {

@@ -12,7 +12,7 @@ import {
   TLB_ENTRY_SIZE,
   TLB_SIZE,
 } from '../layout.ts';
-import { ACCESS } from '../mmu/mmu.ts';
+import { ACCESS, NON_CANONICAL } from '../mmu/mmu.ts';
 import { MODE, MODE_BITS } from '../modes.ts';
 import { ARITHMETIC_FLAGS, CPU, FLAG, LDTR, SEGMENT, SEGMENT_SIZE, SLOT, TR } from '../state.ts';
 
@@ -415,15 +415,22 @@ export class CpuState {
     const access = ACCESS.write | (this.cpl === 3 ? ACCESS.user : 0);
     this.core.translate(this.block, BigInt.asIntN(64, va), access);
     this.#throwPending();
-    this.core.translate(this.block, BigInt.asIntN(64, va + BigInt(size - 1)), access);
+    const lastPage = (va + BigInt(size - 1)) & ~0xfffn;
+    if (lastPage <= va) return;
+    this.core.translate(this.block, BigInt.asIntN(64, lastPage), access);
     this.#throwPending();
   }
 
   #throwPending(): void {
     const fault = this.u32(CPU.fault);
     if (fault === 0) return;
+    this.throwFault(fault);
+  }
+
+  /** Throws what CPU.fault was found to be. */
+  throwFault(fault: number): never {
     this.setU32(CPU.fault, 0);
-    this.raise(fault - 1, this.u32(CPU.faultError));
+    this.raise(fault === NON_CANONICAL + 1 ? VECTOR.gp : fault - 1, this.u32(CPU.faultError));
   }
 
   /** Throws a fault. For page faults CPU.faultAddress must be set. */

@@ -1,0 +1,141 @@
+/** What a guest that has come up is asked to do, and what it must answer. */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+
+export interface GuestCommand {
+  readonly name: string;
+  readonly command: string;
+  /** Throws if the output is not what it must be. The command's exit status was 0. */
+  check(output: string): void;
+}
+
+const numbers = Array.from({ length: 20_000 }, (_, i) => `${i + 1}\n`).join('');
+const digest = (algorithm: string) => createHash(algorithm).update(numbers).digest('hex');
+
+/** Of the kernel's own log: signs that something went wrong which did not stop the boot. */
+const COMPLAINTS =
+  /BUG\b|Oops|WARNING: CPU|unchecked MSR|soft lockup|rcu.*stall|Call Trace|invalid opcode|nobody cared/;
+
+/** Runs first: what the kernel still has to say would stand in the middle of what the commands print. */
+const QUIET: GuestCommand = { name: 'the kernel can be told to be quiet', command: 'dmesg -n 1', check() {} };
+
+const COMMANDS: readonly GuestCommand[] = [
+  { name: 'echo', command: 'echo it runs', check: (output) => assert.equal(output, 'it runs\n') },
+  { name: 'uname', command: 'uname -srm', check: (output) => assert.match(output, /^Linux 6\.\d+\.\S+ x86_64\n$/) },
+  {
+    name: 'the processor that the kernel sees',
+    command: 'cat /proc/cpuinfo',
+    check(output) {
+      assert.deepEqual(output.match(/^processor\t: \d+$/gm), ['processor\t: 0']);
+      const flags = /^flags\t\t: (.*)$/m.exec(output)?.[1]?.split(' ') ?? [];
+      const expected = [
+        'fpu',
+        'tsc',
+        'cx8',
+        'apic',
+        'sep',
+        'mmx',
+        'fxsr',
+        'sse',
+        'sse2',
+        'syscall',
+        'nx',
+        'lm',
+        'hypervisor',
+      ];
+      for (const flag of expected) assert.ok(flags.includes(flag), `no ${flag} in ${flags.join(' ')}`);
+    },
+  },
+  {
+    name: 'memory',
+    command: 'cat /proc/meminfo',
+    check(output) {
+      const kib = Number(/^MemTotal: +(\d+) kB$/m.exec(output)?.[1]);
+      assert.ok(kib > 180 << 10 && kib < 256 << 10, `${kib} KiB`);
+    },
+  },
+  {
+    name: 'sha256sum',
+    command: 'seq 1 20000 | sha256sum',
+    check: (output) => assert.equal(output, `${digest('sha256')}  -\n`),
+  },
+  {
+    name: 'gzip and bzip2 there and back, through pipes of several processes',
+    command: 'seq 1 20000 | gzip | gunzip | bzip2 | bunzip2 | md5sum',
+    check: (output) => assert.equal(output, `${digest('md5')}  -\n`),
+  },
+  {
+    name: 'floating point in awk',
+    command: `awk 'BEGIN { for (i = 1; i <= 20; i++) printf "%.17g %.17g %.17g %.17g\\n", sqrt(i), sin(i), exp(i), log(i) / 3 }'`,
+    check(output) {
+      const rows = output
+        .trim()
+        .split('\n')
+        .map((line) => line.split(' ').map(Number));
+      assert.equal(rows.length, 20);
+      rows.forEach((row, i) => {
+        const x = i + 1;
+        const expected = [Math.sqrt(x), Math.sin(x), Math.exp(x), Math.log(x) / 3];
+        expected.forEach((value, column) => {
+          const error = Math.abs(row[column]! - value);
+          // Libraries differ in the last bit, except for square roots.
+          assert.ok(error <= (column === 0 ? 0 : Math.abs(value) * 2 ** -51), `${row[column]} instead of ${value}`);
+        });
+      });
+    },
+  },
+  {
+    name: 'many processes',
+    command: 'i=0; while [ $i -lt 60 ]; do /bin/true || exit 1; i=$((i+1)); done; echo $i',
+    check: (output) => assert.equal(output, '60\n'),
+  },
+  {
+    name: 'signals and timers',
+    command: "trap 'echo caught' USR1; kill -USR1 $$; sleep 0.1; echo slept; timeout -s KILL 0.2 sleep 100; echo $?",
+    check: (output) => assert.equal(output, 'caught\nslept\n137\n'),
+  },
+  {
+    name: 'every file in sysfs',
+    command: 'ls -lR /sys >/tmp/sys && wc -l </tmp/sys',
+    check: (output) => assert.ok(Number(output) > 5000, output),
+  },
+  {
+    name: 'ACPI tables',
+    command: 'ls /sys/firmware/acpi/tables',
+    check(output) {
+      for (const table of ['APIC', 'DSDT', 'FACP', 'MCFG']) assert.ok(output.split(/\s+/).includes(table), output);
+    },
+  },
+  {
+    name: 'the PCI host bridge',
+    command: 'cat /sys/bus/pci/devices/0000:00:00.0/class',
+    check: (output) => assert.equal(output, '0x060000\n'),
+  },
+  {
+    name: 'the real-time clock',
+    command: 'cat /sys/class/rtc/rtc0/since_epoch',
+    check(output) {
+      const age = Math.abs(Date.now() / 1000 - Number(output));
+      assert.ok(age < 3600, `${output.trim()} is ${age} s off`);
+    },
+  },
+  {
+    name: 'interrupts of the timer and the serial port',
+    command: 'cat /proc/interrupts',
+    check(output) {
+      assert.ok(Number(/^ *LOC: +(\d+)/m.exec(output)?.[1]) > 0, output);
+      assert.ok(Number(/^ *4: +(\d+) .*ttyS0$/m.exec(output)?.[1]) > 0, output);
+    },
+  },
+  {
+    name: 'no complaint in the log of the kernel',
+    command: 'dmesg',
+    check(output) {
+      assert.match(output, /Linux version 6\./);
+      const complaints = output.split('\n').filter((line) => COMPLAINTS.test(line));
+      assert.deepEqual(complaints, [], output);
+    },
+  },
+];
+
+export const GUEST_COMMANDS: readonly GuestCommand[] = [QUIET, ...COMMANDS];
