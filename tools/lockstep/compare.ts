@@ -113,7 +113,7 @@ export class Comparison {
 
   /** Gives QEMU our registers. */
   copyToQemu(): void {
-    for (const { name, ours } of this.differences(0)) this.#qemu.set(name, ours);
+    for (const { name } of this.differences(0)) this.#qemu.set(name, this.ours(name));
   }
 
   /** Gives us QEMU's value of a register; false if it is one that cannot be set alone. */
