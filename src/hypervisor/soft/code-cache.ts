@@ -164,6 +164,7 @@ export class CodeCache {
     l.codeSize = codeSizeOf(mode);
     l.checked = (mode & MODE.checked) !== 0;
     l.noFpu = (mode & MODE.noFpu) !== 0;
+    l.noSse = (mode & MODE.noSse) !== 0;
     const step = (mode & MODE.step) !== 0;
     if (step) {
       l.start = start;

@@ -1,6 +1,7 @@
 /** A vCPU of the software CPU: the loop around the engine that takes interrupts, keeps time and halts. */
 import { random64 } from '../../base/random.ts';
 import { Bus } from '../../devices/bus.ts';
+import type { Clock } from '../../devices/device.ts';
 import type { Lapic } from '../../irqchip/lapic.ts';
 import type { Pit } from '../../irqchip/pit.ts';
 import type { Gpa, GuestMemory } from '../../memory/guest-memory.ts';
@@ -71,9 +72,10 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
   #tscOffset = 0;
   #tscDeadline = 0n;
 
-  constructor(handle: SoftVcpuHandle) {
+  /** `clock`: another time than the host's, for tools that repeat a run. */
+  constructor(handle: SoftVcpuHandle, clock?: Clock) {
     this.id = handle.id;
-    this.vm = new SoftVmAccess(handle.vm);
+    this.vm = new SoftVmAccess(handle.vm, clock);
     const { memory, pages, cpus } = handle.vm.machine;
     this.state = new CpuState(memory.buffer, this.id);
     this.apic = this.vm.irqchip.lapics[this.id]!;

@@ -2,6 +2,7 @@
 import { HostClock } from '../../base/clock.ts';
 import { EventFd } from '../../base/event-fd.ts';
 import { onReadable, type Subscription } from '../../base/readable.ts';
+import type { Clock } from '../../devices/device.ts';
 import { SoftIrqchip } from '../../irqchip/soft-irqchip.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { CpuidEntry, InterruptController, IoEvent, MsiRoute, VcpuHandle, VmAccess } from '../hypervisor.ts';
@@ -34,15 +35,15 @@ export class SoftVmAccess implements VmAccess {
   readonly irqchip: SoftIrqchip;
   readonly interrupts: InterruptController;
   readonly ioEvents: IoEvents;
-  readonly clock: HostClock;
+  readonly clock: Clock;
   protected readonly shared: SoftVmHandle;
   readonly #words: Int32Array;
   readonly #irqfds = new Map<number, Subscription>();
   readonly #routes = new Map<number, MsiRoute>();
 
-  constructor(shared: SoftVmHandle) {
+  constructor(shared: SoftVmHandle, clock: Clock = new HostClock(shared.clockOrigin)) {
     this.shared = shared;
-    this.clock = new HostClock(shared.clockOrigin);
+    this.clock = clock;
     this.memory = guestMemoryOf(shared.machine);
     this.#words = new Int32Array(shared.machine.memory.buffer);
     this.ioEvents = new IoEvents(shared.ioEvents);

@@ -277,7 +277,8 @@ export class CpuState {
     if (!is64 && !this.#isFlat()) mode |= MODE.checked;
     const breakpoints = (this.u32(CPU.dr7) & 0xff) !== 0;
     if (this.stepping || breakpoints || (this.u32(CPU.eflags) & FLAG.tf) !== 0) mode |= MODE.step;
-    if ((this.cr0 & (CR0.em | CR0.ts)) !== 0 || (this.cr4 & CR4.osfxsr) === 0) mode |= MODE.noFpu;
+    if ((this.cr0 & (CR0.em | CR0.ts)) !== 0) mode |= MODE.noFpu;
+    if ((this.cr4 & CR4.osfxsr) === 0) mode |= MODE.noSse;
     this.setU32(CPU.mode, mode);
     this.setU64(CPU.ripMask, is64 ? 0xffff_ffff_ffff_ffffn : 0xffff_ffffn);
     this.setU64(CPU.csBase, is64 ? 0n : this.segmentBase(CS));
@@ -301,7 +302,7 @@ export class CpuState {
 
   /** Forgets which code is at which linear address: mappings or decoded code have changed. */
   flushJumpCache(): void {
-    this.#jumpGeneration = (this.#jumpGeneration + 1) & 0x1ff_ffff;
+    this.#jumpGeneration = (this.#jumpGeneration + 1) & 0xff_ffff;
     if (this.#jumpGeneration === 0) this.bytes.fill(0, this.#area + AREA.jumpCache, this.#area + AREA.fillLog);
     this.#updateJumpTags(this.u32(CPU.jumpTagLow) & ((1 << MODE_BITS) - 1));
   }
