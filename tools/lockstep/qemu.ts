@@ -23,6 +23,12 @@ const TSS_AVAILABLE = 0x89;
 /** `s` takes no interrupts and no timers. */
 const STEP_ALONE = 7;
 
+/**
+ * Runs its arguments and ends them when its standard input ends: when we do, in whatever way. Our thread is never free
+ * to handle a signal.
+ */
+const OUTLIVE_NOBODY = 'exec 3<&0; "$@" & qemu=$!; { cat <&3; kill -9 $qemu; } > /dev/null 2>&1 & wait $qemu';
+
 /** Whether QEMU is there. */
 export function hasQemu(): boolean {
   try {
@@ -51,7 +57,7 @@ export class Qemu implements Disposable {
     writeImage(file, memory);
     const pipe = join(folder, 'gdb');
     execFileSync('mkfifo', [`${pipe}.in`, `${pipe}.out`]);
-    const child = cleanup.adopt(launch(ram, memory.size, pipe), (process) => process.kill('SIGKILL'));
+    const child = cleanup.adopt(launch(ram, memory.size, pipe), (process) => process.stdin?.destroy());
     const [to, from] = await openPipes(pipe, child);
     cleanup.adopt(to, closeSync);
     cleanup.adopt(from, closeSync);
@@ -174,7 +180,7 @@ function launch(ram: string, size: number, pipe: string): ChildProcess {
     ...['-accel', 'tcg', '-cpu', 'max,-apic,apic-id=0'],
     ...['-nodefaults', '-display', 'none', '-S', '-gdb', `pipe:${pipe}`],
   ];
-  return spawn(QEMU, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  return spawn('sh', ['-c', OUTLIVE_NOBODY, 'sh', QEMU, ...args], { stdio: ['pipe', 'ignore', 'inherit'] });
 }
 
 /** Opening a FIFO waits for its other end: for QEMU, unless that ends before. */
