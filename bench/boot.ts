@@ -27,7 +27,7 @@ for (const params of [['cryptomgr.notests'], []]) {
     rows.push(...(await compare(`${form}${params.map((param) => `, ${param}`).join('')}`, guest)));
   }
 }
-console.log(`${header}; ${pairs} pairs\n`);
+console.log(`${header}; pairs: ${pairs}\n`);
 console.log(table(['guest', 'program', 'wall s', 'CPU s', 'peak RSS MB', 'wall, of QEMU'], rows));
 
 /** Takes turns, so that both see the same disturbances. */

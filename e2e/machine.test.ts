@@ -82,11 +82,15 @@ for (const hypervisor of ['soft', 'kvm']) {
     // The stack that CALL needs is memory below 1 MiB: SS is 0 and SP 0 after reset, so it wraps to the end of 64 KiB.
     const path = join(folder, hypervisor);
     writeFileSync(path, assemble(FIRMWARE));
-    const { stdout, status } = spawnSync(process.execPath, [CROSVM, 'run', '--hypervisor', hypervisor, '--bios', path], {
-      encoding: 'utf8',
-      input: '',
-      timeout: 60_000,
-    });
+    const { stdout, status } = spawnSync(
+      process.execPath,
+      [CROSVM, 'run', '--hypervisor', hypervisor, '--bios', path],
+      {
+        encoding: 'utf8',
+        input: '',
+        timeout: 60_000,
+      },
+    );
     const lines = stdout.trim().split('\n');
     assert.ok(lines.includes('12378086'), `the host bridge is missing in ${stdout}`);
     assert.ok(lines.includes('00111b36'), `pvpanic is missing in ${stdout}`);
