@@ -55,7 +55,7 @@ export class Software {
     const machine = createMachineMemory([{ gpa: 0, size: RAM }], 1);
     const guest = guestMemoryOf(machine);
     this.#state = new CpuState(machine.memory.buffer, 0);
-    this.#engine = new Engine(machine.memory, machine.pages, 0, this.#state, this.#hooks());
+    this.#engine = new Engine(machine.memory, 0, this.#state, this.#hooks());
     const ram = machine.memory.buffer.byteLength;
     if (ram < RAM) throw new Error('too little memory');
     this.#code = guest.slice(CODE_GPA, CODE_PAGES * PAGE);

@@ -1,6 +1,5 @@
 import { SERIAL_PORTS } from '../arch/x86_64/platform.ts';
 import { IoapicState } from '../irqchip/ioapic.ts';
-import { type LapicShared, LapicState } from '../irqchip/lapic-state.ts';
 import { PicState } from '../irqchip/pic.ts';
 import { PitState } from '../irqchip/pit.ts';
 import { ConfigState } from '../pci/config-space.ts';
@@ -32,19 +31,17 @@ type Singles = { readonly [K in keyof typeof SINGLES]: InstanceType<(typeof SING
 export interface PlatformStates extends Singles {
   /** COM1 to COM4. */
   readonly serials: readonly InstanceType<typeof SerialState>[];
-  /** One for each vCPU. */
-  readonly lapics: readonly LapicShared[];
 }
 
-/** Bytes of the buffer that holds the state of all platform devices of a machine with `vcpus` vCPUs. */
-export function platformByteLength(vcpus: number): number {
+/** Bytes of the buffer that holds the state of all platform devices. */
+export function platformByteLength(): number {
   const singles = Object.values(SINGLES).reduce((sum, struct) => sum + struct.byteLength, 0);
-  return singles + SERIAL_PORTS.length * SerialState.byteLength + vcpus * LapicState.byteLength;
+  return singles + SERIAL_PORTS.length * SerialState.byteLength;
 }
 
 /** Views of every device's state in `buffer`, which is zero before the first use. The same on every thread. */
-export function platformStates(buffer: SharedArrayBuffer, vcpus: number): PlatformStates {
-  if (buffer.byteLength < platformByteLength(vcpus)) throw new RangeError('the buffer for the platform is too small');
+export function platformStates(buffer: SharedArrayBuffer): PlatformStates {
+  if (buffer.byteLength < platformByteLength()) throw new RangeError('the buffer for the platform is too small');
   let offset = 0;
   const next = <T>(struct: { readonly byteLength: number; new (b: SharedArrayBuffer, at: number): T }): T => {
     const state = new struct(buffer, offset);
@@ -55,6 +52,5 @@ export function platformStates(buffer: SharedArrayBuffer, vcpus: number): Platfo
   return {
     ...(singles as unknown as Singles),
     serials: SERIAL_PORTS.map(() => next(SerialState)),
-    lapics: Array.from({ length: vcpus }, () => next(LapicState)),
   };
 }

@@ -7,15 +7,12 @@ import { platformByteLength, platformStates } from './platform-state.ts';
 import { ManualClock } from './testing.ts';
 import { WiredOr, WiredOrState } from './wired-or.ts';
 
-const VCPUS = 2;
-
-function build(irqchip: IrqchipOptions, buffer = new SharedArrayBuffer(platformByteLength(VCPUS))) {
+function build(irqchip: IrqchipOptions, buffer = new SharedArrayBuffer(platformByteLength())) {
   const clock = new ManualClock();
   const exits: ExitReason[] = [];
   const output: number[] = [];
   const sink = { write: (bytes: Uint8Array) => output.push(...bytes) };
   const platform = new Platform(buffer, {
-    vcpus: VCPUS,
     clock,
     irqchip,
     serials: [sink, undefined, sink],
@@ -27,9 +24,9 @@ function build(irqchip: IrqchipOptions, buffer = new SharedArrayBuffer(platformB
   return { platform, clock, exits, output, buffer };
 }
 
-function soft(vcpu?: number): IrqchipOptions {
-  const notifier = { notify: () => {} };
-  return vcpu === undefined ? { kind: 'soft', notifier } : { kind: 'soft', notifier, vcpu };
+/** PIC, PIT and IOAPIC of ours; `messages` gets the data of the IOAPIC's MSIs. */
+function split(messages: number[] = []): IrqchipOptions {
+  return { kind: 'split', signalMsi: (_, data) => messages.push(data), onExtInt: () => {}, onRoute: () => {} };
 }
 
 function out(platform: Platform, port: number, value: number, width = 1): void {
@@ -45,7 +42,7 @@ function inb(platform: Platform, port: number): number {
 }
 
 test('the devices are at their ports', () => {
-  const { platform, output } = build(soft(0));
+  const { platform, output } = build(split());
   out(platform, 0x3f8, 0x41);
   out(platform, 0x402, 0x42);
   out(platform, 0x3e8, 0x43);
@@ -62,7 +59,7 @@ test('the devices are at their ports', () => {
 });
 
 test('each way for a guest to end', () => {
-  const { platform, exits } = build(soft(0));
+  const { platform, exits } = build(split());
   out(platform, 0x64, 0xfe);
   out(platform, 0x92, 0x01);
   out(platform, 0xcf9, 0x06);
@@ -75,54 +72,40 @@ test('each way for a guest to end', () => {
   assert.deepEqual(exits, ['reset', 'reset', 'reset', 'powered off', 'panic']);
 });
 
-test('threads share everything and have their own LAPIC page', () => {
-  const first = build(soft(0));
-  const second = build(soft(1), first.buffer);
-  const main = build(soft(), first.buffer);
-  const id = new Uint8Array(4);
-  second.platform.mmio.read(0xfee0_0020, id);
-  assert.equal(id[3], 1);
-  main.platform.mmio.read(0xfee0_0020, id);
-  assert.equal(id[3], 0xff);
-  assert.equal(main.platform.serials[0]!.pushInput(Uint8Array.of(0x61)), 1);
+test('threads share everything', () => {
+  const first = build(split());
+  const second = build(split(), first.buffer);
+  assert.equal(first.platform.serials[0]!.pushInput(Uint8Array.of(0x61)), 1);
   assert.equal(inb(second.platform, 0x3f8), 0x61);
+  out(second.platform, 0x21, 0xfb);
+  assert.equal(inb(first.platform, 0x21), 0xfb);
 });
 
-test('a serial interrupt reaches the CPU through the IOAPIC', () => {
-  const { platform } = build(soft(0));
-  const dword = (address: number, value: number) => {
-    const data = new Uint8Array(4);
-    new DataView(data.buffer).setUint32(0, value, true);
-    platform.mmio.write(address, data);
-  };
-  dword(0xfee0_00f0, 0x1ff);
-  dword(0xfec0_0000, 0x10 + 2 * 4);
-  dword(0xfec0_0010, 0x34);
+test('a serial interrupt goes through the IOAPIC', () => {
+  const messages: number[] = [];
+  const { platform } = build(split(messages));
+  platform.mmio.write(0xfec0_0000, Uint8Array.of(0x10 + 2 * 4, 0, 0, 0));
+  platform.mmio.write(0xfec0_0010, Uint8Array.of(0x34, 0, 0, 0));
   out(platform, 0x3f8 + 4, 0x08);
   out(platform, 0x3f8 + 1, 0x02);
-  assert.equal(platform.softIrqchip!.lapics[0]!.pendingVector(), 0x34);
+  assert.deepEqual(messages, [0x4034]);
 });
 
 for (const pin of [0, 2]) {
   test(`the timer interrupt comes on IOAPIC pin ${pin} when somebody keeps time`, () => {
     const messages: number[] = [];
-    const split = build({
-      kind: 'split',
-      signalMsi: (_, data) => messages.push(data),
-      onExtInt: () => {},
-      onRoute: () => {},
-    });
-    split.platform.mmio.write(0xfec0_0000, Uint8Array.of(0x10 + 2 * pin, 0, 0, 0));
-    split.platform.mmio.write(0xfec0_0010, Uint8Array.of(0x30, 0, 0, 0));
+    const { platform, clock } = build(split(messages));
+    platform.mmio.write(0xfec0_0000, Uint8Array.of(0x10 + 2 * pin, 0, 0, 0));
+    platform.mmio.write(0xfec0_0010, Uint8Array.of(0x30, 0, 0, 0));
     for (const [port, value] of [
       [0x43, 0x34],
       [0x40, 0x00],
       [0x40, 0x10],
     ] as const)
-      out(split.platform, port, value);
+      out(platform, port, value);
     messages.length = 0;
-    split.clock.time = split.platform.timers.deadline();
-    split.platform.timers.tick();
+    clock.time = platform.timers.deadline();
+    platform.timers.tick();
     assert.deepEqual(messages, [0x4030]);
   });
 }
@@ -155,16 +138,15 @@ test('PCI devices share their INTx wires', () => {
 });
 
 test('what can be read where nothing happens', () => {
-  const { platform } = build(soft());
+  const { platform } = build(split());
   assert.equal(inb(platform, 0x80), 0);
   const events = new Uint8Array(4);
   platform.mmio.read(0xd000_0000, events); // pvpanic's BAR
   assert.deepEqual([...events], [3, 0, 0, 0]);
 });
 
-test('a buffer that is too small and a vCPU that is not there', () => {
-  assert.throws(() => platformStates(new SharedArrayBuffer(64), 1), RangeError);
-  assert.throws(() => build(soft(VCPUS)), RangeError);
+test('a buffer that is too small', () => {
+  assert.throws(() => platformStates(new SharedArrayBuffer(64)), RangeError);
 });
 
 test('a shared wire is high while any source asserts it', () => {
@@ -184,14 +166,15 @@ test('a shared wire is high while any source asserts it', () => {
 });
 
 test('threads that use one device at the same time lose nothing', async () => {
-  const { platform, buffer } = build(soft());
+  const { platform, buffer } = build(split());
   const rounds = 3000;
   const source = `
     import { workerData } from 'node:worker_threads';
     import { Platform } from ${JSON.stringify(new URL('./platform.ts', import.meta.url).href)};
     const idle = { write() {} };
     const platform = new Platform(workerData, {
-      vcpus: ${VCPUS}, clock: { now: () => 0, wallTime: () => 0 }, irqchip: { kind: 'soft', notifier: { notify() {} } },
+      clock: { now: () => 0, wallTime: () => 0 },
+      irqchip: { kind: 'kernel', interrupts: { setLine() {}, signalMsi() {} } },
       serials: [idle], memoryBelow4G: 0, memoryAbove4G: 0, onExit() {},
     });
     for (let i = 0; i < ${rounds}; i++) {

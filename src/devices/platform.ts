@@ -1,7 +1,6 @@
 import * as at from '../arch/x86_64/platform.ts';
 import type { InterruptController } from '../hypervisor/hypervisor.ts';
 import { IsaIrqchip } from '../irqchip/isa-irqchip.ts';
-import { SoftIrqchip, type VcpuNotifier } from '../irqchip/soft-irqchip.ts';
 import { BarAllocator } from '../pci/bar-allocator.ts';
 import type { ConfigSpec } from '../pci/config-space.ts';
 import { HostBridge } from '../pci/host-bridge.ts';
@@ -40,7 +39,6 @@ const FIRST_PCI_SOURCE = 8;
  * Where the interrupt controllers are:
  * - kernel: all in the hypervisor
  * - split: PIC, PIT and IOAPIC here; `signalMsi` and `onExtInt` (the PIC's INT wire) reach the LAPICs in the hypervisor
- * - soft: all here; `vcpu` is the one that runs on this thread, whose LAPIC page the MMIO bus then has
  */
 export type IrqchipOptions =
   | { readonly kind: 'kernel'; readonly interrupts: InterruptController }
@@ -50,11 +48,9 @@ export type IrqchipOptions =
       readonly onExtInt: (level: boolean) => void;
       /** What an unmasked pin of the IOAPIC sends from now on, for the LAPICs to report ends of interrupt. */
       readonly onRoute: (pin: number, address: number, data: number) => void;
-    }
-  | { readonly kind: 'soft'; readonly notifier: VcpuNotifier; readonly vcpu?: number };
+    };
 
 export interface PlatformDeps {
-  readonly vcpus: number;
   readonly clock: Clock;
   readonly irqchip: IrqchipOptions;
   /** Sinks for COM1 to COM4; a port without one does not exist. */
@@ -77,7 +73,7 @@ export interface PlatformDeps {
 }
 
 /**
- * All devices of the PC platform, on their buses. The state is in `buffer` (`platformByteLength(vcpus)` bytes, zero at
+ * All devices of the PC platform, on their buses. The state is in `buffer` (`platformByteLength()` bytes, zero at
  * the start); every thread builds a Platform over the same buffer and with options that differ only in callbacks.
  */
 export class Platform {
@@ -85,10 +81,8 @@ export class Platform {
   readonly mmio = new Bus();
   /** Interrupt entry points of whichever controller there is. */
   readonly interrupts: InterruptController;
-  /** PIC, PIT and IOAPIC ('split' and 'soft'). */
+  /** PIC, PIT and IOAPIC, with a split irqchip. */
   readonly isaIrqchip: IsaIrqchip | undefined;
-  /** With the LAPICs ('soft'). */
-  readonly softIrqchip: SoftIrqchip | undefined;
   /** COM1 to COM4. */
   readonly serials: readonly (Serial | undefined)[];
   readonly cmos: Cmos;
@@ -101,13 +95,16 @@ export class Platform {
   readonly #wires: WiredOr;
 
   constructor(buffer: SharedArrayBuffer, deps: PlatformDeps) {
-    const states = platformStates(buffer, deps.vcpus);
-    this.softIrqchip = makeSoftIrqchip(states, deps);
-    const split = makeSplitIrqchip(states, deps);
-    this.isaIrqchip = this.softIrqchip?.isa ?? split;
-    this.interrupts = deps.irqchip.kind === 'kernel' ? deps.irqchip.interrupts : (this.softIrqchip ?? split)!;
+    const states = platformStates(buffer);
+    const { irqchip } = deps;
+    if (irqchip.kind === 'kernel') {
+      this.interrupts = irqchip.interrupts;
+    } else {
+      this.isaIrqchip = new IsaIrqchip(states, { ...deps, ...irqchip });
+      this.isaIrqchip.insertInto(this.ports, this.mmio);
+      this.interrupts = this.isaIrqchip;
+    }
     this.#wires = new WiredOr(states.wires, this.interrupts);
-    this.#addIrqchip(deps.irqchip);
     this.serials = this.#addSerials(states, deps);
     this.cmos = this.#addCmos(states, deps);
     this.acpiPm = this.#addAcpiPm(states, deps);
@@ -120,15 +117,6 @@ export class Platform {
   pciInterrupt(slot: number): NonNullable<ConfigSpec['interrupt']> {
     const irq = at.pciIntxIrq(slot, 0);
     return { pin: 1, irq, line: this.#wires.line(irq, FIRST_PCI_SOURCE + slot) };
-  }
-
-  #addIrqchip(options: IrqchipOptions): void {
-    if (this.isaIrqchip === undefined) return;
-    this.isaIrqchip.insertInto(this.ports, this.mmio);
-    if (options.kind !== 'soft' || options.vcpu === undefined) return;
-    const lapic = this.softIrqchip?.lapics[options.vcpu];
-    if (lapic === undefined) throw new RangeError(`there is no vCPU ${options.vcpu}`);
-    this.mmio.insert(lapic, at.LAPIC_ADDRESS, at.LAPIC_LENGTH);
   }
 
   #addSerials(states: PlatformStates, deps: PlatformDeps): (Serial | undefined)[] {
@@ -182,17 +170,6 @@ export class Platform {
     pci.add(PVPANIC_SLOT, 0, new Pvpanic(states.pvpanic, this.lowMmio.allocate(PVPANIC_BAR_SIZE), onPanic));
     return pci;
   }
-}
-
-function makeSoftIrqchip(states: PlatformStates, deps: PlatformDeps): SoftIrqchip | undefined {
-  if (deps.irqchip.kind !== 'soft') return undefined;
-  return new SoftIrqchip(states, { ...deps, notifier: deps.irqchip.notifier });
-}
-
-function makeSplitIrqchip(states: PlatformStates, deps: PlatformDeps): IsaIrqchip | undefined {
-  const { irqchip } = deps;
-  if (irqchip.kind !== 'split') return undefined;
-  return new IsaIrqchip(states, { ...deps, ...irqchip });
 }
 
 /** `device` as seen from `by` bytes further on. */

@@ -87,7 +87,10 @@ export class LapicCore {
     return own >> 4 === destination >> 4 && (own & destination & 0x0f) !== 0;
   }
 
-  /** State after power-up and INIT (SDM vol. 3, 11.4.7); the APIC base stays. */
+  /**
+   * State after power-up and INIT (SDM vol. 3, 11.4.7); the APIC base stays. LINT0 of the bootstrap processor is what
+   * firmware makes of it, virtual wire mode (MultiProcessor Specification, 3.6.2.2): guests that use the PIC expect it.
+   */
   reset(): void {
     const s = this.state;
     s.page.fill(0);
@@ -95,6 +98,7 @@ export class LapicCore {
     s.page[reg.DFR >> 2] = 0xffff_ffff;
     s.page[reg.SVR >> 2] = 0xff;
     for (let lvt = reg.LVT_TIMER; lvt <= reg.LVT_ERROR; lvt += 0x10) s.page[lvt >> 2] = reg.LVT_MASKED;
+    if ((s.baseLow & BASE_BSP) !== 0) s.page[reg.LVT_LINT0 >> 2] = DELIVERY_EXTINT << 8;
     s.latched = 0;
     s.errors = 0;
     this.#setIdentity();

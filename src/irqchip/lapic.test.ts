@@ -60,7 +60,10 @@ test('reset state', () => {
   assert.equal(get(0x30, fresh), 0x0005_0014);
   assert.equal(get(0xf0, fresh), 0xff);
   assert.equal(get(0xe0, fresh), 0xffff_ffff);
-  for (let lvt = 0x320; lvt <= 0x370; lvt += 0x10) assert.equal(get(lvt, fresh), 0x1_0000);
+  for (let lvt = 0x320; lvt <= 0x370; lvt += 0x10) {
+    assert.equal(get(lvt, fresh), lvt === 0x350 ? 0x700 : 0x1_0000);
+    assert.equal(get(lvt, chip.lapics[1]), 0x1_0000);
+  }
   assert.equal(fresh.attention(), 0);
   assert.equal(fresh.deadline(), Number.POSITIVE_INFINITY);
 });
@@ -328,6 +331,7 @@ test('PIC interrupts come through LINT0 as ExtINT, or directly without a LAPIC',
   const { pic } = chip.isa;
   writeReg(pic.master, 0, 0x11);
   for (const word of [0x20, 4, 1]) writeReg(pic.master, 1, word);
+  set(0x350, 0x1_0700);
   chip.setLine(4, true);
   assert.equal(lapic.pendingVector(), -1);
   set(0x350, 0x700);
@@ -354,6 +358,7 @@ test('LINT1 as NMI, LINT0 as a fixed interrupt', () => {
 
 test('a level-triggered interrupt goes round through the IOAPIC', () => {
   const { ioapic } = chip.isa;
+  set(0x350, 0x1_0000);
   writeReg(ioapic, 0x00, 0x10 + 2 * 9, 4);
   writeReg(ioapic, 0x10, 0x8051, 4);
   chip.setLine(9, true);

@@ -49,7 +49,7 @@ export interface Machine {
 }
 
 export function createMachine(config: MachineConfig): MachineHandle {
-  const state = new SharedArrayBuffer(platformByteLength(config.cpus));
+  const state = new SharedArrayBuffer(platformByteLength());
   return { ...config, state, clockOrigin: new HostClock().origin };
 }
 
@@ -59,7 +59,6 @@ export function attachMachine(handle: MachineHandle, vm: VmAccess, link: Machine
   const ramSize = (high: boolean) =>
     handle.ram.filter((r) => r.gpa >= FOUR_GIB === high).reduce((sum, r) => sum + r.size, 0);
   const platform = new Platform(handle.state, {
-    vcpus: handle.cpus,
     clock,
     irqchip: irqchipFor(handle, vm, link),
     serials: handle.serial.map((target) => attachSerialTarget(target, link.isEnding)),

@@ -6,7 +6,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { closeSync, ftruncateSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { EntryState } from '../../src/arch/x86_64/boot-registers.ts';
 import type { Registers } from '../../src/hypervisor/hypervisor.ts';
 import type { GuestMemory } from '../../src/memory/guest-memory.ts';
@@ -22,6 +22,13 @@ const EFER_LMA = 1n << 10n;
 const TSS_AVAILABLE = 0x89;
 /** `s` takes no interrupts and no timers. */
 const STEP_ALONE = 7;
+
+/**
+ * Runs its arguments, and when its standard input ends (when we do, in whatever way) ends them and removes the folder $0.
+ * Our thread is never free to handle a signal.
+ */
+const OUTLIVE_NOBODY =
+  'exec 3<&0; "$@" & qemu=$!; { cat <&3; kill -9 $qemu; rm -rf "$0"; } > /dev/null 2>&1 & wait $qemu';
 
 /** Whether QEMU is there. */
 export function hasQemu(): boolean {
@@ -51,7 +58,7 @@ export class Qemu implements Disposable {
     writeImage(file, memory);
     const pipe = join(folder, 'gdb');
     execFileSync('mkfifo', [`${pipe}.in`, `${pipe}.out`]);
-    const child = cleanup.adopt(launch(ram, memory.size, pipe), (process) => process.kill('SIGKILL'));
+    const child = cleanup.adopt(launch(ram, memory.size, pipe), (process) => process.stdin?.destroy());
     const [to, from] = await openPipes(pipe, child);
     cleanup.adopt(to, closeSync);
     cleanup.adopt(from, closeSync);
@@ -174,7 +181,7 @@ function launch(ram: string, size: number, pipe: string): ChildProcess {
     ...['-accel', 'tcg', '-cpu', 'max,-apic,apic-id=0'],
     ...['-nodefaults', '-display', 'none', '-S', '-gdb', `pipe:${pipe}`],
   ];
-  return spawn(QEMU, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  return spawn('sh', ['-c', OUTLIVE_NOBODY, dirname(ram), QEMU, ...args], { stdio: ['pipe', 'ignore', 'inherit'] });
 }
 
 /** Opening a FIFO waits for its other end: for QEMU, unless that ends before. */

@@ -140,8 +140,7 @@ export class Software implements Disposable {
 
   #createPlatform(memoryBelow4G: number): Platform {
     const sink = { write: (bytes: Uint8Array) => this.print(Buffer.from(bytes).toString('latin1')) };
-    return new Platform(new SharedArrayBuffer(platformByteLength(1)), {
-      vcpus: 1,
+    return new Platform(new SharedArrayBuffer(platformByteLength()), {
       clock: this.#clock,
       irqchip: { kind: 'kernel', interrupts: this.vcpu.vm.interrupts },
       serials: Array.from({ length: SERIAL_PORTS }, () => sink),

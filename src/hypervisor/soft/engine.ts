@@ -71,16 +71,16 @@ export class Engine {
   /** An error of ours: thrown through WebAssembly it would cost nothing but clarity, so run() throws it. */
   #failure: unknown;
 
-  constructor(memory: WebAssembly.Memory, pages: number, vcpu: number, state: CpuState, hooks: EngineHooks) {
+  constructor(memory: WebAssembly.Memory, vcpu: number, state: CpuState, hooks: EngineHooks) {
     this.state = state;
     this.#hooks = hooks;
-    compiled ??= new WebAssembly.Module(coreModule(pages));
+    compiled ??= new WebAssembly.Module(coreModule());
     const host = this.#imports();
     const { handlers, ...core } = new WebAssembly.Instance(compiled, { env: { memory, ...host } }).exports;
     this.#core = core as unknown as CoreExports;
     state.core = this.#core;
     const table = handlers as unknown as WebAssembly.Table;
-    this.code = new CodeCache(state, vcpu, new MicroOpTable(pages, memory, host, core, table));
+    this.code = new CodeCache(state, vcpu, new MicroOpTable(memory, host, core, table));
   }
 
   /** Runs until a block end with the budget used up or attention asked for, or until a hook says 'leave'. */

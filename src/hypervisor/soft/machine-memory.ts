@@ -16,7 +16,6 @@ const CODE_MAP_ENTRY = 8;
 /** What another thread needs to see the same machine: survives structured clone. */
 export interface MachineMemory {
   readonly memory: WebAssembly.Memory;
-  readonly pages: number;
   readonly cpus: number;
   readonly fd: number;
   readonly layout: readonly MemoryLayoutEntry[];
@@ -48,7 +47,7 @@ export function createMachineMemory(layout: readonly MemoryLayoutEntry[], cpus: 
     close(fd);
     throw error;
   }
-  const machine = { memory, pages, cpus, fd, layout: layout.map((entry) => ({ ...entry })) };
+  const machine = { memory, cpus, fd, layout: layout.map((entry) => ({ ...entry })) };
   writeRegionTable(machine);
   return machine;
 }

@@ -76,7 +76,7 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
   constructor(handle: SoftVcpuHandle, clock?: Clock) {
     this.id = handle.id;
     this.vm = new SoftVmAccess(handle.vm, clock);
-    const { memory, pages, cpus } = handle.vm.machine;
+    const { memory, cpus } = handle.vm.machine;
     this.state = new CpuState(memory.buffer, this.id);
     this.apic = this.vm.irqchip.lapics[this.id]!;
     this.memory = this.vm.memory;
@@ -87,7 +87,7 @@ export class SoftVcpu implements Vcpu, SystemCpu, EngineHooks {
     this.cpuid = defaultCpuid({ id: this.id, vcpus: cpus, tscKhz: TSC_KHZ });
     this.fpu = new X87(this.state.view, this.state.block);
     this.#exact = new Exact(this.state.view, this.state.block);
-    this.#engine = new Engine(memory, pages, this.id, this.state, this);
+    this.#engine = new Engine(memory, this.id, this.state, this);
     this.#run = this.id === 0 ? 'running' : 'waits for INIT';
     this.vm.irqchip.isa.insertInto(this.#chipPorts, this.#chipMmio);
     this.#reset();

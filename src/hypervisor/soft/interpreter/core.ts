@@ -46,10 +46,9 @@ function importHost(m: ModuleBuilder): CoreImports {
   };
 }
 
-/** The module with the MMU and the loop, for a memory of `pages` pages of 64 KiB. */
-export function coreModule(pages: number): Uint8Array<ArrayBuffer> {
+/** The module with the MMU and the loop. */
+export function coreModule(): Uint8Array<ArrayBuffer> {
   const m = new ModuleBuilder();
-  m.importMemory(pages, true);
   const two = (name: string) => m.importFunction(name, MMU_IMPORT_PARAMS, []);
   const mmuImports = { mmioRead: two('mmioRead'), mmioWrite: two('mmioWrite'), codeWritten: two('codeWritten') };
   const imports = importHost(m);
@@ -67,19 +66,16 @@ export function coreModule(pages: number): Uint8Array<ArrayBuffer> {
  */
 export class MicroOpTable {
   readonly #numbers = new Map(hotNumbers);
-  readonly #pages: number;
   readonly #env: Record<string, WebAssembly.Memory | CallableFunction>;
   readonly #handlers: WebAssembly.Table;
 
   /** `host`: what the core module was given; `core`: what it exports. */
   constructor(
-    pages: number,
     memory: WebAssembly.Memory,
     host: CoreHost,
     core: Record<string, CallableFunction>,
     handlers: WebAssembly.Table,
   ) {
-    this.#pages = pages;
     this.#env = { memory, ...host, ...core };
     this.#handlers = handlers;
   }
@@ -92,7 +88,7 @@ export class MicroOpTable {
     if (emit === undefined) throw new Error(`there is no micro-operation ${name}`);
     const number = this.#numbers.size;
     this.#numbers.set(name, number);
-    const module = new WebAssembly.Module(coldModule(this.#pages, emit));
+    const module = new WebAssembly.Module(coldModule(emit));
     const instance = new WebAssembly.Instance(module, { env: this.#env });
     this.#handlers.set(number - hotNames.length, instance.exports['handler']!);
     return number;
@@ -111,9 +107,8 @@ function importMmu(m: ModuleBuilder): Mmu {
   };
 }
 
-function coldModule(pages: number, semantics: Semantics): Uint8Array<ArrayBuffer> {
+function coldModule(semantics: Semantics): Uint8Array<ArrayBuffer> {
   const m = new ModuleBuilder();
-  m.importMemory(pages, true);
   const imports = importHost(m);
   const mmu = importMmu(m);
   const body = (f: FunctionBuilder, cpu: Local<'i32'>, rec: Local<'i32'>) => {

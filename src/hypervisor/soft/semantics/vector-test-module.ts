@@ -89,7 +89,6 @@ export interface TestModule {
 
 export function buildTestModule(cases: readonly VectorCase[]): TestModule {
   const m = new ModuleBuilder();
-  m.importMemory(1, true);
   const exactImport = m.importFunction('exact', ['i32', 'i32', 'i32', 'i32'], ['i32']);
   cases.forEach(({ op, form }, i) => {
     m.func(['i32'], [], (f, imm) => op.emit(new TestEmit(f, form, imm, exactImport), form), String(i));

@@ -27,7 +27,7 @@ function instance(): { memory: WebAssembly.Memory; core: CoreExports } {
     env[name] = () => undefined;
   }
   for (const name of ['deliverFault', 'callout', 'lookup', 'link']) env[name] = () => -1;
-  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(coreModule(PAGES)), { env });
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(coreModule()), { env });
   shared = { memory, core: exports as unknown as CoreExports };
   return shared;
 }

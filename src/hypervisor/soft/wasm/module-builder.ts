@@ -7,6 +7,10 @@ import { Writer } from './writer.ts';
 const FUNCTION = 0;
 const TABLE = 1;
 
+/** The memory, imported as env.memory, is a shared one of any size (in pages of 64 KiB): one module fits all. */
+const SHARED_WITH_MAXIMUM = 3;
+const MAX_PAGES = 65536;
+
 type Params<P extends readonly ValType[]> = { [K in keyof P]: Local<P[K] & ValType> };
 
 export class ModuleBuilder {
@@ -16,13 +20,6 @@ export class ModuleBuilder {
   #elements: readonly Callable[] = [];
   #tableSize = 0;
   #tableExport: string | undefined;
-  #memory: { pages: number; shared: boolean } = { pages: 1, shared: false };
-
-  /** The memory, imported as env.memory: initial and maximum size in pages of 64 KiB. */
-  importMemory(pages: number, shared: boolean): void {
-    this.#memory = { pages, shared };
-  }
-
   /** All imports come before the first function. */
   importFunction(name: string, params: readonly ValType[], results: readonly ValType[]): Callable {
     if (this.#functions.length > 0) throw new Error(`import ${name} after a function`);
@@ -119,9 +116,9 @@ export class ModuleBuilder {
     s.name('env');
     s.name('memory');
     s.u8(2);
-    s.u8(this.#memory.shared ? 3 : 1);
-    s.u32(this.#memory.pages);
-    s.u32(this.#memory.pages);
+    s.u8(SHARED_WITH_MAXIMUM);
+    s.u32(1);
+    s.u32(MAX_PAGES);
     for (const i of this.#imports) {
       s.name(i.module);
       s.name(i.name);

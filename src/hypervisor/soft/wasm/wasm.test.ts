@@ -4,7 +4,6 @@ import { I32, I64, select } from './expr.ts';
 import { ModuleBuilder } from './module-builder.ts';
 
 function instantiate(m: ModuleBuilder, env: Record<string, CallableFunction> = {}): Record<string, CallableFunction> {
-  m.importMemory(1, true);
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
   const instance = new WebAssembly.Instance(new WebAssembly.Module(m.encode()), { env: { memory, ...env } });
   return instance.exports as Record<string, CallableFunction>;
