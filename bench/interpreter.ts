@@ -60,7 +60,7 @@ for (const params of [['cryptomgr.notests'], []]) {
     ),
   ]);
 }
-console.log(`${header}; ${runs} runs\n`);
+console.log(`${header}; runs: ${runs}\n`);
 console.log(table(['guest', 'million instructions', 'wall s', 'million/s', 'million/CPU s'], rows));
 
 /** Counts from the moment when the guest is let go, with a new thread that has compiled nothing yet. */
