@@ -11,7 +11,17 @@ import { Insn } from './decode/insn.ts';
 import { OP } from './decode/opcodes.ts';
 import type { MicroOpTable } from './interpreter/core.ts';
 import { FIRST, LAST, NO_LINK, RECORD, RECORD_SIZE, UNRESOLVED } from './interpreter/record.ts';
-import { AREA, areaOf, CODE_SIZE, JUMP_ENTRIES, JUMP_ENTRY_SIZE, REGION, REGION_SIZE, REGIONS } from './layout.ts';
+import {
+  AREA,
+  areaOf,
+  CODE_SIZE,
+  JUMP_ENTRIES,
+  JUMP_ENTRY_SIZE,
+  REGION,
+  REGION_SIZE,
+  REGIONS,
+  regionEntry,
+} from './layout.ts';
 import { Lowering } from './lower/lowering.ts';
 import { lowerToCallout, rules } from './lower/rules.ts';
 import { defineVectorRules } from './lower/vector-rules.ts';
@@ -178,24 +188,30 @@ export class CodeCache {
     return block;
   }
 
-  /** Decodes instructions until one ends the block, the page ends, or it is long enough. */
+  /**
+   * Decodes instructions until one ends the block, the page ends, or it is long enough. Interrupts come between blocks:
+   * so a block ends behind POPF, and behind the instruction that follows STI.
+   */
   #decodeInto(block: Block, pageHost: number, linear: bigint, step: boolean): void {
     const l = this.#lowering;
     const insn = this.#insn;
     const { bytes } = this.#state;
     let branches = 0;
+    let afterSti = false;
     for (let at = block.start; at < PAGE_SIZE; at = block.end) {
       const length = decode(bytes, pageHost + at, pageHost + PAGE_SIZE, l.codeSize, insn);
       if (length === DECODE_MORE) {
         if (l.count === 0) this.#decodeAcross(block, pageHost, linear);
-        return;
+        break;
       }
       this.#lower(block, at, length);
+      if (l.ended || afterSti || insn.op === OP.popf) return;
       if (insn.op === OP.jcc) branches++;
-      const shadowed = insn.op === OP.sti; // the instruction behind STI still runs without interrupts
-      if (l.ended || step) return;
-      if ((l.count >= MAX_INSTRUCTIONS || branches >= MAX_BRANCHES) && !shadowed) return;
+      afterSti = insn.op === OP.sti;
+      if (step) break;
+      if ((l.count >= MAX_INSTRUCTIONS || branches >= MAX_BRANCHES) && !afterSti) return;
     }
+    if (afterSti) l.emit('shadow'); // the instruction that interrupts have to wait for is in another block
   }
 
   /** One instruction that starts in this page and ends in the next. */
@@ -278,7 +294,7 @@ export class CodeCache {
   #codeMapEntry(page: number): number {
     const { view } = this.#state;
     const gpa = page * PAGE_SIZE;
-    for (let i = 0, at = REGIONS + 8; i < view.getUint32(REGIONS, true); i++, at += REGION_SIZE) {
+    for (let i = 0, at = regionEntry(0); i < view.getUint32(REGIONS, true); i++, at += REGION_SIZE) {
       const offset = gpa - Number(view.getBigUint64(at + REGION.start, true));
       const size = Number(view.getBigUint64(at + REGION.size, true));
       if (offset >= 0 && offset < size) return view.getUint32(at + REGION.codeMap, true) + (offset / PAGE_SIZE) * 8;
