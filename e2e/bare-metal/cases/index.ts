@@ -4,6 +4,7 @@ import { debugCases } from './debug.ts';
 import { exceptionCases } from './exceptions.ts';
 import { interruptCases } from './interrupts.ts';
 import { ioEventCases } from './io-events.ts';
+import { irqfdCases } from './irqfd.ts';
 import { memoryCases } from './memory.ts';
 import { smpCases } from './smp.ts';
 import { stateCases } from './state.ts';
@@ -15,6 +16,7 @@ export const BARE_METAL_CASES: readonly BareMetalCase[] = [
   ...exceptionCases,
   ...memoryCases,
   ...interruptCases,
+  ...irqfdCases,
   ...timerCases,
   ...ioEventCases,
   ...smpCases,
