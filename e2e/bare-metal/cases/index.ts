@@ -9,6 +9,7 @@ import { memoryCases } from './memory.ts';
 import { smpCases } from './smp.ts';
 import { stateCases } from './state.ts';
 import { timerCases } from './timers.ts';
+import { windowCases } from './windows.ts';
 
 /** All cases, for every hypervisor. */
 export const BARE_METAL_CASES: readonly BareMetalCase[] = [
@@ -16,6 +17,7 @@ export const BARE_METAL_CASES: readonly BareMetalCase[] = [
   ...exceptionCases,
   ...memoryCases,
   ...interruptCases,
+  ...windowCases,
   ...irqfdCases,
   ...timerCases,
   ...ioEventCases,

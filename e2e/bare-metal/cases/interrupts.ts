@@ -108,20 +108,6 @@ export const interruptCases: readonly BareMetalCase[] = [
     },
   },
   {
-    name: 'an interrupt comes after the instruction that follows sti, and not before',
-    needs: ['interrupt-window'],
-    async run(harness) {
-      await using guest = await harness.start({
-        mode: 'long',
-        source: withInterrupts('exit 0\n sti\n incl 0x6000\n incl 0x6000\n exit 9', 'exit 1'),
-      });
-      await guest.finish();
-      guest.vm.interrupts.signalMsi(MSI_ADDRESS, VECTOR);
-      assert.equal((await guest.finish()).code, 1);
-      assert.equal(guest.vm.memory.getU8(0x6000), 1);
-    },
-  },
-  {
     name: 'an IOAPIC line reaches its vector',
     needs: ['pic'],
     async run(harness) {
