@@ -10,6 +10,7 @@ import { type Change, link, type Outcome, stepStarts, type TestCase } from './te
 
 const NAMES = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi'];
 const PAGE_FAULT = 14;
+const END_OF_USER = 0x7fff_ffff_f000n;
 /** Two operands, a target that is checked before or behind the push, and images of many bytes. */
 const UNORDERED = new Set(['cmps', 'callIndirect', 'fldenv', 'frstor', 'fnstenv', 'fnsave', 'fxsave', 'fxrstor']);
 /** Whether bytes that the mask leaves out can fault is up to the CPU model. */
@@ -37,8 +38,8 @@ export function differences(test: TestCase, host: Outcome, software: Outcome): s
   if (!eitherFault && !eitherGeneral) check('vector', host.vector, software.vector);
   if (!eitherFault && host.vector === PAGE_FAULT && software.vector === PAGE_FAULT) {
     check('fault address', host.address, software.address);
-    // Linux does not tell whether kernel addresses are mapped.
-    const mask = host.address >> 63n ? ~1 : ~0;
+    // Linux says of all addresses that are not for programs that they are mapped.
+    const mask = host.address >= END_OF_USER ? ~1 : ~0;
     check('error code', host.error & mask, software.error & mask);
   }
   for (let i = 0; i < 16; i++) check(NAMES[i] ?? `r${i}`, host.gpr[i]!, software.gpr[i]!);

@@ -3,15 +3,10 @@ import { type Insn, OPERAND } from '../../src/hypervisor/soft/decode/insn.ts';
 import { OP, type OpName } from '../../src/hypervisor/soft/decode/opcodes.ts';
 
 const REASONS: Readonly<Record<string, readonly OpName[]>> = {
-  'system instruction, tested by bare-metal guests': [
-    ...(['lldt', 'ltr', 'lgdt', 'lidt', 'lmsw', 'invlpg', 'swapgs', 'clts', 'sysret', 'invd', 'wbinvd'] as const),
-    ...(['movFromCr', 'movFromDr', 'movToCr', 'movToDr', 'wrmsr', 'rdmsr', 'sysexit', 'hlt', 'cli', 'sti'] as const),
-    ...(['in', 'out', 'ins', 'outs'] as const),
-  ],
   'its result is another one each time, or the host’s own': ['rdtsc', 'rdtscp', 'rdpmc', 'cpuid', 'rdrand'],
   'reads system tables, which the host has other ones of': [
     ...(['sgdt', 'sidt', 'sldt', 'str', 'smsw', 'lar', 'lsl', 'verr', 'verw', 'arpl'] as const),
-    ...(['movFromSeg', 'movToSeg', 'pushSeg', 'popSeg', 'les', 'lds', 'lss', 'lfs', 'lgs'] as const),
+    ...(['movToSeg', 'popSeg', 'les', 'lds', 'lss', 'lfs', 'lgs'] as const),
     ...(['callFar', 'jmpFar', 'callFarIndirect', 'jmpFarIndirect', 'retFar', 'iret'] as const),
   ],
   'approximates as each CPU model likes': ['rcpps', 'rcpss', 'rsqrtps', 'rsqrtss'],

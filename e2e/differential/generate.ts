@@ -19,6 +19,7 @@ import { randomFxsave } from './random-fpu.ts';
 import { selfModifyingOffset, selfModifyingSteps } from './self-modifying.ts';
 import type { State, Step, TestCase } from './test-case.ts';
 
+const RCX = 1;
 const RSP = 4;
 /** A segment override (CS) that 64-bit mode ignores. */
 const IGNORED_PREFIX = 0x2e;
@@ -89,7 +90,8 @@ export class Generator {
     const steps = selfModifyingSteps(this.#random);
     const size = steps.reduce((sum, step) => sum + step.bytes.length, 0);
     const offset = selfModifyingOffset(this.#random, size);
-    return { steps, offset, codeSize: this.#codeSize, state: this.#state(roles, offset, size) };
+    const state = this.#state(roles, offset, size);
+    return { steps, offset, codeSize: this.#codeSize, state, selfModifying: true };
   }
 
   /** One instruction; undefined if what came out cannot be used. `this.#insn` is it. */
@@ -153,6 +155,8 @@ export class Generator {
       gpr[i] = BigInt(DATA + (random.chance(0.7) ? at & ~15 : at));
     }
     for (const i of roles.small) gpr[i] = BigInt(random.below(32));
+    // Long repeated string instructions.
+    if (roles.small.includes(RCX) && random.chance(0.1)) gpr[RCX] = BigInt(random.below(6000));
     if (random.chance(0.05)) gpr[random.below(16)] = BigInt(CODE + offset + random.below(size + 8));
     const top = random.chance(0.03) ? random.below(16) : random.chance(0.5) ? 2048 : 1024 + random.below(1024);
     gpr[RSP] = BigInt(STACK + (random.chance(0.03) ? PAGE - top : top));

@@ -125,7 +125,7 @@ static uint64_t address_of(int page) {
   return page == STACK ? STACK_PAGE : DATA + (uint64_t)page * PAGE;
 }
 
-/* Reports and undoes what the sequence wrote to `size` bytes at `at`; gives the number of changes. */
+/* What the sequence wrote to `size` bytes at `at`: gives the number of changed words, and reports them if asked to. */
 static uint32_t compare(uint64_t at, const uint8_t *before, size_t size, int report) {
   const uint64_t *now = (const uint64_t *)at;
   const uint64_t *old = (const uint64_t *)before;

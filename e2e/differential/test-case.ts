@@ -23,6 +23,8 @@ export interface TestCase {
   readonly offset: number;
   readonly codeSize: CodeSize;
   readonly state: State;
+  /** It overwrites its code with what both CPUs have; what others write there by chance can be anything. */
+  readonly selfModifying?: boolean;
 }
 
 export interface Change {

@@ -20,7 +20,11 @@ export function onReadable(fd: number, callback: () => void): Subscription {
 
 /** Blocks for at most `timeout` milliseconds (-1: for ever); whether the descriptor then has something to read. */
 export function waitReadable(fd: number, timeout: number): boolean {
-  return check(poll(fd, POLLIN, timeout), 'poll') > 0;
+  const end = timeout < 0 ? Number.POSITIVE_INFINITY : performance.now() + timeout;
+  for (let left = timeout; ; left = Number.isFinite(end) ? Math.max(0, Math.ceil(end - performance.now())) : -1) {
+    const ready = poll(fd, POLLIN, left);
+    if (ready !== -1 || errno() !== EINTR) return check(ready, 'poll') > 0;
+  }
 }
 
 /**

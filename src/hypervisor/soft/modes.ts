@@ -10,10 +10,12 @@ export const MODE = {
   checked: 1 << 3,
   /** One instruction at a time: RFLAGS.TF, or a debugger. */
   step: 1 << 4,
-  /** CR0.EM or TS is set, or CR4.OSFXSR is not: instructions of the FPU and of SSE fault. */
+  /** CR0.EM or TS is set: instructions of the FPU, MMX and SSE fault. */
   noFpu: 1 << 5,
+  /** CR4.OSFXSR is not set: instructions on XMM registers fault. */
+  noSse: 1 << 6,
 } as const;
-export const MODE_BITS = 6;
+export const MODE_BITS = 7;
 
 export function codeSizeOf(mode: number): CodeSize {
   return (2 << (mode & MODE.codeSize)) as CodeSize;

@@ -33,6 +33,8 @@ export type Activity = 'running' | 'halted' | 'waits for INIT' | 'waits for SIPI
 
 export class Processor implements SystemCpu, EngineHooks {
   readonly id: number;
+  /** The VM as this thread sees it. */
+  readonly vm: SoftVmAccess;
   readonly state: CpuState;
   readonly apic: Lapic;
   readonly fpu: X87;
@@ -42,7 +44,6 @@ export class Processor implements SystemCpu, EngineHooks {
   activity: Activity;
   /** An event whose delivery was begun elsewhere: it comes before anything else does. */
   injected: GuestEvent | undefined;
-  readonly #vm: SoftVmAccess;
   readonly #exact: Exact;
   readonly #engine: Engine;
   readonly #io: VcpuIo;
@@ -61,7 +62,7 @@ export class Processor implements SystemCpu, EngineHooks {
   constructor(id: number, vm: SoftVmAccess) {
     const { memory, cpus } = vm.machine;
     this.id = id;
-    this.#vm = vm;
+    this.vm = vm;
     this.state = new CpuState(memory.buffer, id);
     this.apic = vm.irqchip.lapics[id]!;
     this.memory = vm.trackedMemory;
@@ -77,7 +78,7 @@ export class Processor implements SystemCpu, EngineHooks {
   }
 
   get clock() {
-    return this.#vm.clock;
+    return this.vm.clock;
   }
 
   run(buses: VcpuBuses): VcpuExit {

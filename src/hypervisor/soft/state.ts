@@ -51,12 +51,14 @@ export const CPU = {
   faultAddress: 296,
   /** Others store -2^31 here to make the vCPU look up at the next block end; 0 otherwise. */
   attention: 304,
+  /** Linear address of the code that was looked up last. */
+  fetchAddress: 1120,
   /** Not 0: run() is to come back. Others store it, then ask for attention. */
   kicked: 1112,
   /** Not 0: the TLB must be flushed before anything else is executed. Others store it, then ask for attention. */
   flushAsked: 1116,
   /** Not 0 while run() is under way. */
-  running: 1120,
+  running: 1128,
   /** Not 0: an interrupt waits until RFLAGS.IF is set. */
   interruptWaits: 308,
   /** Instructions left until the vCPU looks up by itself. */

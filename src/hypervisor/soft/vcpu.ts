@@ -1,4 +1,6 @@
 /** A vCPU of the software hypervisor as the machine, snapshots and debuggers have it: a processor and its state. */
+
+import type { Clock } from '../../devices/device.ts';
 import { CrosvmError } from '../../errors.ts';
 import { ATTENTION_NMI, LAPIC_PAGE_SIZE } from '../../irqchip/lapic-state.ts';
 import { DELIVERY_NMI, DELIVERY_STARTUP } from '../../irqchip/msi.ts';
@@ -36,20 +38,12 @@ const ACTIVITIES: Readonly<Record<h.MpState, Activity>> = {
 /** Exceptions that are reported behind their instruction. */
 const TRAPS: readonly number[] = [VECTOR.db, VECTOR.bp, VECTOR.of];
 
-export class SoftVcpu implements h.Vcpu {
-  readonly id: number;
-  readonly vm: SoftVmAccess;
-  readonly #cpu: Processor;
+export class SoftVcpu extends Processor implements h.Vcpu {
   #sipiVector = 0;
 
-  constructor(handle: SoftVcpuHandle) {
-    this.id = handle.id;
-    this.vm = new SoftVmAccess(handle.vm);
-    this.#cpu = new Processor(handle.id, this.vm);
-  }
-
-  run(buses: h.VcpuBuses): h.VcpuExit {
-    return this.#cpu.run(buses);
+  /** `clock`: another time than the host's, for tools that repeat a run. */
+  constructor(handle: SoftVcpuHandle, clock?: Clock) {
+    super(handle.id, new SoftVmAccess(handle.vm, clock));
   }
 
   supportedCpuid(): h.CpuidEntry[] {
@@ -57,24 +51,24 @@ export class SoftVcpu implements h.Vcpu {
   }
 
   setCpuid(entries: readonly h.CpuidEntry[]): void {
-    this.#cpu.cpuid = entries;
+    this.cpuid = entries;
   }
 
   getRegisters(): h.Registers {
-    return registers.getRegisters(this.#cpu.state);
+    return registers.getRegisters(this.state);
   }
 
   setRegisters(values: h.Registers): void {
-    registers.setRegisters(this.#cpu.state, values);
-    this.#cpu.state.updateMode();
+    registers.setRegisters(this.state, values);
+    this.state.updateMode();
   }
 
   getSystemRegisters(): h.SystemRegisters {
-    return registers.getSystemRegisters(this.#cpu.state, this.#cpu.apic);
+    return registers.getSystemRegisters(this.state, this.apic);
   }
 
   setSystemRegisters(values: h.SystemRegisters): void {
-    const { state, apic } = this.#cpu;
+    const { state, apic } = this;
     registers.setSystemRegisters(state, apic, values);
     state.flushTlb();
     state.updateMode();
@@ -82,19 +76,19 @@ export class SoftVcpu implements h.Vcpu {
 
   getFpu(): h.FpuState {
     const fxsave = new Uint8Array(FXSAVE_SIZE);
-    this.#cpu.fpu.fxsave(new DataView(fxsave.buffer), FXSAVE_FORMAT);
+    this.fpu.fxsave(new DataView(fxsave.buffer), FXSAVE_FORMAT);
     return { fxsave };
   }
 
   setFpu({ fxsave }: h.FpuState): void {
     if (fxsave.length !== FXSAVE_SIZE) throw new RangeError(`an FXSAVE image has 512 bytes, not ${fxsave.length}`);
-    const fault = this.#cpu.fpu.fxrstor(new DataView(fxsave.slice().buffer), FXSAVE_FORMAT);
+    const fault = this.fpu.fxrstor(new DataView(fxsave.slice().buffer), FXSAVE_FORMAT);
     if (fault !== 0) throw new RangeError('the FXSAVE image has bits in MXCSR that the CPU does not have');
   }
 
   getMsrs(indices: readonly number[]): h.MsrEntry[] {
     return indices.map((index) => {
-      const value = readMsr(this.#cpu, index);
+      const value = readMsr(this, index);
       if (value === undefined) throw noMsr(index, 'read');
       return { index, value };
     });
@@ -102,12 +96,12 @@ export class SoftVcpu implements h.Vcpu {
 
   setMsrs(entries: readonly h.MsrEntry[]): void {
     for (const { index, value } of entries) {
-      if (!writeMsr(this.#cpu, index, value)) throw noMsr(index, 'set');
+      if (!writeMsr(this, index, value)) throw noMsr(index, 'set');
     }
   }
 
   getEvents(): h.VcpuEvents {
-    const { state, injected, apic } = this.#cpu;
+    const { state, injected, apic } = this;
     const is = (...kinds: EventKind[]) => injected !== undefined && kinds.includes(injected.kind);
     const vector = injected?.vector ?? 0;
     const exception = is('fault', 'trap');
@@ -135,8 +129,8 @@ export class SoftVcpu implements h.Vcpu {
   }
 
   setEvents(events: h.VcpuEvents): void {
-    const { state, apic } = this.#cpu;
-    this.#cpu.injected = injectedOf(events);
+    const { state, apic } = this;
+    this.injected = injectedOf(events);
     state.setU32(CPU.interruptShadow, events.interrupt.shadow);
     state.setU32(CPU.nmiBlocked, events.nmi.masked ? 1 : 0);
     if (events.nmi.pending) this.injectNmi();
@@ -145,22 +139,22 @@ export class SoftVcpu implements h.Vcpu {
   }
 
   getMpState(): h.MpState {
-    this.#cpu.acceptInit();
-    return MP_STATES[this.#cpu.activity];
+    this.acceptInit();
+    return MP_STATES[this.activity];
   }
 
   setMpState(state: h.MpState): void {
-    this.#cpu.activity = ACTIVITIES[state];
-    if (state === 'sipi-received') this.#cpu.apic.accept(DELIVERY_STARTUP, this.#sipiVector, false);
+    this.activity = ACTIVITIES[state];
+    if (state === 'sipi-received') this.apic.accept(DELIVERY_STARTUP, this.#sipiVector, false);
   }
 
   getLapic(): Uint8Array {
-    return this.#cpu.apic.save();
+    return this.apic.save();
   }
 
   setLapic(page: Uint8Array): void {
     if (page.length !== LAPIC_PAGE_SIZE) throw new RangeError(`a LAPIC page has 1024 bytes, not ${page.length}`);
-    this.#cpu.apic.load(page);
+    this.apic.load(page);
   }
 
   getXcr0(): bigint {
@@ -175,22 +169,22 @@ export class SoftVcpu implements h.Vcpu {
     if (debug !== undefined && debug.breakpoints.length > MAX_BREAKPOINTS) {
       throw new RangeError(`the CPU has ${MAX_BREAKPOINTS} hardware breakpoints`);
     }
-    this.#cpu.debug = debug;
+    this.debug = debug;
   }
 
   translate(linear: bigint): Gpa | undefined {
-    const { state } = this.#cpu;
+    const { state } = this;
     const host = state.core.translate(state.block, BigInt.asIntN(64, linear), ACCESS.fetch);
     state.setU32(CPU.fault, 0);
     return host === -1 ? undefined : Number(state.u64(CPU.scratch));
   }
 
   injectNmi(): void {
-    this.#cpu.apic.accept(DELIVERY_NMI, 0, false);
+    this.apic.accept(DELIVERY_NMI, 0, false);
   }
 
   notePause(): void {
-    notePause(this.#cpu);
+    notePause(this);
   }
 
   /** All state stays with the VM. */

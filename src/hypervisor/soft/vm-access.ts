@@ -1,7 +1,7 @@
 /** A software VM as one thread sees it: memory, interrupt controllers, kicks. */
 import { IOAPIC_PINS } from '../../arch/x86_64/platform.ts';
 import { HostClock } from '../../base/clock.ts';
-import type { InterruptLine } from '../../devices/device.ts';
+import type { Clock, InterruptLine } from '../../devices/device.ts';
 import { WiredOr, WiredOrState } from '../../devices/wired-or.ts';
 import { SoftIrqchip } from '../../irqchip/soft-irqchip.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
@@ -49,18 +49,18 @@ export class SoftVmAccess implements VmAccess {
   readonly irqchip: SoftIrqchip;
   readonly interrupts: InterruptController;
   readonly ioEvents: IoEvents;
-  readonly clock: HostClock;
+  readonly clock: Clock;
   /** By vCPU. */
   readonly signals: readonly VcpuSignals[];
   protected readonly shared: SoftVmHandle;
   protected readonly dirtyLog: DirtyLog;
   protected readonly irqfds: Irqfds;
 
-  constructor(shared: SoftVmHandle) {
+  constructor(shared: SoftVmHandle, clock: Clock = new HostClock(shared.clockOrigin)) {
     const { machine } = shared;
     this.shared = shared;
     this.machine = machine;
-    this.clock = new HostClock(shared.clockOrigin);
+    this.clock = clock;
     this.memory = guestMemoryOf(machine);
     this.signals = Array.from({ length: machine.cpus }, (_, id) => new VcpuSignals(machine.memory.buffer, id));
     this.dirtyLog = new DirtyLog(machine, () => this.#flushTlbs());

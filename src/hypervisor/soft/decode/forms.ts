@@ -202,10 +202,21 @@ function covers(key: Key, column: number): boolean {
   return key.digit < 0 || key.digit === ((modrm >> 3) & 7);
 }
 
-function fillCells(cells: Cells, form: number, key: Key, wide: boolean): void {
+/** The cells, out of 288, that a row covers. */
+function coveredCells(key: Key): number[] {
+  const cells: number[] = [];
+  for (let column = 0; column < 72; column++) {
+    if (!covers(key, column)) continue;
+    for (let prefix = 0; prefix < 4; prefix++) {
+      if (key.prefix < 0 || key.prefix === prefix) cells.push(prefix * 72 + column);
+    }
+  }
+  return cells;
+}
+
+function fillCells(cells: Cells, form: number, key: Key, covered: readonly number[], wide: boolean): void {
   const rank = 1 + (key.prefix >= 0 ? 4 : 0) + (key.modrm >= 0 ? 2 : key.digit >= 0 ? 1 : 0);
-  for (let i = 0; i < 288; i++) {
-    if ((key.prefix >= 0 && key.prefix !== (i / 72) >> 0) || !covers(key, i % 72)) continue;
+  for (const i of covered) {
     if (wide) {
       formWide[cells.forms[i]!] = form;
     } else if (rank === cells.ranks[i]) {
@@ -220,20 +231,29 @@ function fillCells(cells: Cells, form: number, key: Key, wide: boolean): void {
   }
 }
 
-const same = (a: ArrayLike<number>, b: ArrayLike<number>) => Array.from(a).every((value, i) => value === b[i]);
+/** Whether 72 cells from `a` on are the same as those from `b` on. */
+function sameCells(forms: Uint16Array, a: number, b: number): boolean {
+  for (let i = 0; i < 72; i++) if (forms[a + i] !== forms[b + i]) return false;
+  return true;
+}
+
+function allTheSame(forms: Uint16Array, from: number): boolean {
+  for (let i = 1; i < 72; i++) if (forms[from + i] !== forms[from]) return false;
+  return true;
+}
 
 /** Adds the nodes of one opcode and returns its root. */
 function addNodes(nodes: number[], forms: Uint16Array): number {
   const children: number[] = [];
   for (let prefix = 0; prefix < 4; prefix++) {
-    const columns = forms.subarray(prefix * 72, prefix * 72 + 72);
-    if (prefix > 0 && same(columns, forms)) {
+    const first = prefix * 72;
+    if (prefix > 0 && sameCells(forms, first, 0)) {
       children.push(children[0]!);
-    } else if (columns.every((form) => form === columns[0])) {
-      children.push(columns[0]!);
+    } else if (allTheSame(forms, first)) {
+      children.push(forms[first]!);
     } else {
       children.push(-(2 * nodes.length + 1));
-      nodes.push(...columns);
+      for (let i = 0; i < 72; i++) nodes.push(forms[first + i]!);
     }
   }
   if (children.every((child) => child === children[0])) return children[0]!;
@@ -244,18 +264,20 @@ function addNodes(nodes: number[], forms: Uint16Array): number {
 function buildNodes(): Int32Array {
   // NODES[0] is not used: a root of -0 would be no node.
   const nodes = [0];
+  const rows = OPCODES.map((row, i) => {
+    const key = parseKey(row);
+    buildForm(i + 1, row, key);
+    return { key, flags: (row[3] ?? '').split(' '), covered: coveredCells(key) };
+  });
   for (let mode = 0; mode < 2; mode++) {
     const table = new Map<number, Cells>();
-    OPCODES.forEach((row, i) => {
-      const flags = (row[3] ?? '').split(' ');
-      const key = parseKey(row);
-      buildForm(i + 1, row, key);
+    rows.forEach(({ key, flags, covered }, i) => {
       if (flags.includes(mode === 1 ? 'i64' : 'o64')) return;
       for (let opcode = key.opcode; opcode < key.opcode + key.count; opcode++) {
         const index = key.map * 256 + opcode;
         let cells = table.get(index);
         if (!cells) table.set(index, (cells = { forms: new Uint16Array(288), ranks: new Int8Array(288) }));
-        fillCells(cells, i + 1, key, flags.includes('w1'));
+        fillCells(cells, i + 1, key, covered, flags.includes('w1'));
       }
     });
     for (const [index, cells] of table) ROOTS[mode * 1024 + index] = addNodes(nodes, cells.forms);

@@ -33,6 +33,8 @@ export class Lowering {
   checked = false;
   /** FPU and vector instructions fault, or may: TypeScript finds out how. */
   noFpu = false;
+  /** Instructions on XMM registers do. */
+  noSse = false;
   /** Where the instruction starts in its page. */
   start = 0;
   /** Instructions in the block, with this one. */

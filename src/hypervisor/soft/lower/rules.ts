@@ -276,7 +276,6 @@ const STRAIGHT = new Set<OpName>([
   'cpuid',
   'rdmsr',
   'swapgs',
-  'clts',
   'sgdt',
   'sidt',
   'sldt',

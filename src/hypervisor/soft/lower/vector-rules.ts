@@ -28,12 +28,12 @@ export function defineVectorRules(): void {
 }
 
 function lowerVector(l: Lowering, op: VectorOp): void {
-  if (l.noFpu) {
+  const form = formOf(op, l.insn);
+  if (form === undefined) throw new Error(`${op.op} has no form for its operands`);
+  if (l.noFpu || (l.noSse && form.files.includes('x'))) {
     l.callout(true);
     return;
   }
-  const form = formOf(op, l.insn);
-  if (form === undefined) throw new Error(`${op.op} has no form for its operands`);
   const [fileA, fileB] = [form.files[0]!, form.files[1]!];
   // An integer vector that CVTPI2PS and CVTPI2PD load is no MMX register.
   const entersMmx = fileA === 'm' || (fileB === 'm' && form.memory !== 'b');

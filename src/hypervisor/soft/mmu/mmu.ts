@@ -67,6 +67,7 @@ export function defineMmu(m: ModuleBuilder, imports: MmuImports): Mmu {
   const walk = defineWalk(m, region);
   const fill = defineFill(m, region, walk);
   const translate = defineTranslate(m, fill);
+  defineFetch(m, fill);
   const load1 = defineLoad(m, 1, translate, imports, undefined);
   const store1 = defineStore(m, 1, fill, region, imports, undefined);
   const probeWrite = defineProbeWrite(m, fill);
@@ -358,6 +359,20 @@ function defineTranslate(m: ModuleBuilder, fill: Callable): Callable {
       f.return(f.call(fill, 'i32', cpu, va, access));
     },
     'translate',
+  );
+}
+
+/** (cpu) -> like translate, for code at CPU.rip, whose linear address is left in CPU.fetchAddress. For TypeScript. */
+function defineFetch(m: ModuleBuilder, fill: Callable): void {
+  m.func(
+    ['i32'],
+    ['i32'],
+    (f, cpu) => {
+      const linear = f.load64(cpu, CPU.rip).add(f.load64(cpu, CPU.csBase)).and(f.load64(cpu, CPU.ripMask));
+      f.store64(cpu, CPU.fetchAddress, linear);
+      f.return(f.call(fill, 'i32', cpu, f.load64(cpu, CPU.fetchAddress), userBit(f, cpu).or(ACCESS.fetch)));
+    },
+    'fetch',
   );
 }
 

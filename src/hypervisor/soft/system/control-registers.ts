@@ -26,7 +26,7 @@ export function writeCr0(state: CpuState, value: bigint): void {
   if ((changed & CR0.pg) !== 0) changePaging(state, has(CR0.pg));
   state.setU64(CPU.cr0, BigInt(next));
   if ((changed & (CR0.pg | CR0.wp | CR0.pe)) !== 0) state.flushTlb();
-  if ((changed & (CR0.pg | CR0.pe)) !== 0) state.updateMode();
+  if ((changed & (CR0.pg | CR0.pe | CR0.em | CR0.ts)) !== 0) state.updateMode();
 }
 
 /** Long mode becomes active, or ends, together with paging. */
@@ -54,6 +54,7 @@ export function writeCr4(state: CpuState, value: bigint): void {
   const changed = state.cr4 ^ next;
   state.setU64(CPU.cr4, value);
   if ((changed & (CR4.pge | CR4.pse | CR4.pae)) !== 0) state.flushTlb();
+  if ((changed & CR4.osfxsr) !== 0) state.updateMode();
 }
 
 /** IA32_EFER; false for #GP. LMA only follows from LME and CR0.PG. */
@@ -116,6 +117,7 @@ export function smsw({ state }: SystemCpu, insn: Insn): Next {
 export function clts({ state }: SystemCpu): Next {
   requirePrivilege0(state);
   state.setU64(CPU.cr0, BigInt((state.cr0 & ~CR0.ts) >>> 0));
+  state.updateMode();
   return 'next';
 }
 

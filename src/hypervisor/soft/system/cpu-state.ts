@@ -75,6 +75,8 @@ export const ATTR = {
   g: 0x8000,
 } as const;
 
+const PTE_GLOBAL = 0x100;
+
 export const CS = 1;
 export const SS = 2;
 
@@ -89,6 +91,7 @@ const theFault = new GuestFault('guest fault');
 export interface CoreExports {
   run(cpu: number, record: number): number;
   translate(cpu: number, va: bigint, access: number): number;
+  fetch(cpu: number): number;
   load1(cpu: number, va: bigint): bigint;
   load2(cpu: number, va: bigint): bigint;
   load4(cpu: number, va: bigint): bigint;
@@ -106,21 +109,24 @@ export class CpuState {
   readonly block: number;
   readonly view: DataView;
   readonly bytes: Uint8Array;
+  /** The whole WebAssembly memory, by words. */
+  readonly words: Int32Array;
   core!: CoreExports;
   /** A debugger wants single steps; updateMode() makes it known. */
   stepping = false;
   readonly #i32: Int32Array;
   readonly #u64: BigUint64Array;
-  readonly #memory: Int32Array;
   readonly #area: number;
-  #jumpGeneration = 0;
+  /** Generations of the jump cache's entries, for addresses of the lower and upper half. */
+  #lowGeneration = 0;
+  #highGeneration = 0;
 
   constructor(buffer: ArrayBufferLike, vcpu: number) {
     this.block = blockOf(vcpu);
     this.#area = areaOf(vcpu);
     this.view = new DataView(buffer);
     this.bytes = new Uint8Array(buffer);
-    this.#memory = new Int32Array(buffer);
+    this.words = new Int32Array(buffer);
     this.#i32 = new Int32Array(buffer, this.block, 1024);
     this.#u64 = new BigUint64Array(buffer, this.block, 512);
   }
@@ -277,7 +283,8 @@ export class CpuState {
     if (!is64 && !this.#isFlat()) mode |= MODE.checked;
     const breakpoints = (this.u32(CPU.dr7) & 0xff) !== 0;
     if (this.stepping || breakpoints || (this.u32(CPU.eflags) & FLAG.tf) !== 0) mode |= MODE.step;
-    if ((this.cr0 & (CR0.em | CR0.ts)) !== 0 || (this.cr4 & CR4.osfxsr) === 0) mode |= MODE.noFpu;
+    if ((this.cr0 & (CR0.em | CR0.ts)) !== 0) mode |= MODE.noFpu;
+    if ((this.cr4 & CR4.osfxsr) === 0) mode |= MODE.noSse;
     this.setU32(CPU.mode, mode);
     this.setU64(CPU.ripMask, is64 ? 0xffff_ffff_ffff_ffffn : 0xffff_ffffn);
     this.setU64(CPU.csBase, is64 ? 0n : this.segmentBase(CS));
@@ -294,16 +301,35 @@ export class CpuState {
   }
 
   #updateJumpTags(mode: number): void {
-    const tag = (this.#jumpGeneration << MODE_BITS) | mode | 0x8000_0000;
-    this.setU32(CPU.jumpTagLow, tag);
-    this.setU32(CPU.jumpTagHigh, tag);
+    this.setU32(CPU.jumpTagLow, (this.#lowGeneration << MODE_BITS) | mode | 0x8000_0000);
+    this.setU32(CPU.jumpTagHigh, (this.#highGeneration << MODE_BITS) | mode | 0x8000_0000);
   }
 
   /** Forgets which code is at which linear address: mappings or decoded code have changed. */
   flushJumpCache(): void {
-    this.#jumpGeneration = (this.#jumpGeneration + 1) & 0x1ff_ffff;
-    if (this.#jumpGeneration === 0) this.bytes.fill(0, this.#area + AREA.jumpCache, this.#area + AREA.fillLog);
+    this.#highGeneration = this.#nextGeneration(this.#highGeneration);
+    this.#flushLowJumps();
+  }
+
+  #flushLowJumps(): void {
+    this.#lowGeneration = this.#nextGeneration(this.#lowGeneration);
     this.#updateJumpTags(this.u32(CPU.jumpTagLow) & ((1 << MODE_BITS) - 1));
+  }
+
+  #nextGeneration(generation: number): number {
+    const next = (generation + 1) & 0x1ff_ffff;
+    if (next === 0) this.bytes.fill(0, this.#area + AREA.jumpCache, this.#area + AREA.fillLog);
+    return next;
+  }
+
+  /**
+   * Whether the jump cache may keep the code that was just looked up: a load of CR3 leaves entries of the upper half
+   * alone, so they must be of global pages, as a kernel's are (or there are no global pages, and it drops everything).
+   */
+  mayCacheJump(): boolean {
+    const isLow = this.words[(this.block + CPU.fetchAddress + 4) >> 2]! >= 0;
+    const isGlobal = (this.u32(CPU.scratch + 8) & PTE_GLOBAL) !== 0;
+    return isLow || isGlobal || (this.cr4 & CR4.pge) === 0;
   }
 
   // -- TLB
@@ -327,7 +353,8 @@ export class CpuState {
     }
     for (let i = 0; i < count; i++) this.#dropEntry(this.view.getUint32(this.#area + AREA.fillLog + 4 + i * 4, true));
     this.setAreaU32(AREA.fillLog, 0);
-    this.flushJumpCache();
+    if ((this.cr4 & CR4.pge) === 0) this.flushJumpCache();
+    else this.#flushLowJumps();
   }
 
   /** INVLPG. */
@@ -345,7 +372,7 @@ export class CpuState {
 
   /** Makes writes to guest physical page `page` look for decoded code again. */
   protectPage(page: number): void {
-    const memory = this.#memory;
+    const memory = this.words;
     const end = (this.#area + 2 * TLB_SIZE) >> 2;
     for (let word = this.#area >> 2; word < end; word += TLB_ENTRY_SIZE >> 2) {
       if (memory[word + 5] !== page) continue;
@@ -359,11 +386,11 @@ export class CpuState {
     const index = ((at - this.#area) / TLB_ENTRY_SIZE) & (TLB_ENTRIES - 1);
     const never = (index ^ 1) << 12;
     const word = at >> 2;
-    this.#memory[word] = never;
-    this.#memory[word + 1] = 0;
-    this.#memory[word + 2] = never;
-    this.#memory[word + 3] = 0;
-    this.#memory[word + 5] = -1;
+    this.words[word] = never;
+    this.words[word + 1] = 0;
+    this.words[word + 2] = never;
+    this.words[word + 3] = 0;
+    this.words[word + 5] = -1;
   }
 
   private setAreaU32(offset: number, value: number): void {

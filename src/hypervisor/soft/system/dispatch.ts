@@ -6,6 +6,7 @@ import * as control from './control-registers.ts';
 import { cpuid } from './cpuid.ts';
 import { movFromDr, movToDr } from './debug.ts';
 import * as far from './far-transfers.ts';
+import { raiseIfVectorsUnavailable } from './fpu-instructions.ts';
 import { iret } from './iret.ts';
 import * as flow from './legacy-flow.ts';
 import * as stack from './legacy-stack.ts';
@@ -131,6 +132,7 @@ export function isSystem(op: number): boolean {
  */
 export function execute(cpu: SystemCpu, insn: Insn): Next {
   const handler = BY_NUMBER[insn.op];
-  if (handler === undefined) throw new Error(`${OPS[insn.op]} is not executed by system/`);
-  return handler(cpu, insn);
+  if (handler !== undefined) return handler(cpu, insn);
+  raiseIfVectorsUnavailable(cpu.state, insn);
+  throw new Error(`${OPS[insn.op]} is not executed by system/`);
 }

@@ -4,7 +4,7 @@ import { OP, OPS } from '../decode/opcodes.ts';
 import { environmentSize } from '../fpu/environment.ts';
 import { NO_STORE, type X87, X87_INSTRUCTIONS } from '../fpu/x87.ts';
 import { CPU, SLOT } from '../state.ts';
-import type { CpuState } from './cpu-state.ts';
+import { type CpuState, CR0, CR4, VECTOR } from './cpu-state.ts';
 import { memoryOperand } from './operands.ts';
 import type { Next, SystemCpu } from './system-cpu.ts';
 
@@ -46,6 +46,13 @@ export function x87({ state }: SystemCpu, unit: X87, insn: Insn): Next {
   }
   if (!CONTROL.has(insn.op)) notePointers(state, insn, memory);
   return 'next';
+}
+
+/** The fault of an MMX or SSE instruction for CR0 and CR4 as they are, if it has one (SDM vol. 3, 13.1.2 and table 12-1). */
+export function raiseIfVectorsUnavailable(state: CpuState, insn: Insn): void {
+  const sse = [insn.a, insn.b, insn.c].some((operand) => operand.kind === OPERAND.xmm);
+  if ((state.cr0 & CR0.em) !== 0 || (sse && (state.cr4 & CR4.osfxsr) === 0)) state.raise(VECTOR.ud);
+  if ((state.cr0 & CR0.ts) !== 0) state.raise(VECTOR.nm);
 }
 
 function stackIndex(operand: Operand): number {

@@ -4,7 +4,7 @@
  *
  *     f.store64(cpu, REG.rax, f.load64(cpu, REG.rax).add(1))
  */
-import { encoded, type Writer } from './writer.ts';
+import { signedLeb, unsignedLeb, type Writer } from './writer.ts';
 
 export const VALTYPE = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b } as const;
 export type ValType = keyof typeof VALTYPE;
@@ -32,7 +32,7 @@ export class I32 extends Expr {
   override readonly type = 'i32';
 
   static const(value: number): I32 {
-    return new I32([0x41, ...encoded((w) => w.s32(value))]);
+    return new I32([0x41, ...signedLeb(value | 0)]);
   }
 
   static of(value: I32Like): I32 {
@@ -159,7 +159,7 @@ export class I64 extends Expr {
   override readonly type = 'i64';
 
   static const(value: number | bigint): I64 {
-    return new I64([0x42, ...encoded((w) => w.s64(BigInt(value)))]);
+    return new I64([0x42, ...signedLeb(value)]);
   }
 
   static of(value: I64Like): I64 {
@@ -431,12 +431,12 @@ export class V128 extends Expr {
 
   /** An instruction of the 0xfd group by number (simd.ts), with this vector as the first operand. */
   simd(opcode: number, ...args: Expr[]): V128 {
-    return new V128([0xfd, ...encoded((w) => w.u32(opcode))], [this, ...args]);
+    return new V128([0xfd, ...unsignedLeb(opcode)], [this, ...args]);
   }
 
   /** Like simd(), for the instructions that give an i32 (bitmask, any_true, all_true). */
   simdI32(opcode: number): I32 {
-    return new I32([0xfd, ...encoded((w) => w.u32(opcode))], [this]);
+    return new I32([0xfd, ...unsignedLeb(opcode)], [this]);
   }
 
   /** i8x16.shuffle: lanes 0-15 of this, 16-31 of b. */

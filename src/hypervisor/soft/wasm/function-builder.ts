@@ -13,7 +13,7 @@ import {
   VALTYPE,
   type ValType,
 } from './expr.ts';
-import { encoded, Writer } from './writer.ts';
+import { unsignedLeb, Writer } from './writer.ts';
 
 export interface Signature {
   readonly params: readonly ValType[];
@@ -67,7 +67,7 @@ export class FunctionBuilder {
 
   set<E extends Expr>(local: E & { readonly local: number }, value: E): void {
     value.emit(this.#out);
-    this.#op(0x21, ...encoded((w) => w.u32(local.local)));
+    this.#op(0x21, ...unsignedLeb(local.local));
   }
 
   /** Locals made inside may be used again by later code. */
@@ -170,19 +170,19 @@ export class FunctionBuilder {
 
   /** A call that gives a value. It is evaluated where the expression is used. */
   call<T extends ValType>(callee: Callable, type: T, ...args: Expr[]): ExprOf[T] {
-    return exprOf(type, [0x10, ...encoded((w) => w.u32(callee.index))], args);
+    return exprOf(type, [0x10, ...unsignedLeb(callee.index)], args);
   }
 
   /** A call for its effect. */
   run(callee: Callable, ...args: Expr[]): void {
     for (const arg of args) arg.emit(this.#out);
-    this.#op(0x10, ...encoded((w) => w.u32(callee.index)));
+    this.#op(0x10, ...unsignedLeb(callee.index));
     for (let i = 0; i < callee.results.length; i++) this.#op(0x1a);
   }
 
   /** A call through table 0, of the module's type number `type`. */
   callIndirect<T extends ValType>(type: number, result: T, target: I32, ...args: Expr[]): ExprOf[T] {
-    return exprOf(result, [0x11, ...encoded((w) => w.u32(type)), 0], [...args, target]);
+    return exprOf(result, [0x11, ...unsignedLeb(type), 0], [...args, target]);
   }
 
   drop(value: Expr): void {
@@ -272,7 +272,9 @@ export class FunctionBuilder {
   }
 
   #localExpr<T extends ValType>(type: T, index: number): Local<T> {
-    return Object.assign(exprOf(type, [0x20, ...encoded((w) => w.u32(index))]), { local: index });
+    const local = exprOf(type, [0x20, ...unsignedLeb(index)]) as Local<T> & { local: number };
+    local.local = index;
+    return local;
   }
 
   #op(...bytes: number[]): void {
@@ -293,7 +295,7 @@ export class FunctionBuilder {
   }
 
   #branch(label: Label): number[] {
-    return encoded((w) => w.u32(this.#depth - label.depth));
+    return unsignedLeb(this.#depth - label.depth);
   }
 
   #brTable(selector: I32, count: number): void {
@@ -307,5 +309,5 @@ export class FunctionBuilder {
 
 /** A memory instruction: opcode, alignment exponent, constant offset. */
 function memory(opcode: number, align: number, offset: number): number[] {
-  return [opcode, align, ...encoded((w) => w.u32(offset))];
+  return [opcode, align, ...unsignedLeb(offset)];
 }

@@ -13,9 +13,11 @@ export class Writer {
   }
 
   bytes(values: ArrayLike<number>): void {
-    if (this.#length + values.length > this.#bytes.length) this.#grow(values.length);
-    this.#bytes.set(values, this.#length);
-    this.#length += values.length;
+    const { length } = values;
+    if (this.#length + length > this.#bytes.length) this.#grow(length);
+    if (length > 16) this.#bytes.set(values, this.#length);
+    else for (let i = 0; i < length; i++) this.#bytes[this.#length + i] = values[i]!;
+    this.#length += length;
   }
 
   /** Unsigned LEB128. */
@@ -87,11 +89,23 @@ export class Writer {
   }
 }
 
+/** Unsigned LEB128 as a plain array: for the immediates of instructions. */
+export function unsignedLeb(value: number): number[] {
+  if (value >= 0 && value < 0x80) return [value];
+  const bytes: number[] = [];
+  let v = value >>> 0;
+  for (; v >= 0x80; v >>>= 7) bytes.push((v & 0x7f) | 0x80);
+  bytes.push(v);
+  return bytes;
+}
+
 const scratch = new Writer();
 
-/** The bytes that `write` writes, as a plain array: for the immediates of instructions. */
-export function encoded(write: (w: Writer) => void): number[] {
+/** Signed LEB128 of up to 64 bits. */
+export function signedLeb(value: number | bigint): number[] {
+  const small = Number(value);
+  if (small >= -64 && small < 64) return [small & 0x7f];
   scratch.clear();
-  write(scratch);
+  scratch.s64(BigInt(value));
   return Array.from(scratch.view());
 }
