@@ -1,77 +1,11 @@
-/** What only KVM has: notices of ended interrupts, and a kernel LAPIC with the other chips outside. */
+/** What only KVM has: a LAPIC in the kernel with the other chips outside. */
 import assert from 'node:assert/strict';
-import { EventFd } from '../../src/base/event-fd.ts';
 import type { BareMetalCase } from './cases/case.ts';
 import { MSI_ADDRESS, withInterrupts } from './cases/interrupts.ts';
-import type { BareMetalHarness } from './harness.ts';
-import { emulatorLacks, KVM, kvmMissing } from './kvm-target.ts';
+import { KVM, kvmMissing } from './kvm-target.ts';
 import { runCases } from './run-cases.ts';
 
 const MSI_LEVEL_ASSERTED = 0xc000;
-const IOAPIC_LEVEL = 0x8000;
-
-/** How often the end of IOAPIC pin 20's interrupt was told while the handler ran, and at the end. */
-async function resample(harness: BareMetalHarness): Promise<[number, number]> {
-  await using guest = await harness.start({
-    mode: 'long',
-    source: withInterrupts(
-      `movl $0xfec00000, %edx
-      movl $0x10 + 2 * 20, (%rdx)
-      movl $${IOAPIC_LEVEL | 0x41}, 0x10(%rdx)
-      mark 1
-      sti
-      1: hlt
-      jmp 1b`,
-      `exit 1
-      movl $0, 0xb0(%rbx)
-      exit 2`,
-    ),
-  });
-  const event = EventFd.create();
-  const ended = EventFd.create();
-  guest.vm.addIrqfd(event.fd, 20, undefined, ended.fd);
-  const run = guest.finish();
-  await guest.mark(1);
-  event.signal();
-  assert.equal((await run).code, 1);
-  const during = ended.clear();
-  assert.equal((await guest.finish()).code, 2);
-  const after = during + ended.clear();
-  guest.vm.removeIrqfd(event.fd, 20);
-  event.close();
-  ended.close();
-  return [during, after];
-}
-
-const kernelCases: readonly BareMetalCase[] = [
-  {
-    name: 'an irqfd with resample tells that the guest has ended a level-triggered interrupt',
-    async run(harness) {
-      const [, after] = await resample(harness);
-      assert.equal(after, 1);
-    },
-  },
-  {
-    name: 'an irqfd with resample does not tell before',
-    needs: ['interrupt-service'],
-    async run(harness) {
-      const [during] = await resample(harness);
-      assert.equal(during, 0);
-    },
-  },
-  {
-    name: 'pins of the kernel IOAPIC cannot be routed elsewhere',
-    async run(harness) {
-      await using guest = await harness.start({ mode: 'real', source: '.code16\n exit 0' });
-      for (const gsi of [23, -1, 4096, 30.5]) {
-        assert.throws(() => guest.vm.setMsiRoute(gsi, { address: MSI_ADDRESS, data: 0x41 }), RangeError);
-      }
-      guest.vm.setMsiRoute(24, { address: MSI_ADDRESS, data: 0x41 });
-      guest.vm.setMsiRoute(24, undefined);
-    },
-  },
-];
-
 const splitCases: readonly BareMetalCase[] = [
   {
     name: 'the end of a level-triggered interrupt reaches the IOAPIC outside',
@@ -141,5 +75,4 @@ const splitCases: readonly BareMetalCase[] = [
   },
 ];
 
-runCases({ ...KVM, name: 'kvm', irqchip: 'kernel', lacks: emulatorLacks }, kernelCases, kvmMissing());
 runCases({ ...KVM, name: 'kvm, split irqchip', irqchip: 'split', lacks: {} }, splitCases, kvmMissing());

@@ -26,15 +26,43 @@ const LEVEL = 0x8000;
 const MASKED = 0x1_0000;
 const REMOTE_IRR = 0x4000;
 
+let ended: number[];
+let onEnd: (pin: number) => void;
+
 beforeEach(() => {
   sent = [];
   const state = new IoapicState(new SharedArrayBuffer(IoapicState.byteLength));
   routes = [];
-  ioapic = new Ioapic(
-    state,
-    (address, data) => sent.push([address, data]),
-    (...route) => routes.push(route),
-  );
+  ended = [];
+  ioapic = new Ioapic(state, {
+    signalMsi: (address, data) => sent.push([address, data]),
+    onRoute: (...route) => routes.push(route),
+    onEndOfInterrupt: (pin) => {
+      ended.push(pin);
+      onEnd(pin);
+    },
+  });
+  onEnd = () => {};
+});
+
+test('who drives a wire hears of the end of its interrupt, in time to lower it', () => {
+  writeIndexed(0x10 + 2 * 9, LEVEL | 0x51);
+  writeIndexed(0x10 + 2 * 8, 0x51);
+  ioapic.setLine(9, true);
+  ioapic.setLine(8, true);
+  assert.equal(sent.length, 2);
+  ioapic.endOfInterrupt(0x52);
+  assert.deepEqual(ended, []);
+  onEnd = () => ioapic.setLine(9, false);
+  ioapic.endOfInterrupt(0x51);
+  assert.deepEqual([ended, sent.length], [[9], 2]);
+  ioapic.setLine(9, true);
+  onEnd = () => {
+    ioapic.setLine(9, false);
+    ioapic.setLine(9, true); // it has more to say
+  };
+  writeReg(ioapic, 0x40, 0x51, 4);
+  assert.deepEqual([ended, sent.length], [[9, 9], 4]);
 });
 
 test('identification', () => {

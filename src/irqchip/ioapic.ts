@@ -31,28 +31,31 @@ export const IoapicState = sharedStruct({
   initialized: 'u8',
 });
 
+export interface IoapicDeps {
+  /** Sends a message. Called with the lock held. */
+  readonly signalMsi: (address: number, data: number) => void;
+  /**
+   * What message an unmasked pin sends from now on: a LAPIC in a hypervisor wants to know whose ends of interrupt to
+   * report. Called with the lock held.
+   */
+  readonly onRoute?: (pin: number, address: number, data: number) => void;
+  /** A CPU ends the level-triggered interrupt of `pin`, which will look at its wire after this. Called without the lock. */
+  readonly onEndOfInterrupt?: (pin: number) => void;
+}
+
 /**
  * An I/O APIC of 24 pins (Intel 82093AA data sheet, with the EOI register of later ones). It sends its interrupts as
  * MSIs, as real ones have done since the APIC bus is gone. `setLine` takes logical levels, so the polarity bits of the
  * redirection table change nothing.
- *
- * `signalMsi` is called with the lock held, and so is `onRoute`, which tells what message an unmasked pin sends from now
- * on: a LAPIC in a hypervisor wants to know whose ends of interrupt to report.
  */
 export class Ioapic extends DwordDevice {
   readonly #state: InstanceType<typeof IoapicState>;
-  readonly #signalMsi: (address: number, data: number) => void;
-  readonly #onRoute: ((pin: number, address: number, data: number) => void) | undefined;
+  readonly #deps: IoapicDeps;
 
-  constructor(
-    state: InstanceType<typeof IoapicState>,
-    signalMsi: (address: number, data: number) => void,
-    onRoute?: (pin: number, address: number, data: number) => void,
-  ) {
+  constructor(state: InstanceType<typeof IoapicState>, deps: IoapicDeps) {
     super();
     this.#state = state;
-    this.#signalMsi = signalMsi;
-    this.#onRoute = onRoute;
+    this.#deps = deps;
     state.lock.acquire();
     if (state.initialized === 0) {
       state.redirectionLow.fill(RTE_MASKED);
@@ -80,12 +83,15 @@ export class Ioapic extends DwordDevice {
   /** A CPU ended level-triggered `vector`: pins that still ask for it send again. */
   endOfInterrupt(vector: number): void {
     const s = this.#state;
+    const { onEndOfInterrupt } = this.#deps;
+    for (let pin = 0; onEndOfInterrupt !== undefined && pin < IOAPIC_PINS; pin++) {
+      if (this.#isInService(pin, vector)) onEndOfInterrupt(pin);
+    }
     s.lock.acquire();
     try {
       for (let pin = 0; pin < IOAPIC_PINS; pin++) {
-        const low = s.redirectionLow[pin]!;
-        if ((low & 0xff) !== vector || (low & RTE_REMOTE_IRR) === 0) continue;
-        s.redirectionLow[pin] = low & ~RTE_REMOTE_IRR;
+        if (!this.#isInService(pin, vector)) continue;
+        s.redirectionLow[pin] = s.redirectionLow[pin]! & ~RTE_REMOTE_IRR;
         this.#serviceLevel(pin);
       }
     } finally {
@@ -152,6 +158,11 @@ export class Ioapic extends DwordDevice {
     if (this.#isLevel(pin)) this.#serviceLevel(pin);
   }
 
+  #isInService(pin: number, vector: number): boolean {
+    const low = this.#state.redirectionLow[pin]!;
+    return (low & 0xff) === vector && (low & RTE_REMOTE_IRR) !== 0;
+  }
+
   /** Only fixed and lowest-priority interrupts can be level-triggered; the others are edges whatever the bit says. */
   #isLevel(pin: number): boolean {
     const low = this.#state.redirectionLow[pin]!;
@@ -168,11 +179,11 @@ export class Ioapic extends DwordDevice {
 
   #tellRoute(pin: number): void {
     if ((this.#state.redirectionLow[pin]! & RTE_MASKED) !== 0) return;
-    this.#onRoute?.(pin, this.#address(pin), this.#data(pin));
+    this.#deps.onRoute?.(pin, this.#address(pin), this.#data(pin));
   }
 
   #deliver(pin: number): void {
-    this.#signalMsi(this.#address(pin), this.#data(pin));
+    this.#deps.signalMsi(this.#address(pin), this.#data(pin));
   }
 
   #address(pin: number): number {

@@ -27,6 +27,8 @@ export interface IsaIrqchipDeps {
   readonly signalMsi: (address: number, data: number) => void;
   /** What an unmasked pin of the IOAPIC sends from now on. Called with the IOAPIC's lock held. */
   readonly onRoute?: (pin: number, address: number, data: number) => void;
+  /** As `Ioapic` has it. */
+  readonly onEndOfInterrupt?: (pin: number) => void;
   /** The PIC's INT wire. Called with the PIC's lock held. */
   readonly onExtInt: (level: boolean) => void;
   /** Called when the PIT's deadline may have come nearer. */
@@ -48,7 +50,7 @@ export class IsaIrqchip implements InterruptController {
   constructor(states: IsaIrqchipStates, deps: IsaIrqchipDeps) {
     this.signalMsi = deps.signalMsi;
     this.pic = new Pic(states.pic, deps.onExtInt, [SCI_IRQ, ...PCI_INTX_IRQS]);
-    this.ioapic = new Ioapic(states.ioapic, deps.signalMsi, deps.onRoute);
+    this.ioapic = new Ioapic(states.ioapic, deps);
     const { clock, rearm } = deps;
     const interrupt = { set: (level: boolean) => this.setLine(0, level) };
     this.pit = new Pit(states.pit, rearm === undefined ? { clock, interrupt } : { clock, interrupt, rearm });

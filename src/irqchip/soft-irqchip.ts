@@ -30,6 +30,8 @@ export interface SoftIrqchipDeps {
   readonly notifier: VcpuNotifier;
   /** Called when the PIT's deadline may have come nearer. */
   readonly rearm?: () => void;
+  /** The guest ends the level-triggered interrupt of IOAPIC pin `pin`. Called without locks. */
+  readonly onEndOfInterrupt?: (pin: number) => void;
 }
 
 const BROADCAST = 0xff;

@@ -113,7 +113,7 @@ export class Software implements Disposable {
     const ramSize = guest.memory * MIB;
     this.#vm = SoftVm.create({ memory: ramLayout(ramSize), cpus: 1, irqchip: 'kernel' });
     this.vcpu = new ObservedVcpu(this.#vm.handle(0), this.#clock);
-    this.memory = this.vcpu.memory;
+    this.memory = this.vcpu.vm.memory;
     this.entry = setUpGuest(this.#vm.memory, {
       boot: guest.boot,
       commandLine: guest.commandLine,

@@ -4,10 +4,12 @@ import { debugCases } from './debug.ts';
 import { exceptionCases } from './exceptions.ts';
 import { interruptCases } from './interrupts.ts';
 import { ioEventCases } from './io-events.ts';
+import { irqfdCases } from './irqfd.ts';
 import { memoryCases } from './memory.ts';
 import { smpCases } from './smp.ts';
 import { stateCases } from './state.ts';
 import { timerCases } from './timers.ts';
+import { windowCases } from './windows.ts';
 
 /** All cases, for every hypervisor. */
 export const BARE_METAL_CASES: readonly BareMetalCase[] = [
@@ -15,6 +17,8 @@ export const BARE_METAL_CASES: readonly BareMetalCase[] = [
   ...exceptionCases,
   ...memoryCases,
   ...interruptCases,
+  ...windowCases,
+  ...irqfdCases,
   ...timerCases,
   ...ioEventCases,
   ...smpCases,

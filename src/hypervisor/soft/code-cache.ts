@@ -174,24 +174,30 @@ export class CodeCache {
     return block;
   }
 
-  /** Decodes instructions until one ends the block, the page ends, or it is long enough. */
+  /**
+   * Decodes instructions until one ends the block, the page ends, or it is long enough. Interrupts come between blocks:
+   * so a block ends behind POPF, and behind the instruction that follows STI.
+   */
   #decodeInto(block: Block, pageHost: number, step: boolean): void {
     const l = this.#lowering;
     const insn = this.#insn;
     const { bytes } = this.#state;
     let branches = 0;
+    let afterSti = false;
     for (let at = block.start; at < PAGE_SIZE; at = block.end) {
       const length = decode(bytes, pageHost + at, pageHost + PAGE_SIZE, l.codeSize, insn);
       if (length === DECODE_MORE) {
         if (l.count === 0) this.#decodeAcross(block, pageHost);
-        return;
+        break;
       }
       this.#lower(block, at, length);
+      if (l.ended || afterSti || insn.op === OP.popf) return;
       if (insn.op === OP.jcc) branches++;
-      const shadowed = insn.op === OP.sti; // the instruction behind STI still runs without interrupts
-      if (l.ended || step) return;
-      if ((l.count >= MAX_INSTRUCTIONS || branches >= MAX_BRANCHES) && !shadowed) return;
+      afterSti = insn.op === OP.sti;
+      if (step) break;
+      if ((l.count >= MAX_INSTRUCTIONS || branches >= MAX_BRANCHES) && !afterSti) return;
     }
+    if (afterSti) l.emit('shadow'); // the instruction that interrupts have to wait for is in another block
   }
 
   /** One instruction that starts in this page and ends in the next. */

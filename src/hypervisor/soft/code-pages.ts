@@ -1,5 +1,5 @@
 /** Which guest physical pages hold decoded code, and where: for finding blocks, and for noticing that code is written. */
-import { REGION, REGION_SIZE, REGIONS } from './layout.ts';
+import { REGION, REGION_SIZE, REGIONS, regionEntry } from './layout.ts';
 import type { CpuState } from './system/cpu-state.ts';
 
 export const PAGE_SIZE = 4096;
@@ -107,7 +107,7 @@ export class CodePages {
   #codeMapEntry(page: number): number {
     const { view } = this.#state;
     const gpa = page * PAGE_SIZE;
-    for (let i = 0, at = REGIONS + 8; i < view.getUint32(REGIONS, true); i++, at += REGION_SIZE) {
+    for (let i = 0, at = regionEntry(0); i < view.getUint32(REGIONS, true); i++, at += REGION_SIZE) {
       const offset = gpa - Number(view.getBigUint64(at + REGION.start, true));
       const size = Number(view.getBigUint64(at + REGION.size, true));
       if (offset >= 0 && offset < size) return view.getUint32(at + REGION.codeMap, true) + (offset / PAGE_SIZE) * 8;

@@ -28,14 +28,16 @@ export class IoEvents {
     this.#state = new IoEventState(buffer);
   }
 
+  /** Throws RangeError for a match without a length, `E_IOEVENTS` if there are too many. */
   add(event: IoEvent): void {
+    if (event.match !== undefined && event.length === 0) throw new RangeError('a match needs a length to compare');
     const s = this.#state;
     s.lock.acquire();
     try {
       const i = s.count;
       if (i === MAX_EVENTS) throw new CrosvmError('E_IOEVENTS', `a VM can have at most ${MAX_EVENTS} I/O events`);
       s.address[i] = event.address;
-      s.match[i] = event.match ?? ANY_VALUE;
+      s.match[i] = matchOf(event);
       s.fd[i] = event.fd;
       s.length[i] = event.length;
       s.isPort[i] = event.space === 'port' ? 1 : 0;
@@ -49,7 +51,7 @@ export class IoEvents {
     const s = this.#state;
     s.lock.acquire();
     for (let i = 0; i < s.count; i++) {
-      if (s.fd[i] !== event.fd || s.address[i] !== event.address || s.match[i] !== (event.match ?? ANY_VALUE)) continue;
+      if (!isSame(s, i, event)) continue;
       const last = s.count - 1;
       for (const field of [s.address, s.match, s.fd, s.length, s.isPort]) field[i] = field[last]!;
       s.count = last;
@@ -62,8 +64,8 @@ export class IoEvents {
   signal(isPort: boolean, address: number, data: Uint8Array): boolean {
     const s = this.#state;
     if (s.count === 0) return false;
-    let value = 0;
-    for (let i = Math.min(data.length, 4) - 1; i >= 0; i--) value = value * 256 + data[i]!;
+    let value = 0; // inexact above 2^53, where nothing matches anyway
+    for (let i = data.length - 1; i >= 0; i--) value = value * 256 + data[i]!;
     s.lock.acquire();
     try {
       for (let i = 0; i < s.count; i++) {
@@ -87,4 +89,14 @@ export class IoEvents {
     }
     return eventFd;
   }
+}
+
+function isSame(s: InstanceType<typeof IoEventState>, i: number, event: IoEvent): boolean {
+  const isPort = event.space === 'port' ? 1 : 0;
+  if (s.fd[i] !== event.fd || s.address[i] !== event.address || s.isPort[i] !== isPort) return false;
+  return s.length[i] === event.length && s.match[i] === matchOf(event);
+}
+
+function matchOf({ match }: IoEvent): number {
+  return match === undefined ? ANY_VALUE : match >>> 0;
 }

@@ -5,7 +5,7 @@
  *     0          vCPU blocks, CPU_SIZE each
  *     REGIONS    the table of guest memory regions
  *     VCPU_AREA  for each vCPU: TLBs, their fill logs, jump cache, decoded code
- *     RAM        guest memory, then one 8-byte code map entry for each of its pages
+ *     RAM        guest memory, then for each of its pages an 8-byte code map entry, then for each a byte of the dirty map
  */
 import { CPU_SIZE } from './state.ts';
 
@@ -24,9 +24,16 @@ export const REGION = {
   readOnly: 20,
   /** u32 address of the code map entry of its first page. */
   codeMap: 24,
+  /** u32 address of the bytes that writes to its pages set; 0 while nobody wants to know. */
+  dirtyMap: 28,
 } as const;
 export const REGION_SIZE = 32;
 export const MAX_REGIONS = 100;
+
+/** Address of the entry of region `index`. */
+export function regionEntry(index: number): number {
+  return REGIONS + 8 + index * REGION_SIZE;
+}
 
 /** Direct-mapped TLBs, one for each privilege; an entry covers 4 KiB. */
 export const TLB_ENTRIES = 2048;

@@ -2,16 +2,18 @@
 import { close } from '../../base/fd.ts';
 import { addressOf } from '../../base/ffi.ts';
 import { createMemfd } from '../../base/memfd.ts';
-import { MAP_SHARED, mmap } from '../../base/mmap.ts';
+import { MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, mmap } from '../../base/mmap.ts';
 import { CrosvmError } from '../../errors.ts';
 import { GuestMemory, type MemoryLayoutEntry } from '../../memory/guest-memory.ts';
 import { checkMemoryLayout } from '../memfd-memory.ts';
-import { align, MAX_REGIONS, MAX_VCPUS, REGION, REGION_SIZE, REGIONS, ramBase } from './layout.ts';
+import { align, MAX_REGIONS, MAX_VCPUS, REGION, REGIONS, ramBase, regionEntry } from './layout.ts';
 
 const WASM_PAGE = 65536;
 const MAX_WASM_PAGES = 65536;
-const GUEST_PAGE = 4096;
+export const GUEST_PAGE = 4096;
 const CODE_MAP_ENTRY = 8;
+/** What each page of guest memory costs: itself and its entries of the code map and the dirty map. */
+const PAGE_COST = GUEST_PAGE + CODE_MAP_ENTRY + 1;
 
 /** What another thread needs to see the same machine: survives structured clone. */
 export interface MachineMemory {
@@ -28,11 +30,11 @@ export function createMachineMemory(layout: readonly MemoryLayoutEntry[], cpus: 
     throw new CrosvmError('E_VCPUS', `the software CPU can have 1 to ${MAX_VCPUS} vCPUs, not ${cpus}`);
   }
   if (layout.length > MAX_REGIONS) throw new CrosvmError('E_MEMORY_LAYOUT', 'too many regions of guest memory');
-  const ram = layout.reduce((sum, entry) => sum + entry.size, 0);
-  const total = ramBase(cpus) + ram + (ram / GUEST_PAGE) * CODE_MAP_ENTRY;
+  const ram = ramSize(layout);
+  const total = ramBase(cpus) + (ram / GUEST_PAGE) * PAGE_COST;
   const pages = align(total, WASM_PAGE) / WASM_PAGE;
   if (pages > MAX_WASM_PAGES) {
-    const most = Math.floor((MAX_WASM_PAGES * WASM_PAGE - ramBase(cpus)) / (1 + CODE_MAP_ENTRY / GUEST_PAGE) / 2 ** 20);
+    const most = Math.floor((((MAX_WASM_PAGES * WASM_PAGE - ramBase(cpus)) / PAGE_COST) * GUEST_PAGE) / 2 ** 20);
     throw new CrosvmError(
       'E_MEMORY_SIZE',
       `${Math.ceil(ram / 2 ** 20)} MiB of memory is more than the software CPU can have: at most ${most} MiB (--mem ${most})`,
@@ -52,6 +54,27 @@ export function createMachineMemory(layout: readonly MemoryLayoutEntry[], cpus: 
   return machine;
 }
 
+/**
+ * Gives the memory back. Views may still exist in any thread, so the addresses stay taken until all of these are gone;
+ * they read as zero.
+ */
+export function releaseMachineMemory({ memory, fd }: MachineMemory): void {
+  const { buffer } = memory;
+  mmap({ address: addressOf(buffer), length: buffer.byteLength, flags: MAP_PRIVATE | MAP_NORESERVE });
+  close(fd);
+}
+
+/** Address of the dirty map of region `index`: a byte for each page. */
+export function dirtyMapOf({ layout, cpus }: MachineMemory, index: number): number {
+  const pages = ramSize(layout) / GUEST_PAGE;
+  const before = ramSize(layout.slice(0, index)) / GUEST_PAGE;
+  return ramBase(cpus) + pages * (GUEST_PAGE + CODE_MAP_ENTRY) + before;
+}
+
+function ramSize(layout: readonly MemoryLayoutEntry[]): number {
+  return layout.reduce((sum, entry) => sum + entry.size, 0);
+}
+
 /** Guest memory as this thread sees it. */
 export function guestMemoryOf(machine: MachineMemory): GuestMemory {
   const { buffer } = machine.memory;
@@ -68,12 +91,11 @@ export function guestMemoryOf(machine: MachineMemory): GuestMemory {
 
 function writeRegionTable({ memory, cpus, layout }: MachineMemory): void {
   const view = new DataView(memory.buffer);
-  const ram = layout.reduce((sum, entry) => sum + entry.size, 0);
   let host = ramBase(cpus);
-  let codeMap = host + ram;
+  let codeMap = host + ramSize(layout);
   view.setUint32(REGIONS, layout.length, true);
   layout.forEach((entry, i) => {
-    const at = REGIONS + 8 + i * REGION_SIZE;
+    const at = regionEntry(i);
     view.setBigUint64(at + REGION.start, BigInt(entry.gpa), true);
     view.setBigUint64(at + REGION.size, BigInt(entry.size), true);
     view.setUint32(at + REGION.host, host, true);

@@ -55,6 +55,10 @@ export const CPU = {
   fetchAddress: 1120,
   /** Not 0: run() is to come back. Others store it, then ask for attention. */
   kicked: 1112,
+  /** Not 0: the TLB must be flushed before anything else is executed. Others store it, then ask for attention. */
+  flushAsked: 1116,
+  /** Not 0 while run() is under way. */
+  running: 1128,
   /** Not 0: an interrupt waits until RFLAGS.IF is set. */
   interruptWaits: 308,
   /** Instructions left until the vCPU looks up by itself. */
@@ -133,7 +137,7 @@ export const CPU = {
   kvmSystemTime: 2440,
   /** u32: 1 from the delivery of an NMI to the next IRET. */
   nmiBlocked: 2448,
-  /** u32: set by MOV SS and POP SS; no interrupt may come before one more instruction has been executed. */
+  /** u32: set by MOV SS, POP SS and STI; no interrupt may come before one more instruction has been executed. */
   interruptShadow: 2452,
 } as const;
 

@@ -1,4 +1,4 @@
-/** The register sets of the hypervisor interface, and the state after reset (Intel SDM vol. 3, 9.1.1). */
+/** The register sets of the hypervisor interface. */
 import type { Lapic } from '../../irqchip/lapic.ts';
 import { MSR_APIC_BASE } from '../../irqchip/lapic.ts';
 import type { Registers, Segment, SystemRegisters } from '../hypervisor.ts';
@@ -109,30 +109,4 @@ export function setSystemRegisters(state: CpuState, apic: Lapic, values: SystemR
   apic.tpr = Number(values.cr8 & 15n) << 4;
   apic.writeMsr(MSR_APIC_BASE, Number(values.apicBase & 0xffff_ffffn), Number(values.apicBase >> 32n));
   state.setCpl(values.ss.dpl);
-}
-
-/** Power-on and INIT: real mode at the reset vector. */
-export function resetState(state: CpuState): void {
-  state.bytes.fill(0, state.block, state.block + CPU.xmm + 18 * 16);
-  const DATA = ATTR.present | ATTR.s | 3;
-  for (let n = 0; n < 6; n++) state.setSegment(n, 0, 0n, 0xffff, DATA);
-  state.setSegment(SEGMENTS.cs, 0xf000, 0xffff_0000n, 0xffff, ATTR.present | ATTR.s | 0xb);
-  state.setSegment(LDTR, 0, 0n, 0xffff, ATTR.present | 2);
-  state.setSegment(TR, 0, 0n, 0xffff, ATTR.present | 0xb);
-  state.setU64(CPU.cr0, 0x6000_0010n);
-  state.setU32(CPU.gdtrLimit, 0xffff);
-  state.setU32(CPU.idtrLimit, 0xffff);
-  state.setU64(CPU.dr6, 0xffff_0ff0n);
-  state.setU64(CPU.dr7, 0x400n);
-  state.setU64(CPU.pat, 0x0007_0406_0007_0406n);
-  state.setU32(CPU.mxcsr, 0x1f80);
-  state.rip = 0xfff0n;
-  state.rflags = 2;
-  state.setReg(2, 0x0080_0f12n); // rDX: the processor's signature
-}
-
-/** A start-up IPI: real mode at page `vector`. */
-export function startUpAt(state: CpuState, vector: number): void {
-  state.setSegment(SEGMENTS.cs, vector << 8, BigInt(vector) << 12n, 0xffff, ATTR.present | ATTR.s | 0xb);
-  state.rip = 0n;
 }

@@ -1,25 +1,36 @@
 /** A software VM as one thread sees it: memory, interrupt controllers, kicks. */
+import { IOAPIC_PINS } from '../../arch/x86_64/platform.ts';
 import { HostClock } from '../../base/clock.ts';
-import { EventFd } from '../../base/event-fd.ts';
-import { onReadable, type Subscription } from '../../base/readable.ts';
-import type { Clock } from '../../devices/device.ts';
+import type { Clock, InterruptLine } from '../../devices/device.ts';
+import { WiredOr, WiredOrState } from '../../devices/wired-or.ts';
 import { SoftIrqchip } from '../../irqchip/soft-irqchip.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { CpuidEntry, InterruptController, IoEvent, MsiRoute, VcpuHandle, VmAccess } from '../hypervisor.ts';
+import { DirtyLog } from './dirty-log.ts';
 import { IoEvents } from './io-events.ts';
 import { irqchipStates } from './irqchip-state.ts';
-import { blockOf } from './layout.ts';
+import { Irqfds } from './irqfds.ts';
 import { guestMemoryOf, type MachineMemory } from './machine-memory.ts';
-import { CPU } from './state.ts';
 import { defaultCpuid } from './system/cpuid.ts';
+import type { PhysicalMemory } from './system/system-cpu.ts';
+import { VcpuSignals } from './vcpu-signals.ts';
 
 /** The time stamp counter counts nanoseconds. */
 export const TSC_KHZ = 1_000_000;
+
+/** A vCPU that a device keeps busy for longer than these milliseconds is not waited for. */
+const FLUSH_TIMEOUT = 20;
+
+/** Who drives the wires: the machine's devices, and irqfds. */
+const MACHINE_SOURCE = 0;
+const IRQFD_SOURCE = 1;
 
 /** What threads need to attach: survives structured clone. */
 export interface SoftVmHandle {
   readonly machine: MachineMemory;
   readonly irqchip: SharedArrayBuffer;
+  readonly wires: SharedArrayBuffer;
+  readonly irqfds: SharedArrayBuffer;
   readonly ioEvents: SharedArrayBuffer;
   readonly clockOrigin: number;
 }
@@ -31,66 +42,60 @@ export interface SoftVcpuHandle extends VcpuHandle {
 
 export class SoftVmAccess implements VmAccess {
   readonly kind = 'soft';
+  readonly machine: MachineMemory;
   readonly memory: GuestMemory;
+  /** Guest memory for what a vCPU itself writes: the dirty log sees it. */
+  readonly trackedMemory: PhysicalMemory;
   readonly irqchip: SoftIrqchip;
   readonly interrupts: InterruptController;
   readonly ioEvents: IoEvents;
   readonly clock: Clock;
+  /** By vCPU. */
+  readonly signals: readonly VcpuSignals[];
   protected readonly shared: SoftVmHandle;
-  readonly #words: Int32Array;
-  readonly #irqfds = new Map<number, Subscription>();
-  readonly #routes = new Map<number, MsiRoute>();
+  protected readonly dirtyLog: DirtyLog;
+  protected readonly irqfds: Irqfds;
 
   constructor(shared: SoftVmHandle, clock: Clock = new HostClock(shared.clockOrigin)) {
+    const { machine } = shared;
     this.shared = shared;
+    this.machine = machine;
     this.clock = clock;
-    this.memory = guestMemoryOf(shared.machine);
-    this.#words = new Int32Array(shared.machine.memory.buffer);
+    this.memory = guestMemoryOf(machine);
+    this.signals = Array.from({ length: machine.cpus }, (_, id) => new VcpuSignals(machine.memory.buffer, id));
+    this.dirtyLog = new DirtyLog(machine, () => this.#flushTlbs());
+    this.trackedMemory = this.#trackedMemory();
     this.ioEvents = new IoEvents(shared.ioEvents);
-    const notifier = { notify: (vcpu: number) => this.notify(vcpu) };
-    // A PIT that was programmed by another vCPU's thread is ticked by vCPU 0.
-    const deps = { clock: this.clock, notifier, rearm: () => this.notify(0) };
-    this.irqchip = new SoftIrqchip(irqchipStates(shared.irqchip, shared.machine.cpus), deps);
-    this.interrupts = this.irqchip;
-  }
-
-  /** Makes a vCPU look at its LAPIC soon. */
-  notify(vcpu: number): void {
-    const word = (blockOf(vcpu) + CPU.attention) >> 2;
-    Atomics.store(this.#words, word, -0x8000_0000);
-    Atomics.notify(this.#words, word);
+    const notify = (vcpu: number) => this.signals[vcpu]!.notify();
+    this.irqchip = new SoftIrqchip(irqchipStates(shared.irqchip, machine.cpus), {
+      clock: this.clock,
+      notifier: { notify },
+      // A PIT that was programmed by another vCPU's thread is ticked by vCPU 0.
+      rearm: () => notify(0),
+      onEndOfInterrupt: (pin) => this.irqfds.ended(pin),
+    });
+    const wires = new WiredOr(new WiredOrState(shared.wires), this.irqchip);
+    const lines = (source: number) => Array.from({ length: IOAPIC_PINS }, (_, gsi) => wires.line(gsi, source));
+    this.interrupts = interruptsOf(this.irqchip, lines(MACHINE_SOURCE));
+    this.irqfds = new Irqfds(shared.irqfds, this.irqchip, lines(IRQFD_SOURCE));
   }
 
   kick(id: number): void {
-    Atomics.store(this.#words, (blockOf(id) + CPU.kicked) >> 2, 1);
-    this.notify(id);
+    const signals = this.signals[id];
+    if (signals === undefined) throw new RangeError(`there is no vCPU ${id}`);
+    signals.kick();
   }
 
-  /** The event loop of the thread that adds an irqfd listens to it: the main thread's. */
   addIrqfd(fd: number, gsi: number, route?: MsiRoute, resampleFd?: number): void {
-    const eventFd = new EventFd(fd);
-    if (route !== undefined) this.#routes.set(gsi, route);
-    const raise = (): void => {
-      eventFd.clear();
-      const msi = this.#routes.get(gsi);
-      if (msi !== undefined) {
-        this.interrupts.signalMsi(msi.address, msi.data);
-        return;
-      }
-      this.interrupts.setLine(gsi, true);
-      if (resampleFd === undefined) this.interrupts.setLine(gsi, false);
-    };
-    this.#irqfds.set(fd, onReadable(fd, raise));
+    this.irqfds.add(fd, gsi, route, resampleFd);
   }
 
-  removeIrqfd(fd: number): void {
-    this.#irqfds.get(fd)?.close();
-    this.#irqfds.delete(fd);
+  removeIrqfd(fd: number, gsi: number): void {
+    this.irqfds.remove(fd, gsi);
   }
 
   setMsiRoute(gsi: number, route: MsiRoute | undefined): void {
-    if (route === undefined) this.#routes.delete(gsi);
-    else this.#routes.set(gsi, route);
+    this.irqfds.setRoute(gsi, route);
   }
 
   addIoEvent(event: IoEvent): void {
@@ -102,10 +107,31 @@ export class SoftVmAccess implements VmAccess {
   }
 
   supportedCpuid(): CpuidEntry[] {
-    return defaultCpuid({ id: 0, vcpus: this.shared.machine.cpus, tscKhz: TSC_KHZ });
+    return defaultCpuid({ id: 0, vcpus: this.machine.cpus, tscKhz: TSC_KHZ });
   }
 
-  protected stopIrqfds(): void {
-    for (const fd of [...this.#irqfds.keys()]) this.removeIrqfd(fd);
+  #trackedMemory(): PhysicalMemory {
+    return {
+      contains: (gpa, length) => this.memory.contains(gpa, length),
+      write: (gpa, bytes) => {
+        this.memory.write(gpa, bytes);
+        this.dirtyLog.mark(gpa, bytes.length);
+      },
+    };
   }
+
+  #flushTlbs(): boolean {
+    return this.signals.map((signals) => signals.flushTlb(FLUSH_TIMEOUT)).every((done) => done);
+  }
+}
+
+function interruptsOf(irqchip: SoftIrqchip, lines: readonly InterruptLine[]): InterruptController {
+  return {
+    setLine: (gsi, level) => {
+      const line = lines[gsi];
+      if (line === undefined) throw new RangeError(`there is no GSI ${gsi}`);
+      line.set(level);
+    },
+    signalMsi: (address, data) => irqchip.signalMsi(address, data),
+  };
 }

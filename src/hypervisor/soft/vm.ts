@@ -1,11 +1,12 @@
 /** A VM on the software CPU, as its maker on the main thread has it. */
 import { HostClock } from '../../base/clock.ts';
-import { close } from '../../base/fd.ts';
+import { WiredOrState } from '../../devices/wired-or.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { Vm, VmOptions } from '../hypervisor.ts';
 import { IoEventState } from './io-events.ts';
 import { createIrqchipState } from './irqchip-state.ts';
-import { createMachineMemory } from './machine-memory.ts';
+import { IrqfdState } from './irqfds.ts';
+import { createMachineMemory, releaseMachineMemory } from './machine-memory.ts';
 import { type SoftVcpuHandle, SoftVmAccess } from './vm-access.ts';
 
 export class SoftVm extends SoftVmAccess implements Vm {
@@ -19,25 +20,28 @@ export class SoftVm extends SoftVmAccess implements Vm {
     return new SoftVm({
       machine: createMachineMemory(options.memory, options.cpus),
       irqchip: createIrqchipState(options.cpus),
+      wires: new SharedArrayBuffer(WiredOrState.byteLength),
+      irqfds: new SharedArrayBuffer(IrqfdState.byteLength),
       ioEvents: new SharedArrayBuffer(IoEventState.byteLength),
       clockOrigin: new HostClock().origin,
     });
   }
 
-  setDirtyLog(): void {
-    throw new CrosvmError('E_DIRTY_LOG', 'the software CPU keeps no dirty log so far');
+  setDirtyLog(index: number, enabled: boolean): void {
+    this.dirtyLog.setEnabled(index, enabled);
   }
 
-  takeDirtyLog(): Uint8Array {
-    throw new CrosvmError('E_DIRTY_LOG', 'the software CPU keeps no dirty log so far');
+  takeDirtyLog(index: number): Uint8Array {
+    return this.dirtyLog.take(index);
   }
 
   handle(id: number): SoftVcpuHandle {
+    if (this.signals[id] === undefined) throw new RangeError(`there is no vCPU ${id}`);
     return { kind: 'soft', id, vm: this.shared };
   }
 
   close(): void {
-    this.stopIrqfds();
-    close(this.shared.machine.fd);
+    this.irqfds.close();
+    releaseMachineMemory(this.machine);
   }
 }

@@ -211,11 +211,15 @@ function defineWalk(m: ModuleBuilder, regionOf: Callable): Callable {
       f.if(wide.eqz().and(cr4.and(0x10).eqz()), () => f.set(isLarge, I32.const(0)));
       f.if(isLarge.and(shift.eq(39)), () => pageFault(f, cpu, va, asked.or(9)));
       f.if(shift.eq(12).or(isLarge), () =>
-        finishWalk(f, { cpu, va, access, cr0, shift, wide, entry, entryAt, allowed, noExecute, asked, isLarge }),
+        finishWalk(f, {
+          ...{ cpu, va, access, cr0, shift, wide, entry, entryAt, allowed, noExecute, asked, isLarge },
+          noteChange: () => noteDirty(f, region, table),
+        }),
       );
-      f.if(top.eqz().and(entry.wrap().and(PTE.accessed).eqz()), () =>
-        f.store8(entryAt, 0, entry.wrap().or(PTE.accessed)),
-      );
+      f.if(top.eqz().and(entry.wrap().and(PTE.accessed).eqz()), () => {
+        noteDirty(f, region, table);
+        f.store8(entryAt, 0, entry.wrap().or(PTE.accessed));
+      });
       f.set(top, I32.const(0));
       f.set(table, entry.and(ADDRESS_BITS));
       f.set(shift, shift.add(wide).sub(10));
@@ -238,6 +242,8 @@ interface Leaf {
   noExecute: I32;
   asked: I32;
   isLarge: I32;
+  /** The entry is going to be changed. */
+  noteChange: () => void;
 }
 
 /** Checks the permissions at the leaf, sets A and D, and returns the physical address. */
@@ -258,6 +264,7 @@ function finishWalk(f: FunctionBuilder, leaf: Leaf): void {
   f.if(isLarge.and(wide).and(entry.and(inPage).and(0x3fff_e000).ne(0)), () => pageFault(f, cpu, va, asked.or(9)));
   const wanted = f.let(access.and(ACCESS.write).shl(5).or(PTE.accessed)); // the write bit becomes D
   f.if(entry.wrap().and(wanted).ne(wanted), () => {
+    leaf.noteChange();
     f.set(entry, entry.or(wanted.toI64()));
     f.store8(entryAt, 0, entry.wrap());
   });
@@ -283,6 +290,7 @@ function defineFill(m: ModuleBuilder, regionOf: Callable, walk: Callable): Calla
     const host = f.let(regionHost(f, region, gpa));
     const writing = f.let(access.and(ACCESS.write));
     f.if(writing.and(f.load32(region, REGION.readOnly).shl(1)), () => f.return(I32.const(0)));
+    f.if(writing, () => noteDirty(f, region, gpa));
     f.if(access.and(ACCESS.fetch), () => f.return(host)); // code has caches of its own
 
     const base = f.let(area(cpu));
@@ -321,6 +329,13 @@ function defineFill(m: ModuleBuilder, regionOf: Callable, walk: Callable): Calla
     });
     f.return(host);
   });
+}
+
+/** Writes to the page of `gpa`, in region entry `region`, begin now. */
+function noteDirty(f: FunctionBuilder, region: I32, gpa: I64): void {
+  const map = f.let(f.load32(region, REGION.dirtyMap));
+  const page = gpa.sub(f.load64(region, REGION.start)).shrU(12).wrap();
+  f.if(map, () => f.store8(map.add(page), 0, 1));
 }
 
 /** Address of the code map entry of the page of `gpa`. */

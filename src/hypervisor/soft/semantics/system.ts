@@ -21,6 +21,11 @@ export function defineSystem(ops: MicroOps): void {
   ops.cold('stale', (e) => e.lookUpAgain());
   // An instruction of more than 15 bytes.
   ops.cold('protection', (e) => e.raise(GENERAL_PROTECTION));
+  // STI is the last instruction of its block: the next one is executed alone.
+  ops.cold('shadow', (e) => {
+    e.f.store32(e.cpu, CPU.interruptShadow, 1);
+    e.requestAttention();
+  });
   // At the start of a block that a single step is made of.
   ops.cold('attention', (e) => e.requestAttention());
   for (const size of [1, 2, 4] as const) {

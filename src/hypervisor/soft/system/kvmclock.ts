@@ -10,6 +10,8 @@ const SYSTEM_TIME_SIZE = 32;
 const WALL_CLOCK_SIZE = 12;
 /** Flag: the clocks of all vCPUs agree. */
 const TSC_STABLE = 1;
+/** Flag: the VM did not run for a while; the guest clears it. */
+const GUEST_STOPPED = 2;
 const NANOSECONDS = 1_000_000_000;
 
 /** Nanoseconds = (ticks << shift) * multiplier >> 32, with a negative shift to the right. */
@@ -56,7 +58,7 @@ export function writeSystemTimeMsr(cpu: SystemCpu, value: bigint): boolean {
 }
 
 /** Rewrites the vCPU's clock, if it has one: after the TSC has been set or the VM was stopped for a while. */
-export function updateSystemTime(cpu: SystemCpu): void {
+export function updateSystemTime(cpu: SystemCpu, flags = TSC_STABLE): void {
   const msr = cpu.state.u64(CPU.kvmSystemTime);
   const gpa = Number(msr & ~ENABLED);
   if ((msr & ENABLED) === 0n || !cpu.memory.contains(gpa, SYSTEM_TIME_SIZE)) return;
@@ -69,6 +71,11 @@ export function updateSystemTime(cpu: SystemCpu): void {
   view.setBigUint64(16, now, true);
   view.setUint32(24, scale.multiplier, true);
   view.setInt8(28, scale.shift);
-  view.setUint8(29, TSC_STABLE);
+  view.setUint8(29, flags);
   cpu.memory.write(gpa, new Uint8Array(view.buffer));
+}
+
+/** Tells the guest, if it uses the clock, that its watchdogs should forgive a gap. */
+export function notePause(cpu: SystemCpu): void {
+  updateSystemTime(cpu, TSC_STABLE | GUEST_STOPPED);
 }

@@ -1,0 +1,343 @@
+/** A CPU of the software hypervisor: the loop around the engine that takes interrupts, keeps time and halts. */
+import { random64 } from '../../base/random.ts';
+import type { Lapic } from '../../irqchip/lapic.ts';
+import { ATTENTION_INIT, ATTENTION_NMI } from '../../irqchip/lapic-state.ts';
+import type { Pit } from '../../irqchip/pit.ts';
+import type { CpuidEntry, GuestDebug, VcpuBuses, VcpuExit } from '../hypervisor.ts';
+import type { Insn } from './decode/insn.ts';
+import { Engine, type EngineHooks, type Next } from './engine.ts';
+import { Exact } from './fpu/exact.ts';
+import { X87 } from './fpu/x87.ts';
+import { MODE } from './modes.ts';
+import { CPU } from './state.ts';
+import { CpuState, CS, FLAG, VECTOR } from './system/cpu-state.ts';
+import { defaultCpuid } from './system/cpuid.ts';
+import { afterStep, codeBreakpoint } from './system/debug.ts';
+import { execute } from './system/dispatch.ts';
+import { deliver, type GuestEvent } from './system/exceptions.ts';
+import { isX87, x87 } from './system/fpu-instructions.ts';
+import { initialize, reset, startUp } from './system/reset.ts';
+import type { PhysicalMemory, SystemCpu } from './system/system-cpu.ts';
+import { VcpuIo } from './vcpu-io.ts';
+import type { VcpuSignals } from './vcpu-signals.ts';
+import { type SoftVmAccess, TSC_KHZ } from './vm-access.ts';
+
+/** Instructions between two looks at the clock. */
+const BUDGET = 100_000;
+const SHORTEST_BUDGET = 500;
+/** A guess of how many instructions one nanosecond has, to stop near the next deadline. */
+const INSTRUCTIONS_PER_NS = 0.08;
+const NEVER = Number.POSITIVE_INFINITY;
+
+export type Activity = 'running' | 'halted' | 'waits for INIT' | 'waits for SIPI';
+
+export class Processor implements SystemCpu, EngineHooks {
+  readonly id: number;
+  /** The VM as this thread sees it. */
+  readonly vm: SoftVmAccess;
+  readonly state: CpuState;
+  readonly apic: Lapic;
+  readonly fpu: X87;
+  readonly memory: PhysicalMemory;
+  readonly tscKhz = TSC_KHZ;
+  cpuid: readonly CpuidEntry[];
+  activity: Activity;
+  /** An event whose delivery was begun elsewhere: it comes before anything else does. */
+  injected: GuestEvent | undefined;
+  readonly #exact: Exact;
+  readonly #engine: Engine;
+  readonly #io: VcpuIo;
+  readonly #pit: Pit | undefined;
+  readonly #signals: VcpuSignals;
+  #exit: VcpuExit | undefined;
+  #debug: GuestDebug | undefined;
+  /** The next instruction is executed alone: an interrupt must not come before it, but may behind it. */
+  #shadowed = false;
+  #faulted = false;
+  /** The deadline that the budget was made for. */
+  #planned = NEVER;
+  #tscOffset = 0;
+  #tscDeadline = 0n;
+
+  constructor(id: number, vm: SoftVmAccess) {
+    const { memory, cpus } = vm.machine;
+    this.id = id;
+    this.vm = vm;
+    this.state = new CpuState(memory.buffer, id);
+    this.apic = vm.irqchip.lapics[id]!;
+    this.memory = vm.trackedMemory;
+    this.#pit = id === 0 ? vm.irqchip.isa.pit : undefined;
+    this.#signals = vm.signals[id]!;
+    this.#io = new VcpuIo(vm, this.apic, this.state, () => this.#lookSoon());
+    this.cpuid = defaultCpuid({ id, vcpus: cpus, tscKhz: TSC_KHZ });
+    this.fpu = new X87(this.state.view, this.state.block);
+    this.#exact = new Exact(this.state.view, this.state.block);
+    this.#engine = new Engine(memory, id, this.state, this);
+    this.activity = id === 0 ? 'running' : 'waits for INIT';
+    reset(this);
+  }
+
+  get clock() {
+    return this.vm.clock;
+  }
+
+  run(buses: VcpuBuses): VcpuExit {
+    this.#io.buses = buses;
+    this.#exit = undefined;
+    this.#signals.enter();
+    try {
+      while (this.#exit === undefined) this.#turn();
+      return this.#exit;
+    } finally {
+      this.#signals.leave();
+    }
+  }
+
+  /** Everything that others may want is looked at after `clear`: what comes later sets the attention word again. */
+  #turn(): void {
+    this.#tickTimers();
+    this.#signals.clear();
+    if (this.#signals.takeKick()) {
+      this.#exit = { reason: 'kicked' };
+      return;
+    }
+    if (this.#signals.isFlushAsked()) {
+      this.state.flushTlb();
+      this.#signals.flushed();
+    }
+    this.#takeEvents();
+    if (this.#exit !== undefined) return;
+    if (this.activity === 'running') this.#runGuest();
+    else this.#signals.wait((this.#deadline() - this.clock.now()) / 1e6);
+  }
+
+  #runGuest(): void {
+    const { state } = this;
+    const budget = this.#nextBudget();
+    state.setU32(CPU.budget, budget);
+    if (this.#shadowed) this.#updateMode();
+    if ((state.u32(CPU.mode) & MODE.step) !== 0) {
+      this.#step();
+      return;
+    }
+    this.#engine.run();
+    const used = budget - (state.u32(CPU.budget) | 0);
+    state.setU64(CPU.instructions, state.u64(CPU.instructions) + BigInt(used));
+  }
+
+  /** One instruction: for RFLAGS.TF, breakpoints in DR7, debuggers, and those that hold interrupts off. */
+  #step(): void {
+    const { state } = this;
+    if (this.#atBreakpoint()) {
+      this.#exit = { reason: 'debug' };
+      return;
+    }
+    if (codeBreakpoint(this)) {
+      this.#deliver({ vector: VECTOR.db, kind: 'fault' });
+      return;
+    }
+    const flagsBefore = state.u32(CPU.eflags);
+    const insn = this.#engine.peek();
+    this.#faulted = false;
+    this.#engine.run();
+    if (this.#shadowed) {
+      this.#shadowed = false;
+      this.#updateMode();
+    }
+    state.setU64(CPU.instructions, state.u64(CPU.instructions) + 1n);
+    if (insn !== undefined && !this.#faulted && afterStep(this, insn, flagsBefore) === 'shutdown') {
+      this.#exit = { reason: 'shutdown' };
+    }
+    if (this.#debug?.singleStep === true) this.#exit ??= { reason: 'debug' };
+  }
+
+  /** Whether a debugger wants to stop before the instruction at RIP. */
+  #atBreakpoint(): boolean {
+    if (this.#debug === undefined) return false;
+    const { state } = this;
+    const linear = state.is64BitCode ? state.rip : (state.rip + state.segmentBase(CS)) & 0xffff_ffffn;
+    return this.#debug.breakpoints.includes(linear);
+  }
+
+  set debug(debug: GuestDebug | undefined) {
+    this.#debug = debug;
+    this.#updateMode();
+  }
+
+  #updateMode(): void {
+    this.state.stepping = this.#debug !== undefined || this.#shadowed;
+    this.state.updateMode();
+  }
+
+  // -- time
+
+  #deadline(): number {
+    return Math.min(this.apic.deadline(), this.#pit?.deadline() ?? NEVER);
+  }
+
+  #nextBudget(): number {
+    this.#planned = this.#deadline();
+    if (this.#planned === NEVER) return BUDGET;
+    const left = (this.#planned - this.clock.now()) * INSTRUCTIONS_PER_NS;
+    return Math.max(SHORTEST_BUDGET, Math.min(BUDGET, Math.floor(left)));
+  }
+
+  #tickTimers(): void {
+    if (this.#deadline() === NEVER) return;
+    const now = this.clock.now();
+    if (this.#pit !== undefined && this.#pit.deadline() <= now) this.#pit.tick();
+    if (this.apic.deadline() <= now) this.apic.tick();
+  }
+
+  // -- events
+
+  #takeEvents(): void {
+    const { apic, state } = this;
+    if (apic.attention() !== 0) this.acceptInit();
+    if (this.activity === 'waits for INIT' || this.activity === 'waits for SIPI') return;
+    if (this.injected !== undefined) this.#deliverInjected(this.injected);
+    if (state.u32(CPU.interruptShadow) !== 0) {
+      state.setU32(CPU.interruptShadow, 0);
+      this.#shadowed = apic.attention() !== 0;
+    } else if (apic.attention() !== 0) {
+      this.#takeInterrupt();
+    }
+    // Generated code asks for attention when it sets RFLAGS.IF.
+    state.setU32(CPU.interruptWaits, apic.pendingVector() >= 0 ? 1 : 0);
+  }
+
+  /** Does what INIT and start-up messages say. */
+  acceptInit(): void {
+    if (this.apic.takeInit()) {
+      initialize(this);
+      this.#shadowed = false;
+      this.injected = undefined;
+      this.activity = this.id === 0 ? 'running' : 'waits for SIPI';
+    }
+    const page = this.apic.takeSipi();
+    if (page < 0 || this.activity !== 'waits for SIPI') return;
+    startUp(this, page);
+    this.activity = 'running';
+  }
+
+  #takeInterrupt(): void {
+    const { apic, state } = this;
+    if (state.u32(CPU.nmiBlocked) === 0 && apic.takeNmi()) {
+      this.activity = 'running';
+      this.#deliver({ vector: VECTOR.nmi, kind: 'nmi' });
+      return;
+    }
+    if (apic.pendingVector() < 0 || (state.u32(CPU.eflags) & FLAG.if) === 0) return;
+    this.activity = 'running';
+    this.#deliver({ vector: apic.acknowledge(), kind: 'interrupt' });
+  }
+
+  #deliverInjected(event: GuestEvent): void {
+    this.injected = undefined;
+    this.activity = 'running';
+    // The address of a page fault is in CR2 already.
+    this.state.setU64(CPU.faultAddress, this.state.u64(CPU.cr2));
+    this.#deliver(event);
+  }
+
+  /** Asks for attention if there is something to take now, or a timer runs out earlier than it was to. */
+  #lookSoon(): void {
+    const { apic, state } = this;
+    const nmi = state.u32(CPU.nmiBlocked) === 0 ? ATTENTION_NMI : 0;
+    const open = (state.u32(CPU.eflags) & FLAG.if) !== 0 ? -1 : ATTENTION_INIT | nmi;
+    const asked = (apic.attention() & open) !== 0 || state.u32(CPU.interruptShadow) !== 0;
+    if (asked || apic.deadline() < this.#planned) this.#signals.notify();
+  }
+
+  #deliver(event: GuestEvent): Next {
+    if (deliver(this, event) === 'jump') return 'jump';
+    this.#exit = { reason: 'shutdown' };
+    return 'leave';
+  }
+
+  // -- EngineHooks
+
+  execute(insn: Insn): Next {
+    if (isX87(insn.op)) return this.#status(x87(this, this.fpu, insn), insn);
+    const next = this.#status(execute(this, insn), insn);
+    this.#lookSoon();
+    return next;
+  }
+
+  #status(next: ReturnType<typeof execute>, insn: Insn): Next {
+    if (next === 'next' || next === 'jump') return next;
+    if (next === 'shutdown') {
+      this.#exit = { reason: 'shutdown' };
+    } else {
+      this.activity = 'halted';
+      this.state.rip = (this.state.rip + BigInt(insn.length)) & this.state.u64(CPU.ripMask);
+    }
+    return 'leave';
+  }
+
+  fault(vector: number, errorCode: number): Next {
+    this.#faulted = true;
+    const next = this.#deliver({ vector, errorCode, kind: 'fault' });
+    this.#lookSoon();
+    return next;
+  }
+
+  exact(op: number, a: number, b: number, imm: number): number {
+    return this.#exact.execute(op, a, b, imm);
+  }
+
+  mmioRead(gpa: number, size: number): void {
+    this.#io.mmioRead(gpa, size);
+  }
+
+  mmioWrite(gpa: number, size: number): void {
+    this.#io.mmioWrite(gpa, size);
+  }
+
+  /** The value, zero-extended; it is in CPU.io as well. */
+  portRead(port: number, size: number): number {
+    this.#io.portRead(port, size);
+    return this.state.u32(CPU.io) & (size === 4 ? -1 : (1 << (8 * size)) - 1);
+  }
+
+  /** Without a value: the one in CPU.io. */
+  portWrite(port: number, size: number, value?: number): void {
+    if (value !== undefined) this.state.setU32(CPU.io, value);
+    this.#io.portWrite(port, size);
+  }
+
+  timeStamp(): number {
+    return this.clock.now() + this.#tscOffset;
+  }
+
+  fetchFromNowhere(gpa: number): void {
+    const rip = this.state.rip.toString(16);
+    const detail = `the guest runs code at 0x${gpa.toString(16)}, where it has no memory (RIP 0x${rip})`;
+    this.#exit = { reason: 'error', detail };
+  }
+
+  // -- SystemCpu
+
+  readTsc(): bigint {
+    return BigInt(this.timeStamp());
+  }
+
+  writeTsc(value: bigint): void {
+    const { tscDeadline } = this;
+    this.#tscOffset = Number(value & 0xf_ffff_ffff_ffffn) - this.clock.now();
+    if (tscDeadline !== 0n) this.tscDeadline = tscDeadline;
+  }
+
+  get tscDeadline(): bigint {
+    return this.apic.tscDeadlineArmed() ? this.#tscDeadline : 0n;
+  }
+
+  set tscDeadline(value: bigint) {
+    this.#tscDeadline = value;
+    this.apic.setTscDeadline(value === 0n ? NEVER : Number(value) - this.#tscOffset);
+  }
+
+  random(): bigint {
+    return random64();
+  }
+}
