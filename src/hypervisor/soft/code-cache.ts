@@ -27,6 +27,8 @@ const MAX_BRANCHES = 3;
 /** Space that one block may need: its instructions, each with at most six records. */
 const BLOCK_SPACE = (MAX_INSTRUCTIONS + 2) * 6 * RECORD_SIZE;
 const MAX_INSN = 15;
+/** Blocks that are kept at most: the garbage collector's side of each is larger than its records. */
+const MAX_BLOCKS = 1 << 17;
 const KEY_MODES = 1 << MODE_BITS;
 
 defineVectorRules();
@@ -42,6 +44,9 @@ export class CodeCache {
   readonly #staleOp: number;
   readonly #joined = new Uint8Array(2 * MAX_INSN);
   #next: number;
+  /** Blocks made since everything was dropped the last time, and how often that was. */
+  #made = 0;
+  #drops = 0;
   #found: Block | undefined;
 
   constructor(state: CpuState, vcpu: number, ops: MicroOpTable) {
@@ -57,7 +62,8 @@ export class CodeCache {
 
   /**
    * The record of the code at CPU.rip, entered into the jump cache; SLOT.page is set. A fault of the fetch is thrown as
-   * GuestFault; 0: the address is not RAM.
+   * GuestFault; 0: the address is not RAM, or that of the page where the instruction goes on is not: CPU.scratch says
+   * which.
    */
   lookup(): number {
     const state = this.#state;
@@ -65,6 +71,7 @@ export class CodeCache {
     if (host === -1) state.throwFault(state.u32(CPU.fault));
     if (host === 0) return 0;
     const block = this.#find(host >>> 0);
+    if (block === undefined) return 0;
     const low = state.u32(CPU.fetchAddress);
     const high = state.u32(CPU.fetchAddress + 4);
     const { words } = state;
@@ -85,10 +92,9 @@ export class CodeCache {
   /** Like lookup, for the target of an unresolved direct branch in record `from`, which then leads there directly. */
   link(from: number): number {
     const { view } = this.#state;
-    const before = this.#next;
+    const before = this.#drops;
     const record = this.lookup();
-    const flushed = this.#next < before;
-    if (record !== 0 && !flushed) {
+    if (record !== 0 && this.#drops === before) {
       const crosses = this.#found!.secondPage >= 0;
       view.setInt32(from + RECORD.link, crosses ? NO_LINK : record, true);
     }
@@ -114,7 +120,7 @@ export class CodeCache {
   }
 
   /** The block of the code that was just fetched, at `host` in the WebAssembly memory. */
-  #find(host: number): Block {
+  #find(host: number): Block | undefined {
     const state = this.#state;
     const gpa = state.u32(CPU.scratch) + state.u32(CPU.scratch + 4) * 0x1_0000_0000;
     const leaf = state.u32(CPU.scratch + 8);
@@ -127,6 +133,7 @@ export class CodeCache {
       block = undefined;
     }
     block ??= this.#build(key, host, page, mode);
+    if (block === undefined) return undefined;
     // The walk of a second page has left its own entry there.
     state.setU32(CPU.scratch + 8, block.secondPage >= 0 ? leaf & state.u32(CPU.scratch + 8) : leaf);
     this.#found = block;
@@ -149,8 +156,8 @@ export class CodeCache {
     return host >>> 0;
   }
 
-  #build(key: number, host: number, page: number, mode: number): Block {
-    if (this.#next + BLOCK_SPACE > this.#limit) this.#dropAll();
+  #build(key: number, host: number, page: number, mode: number): Block | undefined {
+    if (this.#next + BLOCK_SPACE > this.#limit || this.#made >= MAX_BLOCKS) this.#dropAll();
     const l = this.#lowering;
     const start = Math.floor(key / KEY_MODES);
     const block: Block = { page, key, start, end: start, record: this.#next, recordEnd: 0, secondPage: -1 };
@@ -166,19 +173,21 @@ export class CodeCache {
       l.start = start;
       l.emit('attention');
     }
-    this.#decodeInto(block, host - start, step);
+    if (!this.#decodeInto(block, host - start, step)) return undefined;
     if (!l.ended) this.#emitGoto(block);
     block.recordEnd = l.at;
     this.#next = l.at;
+    this.#made++;
     this.#pages.add(block);
     return block;
   }
 
   /**
    * Decodes instructions until one ends the block, the page ends, or it is long enough. Interrupts come between blocks:
-   * so a block ends behind POPF, and behind the instruction that follows STI.
+   * so a block ends behind POPF, and behind the instruction that follows STI. False: there is no memory where the only
+   * instruction goes on.
    */
-  #decodeInto(block: Block, pageHost: number, step: boolean): void {
+  #decodeInto(block: Block, pageHost: number, step: boolean): boolean {
     const l = this.#lowering;
     const insn = this.#insn;
     const { bytes } = this.#state;
@@ -187,29 +196,32 @@ export class CodeCache {
     for (let at = block.start; at < PAGE_SIZE; at = block.end) {
       const length = decode(bytes, pageHost + at, pageHost + PAGE_SIZE, l.codeSize, insn);
       if (length === DECODE_MORE) {
-        if (l.count === 0) this.#decodeAcross(block, pageHost);
+        if (l.count === 0 && !this.#decodeAcross(block, pageHost)) return false;
         break;
       }
       this.#lower(block, at, length);
-      if (l.ended || afterSti || insn.op === OP.popf) return;
+      if (l.ended || afterSti || insn.op === OP.popf) return true;
       if (insn.op === OP.jcc) branches++;
       afterSti = insn.op === OP.sti;
       if (step) break;
-      if ((l.count >= MAX_INSTRUCTIONS || branches >= MAX_BRANCHES) && !afterSti) return;
+      if ((l.count >= MAX_INSTRUCTIONS || branches >= MAX_BRANCHES) && !afterSti) return true;
     }
     if (afterSti) l.emit('shadow'); // the instruction that interrupts have to wait for is in another block
+    return true;
   }
 
-  /** One instruction that starts in this page and ends in the next. */
-  #decodeAcross(block: Block, pageHost: number): void {
+  /** One instruction that starts in this page and ends in the next; false if that is no memory. */
+  #decodeAcross(block: Block, pageHost: number): boolean {
     const state = this.#state;
     const nextHost = this.#translate((state.u64(CPU.fetchAddress) | 0xfffn) + 1n);
+    if (nextHost === 0) return false;
     const here = PAGE_SIZE - block.start;
     this.#joined.fill(0);
     this.#joined.set(state.bytes.subarray(pageHost + block.start, pageHost + PAGE_SIZE));
     this.#joined.set(state.bytes.subarray(nextHost, nextHost + MAX_INSN), here);
     block.secondPage = Number(state.u64(CPU.scratch) >> 12n);
     this.#lower(block, block.start, decode(this.#joined, 0, here + MAX_INSN, this.#lowering.codeSize, this.#insn));
+    return true;
   }
 
   /** Lowers the instruction just decoded, `length` bytes or a DECODE code. */
@@ -219,7 +231,8 @@ export class CodeCache {
     if (length === DECODE_TOO_LONG) l.emitBranch('protection', true);
     else if (length === DECODE_INVALID) l.emitBranch('undefined', true);
     else (rules[this.#insn.op] ?? lowerToCallout)(l);
-    block.end = at + Math.max(length, 1);
+    // Any byte may make an instruction of what is none.
+    block.end = at + (length > 0 ? length : MAX_INSN);
   }
 
   /** The block ends without a branch: on to the next instruction. */
@@ -245,6 +258,8 @@ export class CodeCache {
   #dropAll(): void {
     this.#pages.clear();
     this.#next = this.#first;
+    this.#made = 0;
+    this.#drops++;
     this.#state.flushJumpCache();
   }
 }

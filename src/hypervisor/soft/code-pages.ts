@@ -70,8 +70,6 @@ export class CodePages {
     if (page === undefined) {
       page = { byKey: new Map(), blocks: new Set(), codeMapEntry: this.#codeMapEntry(number) };
       this.#pages.set(number, page);
-      // From now on stores to the page must not pass unnoticed.
-      this.#state.protectPage(number);
     }
     return page;
   }
@@ -82,6 +80,8 @@ export class CodePages {
     const { words } = this.#state;
     const at = page.codeMapEntry >> 2;
     const [low, high] = pieces(range(block, number));
+    // From now on stores to the page must not pass unnoticed.
+    if ((words[at]! | words[at + 1]!) === 0) this.#state.protectPage(number);
     this.#setCodeMap(page.codeMapEntry, words[at]! | low, words[at + 1]! | high);
   }
 

@@ -3,7 +3,7 @@
  * TypeScript. What the guest's faults, system instructions and I/O mean is the business of the hooks.
  */
 import { CodeCache } from './code-cache.ts';
-import { DECODE_INVALID, decode } from './decode/decode.ts';
+import { DECODE_MORE, decode } from './decode/decode.ts';
 import { Insn, OPERAND, SEG } from './decode/insn.ts';
 import { OP } from './decode/opcodes.ts';
 import { type CoreHost, coreModule, MicroOpTable } from './interpreter/core.ts';
@@ -124,6 +124,7 @@ export class Engine {
         }
       },
       lookup: () => this.#guard(() => this.#lookup()),
+      lookUpAgain: (_cpu: number, record: number) => this.#guard(() => this.#lookUpAgain(record)),
       link: (_cpu: number, record: number) => this.#guard(() => this.#link(record)),
       portRead: (_cpu: number, port: number, size: number) => hooks.portRead(port, size),
       portWrite: (_cpu: number, port: number, size: number) => hooks.portWrite(port, size),
@@ -140,10 +141,14 @@ export class Engine {
     try {
       return body();
     } catch (error) {
-      if (error instanceof GuestFault) return STATUS[this.#hooks.fault(error.vector, error.errorCode)];
+      if (error instanceof GuestFault) return this.#fault(error);
       this.#failure = error;
       return LEAVE;
     }
+  }
+
+  #fault({ vector, errorCode }: GuestFault): number {
+    return STATUS[this.#hooks.fault(vector, errorCode)];
   }
 
   /** The record to go on with at CPU.rip; or a status. */
@@ -151,16 +156,29 @@ export class Engine {
     try {
       return this.#found(this.code.lookup());
     } catch (error) {
-      if (error instanceof GuestFault) return STATUS[this.#hooks.fault(error.vector, error.errorCode)];
-      throw error;
+      if (!(error instanceof GuestFault)) throw error;
+      this.#charge(1);
+      return this.#fault(error);
     }
+  }
+
+  /** The code of `record` was overwritten: what to execute instead. */
+  #lookUpAgain(record: number): number {
+    this.#setRip(record);
+    this.#charge(this.code.executedBefore(record));
+    return this.#lookup();
   }
 
   #link(record: number): number {
     const { state } = this;
     const target = state.u64(SLOT.page) + BigInt(state.view.getInt32(record + RECORD.imm, true));
     state.rip = (target - state.u64(CPU.csBase)) & state.u64(CPU.ripMask);
-    return this.#found(this.code.link(record));
+    try {
+      return this.#found(this.code.link(record));
+    } catch (error) {
+      if (error instanceof GuestFault) this.#charge(1);
+      throw error;
+    }
   }
 
   #found(record: number): number {
@@ -176,16 +194,16 @@ export class Engine {
     state.rip = (state.u64(SLOT.page) + start - state.u64(CPU.csBase)) & state.u64(CPU.ripMask);
   }
 
-  /** Charges the budget for the instructions of the block before the one of `record`. */
-  #account(record: number): void {
+  /** Charges the budget for instructions. One that faults counts too, so that no loop is free of charge. */
+  #charge(instructions: number): void {
     const { state } = this;
-    state.setU32(CPU.budget, state.u32(CPU.budget) - this.code.executedBefore(record));
+    state.setU32(CPU.budget, state.u32(CPU.budget) - instructions);
   }
 
   #deliverFault(record: number): number {
     const { state } = this;
     this.#setRip(record);
-    this.#account(record);
+    this.#charge(this.code.executedBefore(record) + 1);
     const vector = state.u32(CPU.fault) - 1;
     const error = state.u32(CPU.faultError);
     state.setU32(CPU.fault, 0);
@@ -199,17 +217,25 @@ export class Engine {
   #callout(record: number): number {
     const { state } = this;
     this.#setRip(record);
+    const status = this.#guard(() => this.#execute());
+    // The last record of a block has charged for it, and has no neighbour to go on with.
+    if ((state.view.getUint16(record + RECORD.start, true) & LAST) !== 0) return status === CONTINUE ? JUMP : status;
+    // A device may have ended the VM.
+    if (status === CONTINUE && state.u32(CPU.attention) === 0) return CONTINUE;
+    this.#charge(this.code.executedBefore(record) + 1);
+    return status === CONTINUE ? JUMP : status;
+  }
+
+  /** Executes the instruction at CPU.rip. */
+  #execute(): number {
+    const { state } = this;
     const length = this.#decodeAtRip();
     const rip = state.rip;
     const next = this.#hooks.execute(this.#insn);
     if (next !== 'next') return STATUS[next];
     const is64 = state.u64(CPU.ripMask) > 0xffff_ffffn;
     state.rip = is64 ? BigInt.asUintN(64, rip + BigInt(length)) : (rip + BigInt(length)) & 0xffff_ffffn;
-    // The last record of a block has no neighbour to go on with; and a device may have ended the VM.
-    if ((state.view.getUint16(record + RECORD.start, true) & LAST) !== 0) return JUMP;
-    if (state.u32(CPU.attention) === 0) return CONTINUE;
-    this.#account(record);
-    return JUMP;
+    return CONTINUE;
   }
 
   /** Decodes the instruction at CPU.rip once more, for TypeScript. */
@@ -217,18 +243,27 @@ export class Engine {
     const { state } = this;
     const linear = (state.rip + state.u64(CPU.csBase)) & state.u64(CPU.ripMask);
     const inPage = 4096 - Number(linear & 0xfffn);
-    const access = ACCESS.fetch | (state.cpl === 3 ? ACCESS.user : 0);
-    const at = (va: bigint) => this.#core.translate(state.block, BigInt.asIntN(64, va), access) >>> 0;
+    const codeSize = codeSizeOf(state.u32(CPU.mode));
     const bytes = this.#insnBytes;
-    const first = at(linear);
-    bytes.set(state.bytes.subarray(first, first + Math.min(inPage, MAX_INSN)));
-    if (inPage < MAX_INSN) {
-      const second = at(linear + BigInt(inPage)); // if it is not mapped the instruction does not need it
-      if (second !== 0xffff_ffff) bytes.set(state.bytes.subarray(second, second + MAX_INSN - inPage), inPage);
-      state.setU32(CPU.fault, 0);
+    this.#fetchBytes(linear, 0);
+    let length = decode(bytes, 0, Math.min(inPage, MAX_INSN), codeSize, this.#insn);
+    if (length === DECODE_MORE) {
+      this.#fetchBytes(linear + BigInt(inPage), inPage);
+      length = decode(bytes, 0, MAX_INSN, codeSize, this.#insn);
     }
-    const length = decode(bytes, 0, MAX_INSN, codeSizeOf(state.u32(CPU.mode)), this.#insn);
-    if (length <= DECODE_INVALID) state.raise(VECTOR.ud); // the bytes changed since
+    if (length <= 0) state.raise(VECTOR.ud); // the bytes changed since
     return length;
+  }
+
+  /** Fills #insnBytes from `offset` on with what stands at `linear`, as far as the page goes. */
+  #fetchBytes(linear: bigint, offset: number): void {
+    const { state } = this;
+    const access = ACCESS.fetch | (state.cpl === 3 ? ACCESS.user : 0);
+    const host = this.#core.translate(state.block, BigInt.asIntN(64, linear), access);
+    // The instruction was decoded from RAM, but the guest may have changed the mapping since.
+    if (host === -1) state.throwFault(state.u32(CPU.fault));
+    if (host === 0) state.raise(VECTOR.ud);
+    const size = Math.min(4096 - Number(linear & 0xfffn), MAX_INSN - offset);
+    this.#insnBytes.set(state.bytes.subarray(host >>> 0, (host >>> 0) + size), offset);
   }
 }

@@ -11,7 +11,7 @@ import { MicroOps, type Semantics } from '../semantics/emit.ts';
 import type { Size } from '../semantics/flags.ts';
 import { CPU, SLOT } from '../state.ts';
 import { I32, type I64 } from '../wasm/expr.ts';
-import type { FunctionBuilder, Local } from '../wasm/function-builder.ts';
+import type { FunctionBuilder, Label, Local } from '../wasm/function-builder.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import { type CoreImports, type Exits, InterpreterEmit, type LoopLabels } from './interpreter-emit.ts';
 import { RECORD, RECORD_SIZE, UNRESOLVED } from './record.ts';
@@ -39,6 +39,7 @@ function importHost(m: ModuleBuilder): CoreImports {
     callout: m.importFunction('callout', ['i32', 'i32'], ['i32']),
     exact: m.importFunction('exact', ['i32', 'i32', 'i32', 'i32', 'i32'], []),
     lookup: m.importFunction('lookup', ['i32'], ['i32']),
+    lookUpAgain: m.importFunction('lookUpAgain', ['i32', 'i32'], ['i32']),
     link: m.importFunction('link', ['i32', 'i32'], ['i32']),
     portRead: m.importFunction('portRead', ['i32', 'i32', 'i32'], []),
     portWrite: m.importFunction('portWrite', ['i32', 'i32', 'i32'], []),
@@ -157,7 +158,7 @@ function emitLoop(f: FunctionBuilder, cpu: Local<'i32'>, rec: Local<'i32'>, part
             });
             f.if(f.call(imports.deliverFault, 'i32', cpu, rec).ltS(0), () => f.return(I32.const(-1)));
             setTargetToRip();
-            f.br(lookup);
+            f.br(arrive);
           });
           // A direct branch is taken.
           f.store32(cpu, CPU.budget, f.load32(cpu, CPU.budget).sub(f.load16u(rec, RECORD.count)));
@@ -179,7 +180,10 @@ function emitLoop(f: FunctionBuilder, cpu: Local<'i32'>, rec: Local<'i32'>, part
         });
         f.brIf(boundary, mustLookUp());
       });
-      emitLookup(f, cpu, rec, target, next, imports, setTargetToRip);
+      emitLookup(f, cpu, rec, target, next, imports, () => {
+        setTargetToRip();
+        f.brIf(boundary, mustLookUp());
+      });
     });
     f.store64(cpu, CPU.rip, target.sub(f.load64(cpu, CPU.csBase)).and(f.load64(cpu, CPU.ripMask)));
     f.return(I32.const(0));
@@ -228,15 +232,18 @@ function emitCases(
   f.unreachable();
 }
 
-/** Finds the record for the linear address `target`: in the jump cache, else by TypeScript. */
+/**
+ * Finds the record for the linear address `target`: in the jump cache, else by TypeScript. `afterFault` is emitted where
+ * a fault of the fetch was delivered: its handler is looked for next, which may fault too, without an end.
+ */
 function emitLookup(
   f: FunctionBuilder,
   cpu: Local<'i32'>,
   rec: Local<'i32'>,
   target: Local<'i64'>,
-  next: { readonly depth: number },
+  next: Label,
   imports: CoreImports,
-  setTargetToRip: () => void,
+  afterFault: () => void,
 ): void {
   f.loop((again) => {
     f.set(target, target.and(f.load64(cpu, CPU.ripMask)));
@@ -263,7 +270,7 @@ function emitLookup(
     f.set(rec, f.call(imports.lookup, 'i32', cpu));
     f.brIf(next, rec.gtS(0));
     f.if(rec, () => f.return(I32.const(-1)));
-    setTargetToRip();
+    afterFault();
     f.br(again);
   });
 }

@@ -19,6 +19,8 @@ export interface CoreImports {
   readonly exact: Callable;
   /** (cpu): the record for CPU.rip; 0 if a fault was delivered instead; -1 to leave the loop. */
   readonly lookup: Callable;
+  /** (cpu, record): as lookup, for the instruction of a record whose code was overwritten. */
+  readonly lookUpAgain: Callable;
   /** (cpu, record): the target's record of a direct branch that is UNRESOLVED, or as lookup. CPU.rip is set. */
   readonly link: Callable;
   readonly portRead: Callable;
@@ -196,14 +198,14 @@ export class InterpreterEmit implements Emit {
 
   repeatLater(): void {
     const { f, cpu } = this;
-    f.store32(cpu, CPU.budget, f.load32(cpu, CPU.budget).sub(256));
+    const before = f.load8u(this.#rec, RECORD.a);
+    f.store32(cpu, CPU.budget, f.load32(cpu, CPU.budget).sub(before).sub(256));
     this.#exits.arrive(this.#startAddress());
   }
 
   lookUpAgain(): void {
     const { f, cpu } = this;
-    f.store64(cpu, CPU.rip, this.#startAddress().sub(f.load64(cpu, CPU.csBase)));
-    const record = f.let(f.call(this.#imports.lookup, 'i32', cpu));
+    const record = f.let(f.call(this.#imports.lookUpAgain, 'i32', cpu, this.#rec));
     f.if(record.gtS(0), () => this.#exits.next(record));
     this.#exits.status(record);
   }

@@ -260,7 +260,7 @@ rule(['movs', 'stos', 'lods', 'cmps', 'scas'], (name) => (l) => {
     l.emit('ea.segment64', { imm: insn.seg });
     base = SLOT.ea;
   }
-  l.emit(`${name}.${insn.opSize}${repeat}`, { base, index: SLOT.zero, imm: insn.addrSize });
+  l.emit(`${name}.${insn.opSize}${repeat}`, { a: l.count - 1, base, index: SLOT.zero, imm: insn.addrSize });
 });
 rule(['in', 'out'], (name) => (l) => {
   const port = name === 'in' ? l.insn.b : l.insn.a;

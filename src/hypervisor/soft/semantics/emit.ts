@@ -62,7 +62,10 @@ export interface Emit {
   jumpTo(linear: I64): void;
   /** Counts the block's instructions as executed; jump and jumpTo do it themselves. */
   account(): void;
-  /** Ends the block before this instruction has finished: it is executed again, after a look at interrupts. */
+  /**
+   * Ends the block before this instruction has finished: it is executed again, after a look at interrupts. That is
+   * charged like 256 instructions; operand a is the number of instructions before this one in its block.
+   */
   repeatLater(): void;
   /** The code was overwritten: goes on with what stands at this instruction's address now. */
   lookUpAgain(): void;

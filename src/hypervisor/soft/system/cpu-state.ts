@@ -77,6 +77,10 @@ export const ATTR = {
 
 const PTE_GLOBAL = 0x100;
 
+/** The tags of jump cache entries: bit 31 is set in all valid ones, the mode is below the generation. */
+const VALID_JUMP = 0x8000_0000;
+const MAX_GENERATION = (1 << (31 - MODE_BITS)) - 1;
+
 export const CS = 1;
 export const SS = 2;
 
@@ -301,8 +305,8 @@ export class CpuState {
   }
 
   #updateJumpTags(mode: number): void {
-    this.setU32(CPU.jumpTagLow, (this.#lowGeneration << MODE_BITS) | mode | 0x8000_0000);
-    this.setU32(CPU.jumpTagHigh, (this.#highGeneration << MODE_BITS) | mode | 0x8000_0000);
+    this.setU32(CPU.jumpTagLow, (this.#lowGeneration << MODE_BITS) | mode | VALID_JUMP);
+    this.setU32(CPU.jumpTagHigh, (this.#highGeneration << MODE_BITS) | mode | VALID_JUMP);
   }
 
   /** Forgets which code is at which linear address: mappings or decoded code have changed. */
@@ -317,7 +321,7 @@ export class CpuState {
   }
 
   #nextGeneration(generation: number): number {
-    const next = (generation + 1) & 0x1ff_ffff;
+    const next = (generation + 1) & MAX_GENERATION;
     if (next === 0) this.bytes.fill(0, this.#area + AREA.jumpCache, this.#area + AREA.fillLog);
     return next;
   }

@@ -26,7 +26,7 @@ function instance(): { memory: WebAssembly.Memory; core: CoreExports } {
   for (const name of ['mmioRead', 'mmioWrite', 'codeWritten', 'exact', 'portRead', 'portWrite', 'timeStamp']) {
     env[name] = () => undefined;
   }
-  for (const name of ['deliverFault', 'callout', 'lookup', 'link']) env[name] = () => -1;
+  for (const name of ['deliverFault', 'callout', 'lookup', 'lookUpAgain', 'link']) env[name] = () => -1;
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(coreModule()), { env });
   shared = { memory, core: exports as unknown as CoreExports };
   return shared;
@@ -46,6 +46,7 @@ export class TestMachine implements SystemCpu {
   };
   readonly ram: Uint8Array;
   readonly view: DataView;
+  readonly wasm: WebAssembly.Memory;
   readonly insn = new Insn();
   tsc = 0x1_2345_6789n;
   tscDeadline = 0n;
@@ -53,9 +54,9 @@ export class TestMachine implements SystemCpu {
 
   constructor() {
     const { memory, core } = instance();
-    new Uint8Array(memory.buffer, 0, RAM).fill(0);
+    new Uint8Array(memory.buffer).fill(0);
+    this.wasm = memory;
     this.ram = new Uint8Array(memory.buffer, RAM, RAM_SIZE);
-    this.ram.fill(0);
     this.view = new DataView(memory.buffer, RAM, RAM_SIZE);
     this.#addRegion(new DataView(memory.buffer));
     this.state = new CpuState(memory.buffer, 0);
