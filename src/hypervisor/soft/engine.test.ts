@@ -65,7 +65,7 @@ test('the budget is charged for what an instruction within a block that leaves i
 
 test('the budget is charged for what was executed before code was overwritten', () => {
   const m = machine();
-  m.code(0x5000, '90 90 c6 05 03 00 00 00 43 90 b0 11 90 cc');
+  m.code(0x5000, '90 90 c6 05 02 00 00 00 43 90 b0 11 90 cc');
   assert.equal(m.go(0x5000), 7);
   assert.equal(m.state.reg(RAX) & 0xffn, 0x43n);
 });
@@ -136,13 +136,13 @@ test('a handler that cannot be fetched is interrupted when the budget is used up
       m.state.rip = handler;
       return 'jump';
     };
-    m.resume();
+    m.go(0x5000);
     assert.equal(m.faults.length, 5);
     assert.equal(m.state.rip, handler);
   }
 });
 
-test('an indirect or direct jump far from its page arrives, forwards and backwards', () => {
+test('a direct jump far from its page arrives', () => {
   const m = machine();
   // High in the page, so that offset + displacement does not fit 32 bits.
   for (const [hex, target] of [

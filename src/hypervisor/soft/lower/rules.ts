@@ -217,12 +217,29 @@ function direct(l: Lowering): { imm: number; link: number } {
   return { imm, link: imm >= 0 && imm < 4096 ? UNRESOLVED : NO_LINK };
 }
 
+/** Whether the target's offset from this page needs more than 32 bits: nearly 2 GiB forwards. */
+function isFar(l: Lowering): boolean {
+  const imm = l.next + l.insn.imm;
+  return l.is64 && imm !== (imm | 0);
+}
+
+/** A jump or call whose target isFar. */
+function branchFar(l: Lowering, op: 'jmp.t1' | 'call.t1'): void {
+  l.emit('lea.8', { a: SLOT.t1, base: SLOT.page, disp: l.next });
+  l.emit('lea.8', { a: SLOT.t1, base: SLOT.t1, disp: l.insn.imm });
+  l.emitBranch(op, true);
+}
+
 rule(['jmp', 'call'], (name) => (l) => {
-  if (l.is64) l.emitBranch(name, true, direct(l));
+  if (isFar(l)) branchFar(l, name === 'jmp' ? 'jmp.t1' : 'call.t1');
+  else if (l.is64) l.emitBranch(name, true, direct(l));
   else l.emitBranch(`${name}.legacy.${l.insn.opSize}`, true, { imm: direct(l).imm });
 });
 rule(['jcc'], () => (l) => {
-  if (!l.is64 && l.insn.opSize === 2) l.callout(true);
+  if (isFar(l)) {
+    l.emitBranch(`jcc.${l.insn.cc ^ 1}`, false, { imm: l.next });
+    branchFar(l, 'jmp.t1');
+  } else if (!l.is64 && l.insn.opSize === 2) l.callout(true);
   else l.emitBranch(`jcc.${l.insn.cc}`, false, l.is64 || !l.checked ? direct(l) : { imm: direct(l).imm });
 });
 rule(['loop', 'loope', 'loopne', 'jcxz'], (name) => (l) => {
