@@ -6,7 +6,7 @@ import { CodeCache } from './code-cache.ts';
 import { DECODE_INVALID, decode } from './decode/decode.ts';
 import { Insn, OPERAND, SEG } from './decode/insn.ts';
 import { OP } from './decode/opcodes.ts';
-import { type CoreHost, coreModule, MicroOpTable } from './interpreter/core.ts';
+import { type CoreHost, compileCore, MicroOpTable } from './interpreter/core.ts';
 import { LAST, RECORD } from './interpreter/record.ts';
 import { ACCESS, NON_CANONICAL } from './mmu/mmu.ts';
 import { codeSizeOf } from './modes.ts';
@@ -58,9 +58,6 @@ function isCanonical(address: bigint): boolean {
   return BigInt.asUintN(64, BigInt.asIntN(48, address)) === address;
 }
 
-/** Compiled once per thread. */
-let compiled: WebAssembly.Module | undefined;
-
 export class Engine {
   readonly state: CpuState;
   readonly code: CodeCache;
@@ -71,10 +68,16 @@ export class Engine {
   /** An error of ours: thrown through WebAssembly it would cost nothing but clarity, so run() throws it. */
   #failure: unknown;
 
-  constructor(memory: WebAssembly.Memory, vcpu: number, state: CpuState, hooks: EngineHooks) {
+  /** `compiled`: what compileCore() gave some thread. */
+  constructor(
+    memory: WebAssembly.Memory,
+    vcpu: number,
+    state: CpuState,
+    hooks: EngineHooks,
+    compiled: WebAssembly.Module = compileCore(),
+  ) {
     this.state = state;
     this.#hooks = hooks;
-    compiled ??= new WebAssembly.Module(coreModule());
     const host = this.#imports();
     const { handlers, ...core } = new WebAssembly.Instance(compiled, { env: { memory, ...host } }).exports;
     this.#core = core as unknown as CoreExports;
