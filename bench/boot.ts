@@ -27,8 +27,8 @@ for (const params of [['cryptomgr.notests'], []]) {
     rows.push(...(await compare(`${form}${params.map((param) => `, ${param}`).join('')}`, guest)));
   }
 }
-console.log(`${header}; ${pairs} pairs\n`);
-console.log(table(['guest', 'program', 'wall s', 'CPU s', 'peak RSS MB', 'wall, of QEMU'], rows));
+console.log(`${header}; pairs: ${pairs}\n`);
+console.log(table(['guest', 'program', 'wall s', 'CPU s', 'private MB beyond the guest', 'wall, of QEMU'], rows));
 
 /** Takes turns, so that both see the same disturbances. */
 async function compare(name: string, guest: LinuxGuest): Promise<string[][]> {
@@ -46,7 +46,7 @@ async function compare(name: string, guest: LinuxGuest): Promise<string[][]> {
     spread(measured.map((m) => m.seconds)),
     spread(measured.map((m) => m.cpuSeconds)),
     spread(
-      measured.map((m) => m.peakRssBytes / 1e6),
+      measured.map((m) => m.other / 1e6),
       0,
     ),
     (wall[i]! / wall[1]!).toFixed(2),

@@ -44,7 +44,8 @@ const qemuMemory = (mib: number) => [
 export const QEMU: Contender = {
   name: 'QEMU, TCG',
   program: 'qemu-system-x86_64',
-  ram: 'memfd:',
+  // As the kernel names the file of memory-backend-memfd.
+  ram: 'memfd:memory-backend-memfd',
   linux: ({ kernel, initrd, commandLine }) => [
     ...[...QEMU_MACHINE, ...qemuMemory(256), '-kernel', kernel, '-initrd', initrd, '-append', commandLine],
   ],

@@ -12,9 +12,11 @@ import { CPU } from '../src/hypervisor/soft/state.ts';
 import type { SoftVcpuHandle } from '../src/hypervisor/soft/vm-access.ts';
 import { buildVm } from '../src/vm/builder.ts';
 import { completeConfig } from '../src/vm/config.ts';
+import { chooseHypervisor } from '../src/vm/hypervisors.ts';
 import { RunState } from '../src/vm/run-state.ts';
 import { RunningVm } from '../src/vm/running-vm.ts';
 import { resolveSerialPorts } from '../src/vm/serial-ports.ts';
+import { VcpuThreads } from '../src/vm/vcpu-threads.ts';
 import { guestInitramfs } from '../tools/guest-initramfs.ts';
 import { CLOUD_KERNEL_6_12, fetchKernel } from '../tools/guest-packages.ts';
 import { GUEST_IS_UP } from '../tools/initramfs.ts';
@@ -58,7 +60,7 @@ for (const params of [['cryptomgr.notests'], []]) {
     ),
   ]);
 }
-console.log(`${header}; ${runs} runs\n`);
+console.log(`${header}; runs: ${runs}\n`);
 console.log(table(['guest', 'million instructions', 'wall s', 'million/s', 'million/CPU s'], rows));
 
 /** Counts from the moment when the guest is let go, with a new thread that has compiled nothing yet. */
@@ -87,15 +89,17 @@ async function bootOnce(params: readonly string[]): Promise<Result> {
 
 async function create(path: string, params: readonly string[]) {
   const hypervisor = { kind: 'soft', device: undefined } as const;
+  const choice = chooseHypervisor(hypervisor);
   const console = { type: 'file', hardware: 'serial', num: 1, path, input: undefined } as const;
   const serial = [{ ...console, console: true, earlycon: false, stdin: false }];
   const config = completeConfig({ hypervisor, serial, initrd, kernel, params });
   const runState = new RunState();
   const log = () => {};
   using resources = new DisposableStack();
-  const built = await buildVm(config, resolveSerialPorts(serial), runState, log, resources);
+  const threads = new VcpuThreads(choice, config.cpus);
+  const built = await buildVm(config, choice, resolveSerialPorts(serial), runState, resources);
   const { memory } = (built.starts[0]!.handle as SoftVcpuHandle).vm.machine;
   const counter = new BigInt64Array(memory.buffer, blockOf(0) + CPU.instructions, 1);
-  const vm = new RunningVm({ ...built, runState, log, resources: resources.move() });
+  const vm = new RunningVm({ ...built, threads, runState, log, resources: resources.move() });
   return { vm, instructions: () => Number(counter[0]) };
 }

@@ -10,13 +10,6 @@ const PARENT = 1;
 const USER_TIME = 11;
 const CHILDREN_SYSTEM_TIME = 14;
 
-export interface ProcessUsage {
-  /** User and system time of all threads, in seconds. */
-  readonly cpuSeconds: number;
-  /** Sum of the peaks of all processes. */
-  readonly peakRssBytes: number;
-}
-
 /** Memory that nobody else shares, in bytes. */
 export interface PrivateMemory {
   /** In mappings whose name holds the text that was asked for. */
@@ -24,17 +17,17 @@ export interface PrivateMemory {
   readonly other: number;
 }
 
-/** Looks at the processes that live; those that have ended are in the time of the parents that have waited for them. */
-export function usageOfTree(root: number): ProcessUsage {
+/**
+ * User and system time of all threads, in seconds. Processes that have ended are in the time of the parents that have
+ * waited for them.
+ */
+export function cpuSecondsOfTree(root: number): number {
   let ticks = 0;
-  let peakRssBytes = 0;
   for (const pid of tree(root)) {
     const fields = statFields(pid) ?? [];
     for (let i = USER_TIME; i <= CHILDREN_SYSTEM_TIME; i++) ticks += Number(fields[i] ?? 0);
-    const peak = /^VmHWM:\s+(\d+) kB/m.exec(read(`/proc/${pid}/status`) ?? '')?.[1];
-    peakRssBytes += Number(peak ?? 0) * KIB;
   }
-  return { cpuSeconds: ticks / TICKS_PER_SECOND, peakRssBytes };
+  return ticks / TICKS_PER_SECOND;
 }
 
 /** Private memory of all processes of the tree, with that of mappings named `...name...` apart. */

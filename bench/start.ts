@@ -23,7 +23,7 @@ try {
   const firmware = new Uint8Array(FIRMWARE_SIZE);
   firmware.set(code, FIRMWARE_SIZE - code.length);
   writeFileSync(path, firmware);
-  console.log(`${machineLine()}; ${pairs} pairs\n`);
+  console.log(`${machineLine()}; pairs: ${pairs}\n`);
   console.log(table(['program', 'first output ms', 'CPU ms', 'private MB beyond the guest'], await measure(path)));
 } finally {
   rmSync(folder, { recursive: true });

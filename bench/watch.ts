@@ -1,8 +1,10 @@
 /** Starts a program and measures it at the moment when it has printed something. */
 import { spawn } from 'node:child_process';
-import { type PrivateMemory, type ProcessUsage, privateMemoryOfTree, usageOfTree } from './process-usage.ts';
+import { cpuSecondsOfTree, type PrivateMemory, privateMemoryOfTree } from './process-usage.ts';
 
-export interface Measured extends ProcessUsage, PrivateMemory {
+export interface Measured extends PrivateMemory {
+  /** Of all threads of the process and its descendants, until then. */
+  readonly cpuSeconds: number;
   /** From the start of the process to the text. */
   readonly seconds: number;
 }
@@ -28,7 +30,7 @@ export function untilPrinted(program: string, words: readonly string[], text: st
       printed += chunk;
       if (result !== undefined || !printed.includes(text)) return;
       const seconds = (performance.now() - start) / 1000;
-      result = { seconds, ...usageOfTree(child.pid!), ...privateMemoryOfTree(child.pid!, ram) };
+      result = { seconds, cpuSeconds: cpuSecondsOfTree(child.pid!), ...privateMemoryOfTree(child.pid!, ram) };
       child.kill('SIGKILL');
     });
     child.once('error', reject);

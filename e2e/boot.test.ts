@@ -51,7 +51,7 @@ test('npm start on a terminal gives a shell; Ctrl-A x quits and the terminal is 
   child.stdin.write('echo still $((1 + 1)) here\r');
   await waitFor(/^still 2 here\r$/m);
   child.stdin.write('\x01x');
-  await waitFor(/^status 0\r\n.* isig icanon /ms);
+  await waitFor(/status 0\r\n.*\sisig icanon /s);
   child.stdin.end();
   await exited;
 });

@@ -1,29 +1,27 @@
 /** Puts a VM together: memory, hypervisor, devices and the guest's first state. */
 import { physicalAddressBits } from '../arch/x86_64/cpuid.ts';
 import { highMmio, ramLayout } from '../arch/x86_64/memory-map.ts';
-import type { Log } from '../log.ts';
 import type { VmConfig } from './config.ts';
 import { guestMemoryLayout, loadGuest } from './guest.ts';
 import { openGuestFiles } from './guest-files.ts';
-import { chooseHypervisor, loadHypervisor } from './hypervisors.ts';
+import { type HypervisorChoice, loadHypervisor } from './hypervisors.ts';
 import { attachMachine, createMachine } from './machine.ts';
 import type { RunState } from './run-state.ts';
 import type { VmParts } from './running-vm.ts';
 import { closeSerialTarget, openSerialTarget } from './serial-backends.ts';
 import type { SerialPortConfig } from './serial-ports.ts';
-import { VcpuThreads } from './vcpu-threads.ts';
 
 const MIB = 1 << 20;
 
 /** A VM whose threads have not been launched. */
-export type BuiltVm = Pick<VmParts, 'vm' | 'machine' | 'threads' | 'starts'>;
+export type BuiltVm = Pick<VmParts, 'vm' | 'machine' | 'starts'>;
 
 /** Throws a `CrosvmError` if the VM cannot be; `resources` gives back what has been taken. */
 export async function buildVm(
   config: VmConfig,
+  choice: HypervisorChoice,
   ports: readonly SerialPortConfig[],
   runState: RunState,
-  log: Log,
   resources: DisposableStack,
 ): Promise<BuiltVm> {
   // The files are needed only until the guest is loaded.
@@ -31,11 +29,7 @@ export async function buildVm(
   const files = openGuestFiles(config, opened);
   const serial = ports.map((port) => resources.adopt(openSerialTarget(port), closeSerialTarget));
 
-  const choice = chooseHypervisor(config.hypervisor, config.kvmDevice);
-  log('debug', `running on ${choice.kind === 'kvm' ? `KVM (${choice.device})` : 'the software CPU'}`);
   const { cpus } = config;
-  // From here on the threads load their program beside this one.
-  const threads = resources.adopt(new VcpuThreads(choice, cpus), (started) => started.discard());
   const hypervisor = await loadHypervisor(choice);
   const split = choice.kind === 'kvm' && (config.splitIrqchip || config.irqchip === 'split');
   const irqchip = split ? 'split' : 'kernel';
@@ -61,5 +55,5 @@ export async function buildVm(
     runState: runState.buffer,
     setup: { cpus, entry: id === 0 ? entry : undefined },
   }));
-  return { vm, machine, threads, starts };
+  return { vm, machine, starts };
 }

@@ -1,12 +1,9 @@
-/** From a configuration to a running VM: what a program that embeds the VMM calls. */
-import { ControlServer, controlSocketPath } from '../control/server.ts';
+/** Creates VMs: what a program that embeds the VMM calls. */
 import type { Log } from '../log.ts';
-import { buildVm } from './builder.ts';
 import { completeConfig, type VmConfigInput } from './config.ts';
-import { connectStdin, type InputFile, openInputFile } from './console-input.ts';
-import { RunState } from './run-state.ts';
-import { RunningVm } from './running-vm.ts';
-import { resolveSerialPorts, type SerialPortConfig } from './serial-ports.ts';
+import { chooseHypervisor } from './hypervisors.ts';
+import type { RunningVm } from './running-vm.ts';
+import { VcpuThreads } from './vcpu-threads.ts';
 
 export interface VmHost {
   /** Gets what the VM has to say; nothing is written anywhere without it. */
@@ -20,42 +17,13 @@ export interface VmHost {
 export async function createVm(input: VmConfigInput, host: VmHost = {}): Promise<RunningVm> {
   const config = completeConfig(input);
   const log = host.log ?? (() => {});
-  const ports = resolveSerialPorts(config.serial);
-  using resources = new DisposableStack();
-
-  const runState = new RunState();
-  let vm: RunningVm | undefined;
-  const stop = () => {
-    if (vm === undefined) runState.end('stopped');
-    else vm.stop();
-  };
-  if (config.socket !== undefined) listen(controlSocketPath(config.socket), stop, resources);
-  const inputs = ports.map((port) => openInput(port, resources));
-  const built = await buildVm(config, ports, runState, log, resources);
-  vm = new RunningVm({ ...built, runState, log, resources: resources.move() });
-  await vm.start();
-  for (const [i, port] of ports.entries()) {
-    const connect = port.stdin ? connectStdin : inputs[i]?.connect;
-    if (connect !== undefined) vm.connectInput(port.num, connect);
-  }
+  const choice = chooseHypervisor(config.hypervisor, config.kvmDevice);
+  log('debug', `running on ${choice.kind === 'kvm' ? `KVM (${choice.device})` : 'the software CPU'}`);
+  // The threads load their program while this one loads its own, which is most of the time that a start takes.
+  using starting = new DisposableStack();
+  const threads = starting.adopt(new VcpuThreads(choice, config.cpus), (started) => started.discard());
+  const { startVm } = await import('./start-vm.ts');
+  const vm = await startVm(config, choice, threads, log);
+  starting.move();
   return vm;
-}
-
-/** Listens for requests at `path`; the socket is removed with `resources`, or at the latest when the process exits. */
-function listen(path: string, stop: () => void, resources: DisposableStack): void {
-  const server = new ControlServer(path, () => {
-    stop();
-    return 'Ok';
-  });
-  const close = () => server.close();
-  process.once('exit', close);
-  resources.defer(() => {
-    process.off('exit', close);
-    close();
-  });
-}
-
-function openInput(port: SerialPortConfig, resources: DisposableStack): InputFile | undefined {
-  if (port.input === undefined) return undefined;
-  return resources.adopt(openInputFile(port.input), (file) => file.close());
 }

@@ -1,0 +1,58 @@
+/** From a complete configuration to a running VM: the part of create-vm.ts that loads the rest of the program. */
+import { ControlServer, controlSocketPath } from '../control/server.ts';
+import type { Log } from '../log.ts';
+import { buildVm } from './builder.ts';
+import type { VmConfig } from './config.ts';
+import { connectStdin, type InputFile, openInputFile } from './console-input.ts';
+import type { HypervisorChoice } from './hypervisors.ts';
+import { RunState } from './run-state.ts';
+import { RunningVm } from './running-vm.ts';
+import { resolveSerialPorts, type SerialPortConfig } from './serial-ports.ts';
+import type { VcpuThreads } from './vcpu-threads.ts';
+
+/** `threads` wait for their VM; whoever made them discards them if this throws. */
+export async function startVm(
+  config: VmConfig,
+  choice: HypervisorChoice,
+  threads: VcpuThreads,
+  log: Log,
+): Promise<RunningVm> {
+  const ports = resolveSerialPorts(config.serial);
+  using resources = new DisposableStack();
+
+  const runState = new RunState();
+  let vm: RunningVm | undefined;
+  const stop = () => {
+    if (vm === undefined) runState.end('stopped');
+    else vm.stop();
+  };
+  if (config.socket !== undefined) listen(controlSocketPath(config.socket), stop, resources);
+  const inputs = ports.map((port) => openInput(port, resources));
+  const built = await buildVm(config, choice, ports, runState, resources);
+  vm = new RunningVm({ ...built, threads, runState, log, resources: resources.move() });
+  await vm.start();
+  for (const [i, port] of ports.entries()) {
+    const connect = port.stdin ? connectStdin : inputs[i]?.connect;
+    if (connect !== undefined) vm.connectInput(port.num, connect);
+  }
+  return vm;
+}
+
+/** Listens for requests at `path`; the socket is removed with `resources`, or at the latest when the process exits. */
+function listen(path: string, stop: () => void, resources: DisposableStack): void {
+  const server = new ControlServer(path, () => {
+    stop();
+    return 'Ok';
+  });
+  const close = () => server.close();
+  process.once('exit', close);
+  resources.defer(() => {
+    process.off('exit', close);
+    close();
+  });
+}
+
+function openInput(port: SerialPortConfig, resources: DisposableStack): InputFile | undefined {
+  if (port.input === undefined) return undefined;
+  return resources.adopt(openInputFile(port.input), (file) => file.close());
+}

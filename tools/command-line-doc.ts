@@ -1,0 +1,31 @@
+/** Writes docs/command-line.md from the table of options: `node tools/command-line-doc.ts`. */
+import { realpathSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { main } from '../src/cli/main.ts';
+import { projectFolder } from './setup.js';
+
+export const COMMAND_LINE_DOC = join(projectFolder, 'docs', 'command-line.md');
+
+const WIDTH = 100;
+const COMMANDS = ['run', 'stop', 'version'];
+
+/** The text of the file: what `--help` says, of the program and of each command. */
+export async function commandLineDoc(): Promise<string> {
+  const sections = [`# The command line\n\n${await block(['--help'])}`];
+  for (const name of COMMANDS) sections.push(`## crosvm ${name}\n\n${await block([name, '--help'])}`);
+  return sections.join('\n');
+}
+
+async function block(words: readonly string[]): Promise<string> {
+  let text = '';
+  const out = (more: string) => {
+    text += more;
+  };
+  await main(words, { width: WIDTH, out, error: out });
+  return `\`\`\`text\n${text}\`\`\`\n`;
+}
+
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  writeFileSync(COMMAND_LINE_DOC, await commandLineDoc());
+}
