@@ -13,6 +13,10 @@ const REFERENCES = [
   { program: 'gcc', packages: ['gcc', 'libc6-dev'] },
   { program: 'iasl', packages: ['acpica-tools'] },
   { program: 'cpio', packages: ['cpio'] },
+  { program: 'lz4', packages: ['lz4'] },
+  { program: 'xz', packages: ['xz-utils'] },
+  { program: 'zstd', packages: ['zstd'] },
+  { program: 'qemu-system-x86_64', packages: ['qemu-system-x86'] },
 ];
 
 /** Patterns of node:test, and how many files may run at a time (0: as many as there are CPUs). Guests run one by one. */

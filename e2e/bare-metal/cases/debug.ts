@@ -47,6 +47,18 @@ export const debugCases: readonly BareMetalCase[] = [
     },
   },
   {
+    name: 'a hardware breakpoint on the first instruction stops before anything is executed',
+    async run(harness) {
+      await using guest = await harness.start({ mode: 'long', source: 'incl 0x6000\n exit 4' });
+      await guest.vcpu.setGuestDebug({ singleStep: false, breakpoints: [ORIGIN_64] });
+      assert.deepEqual((await guest.run()).exit, { reason: 'debug' });
+      assert.equal((await guest.vcpu.getRegisters()).rip, ORIGIN_64);
+      assert.equal(guest.vm.memory.getU32(0x6000), 0);
+      await guest.vcpu.setGuestDebug(undefined);
+      assert.equal((await guest.finish()).code, 4);
+    },
+  },
+  {
     name: 'more than four hardware breakpoints are refused',
     async run(harness) {
       await using guest = await harness.start({ mode: 'real', source: '.code16\n exit 0' });

@@ -36,6 +36,35 @@ export const memoryCases: readonly BareMetalCase[] = [
     },
   },
   {
+    name: 'the dirty log misses no write of a guest that runs',
+    needs: ['dirty-log'],
+    async run(harness) {
+      // Each time that the guest is asked it has written page 0x61 before it says so.
+      await using guest = await harness.start({
+        mode: 'protected',
+        source: `.code32
+          mark 1
+          1: movl 0x60000, %eax
+          movl %eax, 0x61000
+          movl %eax, 0x62000
+          cmpl $200, %eax
+          jne 1b
+          exit 2`,
+      });
+      const { memory } = guest.vm;
+      guest.vm.setDirtyLog(0, true);
+      const run = guest.finish();
+      await guest.mark(1);
+      for (let round = 1; round <= 200; round++) {
+        memory.setU32(0x6_0000, round);
+        while (memory.getU32(0x6_2000) !== round) await new Promise((resolve) => setImmediate(resolve));
+        const log = guest.vm.takeDirtyLog(0);
+        assert.deepEqual([round, (log[0x61 >> 3]! >> 1) & 1, (log[0x68 >> 3]! >> 0) & 1], [round, 1, 0]);
+      }
+      assert.equal((await run).code, 2);
+    },
+  },
+  {
     name: 'regions that do not exist have no dirty log',
     async run(harness) {
       await using guest = await harness.start({ mode: 'real', source: '.code16\n exit 0' });

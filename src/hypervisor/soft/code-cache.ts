@@ -27,8 +27,9 @@ const MAX_BRANCHES = 3;
 /** Space that one block may need: its instructions, each with at most six records. */
 const BLOCK_SPACE = (MAX_INSTRUCTIONS + 2) * 6 * RECORD_SIZE;
 const MAX_INSN = 15;
-/** Blocks that are kept at most: the garbage collector's side of each is larger than its records. */
+/** Blocks and callouts that are kept at most: what JavaScript has for each is larger than its records. */
 const MAX_BLOCKS = 1 << 17;
+const MAX_CALLOUTS = 1 << 16;
 const KEY_MODES = 1 << MODE_BITS;
 
 defineVectorRules();
@@ -108,6 +109,11 @@ export class CodeCache {
     for (const block of this.#pages.overlapping(page, from, from + size)) this.#forget(block);
   }
 
+  /** The instruction of a record that calls out; undefined if it only does so now and then. */
+  calloutAt(record: number): Insn | undefined {
+    return this.#lowering.callouts.get(record);
+  }
+
   /** How many instructions of its block were executed before the one of `record`. */
   executedBefore(record: number): number {
     const { view } = this.#state;
@@ -157,8 +163,10 @@ export class CodeCache {
   }
 
   #build(key: number, host: number, page: number, mode: number): Block | undefined {
-    if (this.#next + BLOCK_SPACE > this.#limit || this.#made >= MAX_BLOCKS) this.#dropAll();
     const l = this.#lowering;
+    if (this.#next + BLOCK_SPACE > this.#limit || this.#made >= MAX_BLOCKS || l.callouts.size >= MAX_CALLOUTS) {
+      this.#dropAll();
+    }
     const start = Math.floor(key / KEY_MODES);
     const block: Block = { page, key, start, end: start, record: this.#next, recordEnd: 0, secondPage: -1 };
     l.at = this.#next;
@@ -257,6 +265,7 @@ export class CodeCache {
 
   #dropAll(): void {
     this.#pages.clear();
+    this.#lowering.callouts.clear();
     this.#next = this.#first;
     this.#made = 0;
     this.#drops++;

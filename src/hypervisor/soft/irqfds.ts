@@ -23,11 +23,18 @@ export const IrqfdState = sharedStruct({
   resampleFd: ['i32', MAX_RESAMPLERS],
 });
 
+interface Added {
+  readonly gsi: number;
+  readonly resampleFd: number | undefined;
+  readonly subscription: Subscription;
+}
+
 export class Irqfds {
   readonly #state: InstanceType<typeof IrqfdState>;
   readonly #interrupts: InterruptController;
   readonly #lines: readonly InterruptLine[];
-  readonly #subscriptions = new Map<string, { readonly subscription: Subscription; readonly resampleFd?: number }>();
+  /** By eventfd. */
+  readonly #added = new Map<number, Added>();
 
   /** `lines`: the wires of the pins, which belong to irqfds alone. */
   constructor(buffer: SharedArrayBuffer, interrupts: InterruptController, lines: readonly InterruptLine[]) {
@@ -36,13 +43,10 @@ export class Irqfds {
     this.#lines = lines;
   }
 
-  /** Throws RangeError for a GSI that there is not, `E_IRQFD` if the two are connected already. */
+  /** Throws RangeError for a GSI that there is not, `E_IRQFD` if the eventfd raises one already. */
   add(fd: number, gsi: number, route?: MsiRoute, resampleFd?: number): void {
     if (!(Number.isInteger(gsi) && gsi >= 0 && gsi < GSIS)) throw new RangeError(`there is no GSI ${gsi}`);
-    const key = `${fd} ${gsi}`;
-    if (this.#subscriptions.has(key)) {
-      throw new CrosvmError('E_IRQFD', `the eventfd ${fd} is connected to GSI ${gsi} already`);
-    }
+    if (this.#added.has(fd)) throw new CrosvmError('E_IRQFD', `the eventfd ${fd} raises an interrupt already`);
     if (route !== undefined) this.setRoute(gsi, route);
     if (resampleFd !== undefined) this.#addResampler(gsi, resampleFd);
     const eventFd = new EventFd(fd);
@@ -50,15 +54,14 @@ export class Irqfds {
       eventFd.clear();
       this.#raise(gsi, resampleFd !== undefined);
     });
-    this.#subscriptions.set(key, resampleFd === undefined ? { subscription } : { subscription, resampleFd });
+    this.#added.set(fd, { gsi, resampleFd, subscription });
   }
 
   remove(fd: number, gsi: number): void {
-    const key = `${fd} ${gsi}`;
-    const found = this.#subscriptions.get(key);
-    if (found === undefined) return;
+    const found = this.#added.get(fd);
+    if (found?.gsi !== gsi) return;
     found.subscription.close();
-    this.#subscriptions.delete(key);
+    this.#added.delete(fd);
     if (found.resampleFd !== undefined) this.#removeResampler(gsi, found.resampleFd);
   }
 
@@ -93,8 +96,8 @@ export class Irqfds {
 
   /** Ends all that this thread has added. */
   close(): void {
-    for (const { subscription } of this.#subscriptions.values()) subscription.close();
-    this.#subscriptions.clear();
+    for (const { subscription } of this.#added.values()) subscription.close();
+    this.#added.clear();
   }
 
   #raise(gsi: number, untilEnded: boolean): void {
