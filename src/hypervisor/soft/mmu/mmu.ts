@@ -36,6 +36,10 @@ export const NON_CANONICAL = 32;
 const PTE = { present: 1, writable: 2, user: 4, accessed: 0x20, dirty: 0x40, large: 0x80, global: 0x100 } as const;
 /** Physical addresses have 46 bits (CPUID 0x80000008 says so): the bits above, up to 51, are reserved. */
 const RESERVED_ADDRESS_BITS = 0x000f_c000_0000_0000n;
+/** PAE paging outside long mode reserves the bits up to 62 too (SDM vol. 3, tables 4-9 to 4-11). */
+const RESERVED_PAE_BITS = 0x7fff_c000_0000_0000n;
+/** In the page directory entry of a 4 MiB page with 40 physical address bits (table 4-4). */
+const RESERVED_PSE36_BIT = 1 << 21;
 const ADDRESS_BITS = 0x000f_ffff_ffff_f000n;
 
 /** What the MMU needs from TypeScript: both take the access's guest physical address from CPU.scratch. */
@@ -138,8 +142,8 @@ function pageFault(f: FunctionBuilder, cpu: I32, va: I64, code: I32): void {
 }
 
 /**
- * (cpu, va: i64, access) -> guest physical address or -1. Leaves the leaf entry (with `large` set if the page is
- * larger than 4 KiB) at CPU.scratch + 8.
+ * (cpu, va: i64, access) -> guest physical address or -1. Leaves the low half of the leaf entry (with `large` set if the
+ * page is larger than 4 KiB) at CPU.scratch + 8 and the binary logarithm of the page's size at CPU.scratch + 12.
  */
 function defineWalk(m: ModuleBuilder, regionOf: Callable): Callable {
   return m.func(['i32', 'i64', 'i32'], ['i64'], (f, cpu, va, access) => {
@@ -151,6 +155,7 @@ function defineWalk(m: ModuleBuilder, regionOf: Callable): Callable {
     const efer = f.let(f.load64(cpu, CPU.efer).wrap());
     const shift = f.local('i32');
     const wide = f.let(I32.const(1)); // entries of 8 bytes
+    const reservedBits = f.let(I64.const(RESERVED_ADDRESS_BITS));
     const top = f.local('i32'); // a PAE page-directory-pointer entry has no permission bits
     f.if(
       efer.and(0x400), // LMA
@@ -169,6 +174,7 @@ function defineWalk(m: ModuleBuilder, regionOf: Callable): Callable {
           () => {
             f.set(shift, I32.const(30));
             f.set(top, I32.const(1));
+            f.set(reservedBits, I64.const(RESERVED_PAE_BITS));
           },
           () => {
             f.set(shift, I32.const(22));
@@ -185,8 +191,8 @@ function defineWalk(m: ModuleBuilder, regionOf: Callable): Callable {
     const noExecute = f.local('i32');
     const entry = f.local('i64');
     const entryAt = f.local('i32');
-    // Error code: what was asked, with the fetch bit only where NXE makes it meaningful.
-    const asked = f.let(access.and(ACCESS.write | ACCESS.user).or(access.and(ACCESS.fetch).mul(nxe)));
+    // Error code: what was asked, with the fetch bit only where entries can forbid it.
+    const asked = f.let(access.and(ACCESS.write | ACCESS.user).or(access.and(ACCESS.fetch).mul(nxe.and(wide))));
 
     f.loop((next) => {
       const index = va.shrU(shift.toI64()).and(select(wide, I64.const(511), I64.const(1023)));
@@ -201,7 +207,7 @@ function defineWalk(m: ModuleBuilder, regionOf: Callable): Callable {
       );
       f.if(entry.and(PTE.present).eqz(), () => pageFault(f, cpu, va, asked));
       f.if(wide, () => {
-        const reserved = f.let(entry.and(RESERVED_ADDRESS_BITS).ne(0).or(entry.ltS(0).and(nxe.eqz())));
+        const reserved = f.let(entry.and(reservedBits).ne(0).or(entry.ltS(0).and(nxe.eqz())));
         f.if(reserved, () => pageFault(f, cpu, va, asked.or(9)));
         f.if(entry.ltS(0), () => f.set(noExecute, I32.const(1)));
       });
@@ -212,14 +218,13 @@ function defineWalk(m: ModuleBuilder, regionOf: Callable): Callable {
       f.if(isLarge.and(shift.eq(39)), () => pageFault(f, cpu, va, asked.or(9)));
       f.if(shift.eq(12).or(isLarge), () =>
         finishWalk(f, {
-          ...{ cpu, va, access, cr0, shift, wide, entry, entryAt, allowed, noExecute, asked, isLarge },
-          noteChange: () => noteDirty(f, region, table),
+          ...{ cpu, va, access, cr0, shift, wide, entry, allowed, noExecute, asked, isLarge },
+          change: (low) => changeEntry(f, { region, table, entryAt, low }),
         }),
       );
-      f.if(top.eqz().and(entry.wrap().and(PTE.accessed).eqz()), () => {
-        noteDirty(f, region, table);
-        f.store8(entryAt, 0, entry.wrap().or(PTE.accessed));
-      });
+      f.if(top.eqz().and(entry.wrap().and(PTE.accessed).eqz()), () =>
+        changeEntry(f, { region, table, entryAt, low: entry.wrap().or(PTE.accessed) }),
+      );
       f.set(top, I32.const(0));
       f.set(table, entry.and(ADDRESS_BITS));
       f.set(shift, shift.add(wide).sub(10));
@@ -237,18 +242,21 @@ interface Leaf {
   shift: Local<'i32'>;
   wide: I32;
   entry: Local<'i64'>;
-  entryAt: I32;
   allowed: I32;
   noExecute: I32;
   asked: I32;
   isLarge: I32;
-  /** The entry is going to be changed. */
-  noteChange: () => void;
+  /** Sets the low byte of the entry. */
+  change: (low: I32) => void;
 }
 
 /** Checks the permissions at the leaf, sets A and D, and returns the physical address. */
 function finishWalk(f: FunctionBuilder, leaf: Leaf): void {
-  const { cpu, va, access, cr0, shift, wide, entry, entryAt, allowed, noExecute, asked, isLarge } = leaf;
+  const { cpu, va, access, cr0, shift, wide, entry, allowed, noExecute, asked, isLarge } = leaf;
+  const inPage = f.let(I64.const(1).shl(shift.toI64()).sub(1));
+  // Bits 13 and up to the page size are reserved in large entries of 8 bytes (bit 12 is PAT).
+  const reservedBits = select(wide, inPage.and(0x3fff_e000), I64.const(RESERVED_PSE36_BIT));
+  f.if(isLarge.and(entry.and(reservedBits).ne(0)), () => pageFault(f, cpu, va, asked.or(9)));
   const denied = (why: I32) => f.if(why, () => pageFault(f, cpu, va, asked.or(1)));
   const user = f.let(access.and(ACCESS.user).ne(0));
   denied(user.and(allowed.and(PTE.user).eqz()));
@@ -259,21 +267,29 @@ function finishWalk(f: FunctionBuilder, leaf: Leaf): void {
   denied(mustBeWritable.and(allowed.and(PTE.writable).eqz()));
   denied(access.and(ACCESS.fetch).ne(0).and(noExecute));
 
-  const inPage = f.let(I64.const(1).shl(shift.toI64()).sub(1));
-  // Bits 13 and up to the page size are reserved in large entries of 8 bytes (bit 12 is PAT).
-  f.if(isLarge.and(wide).and(entry.and(inPage).and(0x3fff_e000).ne(0)), () => pageFault(f, cpu, va, asked.or(9)));
   const wanted = f.let(access.and(ACCESS.write).shl(5).or(PTE.accessed)); // the write bit becomes D
   f.if(entry.wrap().and(wanted).ne(wanted), () => {
-    leaf.noteChange();
     f.set(entry, entry.or(wanted.toI64()));
-    f.store8(entryAt, 0, entry.wrap());
+    leaf.change(entry.wrap());
   });
-  f.store64(cpu, CPU.scratch + 8, entry.and(-1 - PTE.large).or(isLarge.toI64().shl(7)));
+  f.store32(cpu, CPU.scratch + 8, entry.wrap().and(~PTE.large).or(isLarge.shl(7)));
+  f.store32(cpu, CPU.scratch + 12, shift);
   f.if(wide.eqz().and(isLarge), () =>
     // PSE-36: bits 13-20 are address bits 32-39 (SDM vol. 3, table 4-4).
     f.return(entry.and(0xffc0_0000).or(entry.shrU(13).and(0xff).shl(32)).or(va.and(inPage))),
   );
   f.return(entry.and(ADDRESS_BITS).and(inPage.xor(-1)).or(va.and(inPage)));
+}
+
+/** Sets the low byte of a paging-structure entry, at gpa `table`; in memory that is read-only it stays as it is. */
+function changeEntry(
+  f: FunctionBuilder,
+  { region, table, entryAt, low }: Record<'region' | 'entryAt' | 'low', I32> & { table: I64 },
+): void {
+  f.if(f.load32(region, REGION.readOnly).eqz(), () => {
+    noteDirty(f, region, table);
+    f.store8(entryAt, 0, low);
+  });
 }
 
 /**
@@ -306,29 +322,29 @@ function defineFill(m: ModuleBuilder, regionOf: Callable, walk: Callable): Calla
       writing.and(f.load64(code).eqz().shl(1)),
       () => f.store64(entry, TLB_ENTRY.write, page),
       // A page whose index differs from this entry's can never match an address that maps here.
-      () => f.if(isNew, () => f.store64(entry, TLB_ENTRY.write, page.xor(0x1000))),
+      () => f.store64(entry, TLB_ENTRY.write, page.xor(0x1000)),
     );
     const leaf = f.let(f.load64(cpu, CPU.scratch + 8).wrap());
-    f.if(leaf.and(PTE.large), () =>
-      f.store8(
-        base.add(
-          va
-            .shrU(21)
-            .wrap()
-            .and(LARGE_MAP_SIZE - 1),
-        ),
-        AREA.largeMap,
-        1,
-      ),
-    );
+    f.if(leaf.and(PTE.large), () => noteLargePage(f, cpu, base.add(AREA.largeMap), va));
     const isGlobal = leaf.shrU(8).and(f.load64(cpu, CPU.cr4).wrap().shrU(7)).and(1); // G and CR4.PGE
     f.if(isNew.and(isGlobal.eqz()), () => {
       const count = f.let(f.load32(base, AREA.fillLog));
-      f.store32(base, AREA.fillLog, count.add(1));
+      // One beyond the most means that the log is not complete.
+      f.if(count.leU(FILL_LOG_ENTRIES), () => f.store32(base, AREA.fillLog, count.add(1)));
       f.if(count.ltU(FILL_LOG_ENTRIES), () => f.store32(base.add(count.shl(2)), AREA.fillLog + 4, entry));
     });
     f.return(host);
   });
+}
+
+/** INVLPG of any address in the page of `va` has to drop all of the page: marks all of its 2 MiB in the large map. */
+function noteLargePage(f: FunctionBuilder, cpu: I32, map: I32, va: I64): void {
+  const shift = f.let(f.load32(cpu, CPU.scratch + 12));
+  const index = f.let(va.shrU(21).wrap());
+  const at = (mask: number) => map.add(index.and(mask));
+  f.if(shift.eq(21), () => f.store8(at(LARGE_MAP_SIZE - 1), 0, 1));
+  f.if(shift.eq(22), () => f.store16(at(LARGE_MAP_SIZE - 2), 0, 0x0101));
+  f.if(shift.eq(30), () => f.memoryFill(at(LARGE_MAP_SIZE / 2), I32.const(1), I32.const(LARGE_MAP_SIZE / 2)));
 }
 
 /** Writes to the page of `gpa`, in region entry `region`, begin now. */
