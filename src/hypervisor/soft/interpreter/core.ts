@@ -37,7 +37,7 @@ function catalog(): Catalog {
 }
 
 /** Places in the table for cold micro-operations. */
-const MAX_COLD = 8192;
+export const MAX_COLD = 8192;
 
 export function hasMicroOp(name: string): boolean {
   return catalog().ops.all.has(name);
