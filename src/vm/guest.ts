@@ -1,10 +1,11 @@
 /** What is in guest memory when the vCPUs start. */
-import { randomBytes } from 'node:crypto';
+
 import { romRegion } from '../arch/x86_64/bios.ts';
 import type { EntryState } from '../arch/x86_64/boot-registers.ts';
 import { buildCommandLine } from '../arch/x86_64/cmdline.ts';
 import type { AddressRange } from '../arch/x86_64/memory-map.ts';
 import { type BootImage, setUpGuest } from '../arch/x86_64/set-up-guest.ts';
+import { randomBytes } from '../base/random.ts';
 import { platformUnpackers } from '../base/zlib.ts';
 import { CrosvmError } from '../errors.ts';
 import type { GuestMemory, MemoryLayoutEntry } from '../memory/guest-memory.ts';

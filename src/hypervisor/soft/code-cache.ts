@@ -102,6 +102,11 @@ export class CodeCache {
     for (const block of this.#pages.overlapping(page, from, from + size)) this.#forget(block);
   }
 
+  /** The instruction of a record that calls out; undefined if it only does so now and then. */
+  calloutAt(record: number): Insn | undefined {
+    return this.#lowering.callouts.get(record);
+  }
+
   /** How many instructions of its block were executed before the one of `record`. */
   executedBefore(record: number): number {
     const { view } = this.#state;
@@ -244,6 +249,7 @@ export class CodeCache {
 
   #dropAll(): void {
     this.#pages.clear();
+    this.#lowering.callouts.clear();
     this.#next = this.#first;
     this.#state.flushJumpCache();
   }

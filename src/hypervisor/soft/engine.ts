@@ -6,7 +6,7 @@ import { CodeCache } from './code-cache.ts';
 import { DECODE_INVALID, decode } from './decode/decode.ts';
 import { Insn, OPERAND, SEG } from './decode/insn.ts';
 import { OP } from './decode/opcodes.ts';
-import { type CoreHost, coreModule, MicroOpTable } from './interpreter/core.ts';
+import { type CoreHost, compileCore, MicroOpTable } from './interpreter/core.ts';
 import { LAST, RECORD } from './interpreter/record.ts';
 import { ACCESS, NON_CANONICAL } from './mmu/mmu.ts';
 import { codeSizeOf } from './modes.ts';
@@ -58,9 +58,6 @@ function isCanonical(address: bigint): boolean {
   return BigInt.asUintN(64, BigInt.asIntN(48, address)) === address;
 }
 
-/** Compiled once per thread. */
-let compiled: WebAssembly.Module | undefined;
-
 export class Engine {
   readonly state: CpuState;
   readonly code: CodeCache;
@@ -71,10 +68,16 @@ export class Engine {
   /** An error of ours: thrown through WebAssembly it would cost nothing but clarity, so run() throws it. */
   #failure: unknown;
 
-  constructor(memory: WebAssembly.Memory, vcpu: number, state: CpuState, hooks: EngineHooks) {
+  /** `compiled`: what compileCore() gave some thread. */
+  constructor(
+    memory: WebAssembly.Memory,
+    vcpu: number,
+    state: CpuState,
+    hooks: EngineHooks,
+    compiled: WebAssembly.Module = compileCore(),
+  ) {
     this.state = state;
     this.#hooks = hooks;
-    compiled ??= new WebAssembly.Module(coreModule());
     const host = this.#imports();
     const { handlers, ...core } = new WebAssembly.Instance(compiled, { env: { memory, ...host } }).exports;
     this.#core = core as unknown as CoreExports;
@@ -98,8 +101,7 @@ export class Engine {
   /** The instruction at CPU.rip, if it can be fetched; valid until the next call. */
   peek(): Insn | undefined {
     try {
-      this.#decodeAtRip();
-      return this.#insn;
+      return this.#decodedAtRip();
     } catch (error) {
       if (error instanceof GuestFault) return undefined;
       throw error;
@@ -191,20 +193,20 @@ export class Engine {
     state.setU32(CPU.fault, 0);
     if (vector !== NON_CANONICAL) return STATUS[this.#hooks.fault(vector, error)];
     return this.#guard(() => {
-      this.#decodeAtRip();
-      return STATUS[this.#hooks.fault(usesStack(this.#insn, state) ? VECTOR.ss : VECTOR.gp, 0)];
+      const insn = this.#decodedAtRip();
+      return STATUS[this.#hooks.fault(usesStack(insn, state) ? VECTOR.ss : VECTOR.gp, 0)];
     });
   }
 
   #callout(record: number): number {
     const { state } = this;
     this.#setRip(record);
-    const length = this.#decodeAtRip();
+    const insn = this.code.calloutAt(record) ?? this.#decodedAtRip();
     const rip = state.rip;
-    const next = this.#hooks.execute(this.#insn);
+    const next = this.#hooks.execute(insn);
     if (next !== 'next') return STATUS[next];
     const is64 = state.u64(CPU.ripMask) > 0xffff_ffffn;
-    state.rip = is64 ? BigInt.asUintN(64, rip + BigInt(length)) : (rip + BigInt(length)) & 0xffff_ffffn;
+    state.rip = is64 ? BigInt.asUintN(64, rip + BigInt(insn.length)) : (rip + BigInt(insn.length)) & 0xffff_ffffn;
     // The last record of a block has no neighbour to go on with; and a device may have ended the VM.
     if ((state.view.getUint16(record + RECORD.start, true) & LAST) !== 0) return JUMP;
     if (state.u32(CPU.attention) === 0) return CONTINUE;
@@ -212,8 +214,8 @@ export class Engine {
     return JUMP;
   }
 
-  /** Decodes the instruction at CPU.rip once more, for TypeScript. */
-  #decodeAtRip(): number {
+  /** Decodes the instruction at CPU.rip once more, for TypeScript; valid until the next call. */
+  #decodedAtRip(): Insn {
     const { state } = this;
     const linear = (state.rip + state.u64(CPU.csBase)) & state.u64(CPU.ripMask);
     const inPage = 4096 - Number(linear & 0xfffn);
@@ -229,6 +231,6 @@ export class Engine {
     }
     const length = decode(bytes, 0, MAX_INSN, codeSizeOf(state.u32(CPU.mode)), this.#insn);
     if (length <= DECODE_INVALID) state.raise(VECTOR.ud); // the bytes changed since
-    return length;
+    return this.#insn;
   }
 }

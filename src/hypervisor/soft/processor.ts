@@ -72,7 +72,7 @@ export class Processor implements SystemCpu, EngineHooks {
     this.cpuid = defaultCpuid({ id, vcpus: cpus, tscKhz: TSC_KHZ });
     this.fpu = new X87(this.state.view, this.state.block);
     this.#exact = new Exact(this.state.view, this.state.block);
-    this.#engine = new Engine(memory, id, this.state, this);
+    this.#engine = new Engine(memory, id, this.state, this, vm.core);
     this.activity = id === 0 ? 'running' : 'waits for INIT';
     reset(this);
   }

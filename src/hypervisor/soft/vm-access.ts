@@ -27,6 +27,8 @@ const IRQFD_SOURCE = 1;
 
 /** What threads need to attach: survives structured clone. */
 export interface SoftVmHandle {
+  /** The compiled core module: made while the vCPU threads load their program. */
+  readonly core: WebAssembly.Module;
   readonly machine: MachineMemory;
   readonly irqchip: SharedArrayBuffer;
   readonly wires: SharedArrayBuffer;
@@ -42,6 +44,7 @@ export interface SoftVcpuHandle extends VcpuHandle {
 
 export class SoftVmAccess implements VmAccess {
   readonly kind = 'soft';
+  readonly core: WebAssembly.Module;
   readonly machine: MachineMemory;
   readonly memory: GuestMemory;
   /** Guest memory for what a vCPU itself writes: the dirty log sees it. */
@@ -59,6 +62,7 @@ export class SoftVmAccess implements VmAccess {
   constructor(shared: SoftVmHandle, clock: Clock = new HostClock(shared.clockOrigin)) {
     const { machine } = shared;
     this.shared = shared;
+    this.core = shared.core;
     this.machine = machine;
     this.clock = clock;
     this.memory = guestMemoryOf(machine);

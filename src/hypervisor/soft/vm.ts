@@ -3,6 +3,7 @@ import { HostClock } from '../../base/clock.ts';
 import { WiredOrState } from '../../devices/wired-or.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { Vm, VmOptions } from '../hypervisor.ts';
+import { compileCore } from './interpreter/core.ts';
 import { IoEventState } from './io-events.ts';
 import { createIrqchipState } from './irqchip-state.ts';
 import { IrqfdState } from './irqfds.ts';
@@ -18,6 +19,7 @@ export class SoftVm extends SoftVmAccess implements Vm {
       );
     }
     return new SoftVm({
+      core: compileCore(),
       machine: createMachineMemory(options.memory, options.cpus),
       irqchip: createIrqchipState(options.cpus),
       wires: new SharedArrayBuffer(WiredOrState.byteLength),

@@ -1,5 +1,6 @@
 import { decodeAddress } from './decode-address.ts';
 import {
+  buildTables,
   FORM,
   formFlags,
   formOp,
@@ -45,6 +46,7 @@ let override = -1;
  * DECODE_INVALID with `out.op` 0, DECODE_MORE or DECODE_TOO_LONG. `out` holds nothing useful unless there is a length.
  */
 export function decode(bytes: Uint8Array, offset: number, limit: number, codeSize: CodeSize, out: Insn): number {
+  if (NODES.length === 0) buildTables();
   code = bytes;
   pos = offset;
   size = codeSize;

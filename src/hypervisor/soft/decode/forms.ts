@@ -261,7 +261,8 @@ function addNodes(nodes: number[], forms: Uint16Array): number {
   return -2 * (nodes.length - 4);
 }
 
-function buildNodes(): Int32Array {
+/** Fills the tables of this file: at the first decoding, as a thread that only sets a VM up never decodes. */
+export function buildTables(): void {
   // NODES[0] is not used: a root of -0 would be no node.
   const nodes = [0];
   const rows = OPCODES.map((row, i) => {
@@ -282,7 +283,7 @@ function buildNodes(): Int32Array {
     });
     for (const [index, cells] of table) ROOTS[mode * 1024 + index] = addNodes(nodes, cells.forms);
   }
-  return Int32Array.from(nodes);
+  NODES = Int32Array.from(nodes);
 }
 
 /**
@@ -291,4 +292,5 @@ function buildNodes(): Int32Array {
  * -(2 * i + 1) when NODES[i + k] is the form, k being ModRM.reg for memory and 8 + the low six bits of ModRM for registers.
  */
 export const ROOTS = new Int32Array(2 * 1024);
-export const NODES: Int32Array = buildNodes();
+/** Empty until buildTables(). */
+export let NODES: Int32Array = new Int32Array(0);

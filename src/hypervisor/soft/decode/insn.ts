@@ -83,6 +83,15 @@ export class Insn {
   readonly a = new Operand();
   readonly b = new Operand();
   readonly c = new Operand();
+
+  clone(): Insn {
+    const { a, b, c, ...fields } = this;
+    const copy = Object.assign(new Insn(), fields);
+    Object.assign(copy.a, a);
+    Object.assign(copy.b, b);
+    Object.assign(copy.c, c);
+    return copy;
+  }
 }
 
 /** Sizes that the code segment and mode give: 16-bit, 32-bit or 64-bit code. */

@@ -20,16 +20,27 @@ import { RECORD, RECORD_SIZE, UNRESOLVED } from './record.ts';
 export type CoreHost = Record<keyof CoreImports | keyof MmuImports, CallableFunction>;
 
 /** The micro-operations by name; the hot ones are numbered by the loop's cases, in this order. */
-const ops = new MicroOps();
-defineAll(ops);
-const hotNames = [...ops.all].filter(([, op]) => op.hot).map(([name]) => name);
-const hotNumbers = new Map(hotNames.map((name, number) => [name, number]));
+interface Catalog {
+  readonly ops: MicroOps;
+  readonly hotNames: readonly string[];
+}
+
+let theCatalog: Catalog | undefined;
+
+function catalog(): Catalog {
+  if (theCatalog === undefined) {
+    const ops = new MicroOps();
+    defineAll(ops);
+    theCatalog = { ops, hotNames: [...ops.all].filter(([, op]) => op.hot).map(([name]) => name) };
+  }
+  return theCatalog;
+}
 
 /** Places in the table for cold micro-operations. */
 const MAX_COLD = 8192;
 
 export function hasMicroOp(name: string): boolean {
-  return ops.all.has(name);
+  return catalog().ops.all.has(name);
 }
 
 /** Imports that both the core module and the modules of cold micro-operations have. */
@@ -46,6 +57,14 @@ function importHost(m: ModuleBuilder): CoreImports {
   };
 }
 
+let theCore: WebAssembly.Module | undefined;
+
+/** The core module, compiled once per thread. Other threads of the process can use the same. */
+export function compileCore(): WebAssembly.Module {
+  theCore ??= new WebAssembly.Module(coreModule());
+  return theCore;
+}
+
 /** The module with the MMU and the loop. */
 export function coreModule(): Uint8Array<ArrayBuffer> {
   const m = new ModuleBuilder();
@@ -55,6 +74,7 @@ export function coreModule(): Uint8Array<ArrayBuffer> {
   const mmu = defineMmu(m, mmuImports);
   m.exportTable('handlers', MAX_COLD);
   const handlerType = m.type({ params: ['i32', 'i32'], results: ['i32'] });
+  const { ops, hotNames } = catalog();
   const hot = hotNames.map((name) => ops.all.get(name)!.emit);
   m.func(['i32', 'i32'], ['i32'], (f, cpu, rec) => emitLoop(f, cpu, rec, { mmu, imports, handlerType, hot }), 'run');
   return m.encode();
@@ -65,7 +85,7 @@ export function coreModule(): Uint8Array<ArrayBuffer> {
  * a module with a single function: most programs use a small part of the instruction set.
  */
 export class MicroOpTable {
-  readonly #numbers = new Map(hotNumbers);
+  readonly #numbers = new Map(catalog().hotNames.map((name, number) => [name, number]));
   readonly #env: Record<string, WebAssembly.Memory | CallableFunction>;
   readonly #handlers: WebAssembly.Table;
 
@@ -84,13 +104,13 @@ export class MicroOpTable {
   number(name: string, semantics?: Semantics): number {
     const known = this.#numbers.get(name);
     if (known !== undefined) return known;
-    const emit = semantics ?? ops.all.get(name)?.emit;
+    const emit = semantics ?? catalog().ops.all.get(name)?.emit;
     if (emit === undefined) throw new Error(`there is no micro-operation ${name}`);
     const number = this.#numbers.size;
     this.#numbers.set(name, number);
     const module = new WebAssembly.Module(coldModule(emit));
     const instance = new WebAssembly.Instance(module, { env: this.#env });
-    this.#handlers.set(number - hotNames.length, instance.exports['handler']!);
+    this.#handlers.set(number - catalog().hotNames.length, instance.exports['handler']!);
     return number;
   }
 }

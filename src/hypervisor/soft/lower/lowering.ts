@@ -218,8 +218,12 @@ export class Lowering {
     return hasMicroOp(name);
   }
 
+  /** The instructions that TypeScript executes, by the address of their record: it need not decode them again. */
+  readonly callouts = new Map<number, Insn>();
+
   /** TypeScript executes the instruction; `ends` if it can change where or how execution goes on. */
   callout(ends: boolean): void {
+    this.callouts.set(this.#at, this.insn.clone());
     if (ends) this.emitBranch('callout.end', true);
     else this.emit('callout');
   }
