@@ -20,19 +20,26 @@ export interface LinuxGuest {
   readonly commandLine: string;
 }
 
-const crosvm = join(projectFolder, 'bin', 'crosvm');
+function crosvm(name: string, ...path: string[]): Contender {
+  const program = join(projectFolder, ...path);
+  return {
+    name,
+    program: process.execPath,
+    ram: 'crosvm_guest',
+    linux: ({ kernel, initrd, params }) => [
+      ...[program, 'run', '--hypervisor', 'soft', '-c', '1', '-m', '256', '--initrd', initrd],
+      ...params.flatMap((param) => ['-p', param]),
+      kernel,
+    ],
+    firmware: (rom) => [program, 'run', '--hypervisor', 'soft', '-m', '16', '--bios', rom],
+  };
+}
 
-export const OURS: Contender = {
-  name: 'crosvm, soft',
-  program: process.execPath,
-  ram: 'crosvm_guest',
-  linux: ({ kernel, initrd, params }) => [
-    ...[crosvm, 'run', '--hypervisor', 'soft', '-c', '1', '-m', '256', '--initrd', initrd],
-    ...params.flatMap((param) => ['-p', param]),
-    kernel,
-  ],
-  firmware: (path) => [crosvm, 'run', '--hypervisor', 'soft', '-m', '16', '--bios', path],
-};
+/** From the sources of the checkout. */
+export const OURS = crosvm('crosvm, soft', 'bin', 'crosvm');
+
+/** As it is published: `npm run build` has made it. */
+export const OURS_BUILT = crosvm('crosvm, soft, built', 'dist', 'bin', 'crosvm');
 
 const QEMU_MACHINE = ['-M', 'q35,memory-backend=ram', '-accel', 'tcg', '-smp', '1', '-nodefaults', '-display', 'none'];
 const qemuMemory = (mib: number) => [

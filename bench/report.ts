@@ -18,7 +18,7 @@ export function spread(values: readonly number[], decimals = 2): string {
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = header.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]!.length)));
   const line = (cells: readonly string[]) => `| ${cells.map((cell, i) => cell.padEnd(widths[i]!)).join(' | ')} |\n`;
-  const rule = `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|\n`;
+  const rule = line(widths.map((width) => '-'.repeat(width)));
   return line(header) + rule + rows.map(line).join('');
 }
 

@@ -98,8 +98,8 @@ const COMMANDS: readonly GuestCommand[] = [
   {
     name: 'signals and timers',
     command:
-      "trap 'echo caught' USR1; kill -USR1 $$; sleep 0.1; echo slept; (sleep 100 & kill -9 $!; wait $!; echo $?) 2>&1",
-    check: (output) => assert.equal(output, 'caught\nslept\nKilled\n137\n'),
+      "trap 'echo caught' USR1; kill -USR1 $$; sleep 0.1; echo slept; (sleep 100 & kill -9 $!; wait $!; echo $?) 2>/dev/null",
+    check: (output) => assert.equal(output, 'caught\nslept\n137\n'),
   },
   {
     name: 'every file in sysfs',

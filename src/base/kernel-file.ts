@@ -20,7 +20,12 @@ export function openKernelFile(path: string): KernelFile {
   return {
     name: path,
     size,
-    readAt: (offset, length) => readExactly(fd, path, offset, length),
+    readAt(offset, length) {
+      const bytes = new Uint8Array(length);
+      readExactly(fd, path, offset, bytes);
+      return bytes;
+    },
+    readInto: (offset, target) => readExactly(fd, path, offset, target),
     close: () => closeSync(fd),
     [Symbol.dispose]: () => closeSync(fd),
   };
@@ -41,12 +46,10 @@ function openRegular(path: string): number {
   throw new CrosvmError('E_FILE_OPEN', `${path}: is ${stat.isDirectory() ? 'a folder' : 'not a regular file'}`);
 }
 
-function readExactly(fd: number, path: string, offset: number, length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  for (let done = 0; done < length; ) {
-    const n = readSync(fd, bytes, done, length - done, offset + done);
+function readExactly(fd: number, path: string, offset: number, target: Uint8Array): void {
+  for (let done = 0; done < target.length; ) {
+    const n = readSync(fd, target, done, target.length - done, offset + done);
     if (n === 0) throw fileChanged(path);
     done += n;
   }
-  return bytes;
 }

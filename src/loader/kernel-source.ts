@@ -12,9 +12,13 @@ export interface KernelSource {
    * the file has become shorter since.
    */
   readAt(offset: number, length: number): Uint8Array;
+  /** Like readAt, to where the bytes shall be: for much at a time. */
+  readInto(offset: number, target: Uint8Array): void;
+  /** Gives back at once what the source holds, which the collector might do late: tens of megabytes. Nothing is read after. */
+  release?(): void;
 }
 
-/** A source whose bytes are in memory. */
+/** A source whose bytes are in memory; after `release` they are gone. */
 export function bytesSource(name: string, bytes: Uint8Array): KernelSource {
   return {
     name,
@@ -22,6 +26,14 @@ export function bytesSource(name: string, bytes: Uint8Array): KernelSource {
     readAt(offset, length) {
       if (offset + length > bytes.length) throw fileChanged(name);
       return bytes.subarray(offset, offset + length);
+    },
+    readInto(offset, target) {
+      target.set(this.readAt(offset, target.length));
+    },
+    release() {
+      const { buffer } = bytes;
+      const isAll = bytes.length === buffer.byteLength; // small ones may lie in a pool
+      if (isAll && buffer instanceof ArrayBuffer) buffer.transfer(0);
     },
   };
 }
@@ -43,15 +55,9 @@ export function readChecked(source: KernelSource, offset: number, length: number
   return source.readAt(offset, length);
 }
 
-const COPY_CHUNK = 1 << 20;
-
-/** Copies part of a file into guest memory, piece by piece; both ranges have been checked. */
+/** Copies part of a file into guest memory; both ranges have been checked. */
 export function copyToGuest(source: KernelSource, offset: number, length: number, memory: GuestMemory, gpa: Gpa): void {
-  for (let done = 0; done < length; ) {
-    const chunk = Math.min(COPY_CHUNK, length - done);
-    memory.write(gpa + done, source.readAt(offset + done, chunk));
-    done += chunk;
-  }
+  source.readInto(offset, memory.slice(gpa, length));
 }
 
 /** `E_KERNEL_MEMORY`: "NAME: WHAT". */

@@ -268,6 +268,9 @@ describe('what is no kernel', () => {
         if (offset + length > 256) throw fileChanged('vmlinux');
         return elf.subarray(offset, offset + length);
       },
+      readInto() {
+        throw fileChanged('vmlinux');
+      },
     };
     assert.throws(() => loadKernel(shrunk, memoryOf(32)), { code: 'E_FILE_CHANGED' });
   });

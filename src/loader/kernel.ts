@@ -133,7 +133,11 @@ function loadBzImage(source: KernelSource, memory: GuestMemory, options: LoadOpt
     commandLineSize: image.commandLineSize || DEFAULT_COMMAND_LINE_SIZE,
   };
   const vmlinux = options.unpack && unpackPayload(source, image, options.unpack);
-  if (vmlinux !== undefined) return { ...loadElf(vmlinux, memory), ...header };
+  if (vmlinux !== undefined) {
+    const loaded = loadElf(vmlinux, memory);
+    vmlinux.release?.();
+    return { ...loaded, ...header };
+  }
   if (!image.has64BitEntry) throw formatError(source, 'this bzImage has no 64-bit entry (is it a 32-bit kernel?)');
   requireMemory(source, memory, KERNEL_LOAD_ADDRESS, image.kernelSize);
   // It moves itself there and needs that much to unpack and to run until it reads the memory map.

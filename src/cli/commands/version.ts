@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { command } from '../command.ts';
 
 export const version = command({
@@ -9,8 +8,10 @@ export const version = command({
   positionals: [],
   examples: [],
   async run(_options, _positionals, output) {
-    const manifest = await readFile(new URL('../../../package.json', import.meta.url), 'utf8');
-    output.out(`crosvm ${(JSON.parse(manifest) as { version: string }).version}\n`);
+    // Not read as a file: in a bundle it would lie elsewhere.
+    const { default: manifest } = await import('../../../package.json', { with: { type: 'json' } });
+    output.out(`crosvm ${manifest.version}
+`);
     return 0;
   },
 });

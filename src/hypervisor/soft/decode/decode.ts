@@ -1,6 +1,6 @@
 import { decodeAddress } from './decode-address.ts';
 import {
-  buildTables,
+  buildRoot,
   FORM,
   formFlags,
   formOp,
@@ -10,6 +10,7 @@ import {
   NODES,
   REGISTER_SHIFT,
   ROOTS,
+  UNBUILT,
   WIDTH,
   WIDTH_SHIFT,
 } from './forms.ts';
@@ -46,7 +47,6 @@ let override = -1;
  * DECODE_INVALID with `out.op` 0, DECODE_MORE or DECODE_TOO_LONG. `out` holds nothing useful unless there is a length.
  */
 export function decode(bytes: Uint8Array, offset: number, limit: number, codeSize: CodeSize, out: Insn): number {
-  if (NODES.length === 0) buildTables();
   code = bytes;
   pos = offset;
   size = codeSize;
@@ -168,7 +168,9 @@ function findForm(out: Insn): number {
   let index = map * 256 + opcode;
   // NOP is XCHG of the accumulator with itself; REX.B makes it an exchange with R8 again.
   if (index === 0x90 && rex & 1) index = 0x91;
-  let node = ROOTS[size === 8 ? 1024 + index : index]!;
+  const mode = size === 8 ? 1 : 0;
+  let node = ROOTS[mode * 1024 + index]!;
+  if (node === UNBUILT) node = buildRoot(mode, index);
   if (node < 0 && (node & 1) === 0) {
     const prefix = out.rep === 0xf3 ? 2 : out.rep === 0xf2 ? 3 : operandPrefix ? 1 : 0;
     node = NODES[-node / 2 + prefix]!;

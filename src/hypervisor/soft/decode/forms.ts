@@ -261,36 +261,52 @@ function addNodes(nodes: number[], forms: Uint16Array): number {
   return -2 * (nodes.length - 4);
 }
 
-/** Fills the tables of this file: at the first decoding, as a thread that only sets a VM up never decodes. */
-export function buildTables(): void {
-  // NODES[0] is not used: a root of -0 would be no node.
-  const nodes = [0];
-  const rows = OPCODES.map((row, i) => {
-    const key = parseKey(row);
-    buildForm(i + 1, row, key);
-    return { key, flags: (row[3] ?? '').split(' '), covered: coveredCells(key) };
-  });
-  for (let mode = 0; mode < 2; mode++) {
-    const table = new Map<number, Cells>();
-    rows.forEach(({ key, flags, covered }, i) => {
-      if (flags.includes(mode === 1 ? 'i64' : 'o64')) return;
-      for (let opcode = key.opcode; opcode < key.opcode + key.count; opcode++) {
-        const index = key.map * 256 + opcode;
-        let cells = table.get(index);
-        if (!cells) table.set(index, (cells = { forms: new Uint16Array(288), ranks: new Int8Array(288) }));
-        fillCells(cells, i + 1, key, covered, flags.includes('w1'));
-      }
-    });
-    for (const [index, cells] of table) ROOTS[mode * 1024 + index] = addNodes(nodes, cells.forms);
-  }
-  NODES = Int32Array.from(nodes);
+interface Row {
+  readonly form: number;
+  readonly key: Key;
+  readonly flags: readonly string[];
 }
+
+/** The rows by map * 256 + opcode. Read at the first decoding: a thread that only sets a VM up never decodes. */
+let rowsByOpcode: Map<number, Row[]> | undefined;
+
+function readRows(): Map<number, Row[]> {
+  const rows = new Map<number, Row[]>();
+  OPCODES.forEach((row, i) => {
+    const key = parseKey(row);
+    const entry = { form: i + 1, key, flags: (row[3] ?? '').split(' ') };
+    for (let opcode = key.opcode; opcode < key.opcode + key.count; opcode++) {
+      const index = key.map * 256 + opcode;
+      const list = rows.get(index);
+      if (list === undefined) rows.set(index, [entry]);
+      else list.push(entry);
+    }
+  });
+  return rows;
+}
+
+/** Builds the node of an opcode (map * 256 + opcode) in 64-bit code (mode 1) or other code (0), and enters it in ROOTS. */
+export function buildRoot(mode: number, index: number): number {
+  rowsByOpcode ??= readRows();
+  const cells: Cells = { forms: new Uint16Array(288), ranks: new Int8Array(288) };
+  for (const { form, key, flags } of rowsByOpcode.get(index) ?? []) {
+    if (flags.includes(mode === 1 ? 'i64' : 'o64')) continue;
+    buildForm(form, OPCODES[form - 1]!, key);
+    fillCells(cells, form, key, coveredCells(key), flags.includes('w1'));
+  }
+  const root = addNodes(NODES, cells.forms);
+  ROOTS[mode * 1024 + index] = root;
+  return root;
+}
+
+/** In ROOTS: nobody has asked for this opcode so far. */
+export const UNBUILT = -0x8000_0000;
 
 /**
  * Finds the form of an opcode. ROOTS[mode * 1024 + map * 256 + opcode], with mode 1 for 64-bit code and maps one-byte, 0f, 0f 38 and
- * 0f 3a, is a node: a form when not negative; -(2 * i) when NODES[i + prefix] is the node (prefix: 0 none, 1 66, 2 F3, 3 F2);
- * -(2 * i + 1) when NODES[i + k] is the form, k being ModRM.reg for memory and 8 + the low six bits of ModRM for registers.
+ * 0f 3a, is UNBUILT or a node: a form when not negative; -(2 * i) when NODES[i + prefix] is the node (prefix: 0 none, 1 66, 2 F3,
+ * 3 F2); -(2 * i + 1) when NODES[i + k] is the form, k being ModRM.reg for memory and 8 + the low six bits of ModRM for registers.
  */
-export const ROOTS = new Int32Array(2 * 1024);
-/** Empty until buildTables(). */
-export let NODES: Int32Array = new Int32Array(0);
+export const ROOTS = new Int32Array(2 * 1024).fill(UNBUILT);
+/** NODES[0] is not used: a root of -0 would be no node. */
+export const NODES: number[] = [0];
