@@ -16,7 +16,7 @@ import { AREA, areaOf, CODE_SIZE, JUMP_ENTRIES, JUMP_ENTRY_SIZE } from './layout
 import { Lowering } from './lower/lowering.ts';
 import { lowerToCallout, rules } from './lower/rules.ts';
 import { defineVectorRules } from './lower/vector-rules.ts';
-import { ACCESS } from './mmu/mmu.ts';
+import { ACCESS } from './mmu/walk.ts';
 import { codeSizeOf, MODE, MODE_BITS } from './modes.ts';
 import { CPU, SLOT } from './state.ts';
 import type { CpuState } from './system/cpu-state.ts';

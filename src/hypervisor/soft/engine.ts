@@ -8,7 +8,7 @@ import { Insn, OPERAND, SEG } from './decode/insn.ts';
 import { OP } from './decode/opcodes.ts';
 import { type CoreHost, compileCore, MicroOpTable } from './interpreter/core.ts';
 import { LAST, RECORD } from './interpreter/record.ts';
-import { ACCESS, NON_CANONICAL } from './mmu/mmu.ts';
+import { ACCESS, NON_CANONICAL } from './mmu/walk.ts';
 import { codeSizeOf } from './modes.ts';
 import { CPU, SLOT } from './state.ts';
 import { type CoreExports, type CpuState, GuestFault, VECTOR } from './system/cpu-state.ts';

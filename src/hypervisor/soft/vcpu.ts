@@ -6,7 +6,7 @@ import { ATTENTION_NMI, LAPIC_PAGE_SIZE } from '../../irqchip/lapic-state.ts';
 import { DELIVERY_NMI, DELIVERY_STARTUP } from '../../irqchip/msi.ts';
 import type { Gpa } from '../../memory/guest-memory.ts';
 import type * as h from '../hypervisor.ts';
-import { ACCESS } from './mmu/mmu.ts';
+import { ACCESS } from './mmu/walk.ts';
 import { type Activity, Processor } from './processor.ts';
 import { CPU } from './state.ts';
 import { VECTOR } from './system/cpu-state.ts';

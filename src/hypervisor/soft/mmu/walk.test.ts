@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { CPU } from '../state.ts';
 import { CR0, CR4, EFER } from '../system/cpu-state.ts';
 import { TestEngine } from '../test-engine.ts';
-import { ACCESS, NON_CANONICAL } from './mmu.ts';
+import { ACCESS, NON_CANONICAL } from './walk.ts';
 
 const P = 1n;
 const W = 2n;

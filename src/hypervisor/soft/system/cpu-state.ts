@@ -12,7 +12,7 @@ import {
   TLB_ENTRY_SIZE,
   TLB_SIZE,
 } from '../layout.ts';
-import { ACCESS, NON_CANONICAL } from '../mmu/mmu.ts';
+import { ACCESS, NON_CANONICAL } from '../mmu/walk.ts';
 import { MODE, MODE_BITS } from '../modes.ts';
 import { ARITHMETIC_FLAGS, CPU, FLAG, LDTR, SEGMENT, SEGMENT_SIZE, SLOT, TR } from '../state.ts';
 

@@ -1,0 +1,223 @@
+/**
+ * The page walker in WebAssembly (Intel SDM vol. 3, chapter 4): 4-level, PAE and 32-bit paging, or none.
+ *
+ * A fault is never a trap: CPU.fault and its companions are set and the caller looks.
+ */
+
+import { REGION, REGION_SIZE, REGIONS } from '../layout.ts';
+import { CPU } from '../state.ts';
+import { I32, I64, select } from '../wasm/expr.ts';
+import type { Callable, FunctionBuilder, Local } from '../wasm/function-builder.ts';
+import type { ModuleBuilder } from '../wasm/module-builder.ts';
+
+/** Kinds of access, as bits; they stand where a page fault's error code has them. */
+export const ACCESS = { read: 0, write: 2, user: 4, fetch: 16 } as const;
+const PAGE_FAULT = 14;
+/**
+ * The vector that an address outside the canonical halves is reported with: #SS or #GP, depending on what the instruction
+ * used it for. Whoever takes the fault out of CPU.fault decides.
+ */
+export const NON_CANONICAL = 32;
+
+/** Bits of paging-structure entries. */
+export const PTE = {
+  present: 1,
+  writable: 2,
+  user: 4,
+  accessed: 0x20,
+  dirty: 0x40,
+  large: 0x80,
+  global: 0x100,
+} as const;
+/** Physical addresses have 46 bits (CPUID 0x80000008 says so): the bits above, up to 51, are reserved. */
+const RESERVED_ADDRESS_BITS = 0x000f_c000_0000_0000n;
+/** PAE paging outside long mode reserves the bits up to 62 too (SDM vol. 3, tables 4-9 to 4-11). */
+const RESERVED_PAE_BITS = 0x7fff_c000_0000_0000n;
+/** In the page directory entry of a 4 MiB page with 40 physical address bits (table 4-4). */
+const RESERVED_PSE36_BIT = 1 << 21;
+const ADDRESS_BITS = 0x000f_ffff_ffff_f000n;
+
+/** (gpa: i64) -> address of the region's entry, 0 if no region holds gpa. */
+export function defineRegionOf(m: ModuleBuilder): Callable {
+  return m.func(['i64'], ['i32'], (f, gpa) => {
+    const entry = f.let(I32.const(REGIONS + 8));
+    const end = f.let(f.load32(I32.const(REGIONS)).mul(REGION_SIZE).add(entry));
+    f.loop((again) => {
+      f.if(gpa.sub(f.load64(entry, REGION.start)).ltU(f.load64(entry, REGION.size)), () => f.return(entry));
+      f.set(entry, entry.add(REGION_SIZE));
+      f.brIf(again, entry.ltU(end));
+    });
+    f.return(I32.const(0));
+  });
+}
+
+/** WebAssembly address of `gpa`, which lies in region entry `region`. */
+export function regionHost(f: FunctionBuilder, region: I32, gpa: I64): I32 {
+  return gpa.sub(f.load64(region, REGION.start)).wrap().add(f.load32(region, REGION.host));
+}
+
+/** Writes to the page of `gpa`, in region entry `region`, begin now. */
+export function noteDirty(f: FunctionBuilder, region: I32, gpa: I64): void {
+  const map = f.let(f.load32(region, REGION.dirtyMap));
+  const page = gpa.sub(f.load64(region, REGION.start)).shrU(12).wrap();
+  f.if(map, () => f.store8(map.add(page), 0, 1));
+}
+
+/** Sets CPU.fault to a page fault and returns -1. */
+function pageFault(f: FunctionBuilder, cpu: I32, va: I64, code: I32): void {
+  f.store32(cpu, CPU.fault, PAGE_FAULT + 1);
+  f.store64(cpu, CPU.faultAddress, va);
+  f.store32(cpu, CPU.faultError, code);
+  f.return(I64.const(-1));
+}
+
+/**
+ * (cpu, va: i64, access) -> guest physical address or -1. Leaves the low half of the leaf entry (with `large` set if the
+ * page is larger than 4 KiB) at CPU.scratch + 8 and the binary logarithm of the page's size at CPU.scratch + 12.
+ */
+export function defineWalk(m: ModuleBuilder, regionOf: Callable): Callable {
+  return m.func(['i32', 'i64', 'i32'], ['i64'], (f, cpu, va, access) => {
+    f.store64(cpu, CPU.scratch + 8, 0);
+    const cr0 = f.let(f.load64(cpu, CPU.cr0).wrap());
+    f.if(cr0.geS(0), () => f.return(va.and(0xffff_ffff))); // PG is bit 31
+
+    const cr4 = f.let(f.load64(cpu, CPU.cr4).wrap());
+    const efer = f.let(f.load64(cpu, CPU.efer).wrap());
+    const shift = f.local('i32');
+    const wide = f.let(I32.const(1)); // entries of 8 bytes
+    const reservedBits = f.let(I64.const(RESERVED_ADDRESS_BITS));
+    const top = f.local('i32'); // a PAE page-directory-pointer entry has no permission bits
+    f.if(
+      efer.and(0x400), // LMA
+      () => {
+        f.if(va.shl(16).shrS(16).ne(va), () => {
+          f.store32(cpu, CPU.fault, NON_CANONICAL + 1);
+          f.store32(cpu, CPU.faultError, 0);
+          f.return(I64.const(-1));
+        });
+        f.set(shift, I32.const(39));
+      },
+      () => {
+        f.set(va, va.and(0xffff_ffff));
+        f.if(
+          cr4.and(0x20), // PAE
+          () => {
+            f.set(shift, I32.const(30));
+            f.set(top, I32.const(1));
+            f.set(reservedBits, I64.const(RESERVED_PAE_BITS));
+          },
+          () => {
+            f.set(shift, I32.const(22));
+            f.set(wide, I32.const(0));
+          },
+        );
+      },
+    );
+    const nxe = f.let(efer.and(0x800).ne(0));
+    const table = f.let(f.load64(cpu, CPU.cr3).and(ADDRESS_BITS));
+    f.if(f.load64(cpu, CPU.efer).wrap().and(0x400).eqz(), () => f.set(table, table.and(0xffff_ffff)));
+    f.if(top, () => f.set(table, f.load64(cpu, CPU.cr3).and(0xffff_ffe0)));
+    const allowed = f.let(I32.const(PTE.writable | PTE.user));
+    const noExecute = f.local('i32');
+    const entry = f.local('i64');
+    const entryAt = f.local('i32');
+    // Error code: what was asked, with the fetch bit only where entries can forbid it.
+    const asked = f.let(access.and(ACCESS.write | ACCESS.user).or(access.and(ACCESS.fetch).mul(nxe.and(wide))));
+
+    f.loop((next) => {
+      const index = va.shrU(shift.toI64()).and(select(wide, I64.const(511), I64.const(1023)));
+      f.set(table, table.add(index.shl(wide.add(2).toI64())));
+      const region = f.let(f.call(regionOf, 'i32', table));
+      f.if(region.eqz(), () => pageFault(f, cpu, va, asked)); // tables outside RAM read as not present
+      f.set(entryAt, regionHost(f, region, table));
+      f.if(
+        wide,
+        () => f.set(entry, f.load64(entryAt)),
+        () => f.set(entry, f.load32u64(entryAt)),
+      );
+      f.if(entry.and(PTE.present).eqz(), () => pageFault(f, cpu, va, asked));
+      f.if(wide, () => {
+        const reserved = f.let(entry.and(reservedBits).ne(0).or(entry.ltS(0).and(nxe.eqz())));
+        f.if(reserved, () => pageFault(f, cpu, va, asked.or(9)));
+        f.if(entry.ltS(0), () => f.set(noExecute, I32.const(1)));
+      });
+      f.if(top.eqz(), () => f.set(allowed, allowed.and(entry.wrap())));
+      const isLarge = f.let(entry.wrap().and(PTE.large).ne(0).and(shift.gtU(12)).and(top.eqz()));
+      // 4 MiB pages need CR4.PSE; PML4 entries and PDPT entries of PAE have no large form.
+      f.if(wide.eqz().and(cr4.and(0x10).eqz()), () => f.set(isLarge, I32.const(0)));
+      f.if(isLarge.and(shift.eq(39)), () => pageFault(f, cpu, va, asked.or(9)));
+      f.if(shift.eq(12).or(isLarge), () =>
+        finishWalk(f, {
+          ...{ cpu, va, access, cr0, shift, wide, entry, allowed, noExecute, asked, isLarge },
+          change: (low) => changeEntry(f, { region, table, entryAt, low }),
+        }),
+      );
+      f.if(top.eqz().and(entry.wrap().and(PTE.accessed).eqz()), () =>
+        changeEntry(f, { region, table, entryAt, low: entry.wrap().or(PTE.accessed) }),
+      );
+      f.set(top, I32.const(0));
+      f.set(table, entry.and(ADDRESS_BITS));
+      f.set(shift, shift.add(wide).sub(10));
+      f.br(next);
+    });
+    f.unreachable();
+  });
+}
+
+interface Leaf {
+  cpu: I32;
+  va: I64;
+  access: I32;
+  cr0: I32;
+  shift: Local<'i32'>;
+  wide: I32;
+  entry: Local<'i64'>;
+  allowed: I32;
+  noExecute: I32;
+  asked: I32;
+  isLarge: I32;
+  /** Sets the low byte of the entry. */
+  change: (low: I32) => void;
+}
+
+/** Checks the permissions at the leaf, sets A and D, and returns the physical address. */
+function finishWalk(f: FunctionBuilder, leaf: Leaf): void {
+  const { cpu, va, access, cr0, shift, wide, entry, allowed, noExecute, asked, isLarge } = leaf;
+  const inPage = f.let(I64.const(1).shl(shift.toI64()).sub(1));
+  // Bits 13 and up to the page size are reserved in large entries of 8 bytes (bit 12 is PAT).
+  const reservedBits = select(wide, inPage.and(0x3fff_e000), I64.const(RESERVED_PSE36_BIT));
+  f.if(isLarge.and(entry.and(reservedBits).ne(0)), () => pageFault(f, cpu, va, asked.or(9)));
+  const denied = (why: I32) => f.if(why, () => pageFault(f, cpu, va, asked.or(1)));
+  const user = f.let(access.and(ACCESS.user).ne(0));
+  denied(user.and(allowed.and(PTE.user).eqz()));
+  const mustBeWritable = access
+    .and(ACCESS.write)
+    .ne(0)
+    .and(user.or(cr0.shrU(16).and(1))); // CR0.WP
+  denied(mustBeWritable.and(allowed.and(PTE.writable).eqz()));
+  denied(access.and(ACCESS.fetch).ne(0).and(noExecute));
+
+  const wanted = f.let(access.and(ACCESS.write).shl(5).or(PTE.accessed)); // the write bit becomes D
+  f.if(entry.wrap().and(wanted).ne(wanted), () => {
+    f.set(entry, entry.or(wanted.toI64()));
+    leaf.change(entry.wrap());
+  });
+  f.store32(cpu, CPU.scratch + 8, entry.wrap().and(~PTE.large).or(isLarge.shl(7)));
+  f.store32(cpu, CPU.scratch + 12, shift);
+  f.if(wide.eqz().and(isLarge), () =>
+    // PSE-36: bits 13-20 are address bits 32-39 (SDM vol. 3, table 4-4).
+    f.return(entry.and(0xffc0_0000).or(entry.shrU(13).and(0xff).shl(32)).or(va.and(inPage))),
+  );
+  f.return(entry.and(ADDRESS_BITS).and(inPage.xor(-1)).or(va.and(inPage)));
+}
+
+/** Sets the low byte of a paging-structure entry, at gpa `table`; in memory that is read-only it stays as it is. */
+function changeEntry(
+  f: FunctionBuilder,
+  { region, table, entryAt, low }: Record<'region' | 'entryAt' | 'low', I32> & { table: I64 },
+): void {
+  f.if(f.load32(region, REGION.readOnly).eqz(), () => {
+    noteDirty(f, region, table);
+    f.store8(entryAt, 0, low);
+  });
+}
