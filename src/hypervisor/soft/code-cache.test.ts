@@ -281,3 +281,15 @@ test('an instruction of TypeScript whose page has gone is a page fault, not the 
   assert.deepEqual(m.faults, [{ vector: 14, error: 0x10, rip: 0x600dn, address: 0x600dn }]);
   assert.equal(m.state.u32(CPU.fault), 0);
 });
+
+test('memory full of code that TypeScript executes, entered everywhere, is forgotten in time', () => {
+  const m = machine();
+  // HLT at CPL 0 leaves; every address is a block and a callout of its own.
+  m.ram.fill(0xf4, 0x40000, 0x1f_0000);
+  for (let at = 0x40000; at < 0x60000; at++) m.go(at, 1);
+  const [blocks, callouts] = [m.engine.code.blocks, m.engine.code.callouts];
+  assert.ok(blocks <= 1 << 17 && callouts <= 1 << 16, `${blocks} blocks, ${callouts} callouts`);
+  m.code(0x5000, 'b0 11 cc');
+  m.go(0x5000);
+  assert.equal(m.state.reg(RAX) & 0xffn, 0x11n);
+});

@@ -109,6 +109,15 @@ export class CodeCache {
     for (const block of this.#pages.overlapping(page, from, from + size)) this.#forget(block);
   }
 
+  /** What is kept now, at most. */
+  get blocks(): number {
+    return this.#made;
+  }
+
+  get callouts(): number {
+    return this.#lowering.callouts.size;
+  }
+
   /** The instruction of a record that calls out; undefined if it only does so now and then. */
   calloutAt(record: number): Insn | undefined {
     return this.#lowering.callouts.get(record);

@@ -174,9 +174,9 @@ export class SoftVcpu extends Processor implements h.Vcpu {
 
   translate(linear: bigint): Gpa | undefined {
     const { state } = this;
-    const host = state.core.translate(state.block, BigInt.asIntN(64, linear), ACCESS.fetch);
+    const gpa = state.core.walk(state.block, BigInt.asIntN(64, linear), ACCESS.read);
     state.setU32(CPU.fault, 0);
-    return host === -1 ? undefined : Number(state.u64(CPU.scratch));
+    return gpa === -1n ? undefined : Number(gpa);
   }
 
   injectNmi(): void {

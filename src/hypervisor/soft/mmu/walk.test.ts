@@ -312,3 +312,13 @@ test('long mode reads above 4 GiB of table addresses', () => {
   const m = machine({ cr3: 0x1_0001_0000n });
   assert.equal(fresh(m, 0n, 0), pf(0));
 });
+
+test('the walk by itself, for debuggers, reads what cannot be executed', () => {
+  const m = machine();
+  chain(m, [7n, 7n, 7n, 7n | NX]);
+  const { state } = m;
+  assert.equal(state.core.walk(state.block, 0x123n, ACCESS.read), PAGE + 0x123n);
+  assert.equal(state.core.walk(state.block, 0x123n, ACCESS.fetch), -1n);
+  state.setU32(CPU.fault, 0);
+  assert.equal(state.core.walk(state.block, 0x1000n, ACCESS.read), -1n);
+});

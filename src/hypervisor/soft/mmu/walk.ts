@@ -76,98 +76,109 @@ function pageFault(f: FunctionBuilder, cpu: I32, va: I64, code: I32): void {
  * page is larger than 4 KiB) at CPU.scratch + 8 and the binary logarithm of the page's size at CPU.scratch + 12.
  */
 export function defineWalk(m: ModuleBuilder, regionOf: Callable): Callable {
-  return m.func(['i32', 'i64', 'i32'], ['i64'], (f, cpu, va, access) => {
-    f.store64(cpu, CPU.scratch + 8, 0);
-    const cr0 = f.let(f.load64(cpu, CPU.cr0).wrap());
-    f.if(cr0.geS(0), () => f.return(va.and(0xffff_ffff))); // PG is bit 31
-
-    const cr4 = f.let(f.load64(cpu, CPU.cr4).wrap());
-    const efer = f.let(f.load64(cpu, CPU.efer).wrap());
-    const shift = f.local('i32');
-    const wide = f.let(I32.const(1)); // entries of 8 bytes
-    const reservedBits = f.let(I64.const(RESERVED_ADDRESS_BITS));
-    const top = f.local('i32'); // a PAE page-directory-pointer entry has no permission bits
-    f.if(
-      efer.and(0x400), // LMA
-      () => {
-        f.if(va.shl(16).shrS(16).ne(va), () => {
-          f.store32(cpu, CPU.fault, NON_CANONICAL + 1);
-          f.store32(cpu, CPU.faultError, 0);
-          f.return(I64.const(-1));
-        });
-        f.set(shift, I32.const(39));
-      },
-      () => {
-        f.set(va, va.and(0xffff_ffff));
-        f.if(
-          cr4.and(0x20), // PAE
-          () => {
-            f.set(shift, I32.const(30));
-            f.set(top, I32.const(1));
-            f.set(reservedBits, I64.const(RESERVED_PAE_BITS));
-          },
-          () => {
-            f.set(shift, I32.const(22));
-            f.set(wide, I32.const(0));
-          },
-        );
-      },
-    );
-    const nxe = f.let(efer.and(0x800).ne(0));
-    const table = f.let(f.load64(cpu, CPU.cr3).and(ADDRESS_BITS));
-    f.if(f.load64(cpu, CPU.efer).wrap().and(0x400).eqz(), () => f.set(table, table.and(0xffff_ffff)));
-    f.if(top, () => f.set(table, f.load64(cpu, CPU.cr3).and(0xffff_ffe0)));
-    const allowed = f.let(I32.const(PTE.writable | PTE.user));
-    const noExecute = f.local('i32');
-    const entry = f.local('i64');
-    const entryAt = f.local('i32');
-    // Error code: what was asked, with the fetch bit only where entries can forbid it.
-    const asked = f.let(access.and(ACCESS.write | ACCESS.user).or(access.and(ACCESS.fetch).mul(nxe.and(wide))));
-
-    f.loop((next) => {
-      const index = va.shrU(shift.toI64()).and(select(wide, I64.const(511), I64.const(1023)));
-      f.set(table, table.add(index.shl(wide.add(2).toI64())));
-      const region = f.let(f.call(regionOf, 'i32', table));
-      f.if(region.eqz(), () => pageFault(f, cpu, va, asked)); // tables outside RAM read as not present
-      f.set(entryAt, regionHost(f, region, table));
-      f.if(
-        wide,
-        () => f.set(entry, f.load64(entryAt)),
-        () => f.set(entry, f.load32u64(entryAt)),
-      );
-      f.if(entry.and(PTE.present).eqz(), () => pageFault(f, cpu, va, asked));
-      f.if(wide, () => {
-        const reserved = f.let(entry.and(reservedBits).ne(0).or(entry.ltS(0).and(nxe.eqz())));
-        f.if(reserved, () => pageFault(f, cpu, va, asked.or(9)));
-        f.if(entry.ltS(0), () => f.set(noExecute, I32.const(1)));
-      });
-      f.if(top.eqz(), () => f.set(allowed, allowed.and(entry.wrap())));
-      const isLarge = f.let(entry.wrap().and(PTE.large).ne(0).and(shift.gtU(12)).and(top.eqz()));
-      // 4 MiB pages need CR4.PSE; PML4 entries and PDPT entries of PAE have no large form.
-      f.if(wide.eqz().and(cr4.and(0x10).eqz()), () => f.set(isLarge, I32.const(0)));
-      f.if(isLarge.and(shift.eq(39)), () => pageFault(f, cpu, va, asked.or(9)));
-      f.if(shift.eq(12).or(isLarge), () =>
-        finishWalk(f, {
-          ...{ cpu, va, access, cr0, shift, wide, entry, allowed, noExecute, asked, isLarge },
-          change: (low) => changeEntry(f, { region, table, entryAt, low }),
-        }),
-      );
-      f.if(top.eqz().and(entry.wrap().and(PTE.accessed).eqz()), () =>
-        changeEntry(f, { region, table, entryAt, low: entry.wrap().or(PTE.accessed) }),
-      );
-      f.set(top, I32.const(0));
-      f.set(table, entry.and(ADDRESS_BITS));
-      f.set(shift, shift.add(wide).sub(10));
-      f.br(next);
-    });
-    f.unreachable();
-  });
+  return m.func(
+    ['i32', 'i64', 'i32'],
+    ['i64'],
+    (f, cpu, va, access) => emitWalk(f, regionOf, { cpu, va, access }),
+    'walk',
+  );
 }
 
-interface Leaf {
-  cpu: I32;
-  va: I64;
-  access: I32;
+function emitWalk(f: FunctionBuilder, regionOf: Callable, { cpu, va, access }: Request): void {
+  f.store64(cpu, CPU.scratch + 8, 0);
+  const cr0 = f.let(f.load64(cpu, CPU.cr0).wrap());
+  f.if(cr0.geS(0), () => f.return(va.and(0xffff_ffff))); // PG is bit 31
+
+  const cr4 = f.let(f.load64(cpu, CPU.cr4).wrap());
+  const efer = f.let(f.load64(cpu, CPU.efer).wrap());
+  const shift = f.local('i32');
+  const wide = f.let(I32.const(1)); // entries of 8 bytes
+  const reservedBits = f.let(I64.const(RESERVED_ADDRESS_BITS));
+  const top = f.local('i32'); // a PAE page-directory-pointer entry has no permission bits
+  f.if(
+    efer.and(0x400), // LMA
+    () => {
+      f.if(va.shl(16).shrS(16).ne(va), () => {
+        f.store32(cpu, CPU.fault, NON_CANONICAL + 1);
+        f.store32(cpu, CPU.faultError, 0);
+        f.return(I64.const(-1));
+      });
+      f.set(shift, I32.const(39));
+    },
+    () => {
+      f.set(va, va.and(0xffff_ffff));
+      f.if(
+        cr4.and(0x20), // PAE
+        () => {
+          f.set(shift, I32.const(30));
+          f.set(top, I32.const(1));
+          f.set(reservedBits, I64.const(RESERVED_PAE_BITS));
+        },
+        () => {
+          f.set(shift, I32.const(22));
+          f.set(wide, I32.const(0));
+        },
+      );
+    },
+  );
+  const nxe = f.let(efer.and(0x800).ne(0));
+  const table = f.let(f.load64(cpu, CPU.cr3).and(ADDRESS_BITS));
+  f.if(f.load64(cpu, CPU.efer).wrap().and(0x400).eqz(), () => f.set(table, table.and(0xffff_ffff)));
+  f.if(top, () => f.set(table, f.load64(cpu, CPU.cr3).and(0xffff_ffe0)));
+  const allowed = f.let(I32.const(PTE.writable | PTE.user));
+  const noExecute = f.local('i32');
+  const entry = f.local('i64');
+  const entryAt = f.local('i32');
+  // Error code: what was asked, with the fetch bit only where entries can forbid it.
+  const asked = f.let(access.and(ACCESS.write | ACCESS.user).or(access.and(ACCESS.fetch).mul(nxe.and(wide))));
+
+  f.loop((next) => {
+    const index = va.shrU(shift.toI64()).and(select(wide, I64.const(511), I64.const(1023)));
+    f.set(table, table.add(index.shl(wide.add(2).toI64())));
+    const region = f.let(f.call(regionOf, 'i32', table));
+    f.if(region.eqz(), () => pageFault(f, cpu, va, asked)); // tables outside RAM read as not present
+    f.set(entryAt, regionHost(f, region, table));
+    f.if(
+      wide,
+      () => f.set(entry, f.load64(entryAt)),
+      () => f.set(entry, f.load32u64(entryAt)),
+    );
+    f.if(entry.and(PTE.present).eqz(), () => pageFault(f, cpu, va, asked));
+    f.if(wide, () => {
+      const reserved = f.let(entry.and(reservedBits).ne(0).or(entry.ltS(0).and(nxe.eqz())));
+      f.if(reserved, () => pageFault(f, cpu, va, asked.or(9)));
+      f.if(entry.ltS(0), () => f.set(noExecute, I32.const(1)));
+    });
+    f.if(top.eqz(), () => f.set(allowed, allowed.and(entry.wrap())));
+    const isLarge = f.let(entry.wrap().and(PTE.large).ne(0).and(shift.gtU(12)).and(top.eqz()));
+    // 4 MiB pages need CR4.PSE; PML4 entries and PDPT entries of PAE have no large form.
+    f.if(wide.eqz().and(cr4.and(0x10).eqz()), () => f.set(isLarge, I32.const(0)));
+    f.if(isLarge.and(shift.eq(39)), () => pageFault(f, cpu, va, asked.or(9)));
+    f.if(shift.eq(12).or(isLarge), () =>
+      finishWalk(f, {
+        ...{ cpu, va, access, cr0, shift, wide, entry, allowed, noExecute, asked, isLarge },
+        change: (low) => changeEntry(f, { region, table, entryAt, low }),
+      }),
+    );
+    f.if(top.eqz().and(entry.wrap().and(PTE.accessed).eqz()), () =>
+      changeEntry(f, { region, table, entryAt, low: entry.wrap().or(PTE.accessed) }),
+    );
+    f.set(top, I32.const(0));
+    f.set(table, entry.and(ADDRESS_BITS));
+    f.set(shift, shift.add(wide).sub(10));
+    f.br(next);
+  });
+  f.unreachable();
+}
+
+interface Request {
+  readonly cpu: I32;
+  /** Without long mode its upper half is cleared. */
+  readonly va: Local<'i64'>;
+  readonly access: I32;
+}
+
+interface Leaf extends Request {
   cr0: I32;
   shift: Local<'i32'>;
   wide: I32;

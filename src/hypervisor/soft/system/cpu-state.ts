@@ -96,6 +96,8 @@ export interface CoreExports {
   run(cpu: number, record: number): number;
   translate(cpu: number, va: bigint, access: number): number;
   fetch(cpu: number): number;
+  /** The guest physical address, or -1 and the fault. */
+  walk(cpu: number, va: bigint, access: number): bigint;
   load1(cpu: number, va: bigint): bigint;
   load2(cpu: number, va: bigint): bigint;
   load4(cpu: number, va: bigint): bigint;
