@@ -60,9 +60,6 @@ export class I32 extends Expr {
   gtU(b: I32Like): I32 {
     return this.#with(0x4b, b);
   }
-  leS(b: I32Like): I32 {
-    return this.#with(0x4c, b);
-  }
   leU(b: I32Like): I32 {
     return this.#with(0x4d, b);
   }
@@ -132,16 +129,9 @@ export class I32 extends Expr {
   extend16S(): I32 {
     return new I32([0xc1], [this]);
   }
-  /** Sign-extended to 64 bits. */
-  toI64S(): I64 {
-    return new I64([0xac], [this]);
-  }
   /** Zero-extended to 64 bits. */
   toI64(): I64 {
     return new I64([0xad], [this]);
-  }
-  bitsToF32(): F32 {
-    return new F32([0xbe], [this]);
   }
   toF32S(): F32 {
     return new F32([0xb2], [this]);
@@ -266,9 +256,6 @@ export class I64 extends Expr {
   wrap(): I32 {
     return new I32([0xa7], [this]);
   }
-  bitsToF64(): F64 {
-    return new F64([0xbf], [this]);
-  }
   toF32S(): F32 {
     return new F32([0xb4], [this]);
   }
@@ -301,9 +288,6 @@ export class F32 extends Expr {
   lt(b: F32): I32 {
     return new I32([0x5d], [this, b]);
   }
-  gt(b: F32): I32 {
-    return new I32([0x5e], [this, b]);
-  }
   le(b: F32): I32 {
     return new I32([0x5f], [this, b]);
   }
@@ -334,9 +318,6 @@ export class F32 extends Expr {
   bits(): I32 {
     return new I32([0xbc], [this]);
   }
-  toF64(): F64 {
-    return new F64([0xbb], [this]);
-  }
   /** Truncated, saturating at the ends. */
   toI32Sat(): I32 {
     return new I32([0xfc, 0], [this]);
@@ -361,9 +342,6 @@ export class F64 extends Expr {
   }
   lt(b: F64): I32 {
     return new I32([0x63], [this, b]);
-  }
-  gt(b: F64): I32 {
-    return new I32([0x64], [this, b]);
   }
   le(b: F64): I32 {
     return new I32([0x65], [this, b]);
@@ -394,9 +372,6 @@ export class F64 extends Expr {
   }
   bits(): I64 {
     return new I64([0xbd], [this]);
-  }
-  toF32(): F32 {
-    return new F32([0xb6], [this]);
   }
   /** Truncated, saturating at the ends. */
   toI32Sat(): I32 {
@@ -455,18 +430,6 @@ export class V128 extends Expr {
   }
   replaceI32(lane: number, value: I32): V128 {
     return new V128([0xfd, 28, lane], [this, value]);
-  }
-  extractU16(lane: number): I32 {
-    return new I32([0xfd, 25, lane], [this]);
-  }
-  replaceI16(lane: number, value: I32): V128 {
-    return new V128([0xfd, 26, lane], [this, value]);
-  }
-  extractU8(lane: number): I32 {
-    return new I32([0xfd, 22, lane], [this]);
-  }
-  replaceI8(lane: number, value: I32): V128 {
-    return new V128([0xfd, 23, lane], [this, value]);
   }
   extractF32(lane: number): F32 {
     return new F32([0xfd, 31, lane], [this]);

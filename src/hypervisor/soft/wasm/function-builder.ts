@@ -3,8 +3,6 @@ import {
   type Expr,
   type ExprOf,
   exprOf,
-  F32,
-  F64,
   I32,
   type I32Like,
   I64,
@@ -82,9 +80,6 @@ export class FunctionBuilder {
   load8u(base: I32, offset = 0): I32 {
     return new I32(memory(0x2d, 0, offset), [base]);
   }
-  load8s(base: I32, offset = 0): I32 {
-    return new I32(memory(0x2c, 0, offset), [base]);
-  }
   load16u(base: I32, offset = 0): I32 {
     return new I32(memory(0x2f, 0, offset), [base]);
   }
@@ -112,12 +107,6 @@ export class FunctionBuilder {
   load32s64(base: I32, offset = 0): I64 {
     return new I64(memory(0x34, 0, offset), [base]);
   }
-  loadF32(base: I32, offset = 0): F32 {
-    return new F32(memory(0x2a, 0, offset), [base]);
-  }
-  loadF64(base: I32, offset = 0): F64 {
-    return new F64(memory(0x2b, 0, offset), [base]);
-  }
   load128(base: I32, offset = 0): V128 {
     return new V128([0xfd, ...memory(0, 0, offset)], [base]);
   }
@@ -142,12 +131,6 @@ export class FunctionBuilder {
   }
   store32of64(base: I32, offset: number, value: I64): void {
     this.#store(0x3e, base, offset, value);
-  }
-  storeF32(base: I32, offset: number, value: F32): void {
-    this.#store(0x38, base, offset, value);
-  }
-  storeF64(base: I32, offset: number, value: F64): void {
-    this.#store(0x39, base, offset, value);
   }
 
   store128(base: I32, offset: number, value: V128): void {
