@@ -112,9 +112,14 @@ function compareFxsave(host: Uint8Array, software: Uint8Array, approximate: bool
 /** Whether two 80-bit numbers differ by at most one in their last place. */
 function isClose(host: Uint8Array, software: Uint8Array, at: number): boolean {
   const [a, b] = [host, software].map((image) => new DataView(image.buffer, image.byteOffset + at, 10));
-  if (a!.getUint16(8, true) !== b!.getUint16(8, true)) return false;
-  const distance = a!.getBigUint64(0, true) - b!.getBigUint64(0, true);
+  const distance = order(a!) - order(b!);
   return distance >= -1n && distance <= 1n;
+}
+
+/** The place of an 80-bit number among all of its sign: below a power of two the last place counts on from there. */
+function order(number: DataView): bigint {
+  const significand = number.getBigUint64(0, true) & 0x7fff_ffff_ffff_ffffn;
+  return (BigInt(number.getUint16(8, true)) << 63n) | significand;
 }
 
 /** MXCSR_MASK in an image of FXSAVE has bit 17 on AMD: misaligned SSE. */
