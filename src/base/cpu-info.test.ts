@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { hasHardwareVirtualization } from './cpu-info.ts';
+import { canOpen, hasHardwareVirtualization } from './cpu-info.ts';
 
 test('finds vmx and svm among the flags only', () => {
   assert.equal(hasHardwareVirtualization('model name\t: X\nflags\t\t: fpu vmx sse\n'), true);
@@ -9,4 +9,9 @@ test('finds vmx and svm among the flags only', () => {
   assert.equal(hasHardwareVirtualization('model name\t: vmx svm\n'), false);
   assert.equal(hasHardwareVirtualization(''), false);
   assert.equal(typeof hasHardwareVirtualization(), 'boolean');
+});
+
+test('a device that is not there cannot be opened; one that is can', () => {
+  assert.equal(canOpen('/dev/null'), true);
+  assert.equal(canOpen('/dev/there-is-no-such-device'), false);
 });

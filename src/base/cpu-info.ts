@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 
 /**
  * Whether the host's CPU has hardware virtualization (Intel VT-x or AMD-V). Some hosts offer a /dev/kvm without: it
@@ -13,5 +13,15 @@ function readCpuInfo(): string {
     return readFileSync('/proc/cpuinfo', 'latin1');
   } catch {
     return '';
+  }
+}
+
+/** Whether a device can be opened for reading and writing. Without the C library: it is asked before that is loaded. */
+export function canOpen(path: string): boolean {
+  try {
+    closeSync(openSync(path, 'r+'));
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -1,6 +1,5 @@
 /** Which hypervisor a VM runs on. Back ends are loaded when they are needed. */
-import { hasHardwareVirtualization } from '../base/cpu-info.ts';
-import { close, O_RDWR, open } from '../base/fd.ts';
+import { canOpen, hasHardwareVirtualization } from '../base/cpu-info.ts';
 import type { HypervisorOption } from '../cli/options/hypervisor.ts';
 import type { Hypervisor, HypervisorKind } from '../hypervisor/hypervisor.ts';
 
@@ -32,14 +31,7 @@ export function chooseHypervisor(option: HypervisorOption, kvmDevice?: string, h
 
 const thisHost: Host = {
   hasHardwareVirtualization: () => hasHardwareVirtualization(),
-  canOpen(path) {
-    try {
-      close(open(path, O_RDWR));
-      return true;
-    } catch {
-      return false;
-    }
-  },
+  canOpen,
 };
 
 export async function loadHypervisor({ kind, device }: HypervisorChoice): Promise<Hypervisor> {
