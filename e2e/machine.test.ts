@@ -1,11 +1,12 @@
 /** What firmware sees of the machine, on every hypervisor: PCI enumeration by configuration ports, and the clock. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { canOpen } from '../src/base/cpu-info.ts';
 import { assemble, assemblerMissing } from './bare-metal/assemble.ts';
 
 const CROSVM = fileURLToPath(new URL('../bin/crosvm', import.meta.url));
@@ -77,7 +78,7 @@ put:
 `;
 
 for (const hypervisor of ['soft', 'kvm']) {
-  const skip = assemblerMissing() || (hypervisor === 'kvm' && !kvmOpens() && 'no /dev/kvm opens here');
+  const skip = assemblerMissing() || (hypervisor === 'kvm' && !canOpen('/dev/kvm') && 'no /dev/kvm opens here');
   test(`${hypervisor}: firmware finds the PCI devices and the date`, { skip }, () => {
     // The stack that CALL needs is memory below 1 MiB: SS is 0 and SP 0 after reset, so it wraps to the end of 64 KiB.
     const path = join(folder, hypervisor);
@@ -97,13 +98,4 @@ for (const hypervisor of ['soft', 'kvm']) {
     assert.equal(lines.at(-1), `0000${new Date().getUTCFullYear()}`);
     assert.equal(status, 0);
   });
-}
-
-function kvmOpens(): boolean {
-  try {
-    accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }

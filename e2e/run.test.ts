@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, constants, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { PM_PORT, PM1_CONTROL_OFFSET } from '../src/arch/x86_64/platform.ts';
+import { canOpen } from '../src/base/cpu-info.ts';
 import { elfKernel, PANIC, print64 } from './elf-kernel.ts';
 import { echoUntil, outWord, print, RESET, rom, TRIPLE_FAULT } from './rom.ts';
 
@@ -28,17 +29,9 @@ const ROMS = {
 for (const [name, bytes] of Object.entries(ROMS)) writeFileSync(join(folder, name), bytes);
 
 /** CROSVM_TEST_HYPERVISOR restricts the tests to one; otherwise they run on all that there are. */
-const HYPERVISORS = process.env.CROSVM_TEST_HYPERVISOR?.split(',') ?? (kvmOpens() ? ['soft', 'kvm'] : ['soft']);
+const HYPERVISORS =
+  process.env.CROSVM_TEST_HYPERVISOR?.split(',') ?? (canOpen('/dev/kvm') ? ['soft', 'kvm'] : ['soft']);
 for (const hypervisor of HYPERVISORS) describe(hypervisor, () => testOn(hypervisor));
-
-function kvmOpens(): boolean {
-  try {
-    accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 function crosvm(input: string, ...line: string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [CROSVM, ...line], {
