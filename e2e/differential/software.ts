@@ -118,7 +118,7 @@ export class Software {
     s.setSegment(4, 0, BigInt(FS_BASE), 0, 0);
     s.setSegment(5, 0, BigInt(GS_BASE), 0, 0);
     s.setCpl(3);
-    s.flushTlb();
+    s.tlb.flush();
   }
 
   #runCase(test: TestCase): Outcome {

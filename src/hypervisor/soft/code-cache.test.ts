@@ -21,7 +21,7 @@ function machine(cpl = 0): TestEngine {
 function smallPages(m: TestEngine): number {
   for (let page = 0; page < 512; page++) m.view.setUint32(0x13000 + page * 8, (page << 12) | 7, true);
   m.view.setUint32(0x12000, 0x13007, true);
-  m.state.flushTlb();
+  m.state.tlb.flush();
   return 0x13000;
 }
 
@@ -163,11 +163,11 @@ test('an instruction across pages is decoded again when its second half is writt
   m.go(0x5ffe);
   assert.equal(m.state.reg(RAX), 0x2200n + 0x11n);
   m.view.setUint32(table + 6 * 8, 0x7007, true);
-  m.state.invalidatePage(0x6000n);
+  m.state.tlb.invalidatePage(0x6000n);
   m.go(0x5ffe);
   assert.equal(m.state.reg(RAX), 0x3311n);
   m.view.setUint32(table + 6 * 8, 0, true);
-  m.state.invalidatePage(0x6000n);
+  m.state.tlb.invalidatePage(0x6000n);
   m.go(0x5ffe);
   assert.deepEqual(m.faults, [{ vector: 14, error: 0x10, rip: 0x5ffen, address: 0x6000n }]);
 });
@@ -247,8 +247,8 @@ test('entries of the jump cache do not come back when the generations start agai
   m.code(0x7000, 'b0 22 cc');
   m.go(0x6000);
   m.view.setUint32(table + 6 * 8, 0x7007, true);
-  m.state.invalidatePage(0x6000n);
-  for (let i = 1; i < JUMP_GENERATIONS; i++) m.state.flushJumpCache();
+  m.state.tlb.invalidatePage(0x6000n);
+  for (let i = 1; i < JUMP_GENERATIONS; i++) m.state.tlb.flushJumps();
   m.code(0x5000, 'e9 fb 0f 00 00'); // jmp 6000
   m.go(0x5000);
   assert.equal(m.state.reg(RAX) & 0xffn, 0x22n);

@@ -79,7 +79,7 @@ export class CodeCache {
     const page = (state.block + SLOT.page) >> 2;
     words[page] = low & -PAGE_SIZE;
     words[page + 1] = high;
-    if (state.mayCacheJump()) {
+    if (state.tlb.mayCacheJump()) {
       const hash = ((low >>> 12) ^ low) & (JUMP_ENTRIES - 1);
       const at = (this.#jumpCache + hash * JUMP_ENTRY_SIZE) >> 2;
       words[at] = low;
@@ -278,6 +278,6 @@ export class CodeCache {
     this.#next = this.#first;
     this.#made = 0;
     this.#drops++;
-    this.#state.flushJumpCache();
+    this.#state.tlb.flushJumps();
   }
 }

@@ -81,7 +81,7 @@ export class CodePages {
     const at = page.codeMapEntry >> 2;
     const [low, high] = pieces(range(block, number));
     // From now on stores to the page must not pass unnoticed.
-    if ((words[at]! | words[at + 1]!) === 0) this.#state.protectPage(number);
+    if ((words[at]! | words[at + 1]!) === 0) this.#state.tlb.protectPage(number);
     this.#setCodeMap(page.codeMapEntry, words[at]! | low, words[at + 1]! | high);
   }
 

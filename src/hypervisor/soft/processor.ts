@@ -102,7 +102,7 @@ export class Processor implements SystemCpu, EngineHooks {
       return;
     }
     if (this.#signals.isFlushAsked()) {
-      this.state.flushTlb();
+      this.state.tlb.flush();
       this.#signals.flushed();
     }
     this.#takeEvents();

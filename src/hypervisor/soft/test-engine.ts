@@ -50,7 +50,7 @@ export class TestEngine extends TestMachine {
       view.setUint32(entry + REGION.readOnly, readOnly === true ? 1 : 0, true);
       view.setUint32(entry + REGION.codeMap, ramBase(1) + RAM_SIZE + (at / PAGE) * 8, true);
     });
-    this.state.flushTlb();
+    this.state.tlb.flush();
   }
 
   /** Puts code, as hexadecimal bytes, to a guest physical address. */

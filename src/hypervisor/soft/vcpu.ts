@@ -70,7 +70,7 @@ export class SoftVcpu extends Processor implements h.Vcpu {
   setSystemRegisters(values: h.SystemRegisters): void {
     const { state, apic } = this;
     registers.setSystemRegisters(state, apic, values);
-    state.flushTlb();
+    state.tlb.flush();
     state.updateMode();
   }
 

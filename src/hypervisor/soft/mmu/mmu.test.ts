@@ -18,7 +18,7 @@ function machine(cpl = 0): TestEngine {
   m.enterLong(cpl);
   for (let page = 0; page < 512; page++) map(m, page, page, 7);
   m.view.setUint32(0x12000, TABLE | 7, true);
-  m.state.flushTlb();
+  m.state.tlb.flush();
   return m;
 }
 
@@ -56,7 +56,7 @@ test('a read-only page that is made writable can be written without INVLPG; the 
   map(m, 0x20, 0x20, 7);
   assert.equal(write(), undefined);
   map(m, 0x20, 0x20, READ_ONLY);
-  m.state.invalidatePage(at(0x20, 123));
+  m.state.tlb.invalidatePage(at(0x20, 123));
   assert.equal(write(), '14:7@20000');
 });
 
@@ -102,7 +102,7 @@ test('INVLPG of any address in a large page drops all of it', () => {
     m.view.setUint8(0x20000, 0x20);
     assert.equal(m.state.read(base + 0x20000n, 1), 0x20n);
     entry(size);
-    m.state.invalidatePage(base + BigInt(size / 2));
+    m.state.tlb.invalidatePage(base + BigInt(size / 2));
     m.mmioValue = 0x99n;
     assert.equal(m.state.read(base + 0x20000n, 1), 0x99n, String(size));
   }
@@ -111,12 +111,12 @@ test('INVLPG of any address in a large page drops all of it', () => {
   m.state.setU64(CPU.cr4, BigInt(CR4.pse));
   m.state.setU64(CPU.cr3, 0x10000n);
   m.state.setU64(CPU.cr0, 0x8001_0011n);
-  m.state.flushTlb();
+  m.state.tlb.flush();
   m.view.setUint32(0x10000 + 4, 0x87, true);
   m.view.setUint8(0x20000, 0x20);
   assert.equal(m.state.read(0x42_0000n, 1), 0x20n);
   m.view.setUint32(0x10000 + 4, 0x0040_0087, true);
-  m.state.invalidatePage(0x60_0000n);
+  m.state.tlb.invalidatePage(0x60_0000n);
   assert.equal(m.state.read(0x42_0000n, 1), 0n);
 });
 
@@ -184,7 +184,7 @@ test('a fill log that is full drops everything, and never starts to count again'
   m.view.setUint8(0x21000, 0x21);
   for (let i = 0; i < FILL_LOG_ENTRIES + 10; i++) {
     m.state.read(at(0x30 + (i % 300)), 1);
-    if (i % 300 === 299) for (let p = 0; p < 300; p++) m.state.invalidatePage(at(0x30 + p));
+    if (i % 300 === 299) for (let p = 0; p < 300; p++) m.state.tlb.invalidatePage(at(0x30 + p));
   }
   const count = () => m.state.view.getUint32(areaOf(0) + AREA.fillLog, true);
   assert.equal(count(), FILL_LOG_ENTRIES + 1);
@@ -204,13 +204,13 @@ test('loads across pages: each size, the second or the first page missing', () =
       m.ram.set([1, 2, 3, 4, 5, 6, 7, 8], 0x21000 - before);
       assert.equal(m.state.read(va, size), BigInt.asUintN(size * 8, 0x0807_0605_0403_0201n));
       map(m, 0x21, 0, MISSING);
-      m.state.flushTlb();
+      m.state.tlb.flush();
       assert.equal(
         m.faultOf(() => m.state.read(va, size)),
         '14:0@21000',
       );
       map(m, 0x20, 0, MISSING);
-      m.state.flushTlb();
+      m.state.tlb.flush();
       assert.equal(
         m.faultOf(() => m.state.read(va, size)),
         `14:0@${va.toString(16)}`,
@@ -257,7 +257,7 @@ test('loads and stores of 16 bytes across pages', () => {
     m.ram.fill(0, 0x20000, 0x22000);
     for (const flags of [MISSING, READ_ONLY]) {
       map(m, 0x21, 0x21, flags);
-      m.state.flushTlb();
+      m.state.tlb.flush();
       const error = flags === MISSING ? 6 : 7;
       assert.equal(vector(m, va, true), `14:${error}@21000`);
       assert.deepEqual(m.ram.slice(0x20ff0, 0x21010), new Uint8Array(32));
@@ -265,7 +265,7 @@ test('loads and stores of 16 bytes across pages', () => {
     assert.equal(vector(m, va, false), undefined);
     m.state.bytes.set(bytes, m.state.block + CPU.xmm);
     map(m, 0x21, 0x30, 7);
-    m.state.flushTlb();
+    m.state.tlb.flush();
     assert.equal(vector(m, va, true), undefined);
     assert.deepEqual(m.ram.slice(0x21000 - before, 0x21000), bytes.slice(0, before));
     assert.deepEqual(m.ram.slice(0x30000, 0x30000 + 16 - before), bytes.slice(before));

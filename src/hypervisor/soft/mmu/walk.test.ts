@@ -38,7 +38,7 @@ function setMode(
   state.setU64(CPU.cr3, cr3);
   state.setU64(CPU.cr4, BigInt(cr4));
   state.setU64(CPU.efer, BigInt(efer));
-  state.flushTlb();
+  state.tlb.flush();
 }
 
 const put = (m: TestEngine, table: number, index: number, entry: bigint) =>
@@ -71,7 +71,7 @@ function walk({ state }: TestEngine, va: bigint, access: number): string {
 }
 
 const fresh = (m: TestEngine, va: bigint, access: number) => {
-  m.state.flushTlb();
+  m.state.tlb.flush();
   return walk(m, va, access);
 };
 const pf = (error: number) => `14:${error.toString(16)}`;
@@ -105,7 +105,7 @@ test('permissions: every combination of U, W and NX at each of the four levels',
         const expected =
           (some & NX) !== 0n && nxe === 0 ? pf(asked | RESERVED) : denied ? pf(asked | 1) : PAGE.toString(16);
         // Faults of reads leave no TLB entry, and the others do not look there.
-        if (access <= ACCESS.user) m.state.invalidatePage(0n);
+        if (access <= ACCESS.user) m.state.tlb.invalidatePage(0n);
         const got = walk(m, 0n, access);
         if (got !== expected) assert.equal(got, expected, `${bits.toString(8)} access ${access} WP ${wp} NXE ${nxe}`);
       }
@@ -250,7 +250,7 @@ test('PAE: four pointers without permissions, tables with them, reserved bits up
   for (const access of KINDS) assert.equal(fresh(m, va, access), PAGE.toString(16));
   assert.equal(get(m, TABLES[0], 3), BigInt(TABLES[1]) | P);
   // Linear addresses have 32 bits.
-  m.state.flushTlb();
+  m.state.tlb.flush();
   assert.equal(m.state.core.translate(m.state.block, 0x7_c060_1000n, ACCESS.write) !== -1, true);
   for (const bit of [46n, 52n, 62n]) {
     put(m, TABLES[2], 1, PAGE | 7n | (1n << bit));

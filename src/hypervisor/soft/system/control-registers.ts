@@ -25,7 +25,7 @@ export function writeCr0(state: CpuState, value: bigint): void {
   const changed = (old ^ next) >>> 0;
   if ((changed & CR0.pg) !== 0) changePaging(state, has(CR0.pg));
   state.setU64(CPU.cr0, BigInt(next));
-  if ((changed & (CR0.pg | CR0.wp | CR0.pe)) !== 0) state.flushTlb();
+  if ((changed & (CR0.pg | CR0.wp | CR0.pe)) !== 0) state.tlb.flush();
   if ((changed & (CR0.pg | CR0.pe | CR0.em | CR0.ts)) !== 0) state.updateMode();
 }
 
@@ -44,7 +44,7 @@ function changePaging(state: CpuState, on: boolean): void {
 export function writeCr3(state: CpuState, value: bigint): void {
   if (state.isLongMode && (value & CR3_RESERVED) !== 0n) state.raise(VECTOR.gp);
   state.setU64(CPU.cr3, value);
-  state.flushTlbNonGlobal();
+  state.tlb.flushNonGlobal();
 }
 
 export function writeCr4(state: CpuState, value: bigint): void {
@@ -53,7 +53,7 @@ export function writeCr4(state: CpuState, value: bigint): void {
   if (state.isLongMode && (next & CR4.pae) === 0) state.raise(VECTOR.gp);
   const changed = state.cr4 ^ next;
   state.setU64(CPU.cr4, value);
-  if ((changed & (CR4.pge | CR4.pse | CR4.pae)) !== 0) state.flushTlb();
+  if ((changed & (CR4.pge | CR4.pse | CR4.pae)) !== 0) state.tlb.flush();
   if ((changed & CR4.osfxsr) !== 0) state.updateMode();
 }
 
@@ -64,7 +64,7 @@ export function writeEfer(state: CpuState, value: bigint): boolean {
   const next = (Number(value) & ~EFER.lma) | (old & EFER.lma);
   if (((old ^ next) & EFER.lme) !== 0 && (state.cr0 & CR0.pg) !== 0) return false;
   state.setU64(CPU.efer, BigInt(next));
-  if (((old ^ next) & EFER.nxe) !== 0) state.flushTlb();
+  if (((old ^ next) & EFER.nxe) !== 0) state.tlb.flush();
   return true;
 }
 
@@ -125,10 +125,10 @@ export function invlpg({ state }: SystemCpu, insn: Insn): Next {
   requirePrivilege0(state);
   const offset = effectiveOffset(state, insn);
   if (!state.is64BitCode) {
-    state.invalidatePage((state.segmentBase(insn.seg) + offset) & 0xffff_ffffn);
+    state.tlb.invalidatePage((state.segmentBase(insn.seg) + offset) & 0xffff_ffffn);
   } else {
     const base = insn.seg >= 4 ? state.segmentBase(insn.seg) : 0n;
-    state.invalidatePage(BigInt.asUintN(64, base + offset));
+    state.tlb.invalidatePage(BigInt.asUintN(64, base + offset));
   }
   return 'next';
 }

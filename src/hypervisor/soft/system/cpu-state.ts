@@ -2,18 +2,10 @@
  * One vCPU's state, for TypeScript: the same bytes that generated code works on (state.ts), plus guest memory by linear
  * address. 64-bit values are BigInt here: nothing of this is on a hot path.
  */
-import {
-  AREA,
-  areaOf,
-  blockOf,
-  FILL_LOG_ENTRIES,
-  LARGE_MAP_SIZE,
-  TLB_ENTRIES,
-  TLB_ENTRY_SIZE,
-  TLB_SIZE,
-} from '../layout.ts';
+import { blockOf } from '../layout.ts';
+import { TranslationCache } from '../mmu/translation-cache.ts';
 import { ACCESS, NON_CANONICAL } from '../mmu/walk.ts';
-import { MODE, MODE_BITS } from '../modes.ts';
+import { MODE } from '../modes.ts';
 import { ARITHMETIC_FLAGS, CPU, FLAG, LDTR, SEGMENT, SEGMENT_SIZE, SLOT, TR } from '../state.ts';
 
 export const VECTOR = {
@@ -75,12 +67,6 @@ export const ATTR = {
   g: 0x8000,
 } as const;
 
-const PTE_GLOBAL = 0x100;
-
-/** The tags of jump cache entries: bit 31 is set in all valid ones, the mode is below the generation. */
-const VALID_JUMP = 0x8000_0000;
-const MAX_GENERATION = (1 << (31 - MODE_BITS)) - 1;
-
 export const CS = 1;
 export const SS = 2;
 
@@ -117,22 +103,20 @@ export class CpuState {
   readonly bytes: Uint8Array;
   /** The whole WebAssembly memory, by words. */
   readonly words: Int32Array;
+  /** What is remembered of linear addresses: to be told when mappings change. */
+  readonly tlb: TranslationCache;
   core!: CoreExports;
   /** A debugger wants single steps; updateMode() makes it known. */
   stepping = false;
   readonly #i32: Int32Array;
   readonly #u64: BigUint64Array;
-  readonly #area: number;
-  /** Generations of the jump cache's entries, for addresses of the lower and upper half. */
-  #lowGeneration = 0;
-  #highGeneration = 0;
 
   constructor(buffer: ArrayBufferLike, vcpu: number) {
     this.block = blockOf(vcpu);
-    this.#area = areaOf(vcpu);
     this.view = new DataView(buffer);
     this.bytes = new Uint8Array(buffer);
     this.words = new Int32Array(buffer);
+    this.tlb = new TranslationCache(this.words, vcpu);
     this.#i32 = new Int32Array(buffer, this.block, 1024);
     this.#u64 = new BigUint64Array(buffer, this.block, 512);
   }
@@ -295,8 +279,7 @@ export class CpuState {
     this.setU64(CPU.ripMask, is64 ? 0xffff_ffff_ffff_ffffn : 0xffff_ffffn);
     this.setU64(CPU.csBase, is64 ? 0n : this.segmentBase(CS));
     const user = this.cpl === 3;
-    this.setU32(CPU.tlb, this.#area + (user ? AREA.tlbUser : AREA.tlbSupervisor));
-    this.#updateJumpTags(mode | (user ? MODE.user : 0));
+    this.tlb.setMode(mode, user);
   }
 
   #isFlat(): boolean {
@@ -304,103 +287,6 @@ export class CpuState {
       if (this.segmentBase(n) !== 0n || this.segmentLimit(n) !== 0xffff_ffff) return false;
     }
     return true;
-  }
-
-  #updateJumpTags(mode: number): void {
-    this.setU32(CPU.jumpTagLow, (this.#lowGeneration << MODE_BITS) | mode | VALID_JUMP);
-    this.setU32(CPU.jumpTagHigh, (this.#highGeneration << MODE_BITS) | mode | VALID_JUMP);
-  }
-
-  /** Forgets which code is at which linear address: mappings or decoded code have changed. */
-  flushJumpCache(): void {
-    this.#highGeneration = this.#nextGeneration(this.#highGeneration);
-    this.#flushLowJumps();
-  }
-
-  #flushLowJumps(): void {
-    this.#lowGeneration = this.#nextGeneration(this.#lowGeneration);
-    this.#updateJumpTags(this.u32(CPU.jumpTagLow) & ((1 << MODE_BITS) - 1));
-  }
-
-  #nextGeneration(generation: number): number {
-    const next = (generation + 1) & MAX_GENERATION;
-    if (next === 0) this.bytes.fill(0, this.#area + AREA.jumpCache, this.#area + AREA.fillLog);
-    return next;
-  }
-
-  /**
-   * Whether the jump cache may keep the code that was just looked up: a load of CR3 leaves entries of the upper half
-   * alone, so they must be of global pages, as a kernel's are (or there are no global pages, and it drops everything).
-   */
-  mayCacheJump(): boolean {
-    const isLow = this.words[(this.block + CPU.fetchAddress + 4) >> 2]! >= 0;
-    const isGlobal = (this.u32(CPU.scratch + 8) & PTE_GLOBAL) !== 0;
-    return isLow || isGlobal || (this.cr4 & CR4.pge) === 0;
-  }
-
-  // -- TLB
-
-  /** Drops everything, global entries too. */
-  flushTlb(): void {
-    for (const tlb of [AREA.tlbSupervisor, AREA.tlbUser]) {
-      for (let i = 0; i < TLB_ENTRIES; i++) this.#dropEntry(this.#area + tlb + i * TLB_ENTRY_SIZE);
-    }
-    this.setAreaU32(AREA.fillLog, 0);
-    this.bytes.fill(0, this.#area + AREA.largeMap, this.#area + AREA.largeMap + LARGE_MAP_SIZE);
-    this.flushJumpCache();
-  }
-
-  /** Drops what is not global: a load of CR3. */
-  flushTlbNonGlobal(): void {
-    const count = this.view.getUint32(this.#area + AREA.fillLog, true);
-    if (count > FILL_LOG_ENTRIES) {
-      this.flushTlb();
-      return;
-    }
-    for (let i = 0; i < count; i++) this.#dropEntry(this.view.getUint32(this.#area + AREA.fillLog + 4 + i * 4, true));
-    this.setAreaU32(AREA.fillLog, 0);
-    if ((this.cr4 & CR4.pge) === 0) this.flushJumpCache();
-    else this.#flushLowJumps();
-  }
-
-  /** INVLPG. */
-  invalidatePage(va: bigint): void {
-    const large = this.#area + AREA.largeMap + (Number((va >> 21n) & 0x3ffn) & (LARGE_MAP_SIZE - 1));
-    if (this.bytes[large] !== 0) {
-      this.flushTlb();
-      return;
-    }
-    const offset = (Number((va >> 12n) & 0xfffffn) & (TLB_ENTRIES - 1)) * TLB_ENTRY_SIZE;
-    this.#dropEntry(this.#area + AREA.tlbSupervisor + offset);
-    this.#dropEntry(this.#area + AREA.tlbUser + offset);
-    this.flushJumpCache();
-  }
-
-  /** Makes writes to guest physical page `page` look for decoded code again. */
-  protectPage(page: number): void {
-    const memory = this.words;
-    const end = (this.#area + 2 * TLB_SIZE) >> 2;
-    for (let word = this.#area >> 2; word < end; word += TLB_ENTRY_SIZE >> 2) {
-      if (memory[word + 5] !== page) continue;
-      memory[word + 2] = memory[word]! ^ 0x1000;
-      memory[word + 3] = memory[word + 1]!;
-    }
-  }
-
-  /** An entry's tags become pages whose index is another one's, so no address can match them. */
-  #dropEntry(at: number): void {
-    const index = ((at - this.#area) / TLB_ENTRY_SIZE) & (TLB_ENTRIES - 1);
-    const never = (index ^ 1) << 12;
-    const word = at >> 2;
-    this.words[word] = never;
-    this.words[word + 1] = 0;
-    this.words[word + 2] = never;
-    this.words[word + 3] = 0;
-    this.words[word + 5] = -1;
-  }
-
-  private setAreaU32(offset: number, value: number): void {
-    this.view.setUint32(this.#area + offset, value, true);
   }
 
   // -- guest memory by linear address; a page fault is thrown as GuestFault

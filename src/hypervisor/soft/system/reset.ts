@@ -50,7 +50,7 @@ export function initialize(cpu: SystemCpu): void {
   state.rflags = 2;
   state.rip = 0xfff0n;
   state.setCpl(0);
-  state.flushTlb();
+  state.tlb.flush();
   state.updateMode();
 }
 

@@ -128,7 +128,7 @@ function loadTask(state: CpuState, base: bigint, layout: TssLayout, nested: bool
   if (layout.cr3 >= 0 && (state.cr0 & CR0.pg) !== 0) {
     const cr3 = get(layout.cr3);
     state.setU64(CPU.cr3, cr3);
-    state.flushTlbNonGlobal();
+    state.tlb.flushNonGlobal();
   }
   registers.forEach((value, n) => {
     state.setReg(n, size === 2 ? value | 0xffff_0000n : value, 4);

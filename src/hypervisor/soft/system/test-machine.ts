@@ -61,7 +61,7 @@ export class TestMachine implements SystemCpu {
     this.#addRegion(new DataView(memory.buffer));
     this.state = new CpuState(memory.buffer, 0);
     this.state.core = core;
-    this.state.flushTlb();
+    this.state.tlb.flush();
     reset(this);
   }
 
@@ -162,7 +162,7 @@ export class TestMachine implements SystemCpu {
     state.setCpl(cpl);
     state.rip = 0x5000n;
     state.setReg(4, 0x8000n);
-    state.flushTlb();
+    state.tlb.flush();
     state.updateMode();
   }
 

@@ -1,0 +1,157 @@
+/**
+ * What a vCPU remembers of linear addresses: its TLBs, which mmu.ts fills, and the jump cache, which says where the
+ * decoded code of an address is. Here is all that forgets.
+ */
+import {
+  AREA,
+  areaOf,
+  blockOf,
+  FILL_LOG_ENTRIES,
+  LARGE_MAP_SIZE,
+  TLB_ENTRIES,
+  TLB_ENTRY,
+  TLB_ENTRY_SIZE,
+  TLB_SIZE,
+} from '../layout.ts';
+import { MODE, MODE_BITS } from '../modes.ts';
+import { CPU } from '../state.ts';
+import { PTE } from './walk.ts';
+
+const CR4_PGE = 0x80;
+/** A jump tag is this bit, a generation and a mode: no tag is zero, as unused entries are. */
+const VALID_JUMP = 0x8000_0000;
+const MAX_GENERATION = (1 << (31 - MODE_BITS)) - 1;
+
+export class TranslationCache {
+  readonly #words: Int32Array;
+  /** Word indices of the vCPU's block and area. */
+  readonly #block: number;
+  readonly #area: number;
+  /** Generations of the jump cache's entries, for addresses of the lower and upper half. */
+  #lowGeneration = 0;
+  #highGeneration = 0;
+
+  /** `words`: the whole WebAssembly memory. */
+  constructor(words: Int32Array, vcpu: number) {
+    this.#words = words;
+    this.#block = blockOf(vcpu) >> 2;
+    this.#area = areaOf(vcpu) >> 2;
+  }
+
+  /** Code runs in `mode` (modes.ts) from now on, with privilege 3 or another one. */
+  setMode(mode: number, user: boolean): void {
+    this.#setField(CPU.tlb, (this.#area << 2) + (user ? AREA.tlbUser : AREA.tlbSupervisor));
+    this.#setJumpTags(mode | (user ? MODE.user : 0));
+  }
+
+  /** Drops everything, global entries too. */
+  flush(): void {
+    for (let at = 0; at < 2 * TLB_SIZE; at += TLB_ENTRY_SIZE) this.#dropEntry(this.#area + (at >> 2));
+    this.#clear(AREA.fillLog, 4);
+    this.#clear(AREA.largeMap, LARGE_MAP_SIZE);
+    this.flushJumps();
+  }
+
+  /** Drops what is not global: a load of CR3. */
+  flushNonGlobal(): void {
+    const log = this.#area + (AREA.fillLog >> 2);
+    const count = this.#words[log]! >>> 0;
+    if (count > FILL_LOG_ENTRIES) {
+      this.flush();
+      return;
+    }
+    for (let i = 0; i < count; i++) this.#dropEntry(this.#words[log + 1 + i]! >>> 2);
+    this.#words[log] = 0;
+    if (this.#hasGlobalPages()) this.#flushLowJumps();
+    else this.flushJumps();
+  }
+
+  /** INVLPG. */
+  invalidatePage(va: bigint): void {
+    const large = Number((va >> 21n) & BigInt(LARGE_MAP_SIZE - 1));
+    const flags = this.#words[this.#area + ((AREA.largeMap + large) >> 2)]!;
+    if (((flags >> ((large & 3) * 8)) & 0xff) !== 0) {
+      this.flush();
+      return;
+    }
+    const entry = Number((va >> 12n) & BigInt(TLB_ENTRIES - 1)) * TLB_ENTRY_SIZE;
+    this.#dropEntry(this.#area + ((AREA.tlbSupervisor + entry) >> 2));
+    this.#dropEntry(this.#area + ((AREA.tlbUser + entry) >> 2));
+    this.flushJumps();
+  }
+
+  /** Makes writes to guest physical page `page` look for decoded code again. */
+  protectPage(page: number): void {
+    const words = this.#words;
+    const end = this.#area + ((2 * TLB_SIZE) >> 2);
+    for (let entry = this.#area; entry < end; entry += TLB_ENTRY_SIZE >> 2) {
+      if (words[entry + (TLB_ENTRY.page >> 2)] !== page) continue;
+      const [read, write] = [entry + (TLB_ENTRY.read >> 2), entry + (TLB_ENTRY.write >> 2)];
+      words[write] = words[read]! ^ 0x1000;
+      words[write + 1] = words[read + 1]!;
+    }
+  }
+
+  /** Forgets which code is at which linear address: mappings or decoded code have changed. */
+  flushJumps(): void {
+    this.#highGeneration = this.#nextGeneration(this.#highGeneration);
+    this.#flushLowJumps();
+  }
+
+  /**
+   * Whether the jump cache may keep the code that was just looked up: a load of CR3 leaves entries of the upper half
+   * alone, so they must be of global pages, as a kernel's are (or there are no global pages, and it drops everything).
+   */
+  mayCacheJump(): boolean {
+    const isLow = this.#field(CPU.fetchAddress + 4) >= 0;
+    const isGlobal = (this.#field(CPU.scratch + 8) & PTE.global) !== 0;
+    return isLow || isGlobal || !this.#hasGlobalPages();
+  }
+
+  #hasGlobalPages(): boolean {
+    return (this.#field(CPU.cr4) & CR4_PGE) !== 0;
+  }
+
+  #flushLowJumps(): void {
+    this.#lowGeneration = this.#nextGeneration(this.#lowGeneration);
+    this.#setJumpTags(this.#field(CPU.jumpTagLow) & ((1 << MODE_BITS) - 1));
+  }
+
+  #nextGeneration(generation: number): number {
+    const next = (generation + 1) & MAX_GENERATION;
+    if (next === 0) this.#clear(AREA.jumpCache, AREA.fillLog - AREA.jumpCache);
+    return next;
+  }
+
+  #setJumpTags(mode: number): void {
+    this.#setField(CPU.jumpTagLow, (this.#lowGeneration << MODE_BITS) | mode | VALID_JUMP);
+    this.#setField(CPU.jumpTagHigh, (this.#highGeneration << MODE_BITS) | mode | VALID_JUMP);
+  }
+
+  /** The tags of an entry become pages whose index is another one's, so no address can match them. */
+  #dropEntry(entry: number): void {
+    const words = this.#words;
+    const index = ((entry - this.#area) / (TLB_ENTRY_SIZE >> 2)) & (TLB_ENTRIES - 1);
+    const never = (index ^ 1) << 12;
+    const [read, write] = [entry + (TLB_ENTRY.read >> 2), entry + (TLB_ENTRY.write >> 2)];
+    words[read] = never;
+    words[read + 1] = 0;
+    words[write] = never;
+    words[write + 1] = 0;
+    words[entry + (TLB_ENTRY.page >> 2)] = -1;
+  }
+
+  #field(offset: number): number {
+    return this.#words[this.#block + (offset >> 2)]!;
+  }
+
+  #setField(offset: number, value: number): void {
+    this.#words[this.#block + (offset >> 2)] = value;
+  }
+
+  /** Zeroes `bytes` of the area, both multiples of 4. */
+  #clear(offset: number, bytes: number): void {
+    const from = this.#area + (offset >> 2);
+    this.#words.fill(0, from, from + (bytes >> 2));
+  }
+}
