@@ -1,5 +1,6 @@
 /** What an x87 instruction is to this unit, and the ways to its operands. */
-import { CPU, SLOT } from '../state.ts';
+import { readArithmeticFlags, writeArithmeticFlags } from '../flags-image.ts';
+import { FLAG, SLOT } from '../state.ts';
 import { fromFloat, fromInteger } from './convert.ts';
 import { Float80 } from './float80.ts';
 import type { RegisterStack } from './register-stack.ts';
@@ -46,25 +47,16 @@ export function toMemory(s: RegisterStack, low: bigint, high = 0): void {
   s.view.setBigUint64(s.cpu + SLOT.t2, BigInt(high), true);
 }
 
-/** Sets ZF, PF and CF, and clears OF, SF and AF (flags.ts has the representation). */
+/** Sets ZF, PF and CF, and clears OF, SF and AF. */
 export function setFlags(s: RegisterStack, zf: boolean, pf: boolean, cf: boolean): void {
-  s.view.setBigUint64(s.cpu + CPU.flagResult, zf ? 0n : 0x100n, true);
-  s.view.setBigUint64(s.cpu + CPU.flagCarry, cf ? 3n << 62n : 0n, true);
-  s.view.setUint32(s.cpu + CPU.flagOther, pf ? 0 : 0x100, true);
+  writeArithmeticFlags(s.view, s.cpu, (zf ? FLAG.zf : 0) | (pf ? FLAG.pf : 0) | (cf ? FLAG.cf : 0));
 }
 
-export function zeroFlag(s: RegisterStack): boolean {
-  return s.view.getBigUint64(s.cpu + CPU.flagResult, true) === 0n;
-}
+const holds =
+  (flag: number) =>
+  (s: RegisterStack): boolean =>
+    (readArithmeticFlags(s.view, s.cpu) & flag) !== 0;
 
-export function carryFlag(s: RegisterStack): boolean {
-  return s.view.getUint8(s.cpu + CPU.flagCarry + 7) >= 0x80;
-}
-
-export function parityFlag(s: RegisterStack): boolean {
-  let byte = s.view.getUint8(s.cpu + CPU.flagResult) ^ s.view.getUint8(s.cpu + CPU.flagOther + 1);
-  byte ^= byte >> 4;
-  byte ^= byte >> 2;
-  byte ^= byte >> 1;
-  return (byte & 1) === 0;
-}
+export const zeroFlag = holds(FLAG.zf);
+export const carryFlag = holds(FLAG.cf);
+export const parityFlag = holds(FLAG.pf);

@@ -3,7 +3,8 @@
  * modes are out of the ordinary, and the few that are always done here.
  */
 import { OP, type OpName } from '../decode/opcodes.ts';
-import { CPU, SLOT } from '../state.ts';
+import { writeArithmeticFlags } from '../flags-image.ts';
+import { CPU, FLAG, SLOT } from '../state.ts';
 import { exactOp, exactSize } from './exact-code.ts';
 import { BINARY32, BINARY64, EXCEPTION, type Format, ROUND } from './ieee.ts';
 import { type Relation, reciprocal, reciprocalRoot, SseArithmetic } from './softfloat.ts';
@@ -23,13 +24,6 @@ const VECTOR_BYTES = 16;
 const VECTOR_UD = 6;
 const VECTOR_XM = 19;
 const CR4_OSXMMEXCPT = 1 << 10;
-
-/** Bits of RFLAGS that comparisons give. */
-const CF = 1;
-const PF = 1 << 2;
-const ZF = 1 << 6;
-const SF = 1 << 7;
-const OF = 1 << 11;
 
 /** The instruction being executed. */
 interface Context {
@@ -162,10 +156,10 @@ const compareToMask: Binary = (x, format, a, b, imm) => {
 };
 
 const RELATION_FLAGS: Readonly<Record<Relation, number>> = {
-  less: CF,
-  equal: ZF,
+  less: FLAG.cf,
+  equal: FLAG.zf,
   greater: 0,
-  unordered: ZF | PF | CF,
+  unordered: FLAG.zf | FLAG.pf | FLAG.cf,
 };
 
 const compareToFlags =
@@ -173,16 +167,8 @@ const compareToFlags =
   (c) => {
     const bytes = width(format);
     const relation = c.arithmetic.compare(format, read(c, c.a, bytes), read(c, c.b, bytes), quietIsInvalid);
-    return () => storeFlags(c, RELATION_FLAGS[relation]);
+    return () => writeArithmeticFlags(c.view, c.cpu, RELATION_FLAGS[relation]);
   };
-
-/** The six arithmetic flags in the form of semantics/flags.ts. */
-function storeFlags(c: Context, image: number): void {
-  const bit = (flag: number) => ((image & flag) === 0 ? 0n : 1n);
-  c.view.setBigUint64(c.cpu + CPU.flagResult, (image & ZF) !== 0 ? 0n : 0x100n, true);
-  c.view.setBigUint64(c.cpu + CPU.flagCarry, (bit(CF) << 63n) | ((bit(CF) ^ bit(OF)) << 62n), true);
-  c.view.setUint32(c.cpu + CPU.flagOther, Number(bit(SF)) | (Number(bit(PF) ^ 1n) << 8), true);
-}
 
 const convert =
   (from: Format, to: Format): Unary =>
@@ -239,10 +225,10 @@ const compareStringsTo =
     const lengthB = explicit ? lengthIn(SLOT.rdx) : implicitLength(b);
     const result = compareStrings({ elements: a, length: lengthA }, { elements: b, length: lengthB }, imm);
     const count = elementCount(imm);
-    const zf = lengthB < count ? ZF : 0;
-    const sf = lengthA < count ? SF : 0;
+    const zf = lengthB < count ? FLAG.zf : 0;
+    const sf = lengthA < count ? FLAG.sf : 0;
     return () => {
-      storeFlags(c, (result !== 0 ? CF : 0) | zf | sf | ((result & 1) !== 0 ? OF : 0));
+      writeArithmeticFlags(c.view, c.cpu, (result !== 0 ? FLAG.cf : 0) | zf | sf | ((result & 1) !== 0 ? FLAG.of : 0));
       if (output === 'index') {
         view.setBigUint64(cpu + SLOT.rcx, BigInt(matchIndex(result, imm)), true);
         return;

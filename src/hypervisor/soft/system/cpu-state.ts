@@ -2,6 +2,7 @@
  * One vCPU's state, for TypeScript: the same bytes that generated code works on (state.ts), plus guest memory by linear
  * address. 64-bit values are BigInt here: nothing of this is on a hot path.
  */
+import { readArithmeticFlags, writeArithmeticFlags } from '../flags-image.ts';
 import { blockOf } from '../layout.ts';
 import { TranslationCache } from '../mmu/translation-cache.ts';
 import { ACCESS, NON_CANONICAL } from '../mmu/walk.ts';
@@ -196,28 +197,12 @@ export class CpuState {
   // -- RFLAGS
 
   get rflags(): number {
-    const result = this.#u64[CPU.flagResult >> 3]!;
-    const carry = this.#u64[CPU.flagCarry >> 3]!;
-    const other = this.u32(CPU.flagOther);
-    const cf = Number(carry >> 63n);
-    const of = cf ^ Number((carry >> 62n) & 1n);
-    const sf = Number(result >> 63n) ^ (other & 1);
-    let parity = (Number(result & 0xffn) ^ (other >> 8)) & 0xff;
-    parity ^= parity >> 4;
-    parity ^= parity >> 2;
-    parity ^= parity >> 1;
-    const pf = (parity & 1) ^ 1;
-    const zf = result === 0n ? 1 : 0;
-    return this.u32(CPU.eflags) | cf | (pf << 2) | (other & FLAG.af) | (zf << 6) | (sf << 7) | (of << 11);
+    return this.u32(CPU.eflags) | readArithmeticFlags(this.view, this.block);
   }
 
   /** Sets all of RFLAGS. Changes of TF or VM need updateMode() after. */
   set rflags(value: number) {
-    const cf = BigInt(value & 1);
-    const of = BigInt((value >> 11) & 1);
-    this.setU64(CPU.flagResult, (value & FLAG.zf) !== 0 ? 0n : 0x100n);
-    this.setU64(CPU.flagCarry, (cf << 63n) | ((cf ^ of) << 62n));
-    this.setU32(CPU.flagOther, (value & FLAG.af) | ((value >> 7) & 1) | ((value & FLAG.pf) !== 0 ? 0 : 0x100));
+    writeArithmeticFlags(this.view, this.block, value);
     this.setU32(CPU.eflags, (value & ~ARITHMETIC_FLAGS) | 2);
   }
 
