@@ -68,6 +68,7 @@ export class CodeCache {
    */
   lookup(): number {
     const state = this.#state;
+    state.count(CPU.codeLookups);
     const host = state.core.fetch(state.block);
     if (host === -1) state.throwFault(state.u32(CPU.fault));
     if (host === 0) return 0;
@@ -196,6 +197,8 @@ export class CodeCache {
     this.#next = l.at;
     this.#made++;
     this.#pages.add(block);
+    this.#state.count(CPU.blocksMade);
+    this.#state.count(CPU.blocks);
     return block;
   }
 
@@ -266,6 +269,8 @@ export class CodeCache {
   #forget(block: Block): void {
     const { view } = this.#state;
     this.#pages.remove(block);
+    this.#state.count(CPU.blocksInvalidated);
+    this.#state.count(CPU.blocks, -1);
     for (let at = block.record; at < block.recordEnd; at += RECORD_SIZE) {
       const flags = view.getUint16(at + RECORD.start, true);
       if ((flags & FIRST) !== 0 || at === block.record) view.setUint16(at + RECORD.op, this.#staleOp, true);
@@ -278,6 +283,8 @@ export class CodeCache {
     this.#next = this.#first;
     this.#made = 0;
     this.#drops++;
+    this.#state.count(CPU.codeDrops);
+    this.#state.setCounter(CPU.blocks, 0);
     this.#state.tlb.flushJumps();
   }
 }
