@@ -57,6 +57,8 @@ export const CPU = {
   kicked: 1112,
   /** Not 0: the TLB must be flushed before anything else is executed. Others store it, then ask for attention. */
   flushAsked: 1116,
+  /** Not 0: compiled code has been overwritten or dropped since the word was cleared. */
+  codeChanged: 1132,
   /** Not 0 while run() is under way. */
   running: 1128,
   /** Not 0: an interrupt waits until RFLAGS.IF is set. */
