@@ -82,8 +82,9 @@ class RegionCompiler implements JitExits {
     this.#flags = new JitFlags(f, this.#cpu, context.imports.storeFlags);
     this.#entry = f.lasting('i32');
     this.#next = f.lasting('i32');
-    const { imports, source } = context;
-    const parts = { registers: this.#registers, flags: this.#flags, imports, exits: this, view: source.view };
+    const { imports, is64 } = context;
+    const { view } = context.source;
+    const parts = { registers: this.#registers, flags: this.#flags, imports, exits: this, view, is64 };
     this.#emit = new JitEmit(f, this.#cpu, parts);
     for (const [i, block] of blocks.entries()) this.#indexOf.set(block.start, i);
   }
