@@ -15,19 +15,14 @@ export type Architecture = 'amd64' | 'i386';
 
 /** The packages of one architecture. */
 export interface DebianArchive {
-  readonly architecture: Architecture;
   readonly lookUp: Lookup;
   /**
-   * Puts the first file that matches each of `patterns` (of tar, like `*\/bin/busybox`), without its folders, from the
-   * package that `look` finds into `target`. The lists of packages may be missing, or so old that the archive has a newer
-   * version by now: they are fetched if we may, and it is tried again. Throws `E_GUEST_PACKAGE` when there is no such
-   * package, `E_GUEST_APT` when there is no apt.
+   * Unpacks the package that `look` finds into the folder `target`: the first file that matches each of `patterns` (of tar,
+   * like `*\/bin/busybox`), without its folders; or, without patterns, everything. The lists of packages may be missing, or
+   * so old that the archive has a newer version by now: they are fetched if we may, and it is tried again. Throws
+   * `E_GUEST_PACKAGE` when there is no such package, `E_GUEST_APT` when there is no apt.
    */
-  fetchFiles(
-    look: () => Promise<PackageRecord | undefined>,
-    patterns: readonly string[],
-    target: string,
-  ): Promise<void>;
+  fetch(look: () => Promise<PackageRecord | undefined>, target: string, patterns?: readonly string[]): Promise<void>;
 }
 
 export const OWN_KERNEL = 'pass a kernel and an initramfs of your own: bin/crosvm run --initrd INITRAMFS KERNEL';
@@ -37,10 +32,9 @@ export function debianArchive(architecture: Architecture = 'amd64'): DebianArchi
   const options = foreign ? privateState(architecture) : [];
   const lookUp: Lookup = (name) => lookUpWith(name, options);
   return {
-    architecture,
     lookUp,
-    async fetchFiles(look, patterns, target) {
-      const attempt = async () => unpackFiles(await download(await look(), target, options), patterns, target);
+    async fetch(look, target, patterns) {
+      const attempt = async () => unpack(await download(await look(), target, options), target, patterns);
       try {
         await attempt();
       } catch (error) {
@@ -114,11 +108,10 @@ async function download(found: PackageRecord | undefined, target: string, option
   return join(folder, file!);
 }
 
-/** Takes the first file that matches each pattern out of a .deb, without its folders. Stops reading after the last. */
-async function unpackFiles(archive: string, patterns: readonly string[], target: string): Promise<void> {
-  const script =
-    'archive=$1 target=$2; shift 2; dpkg-deb --fsys-tarfile "$archive" | ' +
-    'tar -xf - -C "$target" --wildcards --occurrence=1 --transform "s,.*/,," "$@"';
+/** With patterns it stops reading after the last one was found. */
+async function unpack(archive: string, target: string, patterns: readonly string[] = []): Promise<void> {
+  const chosen = patterns.length === 0 ? '' : '--wildcards --occurrence=1 --transform "s,.*/,,"';
+  const script = `archive=$1 target=$2; shift 2; dpkg-deb --fsys-tarfile "$archive" | tar -xf - -C "$target" ${chosen} "$@"`;
   await step(`Unpacking ${basename(archive)}`, () => output('sh', ['-c', script, 'sh', archive, target, ...patterns]));
   rmSync(dirname(archive), { recursive: true });
 }

@@ -18,7 +18,7 @@ export const KERNEL_686_PAE = 'linux-image-686-pae';
 export async function fetchKernel(name: string = CLOUD_KERNEL, architecture: Architecture = 'amd64'): Promise<string> {
   const folder = await cachedFolder(`guest/${name}`, async (target) => {
     const archive = debianArchive(architecture);
-    await archive.fetchFiles(() => resolveKernel(name, archive.lookUp), ['./boot/vmlinuz-*'], target);
+    await archive.fetch(() => resolveKernel(name, archive.lookUp), target, ['./boot/vmlinuz-*']);
   });
   return join(folder, onlyFile(folder));
 }
@@ -29,7 +29,7 @@ export async function fetchPanicModules(name: string = CLOUD_KERNEL): Promise<st
   const folder = await cachedFolder(`guest/${name}-pvpanic`, async (target) => {
     const patterns = modules.map((module) => `./lib/modules/*/${module}.ko*`);
     const archive = debianArchive();
-    await archive.fetchFiles(() => resolveKernel(name, archive.lookUp), patterns, target);
+    await archive.fetch(() => resolveKernel(name, archive.lookUp), target, patterns);
   });
   return modules.map((module) => join(folder, readdirSync(folder).find((file) => file.startsWith(`${module}.ko`))!));
 }
@@ -39,7 +39,7 @@ export async function fetchBusybox(architecture: Architecture = 'amd64'): Promis
   const suffix = architecture === 'amd64' ? '' : `-${architecture}`;
   const folder = await cachedFolder(`guest/busybox-static${suffix}`, async (target) => {
     const archive = debianArchive(architecture);
-    await archive.fetchFiles(() => archive.lookUp('busybox-static'), ['*/bin/busybox'], target);
+    await archive.fetch(() => archive.lookUp('busybox-static'), target, ['*/bin/busybox']);
   });
   return join(folder, onlyFile(folder));
 }
