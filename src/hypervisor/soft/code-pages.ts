@@ -19,6 +19,8 @@ export interface Block {
   recordEnd: number;
   /** Guest physical page number of where an instruction across the page's end goes on; -1 for none. */
   secondPage: number;
+  /** The records of direct branches that lead here. */
+  readonly links: number[];
   /** The compiled region that it is in. */
   region: Region | undefined;
 }
