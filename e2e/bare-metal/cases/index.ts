@@ -6,6 +6,7 @@ import { interruptCases } from './interrupts.ts';
 import { ioEventCases } from './io-events.ts';
 import { irqfdCases } from './irqfd.ts';
 import { memoryCases } from './memory.ts';
+import { segmentCases } from './segments.ts';
 import { smpCases } from './smp.ts';
 import { stateCases } from './state.ts';
 import { statisticsCases } from './statistics.ts';
@@ -17,6 +18,7 @@ export const BARE_METAL_CASES: readonly BareMetalCase[] = [
   ...basicCases,
   ...exceptionCases,
   ...memoryCases,
+  ...segmentCases,
   ...interruptCases,
   ...windowCases,
   ...irqfdCases,
