@@ -110,6 +110,18 @@ export class CodeCache {
     for (const block of this.#pages.overlapping(page, from, from + size)) this.#forget(block);
   }
 
+  /** Drops all code. */
+  dropAll(): void {
+    this.#pages.clear();
+    this.#lowering.callouts.clear();
+    this.#next = this.#first;
+    this.#made = 0;
+    this.#drops++;
+    this.#state.count(CPU.codeDrops);
+    this.#state.setCounter(CPU.blocks, 0);
+    this.#state.tlb.flushJumps();
+  }
+
   /** What is kept now, at most. */
   get blocks(): number {
     return this.#made;
@@ -175,7 +187,7 @@ export class CodeCache {
   #build(key: number, host: number, page: number, mode: number): Block | undefined {
     const l = this.#lowering;
     if (this.#next + BLOCK_SPACE > this.#limit || this.#made >= MAX_BLOCKS || l.callouts.size >= MAX_CALLOUTS) {
-      this.#dropAll();
+      this.dropAll();
     }
     const start = Math.floor(key / KEY_MODES);
     const block: Block = { page, key, start, end: start, record: this.#next, recordEnd: 0, secondPage: -1 };
@@ -275,16 +287,5 @@ export class CodeCache {
       const flags = view.getUint16(at + RECORD.start, true);
       if ((flags & FIRST) !== 0 || at === block.record) view.setUint16(at + RECORD.op, this.#staleOp, true);
     }
-  }
-
-  #dropAll(): void {
-    this.#pages.clear();
-    this.#lowering.callouts.clear();
-    this.#next = this.#first;
-    this.#made = 0;
-    this.#drops++;
-    this.#state.count(CPU.codeDrops);
-    this.#state.setCounter(CPU.blocks, 0);
-    this.#state.tlb.flushJumps();
   }
 }
