@@ -117,6 +117,19 @@ export class CodeCache {
     for (const block of this.#pages.overlapping(page, from, from + size)) this.#forget(block);
   }
 
+  /** Drops all code. */
+  dropAll(): void {
+    this.#pages.clear();
+    this.jit?.clear();
+    this.#lowering.callouts.clear();
+    this.#next = this.#first;
+    this.#made = 0;
+    this.#drops++;
+    this.#state.count(CPU.codeDrops);
+    this.#state.setCounter(CPU.blocks, 0);
+    this.#state.tlb.flushJumps();
+  }
+
   /** What is kept now, at most. */
   get blocks(): number {
     return this.#made;
@@ -182,7 +195,7 @@ export class CodeCache {
   #build(key: number, host: number, page: number, mode: number): Block | undefined {
     const l = this.#lowering;
     if (this.#next + BLOCK_SPACE > this.#limit || this.#made >= MAX_BLOCKS || l.callouts.size >= MAX_CALLOUTS) {
-      this.#dropAll();
+      this.dropAll();
     }
     const start = Math.floor(key / KEY_MODES);
     const block: Block = {
@@ -296,17 +309,5 @@ export class CodeCache {
     for (const from of block.links) {
       if (view.getInt32(from + RECORD.link, true) === block.record) view.setInt32(from + RECORD.link, UNRESOLVED, true);
     }
-  }
-
-  #dropAll(): void {
-    this.#pages.clear();
-    this.jit?.clear();
-    this.#lowering.callouts.clear();
-    this.#next = this.#first;
-    this.#made = 0;
-    this.#drops++;
-    this.#state.count(CPU.codeDrops);
-    this.#state.setCounter(CPU.blocks, 0);
-    this.#state.tlb.flushJumps();
   }
 }
