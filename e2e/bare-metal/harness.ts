@@ -89,7 +89,9 @@ export class Guest {
     // The second sight of a kick that an earlier run has returned for: nothing has happened yet.
     if (exit.reason === 'kicked' && accesses.length === 0 && !timedOut) return this.finish(options);
     const { rip } = await this.vcpu.getRegisters();
-    return assert.fail(`guest ended with ${JSON.stringify(exit)} at 0x${rip.toString(16)}, accesses ${accesses}`);
+    return assert.fail(
+      `guest ended with ${JSON.stringify(exit)} at 0x${rip.toString(16)}, accesses ${accesses.slice(0, 20)}`,
+    );
   }
 
   /** Waits for the guest's next mark. */

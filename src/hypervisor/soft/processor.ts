@@ -27,6 +27,9 @@ const BUDGET = 100_000;
 const SHORTEST_BUDGET = 500;
 /** A guess of how many instructions one nanosecond has, to stop near the next deadline. */
 const INSTRUCTIONS_PER_NS = 0.08;
+/** PAUSE instructions that a vCPU executes before it gives way to others, and for how many milliseconds it does. */
+const PATIENCE = 1000;
+const MOMENT = 0.05;
 const NEVER = Number.POSITIVE_INFINITY;
 
 export type Activity = 'running' | 'halted' | 'waits for INIT' | 'waits for SIPI';
@@ -105,10 +108,26 @@ export class Processor implements SystemCpu, EngineHooks {
       this.state.tlb.flush();
       this.#signals.flushed();
     }
+    this.#engine.code.takeWrites();
     this.#takeEvents();
     if (this.#exit !== undefined) return;
-    if (this.activity === 'running') this.#runGuest();
-    else this.#signals.wait((this.#deadline() - this.clock.now()) / 1e6);
+    if (this.activity !== 'running') {
+      this.#signals.wait((this.#deadline() - this.clock.now()) / 1e6);
+      return;
+    }
+    this.#giveWay();
+    this.#runGuest();
+  }
+
+  /**
+   * A vCPU that executes PAUSE waits for another one, whose thread may have no processor while ours spins: after a
+   * while it sleeps for a moment. An interrupt wakes it.
+   */
+  #giveWay(): void {
+    const { state } = this;
+    if (state.u32(CPU.pauses) < PATIENCE) return;
+    state.setU32(CPU.pauses, 0);
+    this.#signals.wait(Math.min(MOMENT, (this.#deadline() - this.clock.now()) / 1e6));
   }
 
   #runGuest(): void {
@@ -318,8 +337,8 @@ export class Processor implements SystemCpu, EngineHooks {
 
   // -- SystemCpu
 
-  readTsc(): bigint {
-    return BigInt(this.timeStamp());
+  readTsc(now = this.clock.now()): bigint {
+    return BigInt(now + this.#tscOffset);
   }
 
   writeTsc(value: bigint): void {

@@ -57,6 +57,8 @@ export const CPU = {
   kicked: 1112,
   /** Not 0: the TLB must be flushed before anything else is executed. Others store it, then ask for attention. */
   flushAsked: 1116,
+  /** PAUSE instructions executed since the vCPU last looked up. */
+  pauses: 1132,
   /** Not 0 while run() is under way. */
   running: 1128,
   /** Not 0: an interrupt waits until RFLAGS.IF is set. */
