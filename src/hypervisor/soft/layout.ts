@@ -39,6 +39,8 @@ const LOCKS = REGIONS + align(8 + MAX_REGIONS * REGION_SIZE, 64);
 export const SPLIT_LOCK = LOCKS;
 /** Guards the code map: bits that are set, and the TLB entries that go for it. */
 export const CODE_MAP_LOCK = LOCKS + 64;
+/** tsc-sync.ts: a lock, u32 whether there is an offset, f64 the offset. */
+export const TSC_OFFSET = { lock: LOCKS + 128, isSet: LOCKS + 132, value: LOCKS + 136 } as const;
 
 /** Address of the entry of region `index`. */
 export function regionEntry(index: number): number {

@@ -16,8 +16,10 @@ import { afterStep, codeBreakpoint } from './system/debug.ts';
 import { execute } from './system/dispatch.ts';
 import { deliver, type GuestEvent } from './system/exceptions.ts';
 import { isX87, x87 } from './system/fpu-instructions.ts';
+import { updateSystemTime } from './system/kvmclock.ts';
 import { initialize, reset, startUp } from './system/reset.ts';
 import type { PhysicalMemory, SystemCpu } from './system/system-cpu.ts';
+import { TscSync } from './tsc-sync.ts';
 import { VcpuIo } from './vcpu-io.ts';
 import type { VcpuSignals } from './vcpu-signals.ts';
 import { type SoftVmAccess, TSC_KHZ } from './vm-access.ts';
@@ -30,6 +32,8 @@ const INSTRUCTIONS_PER_NS = 0.08;
 /** PAUSE instructions that a vCPU executes before it gives way to others, and for how many milliseconds it does. */
 const PATIENCE = 1000;
 const MOMENT = 0.05;
+/** The counter fits into a safe integer for three months. */
+const TSC_MASK = 0xf_ffff_ffff_ffffn;
 const NEVER = Number.POSITIVE_INFINITY;
 
 export type Activity = 'running' | 'halted' | 'waits for INIT' | 'waits for SIPI';
@@ -342,8 +346,19 @@ export class Processor implements SystemCpu, EngineHooks {
   }
 
   writeTsc(value: bigint): void {
+    this.#setTscOffset(Number(value & TSC_MASK) - this.clock.now());
+  }
+
+  /** Sets the counter from outside, so that it goes with those of the other vCPUs. */
+  synchronizeTsc(value: bigint): void {
+    const sync = new TscSync(this.vm.machine.memory.buffer);
+    this.#setTscOffset(sync.offsetFor(Number(value & TSC_MASK), this.clock.now()));
+    updateSystemTime(this);
+  }
+
+  #setTscOffset(offset: number): void {
     const { tscDeadline } = this;
-    this.#tscOffset = Number(value & 0xf_ffff_ffff_ffffn) - this.clock.now();
+    this.#tscOffset = offset;
     if (tscDeadline !== 0n) this.tscDeadline = tscDeadline;
   }
 
