@@ -5,6 +5,7 @@ import { exceptionCases } from './exceptions.ts';
 import { interruptCases } from './interrupts.ts';
 import { ioEventCases } from './io-events.ts';
 import { irqfdCases } from './irqfd.ts';
+import { lockedCases } from './locked.ts';
 import { memoryCases } from './memory.ts';
 import { smpCases } from './smp.ts';
 import { stateCases } from './state.ts';
@@ -22,6 +23,7 @@ export const BARE_METAL_CASES: readonly BareMetalCase[] = [
   ...timerCases,
   ...ioEventCases,
   ...smpCases,
+  ...lockedCases,
   ...debugCases,
   ...stateCases,
 ];
