@@ -20,10 +20,11 @@ export interface Target {
 /**
  * What a case may need beyond what every target has. `pic` is a PIC pair and an IOAPIC behind `setLine`; the others are
  * what their names say. `interrupt-window`: interrupts are taken at the very instruction where they become possible.
- * `interrupt-service`: an interrupt is in service until the guest ends it.
+ * `locked-instructions`: those of one vCPU are atomic to the others. `interrupt-service`: an interrupt is in service until the guest ends it.
  */
 export type Need =
   | 'smp'
+  | 'locked-instructions'
   | 'pic'
   | 'pit'
   | 'irqfd'

@@ -5,8 +5,10 @@ import { exceptionCases } from './exceptions.ts';
 import { interruptCases } from './interrupts.ts';
 import { ioEventCases } from './io-events.ts';
 import { irqfdCases } from './irqfd.ts';
+import { litmusCases } from './litmus.ts';
 import { lockedCases } from './locked.ts';
 import { memoryCases } from './memory.ts';
+import { shootdownCases } from './shootdown.ts';
 import { smpCases } from './smp.ts';
 import { stateCases } from './state.ts';
 import { timerCases } from './timers.ts';
@@ -24,6 +26,8 @@ export const BARE_METAL_CASES: readonly BareMetalCase[] = [
   ...ioEventCases,
   ...smpCases,
   ...lockedCases,
+  ...litmusCases,
+  ...shootdownCases,
   ...debugCases,
   ...stateCases,
 ];

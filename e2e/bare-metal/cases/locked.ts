@@ -181,7 +181,7 @@ function checkTrial(memory: GuestMemory, { name, operation, size, address, times
 
 export const lockedCases: readonly BareMetalCase[] = Object.keys(PLACES).map((place) => ({
   name: `locked instructions of vCPUs lose nothing: ${place}`,
-  needs: ['smp'],
+  needs: ['smp', 'locked-instructions'],
   async run(harness) {
     const all = trials(place);
     const source = together(`

@@ -1,0 +1,173 @@
+/** In which order vCPUs see each other's stores (Intel SDM vol. 3, 9.2), and code that one writes for another (9.1.3). */
+import assert from 'node:assert/strict';
+import type { BareMetalCase } from './case.ts';
+import { DATA, runTogether, SHARED, together } from './together.ts';
+
+const ROUNDS = 2000;
+/** In cache lines, and pages, of their own. */
+const [X, Y] = [SHARED, SHARED + 0x40];
+const [SEEN, FLAG, ACK] = [SHARED + 0x80, SHARED + 0x100, SHARED + 0x140];
+
+/** Both vCPUs store, and load what the other stores: with a full barrier in between, not both can miss it. */
+const storeBuffering = (barrier: string): string =>
+  together(`
+    # Each stores to (%rsi) and loads (%rdx).
+    movl $${X}, %esi
+    movl $${Y}, %edx
+    testl %edi, %edi
+    jz 1f
+    xchgl %esi, %edx
+    1: movl $${ROUNDS}, %r11d
+    round:
+    movl $0, (%rsi)
+    barrier
+    movl $1, (%rsi)
+    ${barrier}
+    movl (%rdx), %eax
+    movl %eax, ${SEEN}(, %rdi, 4)
+    barrier
+    testl %edi, %edi
+    jnz 2f
+    movl ${SEEN}, %eax
+    orl ${SEEN + 4}, %eax
+    jnz 2f
+    movl $1, ${FLAG}
+    2: barrier
+    decl %r11d
+    jnz round
+    cmpl $0, ${FLAG}
+    jne 3f
+    exit 1
+    3: exit 2`);
+
+/** One vCPU stores data, then a flag; the other, when it sees the flag, must see the data. */
+const MESSAGE_PASSING = together(`
+  movl $1, %ecx
+  testl %edi, %edi
+  jnz reader
+  writer:
+  movl %ecx, ${X}
+  movl %ecx, ${FLAG}
+  incl %ecx
+  cmpl $${20 * ROUNDS}, %ecx
+  jne writer
+  exit 1
+  reader:
+  movl ${FLAG}, %eax
+  cmpl %eax, ${X}
+  jb wrong
+  cmpl $${20 * ROUNDS - 1}, %eax
+  jne reader
+  exit 1
+  wrong: exit 2`);
+
+/** vCPU 0 changes what function returns; vCPU 1, when told, executes a serializing instruction and calls it. */
+const crossModifying = (where: string): string =>
+  together(`
+    movl $1, %r12d
+    ${where}
+    testl %edi, %edi
+    jnz caller
+    # mov $imm32, %eax; ret
+    movb $0xb8, (%rbp)
+    movb $0xc3, 5(%rbp)
+    write:
+    movl %r12d, 1(%rbp)
+    movl %r12d, ${FLAG}
+    1: pause
+    cmpl %r12d, ${ACK}
+    jne 1b
+    incl %r12d
+    cmpl $${ROUNDS}, %r12d
+    jne write
+    exit 1
+    caller:
+    1: pause
+    cmpl %r12d, ${FLAG}
+    jne 1b
+    xorl %eax, %eax
+    cpuid
+    call *%rbp
+    cmpl %r12d, %eax
+    jne 2f
+    movl %r12d, ${ACK}
+    incl %r12d
+    cmpl $${ROUNDS}, %r12d
+    jne caller
+    exit 1
+    2: exit 2
+    .balign 8
+    .skip 3
+    function: .skip 8`);
+
+/** Both vCPUs answer each interrupt of the other with one, and sleep in between. */
+const PING_PONG = together(
+  `movl $${ROUNDS / 10}, %r12d
+  movl %edi, %ecx
+  xorl $1, %ecx
+  shll $24, %ecx
+  barrier
+  testl %edi, %edi
+  jnz 1f
+  movl %ecx, 0x310(%rbx)
+  movl $0x4041, 0x300(%rbx)
+  1: sti
+  hlt
+  jmp 1b
+  ping:
+  movl $0, 0xb0(%rbx)
+  movl %ecx, 0x310(%rbx)
+  movl $0x4041, 0x300(%rbx)
+  decl %r12d
+  jz 2f
+  iretq
+  2: exit 1`,
+  { 65: 'ping' },
+);
+
+/** vCPU 0 sends an NMI to vCPU 1, which sleeps with interrupts off. */
+const NMI = together(
+  `barrier
+  testl %edi, %edi
+  jnz 1f
+  movl $0x01000000, 0x310(%rbx)
+  movl $0x4400, 0x300(%rbx)
+  exit 1
+  1: hlt
+  jmp 1b
+  nmi: exit 1`,
+  { 2: 'nmi' },
+);
+
+const litmus = (name: string, source: string, needs: BareMetalCase['needs'] = []): BareMetalCase => ({
+  name,
+  needs: ['smp', ...needs!],
+  async run(harness) {
+    assert.deepEqual(await runTogether(harness, { cpus: 2, source }), [1, 1]);
+  },
+});
+
+const FULL_BARRIERS: Readonly<Record<string, string>> = {
+  MFENCE: 'mfence',
+  'a locked instruction': 'lock addl $0, -8(%rsp)',
+  'a locked instruction that is not aligned': 'lock addl $0, -6(%rsp)',
+  'XCHG with memory': 'xchgl %eax, -8(%rsp)',
+  CPUID: 'movl %ebx, %r8d\n movl %edx, %r9d\n cpuid\n movl %r8d, %ebx\n movl %r9d, %edx',
+};
+
+export const litmusCases: readonly BareMetalCase[] = [
+  ...Object.entries(FULL_BARRIERS).map(([name, code]) =>
+    litmus(`${name} makes a vCPU's store visible before its next load`, storeBuffering(code)),
+  ),
+  litmus('stores become visible in their order', MESSAGE_PASSING),
+  litmus(
+    'code that another vCPU wrote is executed as it is, after a handshake and CPUID',
+    crossModifying(`movl $${DATA}, %ebp`),
+  ),
+  litmus(
+    'code that another vCPU wrote, in a page that both execute, is executed as it is',
+    crossModifying('movl $(ORIGIN + function - start), %ebp'),
+  ),
+  litmus('vCPUs interrupt each other again and again, and sleep in between', PING_PONG),
+  litmus('an NMI from another vCPU wakes one that sleeps', NMI),
+];
