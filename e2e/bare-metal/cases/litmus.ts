@@ -4,41 +4,46 @@ import type { BareMetalCase } from './case.ts';
 import { DATA, runTogether, SHARED, together } from './together.ts';
 
 const ROUNDS = 2000;
-/** In cache lines, and pages, of their own. */
-const [X, Y] = [SHARED, SHARED + 0x40];
-const [SEEN, FLAG, ACK] = [SHARED + 0x80, SHARED + 0x100, SHARED + 0x140];
+/** In cache lines of their own. */
+const [X, FLAG, ACK] = [SHARED, SHARED + 0x40, SHARED + 0x80];
+/** Cache lines for one vCPU's stores, and where the other's are behind them. */
+const LINES = 32_000;
+const HALF = 0x20_0000;
 
-/** Both vCPUs store, and load what the other stores: with a full barrier in between, not both can miss it. */
+/**
+ * Each vCPU stores to a word, and loads the one that the other stores to: with a full barrier in between, not both can
+ * miss the other's store. The words of each round are in cache lines that nobody has touched before.
+ */
 const storeBuffering = (barrier: string): string =>
   together(`
-    # Each stores to (%rsi) and loads (%rdx).
-    movl $${X}, %esi
-    movl $${Y}, %edx
+    movl $${DATA}, %esi
+    movl $${DATA + HALF}, %edx
     testl %edi, %edi
     jz 1f
     xchgl %esi, %edx
-    1: movl $${ROUNDS}, %r11d
+    1: movl $${LINES}, %r11d
     round:
-    movl $0, (%rsi)
+    testl $15, %r11d
+    jnz 1f
     barrier
-    movl $1, (%rsi)
+    1: movl $1, (%rsi)
     ${barrier}
     movl (%rdx), %eax
-    movl %eax, ${SEEN}(, %rdi, 4)
-    barrier
-    testl %edi, %edi
-    jnz 2f
-    movl ${SEEN}, %eax
-    orl ${SEEN + 4}, %eax
-    jnz 2f
-    movl $1, ${FLAG}
-    2: barrier
+    movl %eax, 4(%rsi)
+    addl $64, %esi
+    addl $64, %edx
     decl %r11d
     jnz round
-    cmpl $0, ${FLAG}
-    jne 3f
+    barrier
+    movl $${DATA}, %esi
+    movl $${LINES}, %ecx
+    1: movl 4(%rsi), %eax
+    orl ${HALF + 4}(%rsi), %eax
+    jz 2f
+    addl $64, %esi
+    loop 1b
     exit 1
-    3: exit 2`);
+    2: exit 2`);
 
 /** One vCPU stores data, then a flag; the other, when it sees the flag, must see the data. */
 const MESSAGE_PASSING = together(`

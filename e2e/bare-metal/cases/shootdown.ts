@@ -8,7 +8,7 @@ import { runTogether, SHARED, together } from './together.ts';
 const PAGE = 0x5000;
 const ENTRY = PAGE_TABLE + (PAGE >> 12) * 8;
 const [USED, DONE] = [SHARED, SHARED + 0x40];
-const ROUNDS = 2000;
+const ROUNDS = 5000;
 /** How often vCPU 0 looks whether a cleared entry stays clear. */
 const LOOKS = 50;
 
@@ -105,8 +105,10 @@ const NO_RESURRECTION = together(
   jne 3f
   loop 1b
   movq $${PAGE + 3}, ${ENTRY}
-  # A while with the page, for the other one to use.
-  movl $${LOOKS}, %ecx
+  # Another while each time, in which the other one may use it.
+  leal (%r12, %r12, 8), %ecx
+  andl $511, %ecx
+  incl %ecx
   1: loop 1b
   decl %r12d
   jnz again
