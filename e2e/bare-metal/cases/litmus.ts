@@ -5,9 +5,9 @@ import { DATA, runTogether, SHARED, together } from './together.ts';
 
 const ROUNDS = 2000;
 /** In cache lines of their own. */
-const [X, FLAG, ACK] = [SHARED, SHARED + 0x40, SHARED + 0x80];
+const [X, FLAG, ACK, MEETING] = [SHARED, SHARED + 0x40, SHARED + 0x80, SHARED + 0xc0];
 /** Cache lines for one vCPU's stores, and where the other's are behind them. */
-const LINES = 32_000;
+const LINES = 16_000;
 const HALF = 0x20_0000;
 
 /**
@@ -25,7 +25,11 @@ const storeBuffering = (barrier: string): string =>
     round:
     testl $15, %r11d
     jnz 1f
-    barrier
+    # Together again, and without PAUSE, so that the stores come at the same moment.
+    addl %r14d, %r15d
+    lock incl ${MEETING}
+    2: cmpl %r15d, ${MEETING}
+    jl 2b
     1: movl $1, (%rsi)
     ${barrier}
     movl (%rdx), %eax
@@ -34,7 +38,10 @@ const storeBuffering = (barrier: string): string =>
     addl $64, %edx
     decl %r11d
     jnz round
-    barrier
+    addl %r14d, %r15d
+    lock incl ${MEETING}
+    1: cmpl %r15d, ${MEETING}
+    jl 1b
     movl $${DATA}, %esi
     movl $${LINES}, %ecx
     1: movl 4(%rsi), %eax

@@ -8,7 +8,7 @@ import { runTogether, SHARED, together } from './together.ts';
 const PAGE = 0x5000;
 const ENTRY = PAGE_TABLE + (PAGE >> 12) * 8;
 const [USED, DONE] = [SHARED, SHARED + 0x40];
-const ROUNDS = 5000;
+const ROUNDS = 20_000;
 /** How often vCPU 0 looks whether a cleared entry stays clear. */
 const LOOKS = 50;
 
