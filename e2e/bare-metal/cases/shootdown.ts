@@ -8,9 +8,9 @@ import { runTogether, SHARED, together } from './together.ts';
 const PAGE = 0x5000;
 const ENTRY = PAGE_TABLE + (PAGE >> 12) * 8;
 const [USED, DONE] = [SHARED, SHARED + 0x40];
-const ROUNDS = 20_000;
+const ROUNDS = 200_000;
 /** How often vCPU 0 looks whether a cleared entry stays clear. */
-const LOOKS = 50;
+const LOOKS = 5;
 
 /** vCPU 1 reads a page; vCPU 0 unmaps it and has vCPU 1 forget it by an interrupt: the next read must fault. */
 const SHOOTDOWN = together(
@@ -107,7 +107,7 @@ const NO_RESURRECTION = together(
   movq $${PAGE + 3}, ${ENTRY}
   # Another while each time, in which the other one may use it.
   leal (%r12, %r12, 8), %ecx
-  andl $511, %ecx
+  andl $63, %ecx
   incl %ecx
   1: loop 1b
   decl %r12d
