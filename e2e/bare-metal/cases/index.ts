@@ -11,6 +11,7 @@ import { memoryCases } from './memory.ts';
 import { shootdownCases } from './shootdown.ts';
 import { smpCases } from './smp.ts';
 import { stateCases } from './state.ts';
+import { statisticsCases } from './statistics.ts';
 import { timerCases } from './timers.ts';
 import { windowCases } from './windows.ts';
 
@@ -30,4 +31,5 @@ export const BARE_METAL_CASES: readonly BareMetalCase[] = [
   ...shootdownCases,
   ...debugCases,
   ...stateCases,
+  ...statisticsCases,
 ];

@@ -8,6 +8,7 @@
  */
 import { CodeMap, PAGE_SIZE, type Pieces } from './code-map.ts';
 import { CodeWrites, type CodeWritten } from './code-writes.ts';
+import type { Region } from './jit/jit.ts';
 import { vcpuOf } from './layout.ts';
 import type { CpuState } from './system/cpu-state.ts';
 
@@ -24,6 +25,10 @@ export interface Block {
   recordEnd: number;
   /** Guest physical page number of where an instruction across the page's end goes on; -1 for none. */
   secondPage: number;
+  /** The records of direct branches that lead here. */
+  readonly links: number[];
+  /** The compiled region that it is in. */
+  region: Region | undefined;
 }
 
 interface CodePage {

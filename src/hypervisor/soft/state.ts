@@ -57,8 +57,10 @@ export const CPU = {
   kicked: 1112,
   /** Not 0: the TLB must be flushed before anything else is executed. Others store it, then ask for attention. */
   flushAsked: 1116,
+  /** Not 0: compiled code has been overwritten or dropped since the word was cleared. */
+  codeChanged: 1132,
   /** PAUSE instructions executed since the vCPU last looked up. */
-  pauses: 1132,
+  pauses: 1136,
   /** Not 0 while run() is under way. */
   running: 1128,
   /** Not 0: an interrupt waits until RFLAGS.IF is set. */
@@ -74,7 +76,7 @@ export const CPU = {
   /** Tags that valid entries of the jump cache carry, for addresses of the lower and upper half. */
   jumpTagLow: 328,
   jumpTagHigh: 332,
-  /** 2^64-1 in 64-bit mode, 2^32-1 otherwise. */
+  /** The bits that linear addresses of code and data have: 2^64-1 in 64-bit mode, 2^32-1 otherwise. */
   ripMask: 336,
   /** Base of CS: 0 in 64-bit mode. */
   csBase: 344,
@@ -104,8 +106,6 @@ export const CPU = {
   x87Cs: 1080,
   x87Ds: 1082,
   mxcsr: 1084,
-  /** Instructions executed so far, u64, as of the last time the loop was left. */
-  instructions: 1088,
   /** Where the entry that the TLB filler works on was put; scratch of the MMU. */
   scratch: 1096,
 
@@ -141,7 +141,56 @@ export const CPU = {
   nmiBlocked: 2448,
   /** u32: set by MOV SS, POP SS and STI; no interrupt may come before one more instruction has been executed. */
   interruptShadow: 2452,
+
+  // Counters, f64 each: only the vCPU's thread writes them, any thread reads them at any time (an aligned f64 is
+  // written as a whole, is exact up to 2^53, and costs TypeScript no BigInt). They start with the
+  // VM and, but for those that say so, never decrease.
+  /** Instructions executed, as of the last time the loop was left. */
+  instructions: 3072,
+  /** Times that the loop was entered. */
+  entries: 3080,
+  /** Accesses to data that the TLB did not let through: page walks, without those for code. */
+  tlbMisses: 3088,
+  /** Accesses outside of RAM, by kind. */
+  portReads: 3096,
+  portWrites: 3104,
+  mmioReads: 3112,
+  mmioWrites: 3120,
+  /** Instructions that TypeScript executed: of the system, of the x87, and SSE arithmetic that needs exact rounding. */
+  systemCallouts: 3128,
+  x87Callouts: 3136,
+  exactCallouts: 3144,
+  halts: 3152,
+  /** Interrupts and NMIs delivered. */
+  interrupts: 3160,
+  /** INT n, INT3 and INTO delivered. */
+  softwareInterrupts: 3168,
+  /** Code looked up by TypeScript, because neither a link nor the jump cache knew it. */
+  codeLookups: 3176,
+  /** Blocks decoded, and those taken out of use because their code was overwritten. */
+  blocksMade: 3184,
+  blocksInvalidated: 3192,
+  /** Times that all decoded code was dropped because its space was used up. */
+  codeDrops: 3200,
+  /** Blocks that are held. Goes up and down. */
+  blocks: 3208,
+
+  // The JIT's part of the counters.
+  /** Regions, their bytes of WebAssembly, and modules that are live. These go up and down. */
+  jitRegions: 3216,
+  jitBytes: 3224,
+  jitModules: 3232,
+  /** Regions compiled; regions dropped because their code was overwritten; regions dropped to make room. */
+  jitCompiled: 3240,
+  jitInvalidated: 3248,
+  jitDropped: 3256,
+
+  /** Exceptions delivered, one counter for each of the EXCEPTION_VECTORS. */
+  exceptions: 3328,
 } as const;
+
+/** Vectors 0 to 31 are those of exceptions. */
+export const EXCEPTION_VECTORS = 32;
 
 /** Bytes of a vCPU's block. */
 export const CPU_SIZE = 4096;
@@ -154,6 +203,11 @@ export const SEGMENT = {
   /** The descriptor's access byte (bits 0-7) and AVL, L, D/B, G (bits 12-15); 0 when the register is unusable. */
   attributes: 12,
   selector: 16,
+  /**
+   * Legacy modes: bytes from offset 0 on that may be read and written without another check, as far as 32 bits can say
+   * it (a limit of 4 GiB gives 2^32 - 1); 0 where each access needs all checks. CpuState.updateMode() computes it.
+   */
+  span: 20,
 } as const;
 export const SEGMENT_SIZE = 24;
 export const LDTR = 6;

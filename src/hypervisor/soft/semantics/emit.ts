@@ -50,7 +50,7 @@ export interface Emit {
   vectorRegister(number: number): V128;
   setVectorRegister(number: number, value: V128): void;
 
-  /** base + (index << scale) + disp, 64 bits. */
+  /** base + (index << scale) + disp: 64 bits in 64-bit code, else cut to 32. */
   address(): I64;
   /** The slots that the record's base and index fields name, for what uses them otherwise. */
   baseSlot(): I64;
@@ -78,6 +78,8 @@ export interface Emit {
   jumpTo(linear: I64): void;
   /** Counts the block's instructions as executed; jump and jumpTo do it themselves. */
   account(): void;
+  /** Uses up as much of the budget as so many instructions would. */
+  charge(instructions: number): void;
   /**
    * Ends the block before this instruction has finished: it is executed again, after a look at interrupts. That is
    * charged like 256 instructions; operand a is the number of instructions before this one in its block.

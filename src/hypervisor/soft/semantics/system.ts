@@ -27,7 +27,7 @@ export function defineSystem(ops: MicroOps): void {
   ops.cold('pause', (e) => {
     const { f, cpu } = e;
     f.store32(cpu, CPU.pauses, f.load32(cpu, CPU.pauses).add(1));
-    f.store32(cpu, CPU.budget, f.load32(cpu, CPU.budget).sub(PAUSE_CHARGE));
+    e.charge(PAUSE_CHARGE);
   });
   // STI is the last instruction of its block: the next one is executed alone.
   ops.cold('shadow', (e) => {
