@@ -151,12 +151,11 @@ export class Software {
   #runToEnd(): void {
     const s = this.#state;
     const interrupted = this.#cases++ % 2 === 1;
-    s.setU32(CPU.budget, LIMIT);
-    for (let runs = 0; runs < MOST_RUNS && !this.#left && (s.u32(CPU.budget) | 0) > 0; runs++) {
-      if (interrupted) s.setU32(CPU.budget, 1);
-      this.#engine.run();
+    let budget = LIMIT;
+    for (let runs = 0; runs < MOST_RUNS && !this.#left && budget > 0; runs++) {
+      if (interrupted) this.#engine.run(1);
+      else budget -= this.#engine.run(budget);
       s.setU32(CPU.attention, 0);
-      if (interrupted) s.setU32(CPU.budget, LIMIT);
     }
   }
 

@@ -86,6 +86,19 @@ export interface VmOptions {
   /** Number of vCPUs, ids 0 to cpus - 1. */
   readonly cpus: number;
   readonly irqchip: IrqchipKind;
+  /** For the software CPU; others ignore it. */
+  readonly soft?: SoftOptions;
+}
+
+/** How the software CPU works. None of it changes what a guest computes. */
+export interface SoftOptions {
+  /**
+   * The VM is deterministic: its time is the number of instructions executed, and what is random to the guest follows
+   * from this seed, a non-negative safe integer. Only with one vCPU.
+   */
+  readonly seed?: number | undefined;
+  /** Instructions that a block of decoded code has at most, 1-64 [default: 64]. For tests and for finding bugs. */
+  readonly blockLength?: number | undefined;
 }
 
 /** The two things that each hypervisor exports. */

@@ -21,7 +21,7 @@ import { codeSizeOf, MODE, MODE_BITS } from './modes.ts';
 import { CPU, SLOT } from './state.ts';
 import type { CpuState } from './system/cpu-state.ts';
 
-const MAX_INSTRUCTIONS = 64;
+export const MAX_INSTRUCTIONS = 64;
 /** Conditional branches that a block goes on behind. */
 const MAX_BRANCHES = 3;
 /** Space that one block may need: its instructions, each with at most six records. */
@@ -34,6 +34,13 @@ const KEY_MODES = 1 << MODE_BITS;
 
 defineVectorRules();
 
+export interface CodeOptions {
+  /** Instructions of a block at most, 1-64; 64 if left out. */
+  readonly blockLength?: number | undefined;
+  /** Whether instructions that depend on time find out how many were executed before them. */
+  readonly exactTime?: boolean | undefined;
+}
+
 export class CodeCache {
   readonly #state: CpuState;
   readonly #lowering: Lowering;
@@ -44,16 +51,20 @@ export class CodeCache {
   readonly #jumpCache: number;
   readonly #staleOp: number;
   readonly #joined = new Uint8Array(2 * MAX_INSN);
+  readonly #blockLength: number;
   #next: number;
   /** Blocks made since everything was dropped the last time, and how often that was. */
   #made = 0;
   #drops = 0;
   #found: Block | undefined;
 
-  constructor(state: CpuState, vcpu: number, ops: MicroOpTable) {
+  constructor(state: CpuState, vcpu: number, ops: MicroOpTable, options: CodeOptions = {}) {
+    const { blockLength = MAX_INSTRUCTIONS, exactTime = false } = options;
+    this.#blockLength = Math.max(1, Math.min(blockLength, MAX_INSTRUCTIONS));
     this.#state = state;
     this.#pages = new CodePages(state);
     this.#lowering = new Lowering(state.view, this.#insn, ops);
+    this.#lowering.exactTime = exactTime;
     this.#staleOp = ops.number('stale');
     this.#first = areaOf(vcpu) + AREA.code;
     this.#limit = this.#first + CODE_SIZE;
@@ -221,7 +232,7 @@ export class CodeCache {
       if (insn.op === OP.jcc) branches++;
       afterSti = insn.op === OP.sti;
       if (step) break;
-      if ((l.count >= MAX_INSTRUCTIONS || branches >= MAX_BRANCHES) && !afterSti) return true;
+      if ((l.count >= this.#blockLength || branches >= MAX_BRANCHES) && !afterSti) return true;
     }
     if (afterSti) l.emit('shadow'); // the instruction that interrupts have to wait for is in another block
     return true;

@@ -8,7 +8,7 @@ export const MODE = {
   user: 1 << 2,
   /** Legacy only: some of CS, SS, DS, ES is not base 0 with limit 4 GiB. */
   checked: 1 << 3,
-  /** One instruction at a time: RFLAGS.TF, or a debugger. */
+  /** One instruction at a time: RFLAGS.TF, a debugger, or one that must be alone. */
   step: 1 << 4,
   /** CR0.EM or TS is set: instructions of the FPU, MMX and SSE fault. */
   noFpu: 1 << 5,

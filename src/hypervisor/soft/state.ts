@@ -139,6 +139,12 @@ export const CPU = {
   nmiBlocked: 2448,
   /** u32: set by MOV SS, POP SS and STI; no interrupt may come before one more instruction has been executed. */
   interruptShadow: 2452,
+
+  // Where time is instructions (instruction-clock.ts).
+  /** f64: the VM's clock in nanoseconds, as of the last time the loop was left. */
+  time: 2560,
+  /** u64: where the numbers that RDRAND gives go on. */
+  random: 2568,
 } as const;
 
 /** Bytes of a vCPU's block. */

@@ -35,7 +35,6 @@ export class TestEngine extends TestMachine {
   constructor() {
     super();
     this.engine = new Engine(this.wasm, 0, this.state, this.#hooks());
-    this.state.setU32(CPU.budget, BUDGET);
   }
 
   /** Cuts the RAM into regions: where each starts, and whether it can be written. The rest is no memory. */
@@ -73,10 +72,9 @@ export class TestEngine extends TestMachine {
 
   resume(budget = BUDGET): number {
     const { state } = this;
-    state.setU32(CPU.budget, budget);
-    this.engine.run();
+    const used = this.engine.run(budget);
     state.setU32(CPU.attention, 0);
-    return budget - (state.u32(CPU.budget) | 0);
+    return used;
   }
 
   #hooks(): EngineHooks {

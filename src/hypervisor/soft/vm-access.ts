@@ -5,8 +5,17 @@ import type { Clock, InterruptLine } from '../../devices/device.ts';
 import { WiredOr, WiredOrState } from '../../devices/wired-or.ts';
 import { SoftIrqchip } from '../../irqchip/soft-irqchip.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
-import type { CpuidEntry, InterruptController, IoEvent, MsiRoute, VcpuHandle, VmAccess } from '../hypervisor.ts';
+import type {
+  CpuidEntry,
+  InterruptController,
+  IoEvent,
+  MsiRoute,
+  SoftOptions,
+  VcpuHandle,
+  VmAccess,
+} from '../hypervisor.ts';
 import { DirtyLog } from './dirty-log.ts';
+import { InstructionClock } from './instruction-clock.ts';
 import { IoEvents } from './io-events.ts';
 import { irqchipStates } from './irqchip-state.ts';
 import { Irqfds } from './irqfds.ts';
@@ -35,6 +44,7 @@ export interface SoftVmHandle {
   readonly irqfds: SharedArrayBuffer;
   readonly ioEvents: SharedArrayBuffer;
   readonly clockOrigin: number;
+  readonly options: SoftOptions;
 }
 
 export interface SoftVcpuHandle extends VcpuHandle {
@@ -53,15 +63,18 @@ export class SoftVmAccess implements VmAccess {
   readonly interrupts: InterruptController;
   readonly ioEvents: IoEvents;
   readonly clock: Clock;
+  readonly options: SoftOptions;
   /** By vCPU. */
   readonly signals: readonly VcpuSignals[];
   protected readonly shared: SoftVmHandle;
   protected readonly dirtyLog: DirtyLog;
   protected readonly irqfds: Irqfds;
 
-  constructor(shared: SoftVmHandle, clock: Clock = new HostClock(shared.clockOrigin)) {
+  /** `clock`: another time than the one that the VM's options ask for. */
+  constructor(shared: SoftVmHandle, clock: Clock = clockOf(shared)) {
     const { machine } = shared;
     this.shared = shared;
+    this.options = shared.options;
     this.core = shared.core;
     this.machine = machine;
     this.clock = clock;
@@ -127,6 +140,10 @@ export class SoftVmAccess implements VmAccess {
   #flushTlbs(): boolean {
     return this.signals.map((signals) => signals.flushTlb(FLUSH_TIMEOUT)).every((done) => done);
   }
+}
+
+function clockOf({ options, machine, clockOrigin }: SoftVmHandle): Clock {
+  return options.seed === undefined ? new HostClock(clockOrigin) : new InstructionClock(machine.memory.buffer);
 }
 
 function interruptsOf(irqchip: SoftIrqchip, lines: readonly InterruptLine[]): InterruptController {

@@ -3,11 +3,14 @@ import { HostClock } from '../../base/clock.ts';
 import { WiredOrState } from '../../devices/wired-or.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { Vm, VmOptions } from '../hypervisor.ts';
+import { STREAM, streamStart } from '../seeded-random.ts';
 import { compileCore } from './interpreter/core.ts';
 import { IoEventState } from './io-events.ts';
 import { createIrqchipState } from './irqchip-state.ts';
 import { IrqfdState } from './irqfds.ts';
+import { blockOf } from './layout.ts';
 import { createMachineMemory, releaseMachineMemory } from './machine-memory.ts';
+import { CPU } from './state.ts';
 import { type SoftVcpuHandle, SoftVmAccess } from './vm-access.ts';
 
 export class SoftVm extends SoftVmAccess implements Vm {
@@ -18,7 +21,9 @@ export class SoftVm extends SoftVmAccess implements Vm {
         `the software CPU runs one vCPU so far, not ${options.cpus}: use --cpus 1, or KVM where there is hardware virtualization`,
       );
     }
-    return new SoftVm({
+    const { seed } = options.soft ?? {};
+    const vm = new SoftVm({
+      options: options.soft ?? {},
       core: compileCore(),
       machine: createMachineMemory(options.memory, options.cpus),
       irqchip: createIrqchipState(options.cpus),
@@ -27,6 +32,16 @@ export class SoftVm extends SoftVmAccess implements Vm {
       ioEvents: new SharedArrayBuffer(IoEventState.byteLength),
       clockOrigin: new HostClock().origin,
     });
+    if (seed !== undefined) vm.#seed(seed);
+    return vm;
+  }
+
+  #seed(seed: number): void {
+    new DataView(this.machine.memory.buffer, blockOf(0)).setBigUint64(
+      CPU.random,
+      streamStart(seed, STREAM.rdrand),
+      true,
+    );
   }
 
   setDirtyLog(index: number, enabled: boolean): void {

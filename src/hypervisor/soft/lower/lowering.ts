@@ -35,6 +35,8 @@ export class Lowering {
   noFpu = false;
   /** Instructions on XMM registers do. */
   noSse = false;
+  /** Instructions that depend on time must know how many were executed before them: TypeScript counts. */
+  exactTime = false;
   /** Where the instruction starts in its page. */
   start = 0;
   /** Instructions in the block, with this one. */
