@@ -6,6 +6,7 @@
  * and turns it into a `Vcpu` with the `attachVcpu` of the same hypervisor. All methods of a `Vcpu` belong to that worker.
  */
 import type { Bus } from '../devices/bus.ts';
+import type { Clock, TimedDevice } from '../devices/device.ts';
 import type { Gpa, GuestMemory, MemoryLayoutEntry } from '../memory/guest-memory.ts';
 
 export type HypervisorKind = 'kvm' | 'soft';
@@ -45,6 +46,8 @@ export interface IoEvent {
 export interface VmAccess {
   readonly kind: HypervisorKind;
   readonly memory: GuestMemory;
+  /** The time of a deterministic VM, by which all its devices go. Exact on the thread of its vCPU. */
+  readonly guestClock?: Clock | undefined;
   readonly interrupts: InterruptController;
   /**
    * Signals `gsi` whenever the eventfd `fd` is written; `route` makes it an MSI. With `resampleFd` the line stays
@@ -256,8 +259,27 @@ export interface GuestDebug {
 /** 'runnable' or what it waits for (KVM_GET_MP_STATE). */
 export type MpState = 'runnable' | 'uninitialized' | 'halted' | 'init-received' | 'sipi-received';
 
+/** What a vCPU of a deterministic VM offers besides. All of it belongs to the vCPU's thread. */
+export interface DeterministicVcpu {
+  /** Guest time: a nanosecond for each instruction, and what a halted CPU waits for. */
+  readonly clock: Clock;
+  /**
+   * From now on ticks `device` before the first instruction that begins at its deadline or later. So a device that
+   * completes something does so at a time that is the same in every run.
+   */
+  add(device: TimedDevice): void;
+  /** A deadline has come nearer: to be called by whatever made it so. */
+  rearm(): void;
+  /** Every register that the guest's future depends on, by name, and how many instructions were executed. */
+  registers(): ReadonlyMap<string, bigint>;
+  /** The state of the hypervisor's own devices, by name. */
+  devices(): ReadonlyMap<string, Uint8Array>;
+}
+
 export interface Vcpu {
   readonly id: number;
+  /** Only of a deterministic VM. */
+  readonly deterministic?: DeterministicVcpu | undefined;
   /** The VM as this thread sees it. */
   readonly vm: VmAccess;
   /** Runs guest code until one of the VcpuExit reasons; I/O is served through `buses` meanwhile. */

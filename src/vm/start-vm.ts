@@ -1,12 +1,13 @@
 /** From a complete configuration to a running VM: the part of create-vm.ts that loads the rest of the program. */
 import { ControlServer, controlSocketPath } from '../control/server.ts';
-import type { Log } from '../log.ts';
 import { buildVm } from './builder.ts';
 import type { VmConfig } from './config.ts';
-import { connectStdin, type InputFile, openInputFile } from './console-input.ts';
+import { connectStdin, type InputFile, openInputFile, readInputFile, readStdin } from './console-input.ts';
+import type { VmHost } from './create-vm.ts';
 import type { HypervisorChoice } from './hypervisors.ts';
 import { RunState } from './run-state.ts';
 import { RunningVm } from './running-vm.ts';
+import type { PortScript } from './scripted-input.ts';
 import { resolveSerialPorts, type SerialPortConfig } from './serial-ports.ts';
 import type { VcpuThreads } from './vcpu-threads.ts';
 
@@ -15,7 +16,7 @@ export async function startVm(
   config: VmConfig,
   choice: HypervisorChoice,
   threads: VcpuThreads,
-  log: Log,
+  { log = () => {}, abort }: VmHost,
 ): Promise<RunningVm> {
   const ports = resolveSerialPorts(config.serial);
   using resources = new DisposableStack();
@@ -27,11 +28,13 @@ export async function startVm(
     else vm.stop();
   };
   if (config.socket !== undefined) listen(controlSocketPath(config.socket), stop, resources);
-  const inputs = ports.map((port) => openInput(port, resources));
-  const built = await buildVm(config, choice, ports, runState, resources);
+  const scripts = config.deterministic === undefined ? [] : await readScripts(ports, abort);
+  const live = ports.filter(({ num }) => !scripts.some((script) => script.num === num));
+  const inputs = live.map((port) => openInput(port, resources));
+  const built = await buildVm(config, choice, ports, runState, resources, { scripts });
   vm = new RunningVm({ ...built, threads, runState, log, resources: resources.move() });
   await vm.start();
-  for (const [i, port] of ports.entries()) {
+  for (const [i, port] of live.entries()) {
     const connect = port.stdin ? connectStdin : inputs[i]?.connect;
     if (connect !== undefined) vm.connectInput(port.num, connect);
   }
@@ -50,6 +53,15 @@ function listen(path: string, stop: () => void, resources: DisposableStack): voi
     process.off('exit', close);
     close();
   });
+}
+
+/** The ports whose input is complete before the guest starts, as that of a deterministic guest should be. */
+async function readScripts(ports: readonly SerialPortConfig[], abort?: AbortSignal): Promise<PortScript[]> {
+  const read = ports.map(async ({ num, stdin, input }) => {
+    const bytes = stdin ? await readStdin(abort) : input === undefined ? undefined : readInputFile(input);
+    return bytes === undefined ? [] : [{ num, bytes }];
+  });
+  return (await Promise.all(read)).flat();
 }
 
 function openInput(port: SerialPortConfig, resources: DisposableStack): InputFile | undefined {

@@ -63,6 +63,7 @@ export class SoftVmAccess implements VmAccess {
   readonly interrupts: InterruptController;
   readonly ioEvents: IoEvents;
   readonly clock: Clock;
+  readonly guestClock: Clock | undefined;
   readonly options: SoftOptions;
   /** By vCPU. */
   readonly signals: readonly VcpuSignals[];
@@ -78,6 +79,7 @@ export class SoftVmAccess implements VmAccess {
     this.core = shared.core;
     this.machine = machine;
     this.clock = clock;
+    this.guestClock = clock instanceof InstructionClock ? clock : undefined;
     this.memory = guestMemoryOf(machine);
     this.signals = Array.from({ length: machine.cpus }, (_, id) => new VcpuSignals(machine.memory.buffer, id));
     this.dirtyLog = new DirtyLog(machine, () => this.#flushTlbs());
@@ -125,6 +127,14 @@ export class SoftVmAccess implements VmAccess {
 
   supportedCpuid(): CpuidEntry[] {
     return defaultCpuid({ id: 0, vcpus: this.machine.cpus, tscKhz: TSC_KHZ });
+  }
+
+  /** The state of the interrupt controllers, without what guards it. */
+  deviceStates(): ReadonlyMap<string, Uint8Array> {
+    const { pic, pit, ioapic, lapics } = irqchipStates(this.shared.irqchip, this.machine.cpus);
+    const wires = new WiredOrState(this.shared.wires);
+    const states = { pic, pit, ioapic, wires, ...Object.fromEntries(lapics.map((lapic, id) => [`lapic${id}`, lapic])) };
+    return new Map(Object.entries(states).map(([name, { contents }]) => [name, contents]));
   }
 
   #trackedMemory(): PhysicalMemory {
