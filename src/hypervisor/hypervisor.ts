@@ -270,6 +270,11 @@ export interface DeterministicVcpu {
   add(device: TimedDevice): void;
   /** A deadline has come nearer: to be called by whatever made it so. */
   rearm(): void;
+  /**
+   * Makes run() come back 'kicked' once, at the first boundary of instructions at guest time `time` or later that needs
+   * nothing else to be done differently than without: for tools that look at what the CPU does undisturbed.
+   */
+  pauseNear(time: number): void;
   /** Every register that the guest's future depends on, by name, and how many instructions were executed. */
   registers(): ReadonlyMap<string, bigint>;
   /** The state of the hypervisor's own devices, by name. */

@@ -5,7 +5,7 @@ import type { Processor } from './processor.ts';
 import { CPU, LDTR, SEGMENT, SEGMENT_SIZE, TR } from './state.ts';
 import type { CpuState } from './system/cpu-state.ts';
 import type { VcpuSignals } from './vcpu-signals.ts';
-import type { VcpuTime } from './vcpu-time.ts';
+import type { InstructionTime } from './vcpu-time.ts';
 
 const GENERAL = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi'];
 const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs'];
@@ -32,10 +32,10 @@ const U16 = {
 
 export class SoftDeterminism implements DeterministicVcpu {
   readonly #cpu: Processor;
-  readonly #time: VcpuTime;
+  readonly #time: InstructionTime;
   readonly #signals: VcpuSignals;
 
-  constructor(cpu: Processor, time: VcpuTime, signals: VcpuSignals) {
+  constructor(cpu: Processor, time: InstructionTime, signals: VcpuSignals) {
     this.#cpu = cpu;
     this.#time = time;
     this.#signals = signals;
@@ -52,6 +52,10 @@ export class SoftDeterminism implements DeterministicVcpu {
 
   rearm(): void {
     this.#signals.notify();
+  }
+
+  pauseNear(time: number): void {
+    this.#time.pauseNear(time, () => this.#signals.kick());
   }
 
   registers(): ReadonlyMap<string, bigint> {

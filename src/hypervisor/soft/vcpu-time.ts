@@ -84,6 +84,8 @@ export class InstructionTime implements VcpuTime {
   readonly #devices: TimedDevice[] = [];
   #planned = NEVER;
   #budget = 0;
+  #pause = NEVER;
+  #onPause = () => {};
 
   constructor(clock: InstructionClock) {
     this.clock = clock;
@@ -93,15 +95,26 @@ export class InstructionTime implements VcpuTime {
     this.#devices.push(device);
   }
 
+  /** Calls back once at the first block end at `time` or later. */
+  pauseNear(time: number, onPause: () => void): void {
+    this.#pause = time;
+    this.#onPause = onPause;
+  }
+
   tick(): void {
     const now = this.clock.now();
     for (const device of this.#devices) if (device.deadline() <= now) device.tick();
+    if (now < this.#pause) return;
+    this.#pause = NEVER;
+    this.#onPause();
   }
 
   plan(): number {
     this.#planned = firstDeadline(this.#devices);
-    const left = Math.ceil(this.#planned - this.clock.now()) - MAX_OVERSHOOT;
-    this.#budget = Math.max(0, Math.min(LONGEST_BUDGET, left));
+    const now = this.clock.now();
+    const untilDeadline = Math.ceil(this.#planned - now) - MAX_OVERSHOOT;
+    const untilPause = Math.max(1, Math.ceil(this.#pause - now));
+    this.#budget = Math.max(0, Math.min(LONGEST_BUDGET, untilDeadline, untilPause));
     return this.#budget;
   }
 
@@ -116,7 +129,7 @@ export class InstructionTime implements VcpuTime {
   }
 
   wait(signals: VcpuSignals): void {
-    const deadline = firstDeadline(this.#devices);
+    const deadline = Math.min(firstDeadline(this.#devices), this.#pause);
     if (deadline === NEVER) signals.wait(NEVER);
     else this.clock.advance(Math.max(0, Math.ceil(deadline - this.clock.now())));
   }

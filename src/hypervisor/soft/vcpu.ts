@@ -15,6 +15,7 @@ import type { EventKind, GuestEvent } from './system/exceptions.ts';
 import { notePause } from './system/kvmclock.ts';
 import { readMsr, writeMsr } from './system/msrs.ts';
 import * as registers from './vcpu-registers.ts';
+import { InstructionTime } from './vcpu-time.ts';
 import { type SoftVcpuHandle, SoftVmAccess } from './vm-access.ts';
 
 const FXSAVE_SIZE = 512;
@@ -46,8 +47,9 @@ export class SoftVcpu extends Processor implements h.Vcpu {
   /** `clock`: another time than the host's, for tools that repeat a run. */
   constructor(handle: SoftVcpuHandle, clock?: Clock) {
     super(handle.id, new SoftVmAccess(handle.vm, clock));
-    const { guestClock, signals } = this.vm;
-    if (guestClock !== undefined) this.deterministic = new SoftDeterminism(this, this.time, signals[handle.id]!);
+    const { time } = this;
+    const signals = this.vm.signals[handle.id]!;
+    if (time instanceof InstructionTime) this.deterministic = new SoftDeterminism(this, time, signals);
   }
 
   supportedCpuid(): h.CpuidEntry[] {
