@@ -1,8 +1,12 @@
 /**
  * Boots a kernel twice on the software CPU, deterministically, and prints the first instruction whose result is not the
- * same: on the interpreter as it is (a), and with code cut into other blocks (b).
+ * same: on the interpreter (a), and with the JIT, or with code cut into other blocks (b).
  *
- *     node tools/bisect.ts [--block N] [--every N] [--until N] [--seed N] [--mem MIB] [--params "..."] [--initrd FILE] KERNEL
+ *     node tools/bisect.ts [--jit N|off] [--block N] [--every N] [--until N] [--seed N] [--mem MIB] [--params "..."]
+ *         [--initrd FILE] KERNEL
+ *
+ * b compiles blocks that were executed N times (--jit; by default as the JIT does), and its blocks have at most N
+ * instructions (--block). The states are compared each N instructions (--every), up to N of them (--until).
  */
 import { parseArgs } from 'node:util';
 import { completeConfig } from '../src/vm/config.ts';
@@ -10,7 +14,8 @@ import { bisect, type Divergence } from './bisect/bisect.ts';
 
 const { values, positionals } = parseArgs({
   options: {
-    block: { type: 'string', default: '1' },
+    jit: { type: 'string' },
+    block: { type: 'string' },
     every: { type: 'string', default: '20000000' },
     until: { type: 'string', default: 'Infinity' },
     seed: { type: 'string', default: '0' },
@@ -41,8 +46,10 @@ const config = completeConfig({
   ],
 });
 const divergence = await bisect(config, {
-  a: { soft: {} },
-  b: { soft: { blockLength: number('block') } },
+  a: { soft: { jitThreshold: Number.POSITIVE_INFINITY } },
+  b: {
+    soft: { jitThreshold: values.jit === 'off' ? Number.POSITIVE_INFINITY : maybe('jit'), blockLength: maybe('block') },
+  },
   every: number('every'),
   until: number('until'),
   progress: (text) => console.log(text),
@@ -50,9 +57,13 @@ const divergence = await bisect(config, {
 if (divergence !== undefined) print(divergence);
 process.exitCode = divergence === undefined ? 0 : 1;
 
-function number(name: 'block' | 'every' | 'until' | 'seed' | 'mem'): number {
+function maybe(name: 'jit' | 'block'): number | undefined {
+  return values[name] === undefined ? undefined : number(name);
+}
+
+function number(name: 'jit' | 'block' | 'every' | 'until' | 'seed' | 'mem'): number {
   const value = Number(values[name]);
-  if (value >= (name === 'seed' ? 0 : 1)) return value;
+  if (value >= (name === 'seed' || name === 'jit' ? 0 : 1)) return value;
   console.error(`bisect: --${name} ${values[name]} is no number that makes sense`);
   return process.exit(2);
 }

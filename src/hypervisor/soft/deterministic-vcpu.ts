@@ -19,7 +19,7 @@ const U64 = {
   ...{ sysenter_cs: CPU.sysenterCs, sysenter_esp: CPU.sysenterEsp, sysenter_eip: CPU.sysenterEip },
   ...{ pat: CPU.pat, mtrr_def_type: CPU.mtrrDefType, tsc_aux: CPU.tscAux, misc_enable: CPU.miscEnable },
   ...{ kvm_wall_clock: CPU.kvmWallClock, kvm_system_time: CPU.kvmSystemTime },
-  ...{ instructions: CPU.instructions, random: CPU.random, 'x87.ip': CPU.x87Ip, 'x87.dp': CPU.x87Dp },
+  ...{ random: CPU.random, 'x87.ip': CPU.x87Ip, 'x87.dp': CPU.x87Dp },
 };
 const U32 = {
   ...{ 'gdtr.limit': CPU.gdtrLimit, 'idtr.limit': CPU.idtrLimit, cpl: CPU.cpl, mxcsr: CPU.mxcsr },
@@ -75,6 +75,7 @@ export class SoftDeterminism implements DeterministicVcpu {
     for (let n = 0; n < MTRR_FIXED; n++) all.set(`mtrr_fixed${n}`, state.u64(CPU.mtrrFixed + 8 * n));
     for (let n = 0; n < MTRR_VARIABLE; n++) all.set(`mtrr_variable${n}`, state.u64(CPU.mtrrVariable + 8 * n));
     // What is left are the places where the vCPU's own thread keeps something of the guest.
+    all.set('instructions', BigInt(state.counter(CPU.instructions)));
     all.set('time', BigInt(this.clock.now()));
     all.set('tsc', this.#cpu.readTsc());
     all.set('tsc_deadline', tscDeadline);

@@ -6,7 +6,8 @@ import { CodeCache, type CodeOptions } from './code-cache.ts';
 import { DECODE_MORE, decode } from './decode/decode.ts';
 import { Insn, OPERAND, SEG } from './decode/insn.ts';
 import { OP } from './decode/opcodes.ts';
-import { type CoreHost, compileCore, MicroOpTable } from './interpreter/core.ts';
+import { type CoreHost, compileCore } from './interpreter/core.ts';
+import { MicroOpTable } from './interpreter/micro-op-table.ts';
 import { LAST, RECORD } from './interpreter/record.ts';
 import { ACCESS, NON_CANONICAL } from './mmu/walk.ts';
 import { codeSizeOf, MODE } from './modes.ts';
@@ -44,8 +45,11 @@ export interface EngineOptions extends CodeOptions {
   readonly onNeedsAlone?: () => void;
 }
 
-/** How many instructions run() may execute beyond its budget: a block, and the charge of an unfinished repetition. */
-export const MAX_OVERSHOOT = 512;
+/**
+ * How many instructions run() may execute beyond its budget: those of a compiled region, which looks at it only before
+ * jumps back, of the block behind that, and the charge of an unfinished repetition.
+ */
+export const MAX_OVERSHOOT = 1536;
 
 /** In CPU.fault: not the guest's fault, see EngineOptions.onNeedsAlone. */
 const NEEDS_ALONE = NON_CANONICAL + 1;
@@ -118,6 +122,7 @@ export class Engine {
     const { state } = this;
     state.setU32(CPU.budget, budget);
     this.#budget = budget;
+    this.code.jit?.look();
     const record = this.#lookup();
     if (record > 0) {
       this.#inGenerated = true;
@@ -177,6 +182,7 @@ export class Engine {
       },
       lookup: () => this.#guard(() => this.#lookup()),
       lookUpAgain: (_cpu: number, record: number) => this.#guard(() => this.#lookUpAgain(record)),
+      hot: (_cpu: number, record: number) => this.code.jit!.hot(record),
       link: (_cpu: number, record: number) => this.#guard(() => this.#link(record)),
       portRead: (_cpu: number, port: number, size: number) => hooks.portRead(port, size),
       portWrite: (_cpu: number, port: number, size: number) => hooks.portWrite(port, size),

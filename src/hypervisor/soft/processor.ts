@@ -73,6 +73,7 @@ export class Processor implements SystemCpu, EngineHooks {
     this.#engine = new Engine(memory, id, this.state, this, {
       compiled: vm.core,
       blockLength: options.blockLength,
+      jitThreshold: options.jitThreshold,
       exactTime,
       onNeedsAlone: () => {
         this.#needsAlone = true;
@@ -130,8 +131,9 @@ export class Processor implements SystemCpu, EngineHooks {
       state.alone = alone;
       state.updateMode();
     }
+    state.count(CPU.entries);
     const used = state.isTraced ? this.#step(budget) : this.#engine.run(budget);
-    state.setU64(CPU.instructions, state.u64(CPU.instructions) + BigInt(used));
+    state.count(CPU.instructions, used);
     this.time.executed(used);
   }
 
@@ -242,7 +244,11 @@ export class Processor implements SystemCpu, EngineHooks {
   // -- EngineHooks
 
   execute(insn: Insn): Next {
-    if (isX87(insn.op)) return this.#status(x87(this, this.fpu, insn), insn);
+    if (isX87(insn.op)) {
+      this.state.count(CPU.x87Callouts);
+      return this.#status(x87(this, this.fpu, insn), insn);
+    }
+    this.state.count(CPU.systemCallouts);
     const next = this.#status(execute(this, insn), insn);
     this.#lookSoon();
     return next;
@@ -254,6 +260,7 @@ export class Processor implements SystemCpu, EngineHooks {
       this.#exit = { reason: 'shutdown' };
     } else {
       this.activity = 'halted';
+      this.state.count(CPU.halts);
       this.state.rip = (this.state.rip + BigInt(insn.length)) & this.state.u64(CPU.ripMask);
     }
     return 'leave';
@@ -267,6 +274,7 @@ export class Processor implements SystemCpu, EngineHooks {
   }
 
   exact(op: number, a: number, b: number, imm: number): number {
+    this.state.count(CPU.exactCallouts);
     return this.#exact.execute(op, a, b, imm);
   }
 

@@ -23,6 +23,8 @@ export interface CoreImports {
   readonly lookUpAgain: Callable;
   /** (cpu, record): the target's record of a direct branch that is UNRESOLVED, or as lookup. CPU.rip is set. */
   readonly link: Callable;
+  /** (cpu, header): the block's header has counted down. Gives the record to go on with. */
+  readonly hot: Callable;
   readonly portRead: Callable;
   readonly portWrite: Callable;
   readonly timeStamp: Callable;
@@ -217,6 +219,7 @@ export class InterpreterEmit implements Emit {
         const whole = f.let(value);
         f.run(this.#mmu.store[8], cpu, at, whole.extractI64(0));
         f.run(this.#mmu.store[8], cpu, at.add(8), whole.extractI64(1));
+        this.#leaveOnFault();
       },
     );
   }
