@@ -2,7 +2,7 @@
 import { test } from 'node:test';
 import type { Insn } from './decode/insn.ts';
 import { OP } from './decode/opcodes.ts';
-import { Engine, type EngineHooks, type Next } from './engine.ts';
+import { Engine, type EngineHooks, type EngineOptions, type Next } from './engine.ts';
 import { REGION, REGIONS, ramBase, regionEntry } from './layout.ts';
 import { CPU } from './state.ts';
 import { GuestFault } from './system/cpu-state.ts';
@@ -50,9 +50,9 @@ export class TestEngine extends TestMachine {
   onExecute: (insn: Insn) => Next | undefined = () => undefined;
 
   /** `jitThreshold`: see CodeCache. */
-  constructor(jitThreshold = threshold) {
+  constructor(jitThreshold = threshold, options: EngineOptions = {}) {
     super();
-    this.engine = new Engine(this.wasm, 0, this.state, this.#hooks(), { jitThreshold });
+    this.engine = new Engine(this.wasm, 0, this.state, this.#hooks(), { jitThreshold, ...options });
   }
 
   /** Cuts the RAM into regions: where each starts, and whether it can be written. The rest is no memory. */
