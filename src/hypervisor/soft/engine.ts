@@ -49,7 +49,7 @@ export interface EngineOptions extends CodeOptions {
  * How many instructions run() may execute beyond its budget: those of a compiled region, which looks at it only before
  * jumps back, of the block behind that, and the charge of an unfinished repetition.
  */
-export const MAX_OVERSHOOT = 1536;
+export const MAX_OVERSHOOT = 2560;
 
 /** In CPU.fault: not the guest's fault, see EngineOptions.onNeedsAlone. */
 const NEEDS_ALONE = NON_CANONICAL + 1;

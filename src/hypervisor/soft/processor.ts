@@ -16,13 +16,20 @@ import { afterStep, codeBreakpoint } from './system/debug.ts';
 import { execute } from './system/dispatch.ts';
 import { deliver, type GuestEvent } from './system/exceptions.ts';
 import { isX87, x87 } from './system/fpu-instructions.ts';
+import { updateSystemTime } from './system/kvmclock.ts';
 import { initialize, reset, startUp } from './system/reset.ts';
 import type { PhysicalMemory, SystemCpu } from './system/system-cpu.ts';
+import { TscSync } from './tsc-sync.ts';
 import { VcpuIo } from './vcpu-io.ts';
 import type { VcpuSignals } from './vcpu-signals.ts';
 import { HostTime, InstructionTime, type VcpuTime } from './vcpu-time.ts';
 import { type SoftVmAccess, TSC_KHZ } from './vm-access.ts';
 
+/** PAUSE instructions that a vCPU executes before it gives way to others, and for how many milliseconds it does. */
+const PATIENCE = 1000;
+const MOMENT = 0.05;
+/** The counter fits into a safe integer for three months. */
+const TSC_MASK = 0xf_ffff_ffff_ffffn;
 const NEVER = Number.POSITIVE_INFINITY;
 
 export type Activity = 'running' | 'halted' | 'waits for INIT' | 'waits for SIPI';
@@ -115,15 +122,31 @@ export class Processor implements SystemCpu, EngineHooks {
       this.state.tlb.flush();
       this.#signals.flushed();
     }
+    this.#engine.code.takeWrites();
     this.#takeEvents();
     if (this.#exit !== undefined) return;
-    if (this.activity === 'running') this.#runGuest();
-    else this.time.wait(this.#signals);
+    if (this.activity !== 'running') {
+      this.time.wait(this.#signals);
+      return;
+    }
+    this.#giveWay();
+    this.#runGuest();
+  }
+
+  /**
+   * A vCPU that executes PAUSE waits for another one, whose thread may have no processor while ours spins: after a
+   * while it sleeps for a moment. An interrupt wakes it.
+   */
+  #giveWay(): void {
+    const { state } = this;
+    if (state.u32(CPU.pauses) < PATIENCE) return;
+    state.setU32(CPU.pauses, 0);
+    this.time.rest(this.#signals, MOMENT);
   }
 
   #runGuest(): void {
     const { state } = this;
-    const budget = this.time.plan();
+    const budget = this.nextBudget();
     const alone = this.#shadowed || this.#needsAlone || budget === 0;
     this.#shadowed = false;
     this.#needsAlone = false;
@@ -131,10 +154,14 @@ export class Processor implements SystemCpu, EngineHooks {
       state.alone = alone;
       state.updateMode();
     }
-    state.count(CPU.entries);
-    const used = state.isTraced ? this.#step(budget) : this.#engine.run(budget);
+    const used = state.isTraced ? this.#step(budget) : this.#enter(budget);
     state.count(CPU.instructions, used);
     this.time.executed(used);
+  }
+
+  #enter(budget: number): number {
+    this.state.count(CPU.entries);
+    return this.#engine.run(budget);
   }
 
   /** One instruction, for RFLAGS.TF, breakpoints in DR7 and debuggers; returns how many that was. */
@@ -151,7 +178,7 @@ export class Processor implements SystemCpu, EngineHooks {
     const flagsBefore = state.u32(CPU.eflags);
     const insn = this.#engine.peek();
     this.#faulted = false;
-    const used = this.#engine.run(budget);
+    const used = this.#enter(budget);
     if (insn !== undefined && !this.#faulted && afterStep(this, insn, flagsBefore) === 'shutdown') {
       this.#exit = { reason: 'shutdown' };
     }
@@ -171,6 +198,16 @@ export class Processor implements SystemCpu, EngineHooks {
     this.#debug = debug;
     this.state.stepping = debug !== undefined;
     this.state.updateMode();
+  }
+
+  /** Forgets decoded code, as memory was written by somebody else. Not while the vCPU runs. */
+  forgetCode(): void {
+    this.#engine.code.dropAll();
+  }
+
+  /** Instructions until the next look at everything else. Asked at each look after which the guest runs on. */
+  nextBudget(): number {
+    return this.time.plan();
   }
 
   // -- events
@@ -310,13 +347,24 @@ export class Processor implements SystemCpu, EngineHooks {
 
   // -- SystemCpu
 
-  readTsc(): bigint {
-    return BigInt(this.timeStamp());
+  readTsc(now = this.clock.now()): bigint {
+    return BigInt(now + this.#tscOffset);
   }
 
   writeTsc(value: bigint): void {
+    this.#setTscOffset(Number(value & TSC_MASK) - this.clock.now());
+  }
+
+  /** Sets the counter from outside, so that it goes with those of the other vCPUs. */
+  synchronizeTsc(value: bigint): void {
+    const sync = new TscSync(this.vm.machine.memory.buffer);
+    this.#setTscOffset(sync.offsetFor(Number(value & TSC_MASK), this.clock.now()));
+    updateSystemTime(this);
+  }
+
+  #setTscOffset(offset: number): void {
     const { tscDeadline } = this;
-    this.#tscOffset = Number(value & 0xf_ffff_ffff_ffffn) - this.clock.now();
+    this.#tscOffset = offset;
     if (tscDeadline !== 0n) this.tscDeadline = tscDeadline;
   }
 

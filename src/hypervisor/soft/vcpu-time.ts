@@ -25,6 +25,8 @@ export interface VcpuTime {
   executed(instructions: number): void;
   /** Whether a deadline has come nearer since `plan`. */
   isSooner(): boolean;
+  /** The vCPU waits for another one: sleeps for at most `milliseconds`, if it has time. */
+  rest(signals: VcpuSignals, milliseconds: number): void;
   /** The vCPU is halted: lets time pass until the next deadline, or until somebody calls. */
   wait(signals: VcpuSignals): void;
 }
@@ -67,6 +69,10 @@ export class HostTime implements VcpuTime {
 
   isSooner(): boolean {
     return firstDeadline(this.#devices) < this.#planned;
+  }
+
+  rest(signals: VcpuSignals, milliseconds: number): void {
+    signals.wait(Math.min(milliseconds, (firstDeadline(this.#devices) - this.clock.now()) / 1e6));
   }
 
   wait(signals: VcpuSignals): void {
@@ -127,6 +133,9 @@ export class InstructionTime implements VcpuTime {
   isSooner(): boolean {
     return firstDeadline(this.#devices) < this.#planned;
   }
+
+  /** It is the only vCPU. */
+  rest(): void {}
 
   wait(signals: VcpuSignals): void {
     const deadline = Math.min(firstDeadline(this.#devices), this.#pause);

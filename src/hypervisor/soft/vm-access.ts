@@ -14,6 +14,8 @@ import type {
   VcpuHandle,
   VmAccess,
 } from '../hypervisor.ts';
+import { CodeMap } from './code-map.ts';
+import { CodeWrites } from './code-writes.ts';
 import { DirtyLog } from './dirty-log.ts';
 import { InstructionClock } from './instruction-clock.ts';
 import { IoEvents } from './io-events.ts';
@@ -57,7 +59,7 @@ export class SoftVmAccess implements VmAccess {
   readonly core: WebAssembly.Module;
   readonly machine: MachineMemory;
   readonly memory: GuestMemory;
-  /** Guest memory for what a vCPU itself writes: the dirty log sees it. */
+  /** Guest memory for what a vCPU itself writes: the dirty log sees it, and decoded code. */
   readonly trackedMemory: PhysicalMemory;
   readonly irqchip: SoftIrqchip;
   readonly interrupts: InterruptController;
@@ -65,6 +67,8 @@ export class SoftVmAccess implements VmAccess {
   readonly clock: Clock;
   readonly guestClock: Clock | undefined;
   readonly options: SoftOptions;
+  /** Who writes guest memory and is no vCPU tells it here: decoded code may have been made from it. */
+  readonly codeWrites: CodeWrites;
   /** By vCPU. */
   readonly signals: readonly VcpuSignals[];
   protected readonly shared: SoftVmHandle;
@@ -82,6 +86,8 @@ export class SoftVmAccess implements VmAccess {
     this.guestClock = clock instanceof InstructionClock ? clock : undefined;
     this.memory = guestMemoryOf(machine);
     this.signals = Array.from({ length: machine.cpus }, (_, id) => new VcpuSignals(machine.memory.buffer, id));
+    const words = new Int32Array(machine.memory.buffer);
+    this.codeWrites = new CodeWrites(words, new CodeMap(words));
     this.dirtyLog = new DirtyLog(machine, () => this.#flushTlbs());
     this.trackedMemory = this.#trackedMemory();
     this.ioEvents = new IoEvents(shared.ioEvents);
@@ -143,6 +149,7 @@ export class SoftVmAccess implements VmAccess {
       write: (gpa, bytes) => {
         this.memory.write(gpa, bytes);
         this.dirtyLog.mark(gpa, bytes.length);
+        this.codeWrites.hostWrote(gpa, bytes.length);
       },
     };
   }

@@ -1,7 +1,9 @@
 /** The semantics' view of the JIT: operands are constants, registers and flags are locals. */
 import { RECORD, SCALE_SHIFT } from '../interpreter/record.ts';
 import { TLB_ENTRY } from '../layout.ts';
-import { loadSized, type Mmu, storeSized, tlbEntry } from '../mmu/mmu.ts';
+import { LOCKED, type LockedKind } from '../mmu/locked.ts';
+import { type Mmu, tlbEntry } from '../mmu/mmu.ts';
+import { loadSized, storeSized } from '../mmu/sized.ts';
 import type { Emit, HostCalls, Operand } from '../semantics/emit.ts';
 import { type Size, signExtend, zeroExtend } from '../semantics/flags.ts';
 import { CPU, MMX_FIRST, SLOT } from '../state.ts';
@@ -48,12 +50,20 @@ export class JitEmit implements Emit {
   readonly #imports: JitImports;
   readonly #exits: JitExits;
   readonly #view: DataView;
+  readonly #is64: boolean;
   #rec = 0;
 
   constructor(
     f: FunctionBuilder,
     cpu: I32,
-    parts: { registers: Registers; flags: JitFlags; imports: JitImports; exits: JitExits; view: DataView },
+    parts: {
+      registers: Registers;
+      flags: JitFlags;
+      imports: JitImports;
+      exits: JitExits;
+      view: DataView;
+      is64: boolean;
+    },
   ) {
     this.f = f;
     this.cpu = cpu;
@@ -62,6 +72,7 @@ export class JitEmit implements Emit {
     this.#imports = parts.imports;
     this.#exits = parts.exits;
     this.#view = parts.view;
+    this.#is64 = parts.is64;
     this.budget = f.lasting('i32');
     this.codeChanged = f.lasting('i32');
     this.#tlb = f.lasting('i32');
@@ -172,7 +183,8 @@ export class JitEmit implements Emit {
       const scaled = scale === 0 ? this.#registers.slot(index) : this.#registers.slot(index).shl(scale);
       sum = sum === undefined ? scaled : sum.add(scaled);
     }
-    return sum === undefined ? I64.const(disp) : sum.add(disp);
+    const linear = sum === undefined ? I64.const(disp) : sum.add(disp);
+    return this.#is64 ? linear : linear.and(0xffff_ffff);
   }
 
   baseSlot(): I64 {
@@ -214,6 +226,15 @@ export class JitEmit implements Emit {
         this.#noteCodeChange();
       },
     });
+  }
+
+  lockedAccess(kind: LockedKind, linear: I64, size: Size, operand: I64, expected: I64): Local<'i64'> {
+    const { f, cpu } = this;
+    const locked = this.#imports.mmu.locked[size];
+    const old = f.let(f.call(locked, 'i64', cpu, linear, I32.const(LOCKED[kind]), operand, expected)) as Local<'i64'>;
+    this.#leaveOnFault();
+    this.#noteCodeChange();
+    return old;
   }
 
   load128(linear: I64): Local<'v128'> {
@@ -272,7 +293,6 @@ export class JitEmit implements Emit {
     this.charge(this.#view.getUint16(this.#rec + RECORD.count, true));
   }
 
-  /** Charges the budget. */
   charge(instructions: number): void {
     this.f.set(this.budget, this.budget.sub(instructions));
   }

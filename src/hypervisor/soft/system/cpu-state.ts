@@ -2,8 +2,9 @@
  * One vCPU's state, for TypeScript: the same bytes that generated code works on (state.ts), plus guest memory by linear
  * address. 64-bit values are BigInt here: nothing of this is on a hot path.
  */
+import { Lock } from '../../../memory/lock.ts';
 import { readArithmeticFlags, writeArithmeticFlags } from '../flags-image.ts';
-import { blockOf } from '../layout.ts';
+import { blockOf, SPLIT_LOCK } from '../layout.ts';
 import { TranslationCache } from '../mmu/translation-cache.ts';
 import { ACCESS, NON_CANONICAL } from '../mmu/walk.ts';
 import { MODE } from '../modes.ts';
@@ -68,6 +69,10 @@ export const ATTR = {
   g: 0x8000,
 } as const;
 
+/** A present data segment that is writable and does not expand down. */
+const PLAIN_DATA_MASK = 0x9e;
+const PLAIN_DATA = 0x92;
+
 export const CS = 1;
 export const SS = 2;
 
@@ -107,6 +112,8 @@ export class CpuState {
   /** What is remembered of linear addresses: to be told when mappings change. */
   readonly tlb: TranslationCache;
   core!: CoreExports;
+  /** Held during locked accesses that the host cannot do atomically: mmu/locked.ts. */
+  readonly splitLock: Lock;
   /** A debugger wants single steps; updateMode() makes it known. */
   stepping = false;
   /** The next instruction is to be executed without any behind it; updateMode() makes it known. */
@@ -120,6 +127,7 @@ export class CpuState {
     this.view = new DataView(buffer);
     this.bytes = new Uint8Array(buffer);
     this.words = new Int32Array(buffer);
+    this.splitLock = new Lock(this.words.subarray(SPLIT_LOCK >> 2, (SPLIT_LOCK >> 2) + 1));
     this.tlb = new TranslationCache(this.words, vcpu);
     this.#i32 = new Int32Array(buffer, this.block, 1024);
     this.#u64 = new BigUint64Array(buffer, this.block, 512);
@@ -273,11 +281,16 @@ export class CpuState {
     const is64 = this.is64BitCode;
     const is32 = (this.segmentAttributes(CS) & ATTR.db) !== 0;
     let mode = is64 ? 2 : is32 ? 1 : 0;
-    if (!is64 && !this.#isFlat()) mode |= MODE.checked;
+    if (!is64) {
+      this.#updateSpans();
+      if (!this.#isFlat()) mode |= MODE.checked;
+    }
     if (this.alone || this.isTraced) mode |= MODE.step;
     if ((this.cr0 & (CR0.em | CR0.ts)) !== 0) mode |= MODE.noFpu;
     if ((this.cr4 & CR4.osfxsr) === 0) mode |= MODE.noSse;
     this.setU32(CPU.mode, mode);
+    // From the next instruction on the vCPU's loop has to do something between them.
+    if ((mode & MODE.step) !== 0) this.setU32(CPU.attention, -0x8000_0000);
     this.setU64(CPU.ripMask, is64 ? 0xffff_ffff_ffff_ffffn : 0xffff_ffffn);
     this.setU64(CPU.csBase, is64 ? 0n : this.segmentBase(CS));
     const user = this.cpl === 3;
@@ -289,11 +302,29 @@ export class CpuState {
     return this.stepping || (this.u32(CPU.dr7) & 0xff) !== 0 || (this.u32(CPU.eflags) & FLAG.tf) !== 0;
   }
 
-  #isFlat(): boolean {
-    for (let n = 0; n < 4; n++) {
-      if (this.segmentBase(n) !== 0n || this.segmentLimit(n) !== 0xffff_ffff) return false;
+  /** SEGMENT.span of the six segments. */
+  #updateSpans(): void {
+    const words = this.#i32;
+    for (let n = 0; n < 6; n++) {
+      const at = this.#segment(n) >> 2;
+      const limit = words[at + (SEGMENT.limit >> 2)]! >>> 0;
+      const plain = (words[at + (SEGMENT.attributes >> 2)]! & PLAIN_DATA_MASK) === PLAIN_DATA;
+      words[at + (SEGMENT.span >> 2)] = plain ? Math.min(limit + 1, 0xffff_ffff) : 0;
     }
-    return true;
+  }
+
+  /** What MODE.checked says is not so. */
+  #isFlat(): boolean {
+    for (const n of [0, SS, 3]) {
+      if (!this.#isWhole(n) || this.u32(this.#segment(n) + SEGMENT.span) === 0) return false;
+    }
+    return this.#isWhole(CS) && (this.segmentAttributes(SS) & ATTR.db) !== 0;
+  }
+
+  /** Base 0 and limit 4 GiB. */
+  #isWhole(n: number): boolean {
+    const at = this.#segment(n);
+    return this.u32(at + SEGMENT.base) === 0 && this.u32(at + SEGMENT.limit) === 0xffff_ffff;
   }
 
   // -- guest memory by linear address; a page fault is thrown as GuestFault

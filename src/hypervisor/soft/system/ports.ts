@@ -70,12 +70,16 @@ export function repeat(state: CpuState, insn: Insn, element: () => boolean): Nex
   }
   const mask = addressMask(insn.addrSize);
   const atOnce = state.isTraced ? 1n : ELEMENTS_AT_ONCE;
-  while ((state.reg(RCX) & mask) !== 0n) {
+  for (let done = 1; (state.reg(RCX) & mask) !== 0n; done++) {
     const goesOn = element();
     addToAddress(state, RCX, -1, insn.addrSize);
     const left = state.reg(RCX) & mask;
     if (!goesOn || left === 0n) return 'next';
-    if (left % atOnce === 0n) return 'jump';
+    if (left % atOnce === 0n) {
+      // Each element counts as an instruction, so that timers are looked at in time; the last one does already.
+      state.setU32(CPU.budget, state.u32(CPU.budget) - (done - 1));
+      return 'jump';
+    }
   }
   return 'next';
 }
