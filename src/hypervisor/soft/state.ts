@@ -142,6 +142,12 @@ export const CPU = {
   /** u32: set by MOV SS, POP SS and STI; no interrupt may come before one more instruction has been executed. */
   interruptShadow: 2452,
 
+  // Where time is instructions (instruction-clock.ts).
+  /** f64: the VM's clock in nanoseconds, as of the last time the loop was left. */
+  time: 2560,
+  /** u64: where the numbers that RDRAND gives go on. */
+  random: 2568,
+
   // Counters, f64 each: only the vCPU's thread writes them, any thread reads them at any time (an aligned f64 is
   // written as a whole, is exact up to 2^53, and costs TypeScript no BigInt). They start with the
   // VM and, but for those that say so, never decrease.

@@ -255,6 +255,7 @@ export class InterpreterEmit implements Emit {
         const whole = f.let(value);
         f.run(this.#mmu.store[8], cpu, at, whole.extractI64(0));
         f.run(this.#mmu.store[8], cpu, at.add(8), whole.extractI64(1));
+        this.#leaveOnFault();
       },
     );
   }

@@ -301,6 +301,7 @@ export class JitEmit implements Emit {
         const whole = f.let(value);
         f.run(this.#imports.mmu.store[8], cpu, at, whole.extractI64(0));
         f.run(this.#imports.mmu.store[8], cpu, at.add(8), whole.extractI64(1));
+        this.#leaveOnFault();
         this.#noteCodeChange();
       },
     });

@@ -304,17 +304,24 @@ rule(['movs', 'stos', 'lods', 'cmps', 'scas'], (name) => (l) => {
   l.emit(`${name}.${insn.opSize}${repeat}`, { a: l.count - 1, base, index: SLOT.zero, imm: insn.addrSize });
 });
 rule(['in', 'out'], (name) => (l) => {
+  if (l.exactTime) {
+    lowerToCallout(l);
+    return;
+  }
   const port = name === 'in' ? l.insn.b : l.insn.a;
   const data = name === 'in' ? l.insn.a : l.insn.b;
   if (port.kind === OPERAND.imm) l.emitBranch(`${name}.${data.size}.i`, false, { imm: l.insn.imm });
   else l.emitBranch(`${name}.${data.size}`, false);
 });
-rule(['rdtsc'], () => (l) => l.emit('rdtsc'));
+rule(['rdtsc'], () => (l) => (l.exactTime ? lowerToCallout(l) : l.emit('rdtsc')));
 rule(['ud', 'invalid'], () => (l) => l.emitBranch('undefined', true));
 
 /** Instructions for TypeScript that change neither the flow nor how code is decoded. */
 const STRAIGHT = new Set<OpName>([
   'cpuid',
+  'in',
+  'out',
+  'rdtsc',
   'rdmsr',
   'swapgs',
   'sgdt',

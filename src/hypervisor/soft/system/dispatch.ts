@@ -78,6 +78,7 @@ const HANDLERS: Readonly<Partial<Record<OpName, Handler>>> = {
   invd: miscellaneous.flushCaches,
   wbinvd: miscellaneous.flushCaches,
   vmcall: miscellaneous.vmcall,
+  rdtsc: miscellaneous.rdtsc,
   rdtscp: miscellaneous.rdtscp,
   rdpmc: miscellaneous.rdpmc,
   rdrand: miscellaneous.rdrand,

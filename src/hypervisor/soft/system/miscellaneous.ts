@@ -40,13 +40,18 @@ export function vmcall({ state }: SystemCpu): Next {
   return 'next';
 }
 
-export function rdtscp(cpu: SystemCpu): Next {
+export function rdtsc(cpu: SystemCpu): Next {
   const { state } = cpu;
   if ((state.cr4 & CR4.tsd) !== 0 && state.cpl !== 0) state.raise(VECTOR.gp);
   const tsc = cpu.readTsc();
   state.setReg(RAX, tsc, 4);
   state.setReg(RDX, tsc >> 32n, 4);
-  state.setReg(RCX, state.u64(CPU.tscAux), 4);
+  return 'next';
+}
+
+export function rdtscp(cpu: SystemCpu): Next {
+  rdtsc(cpu);
+  cpu.state.setReg(RCX, cpu.state.u64(CPU.tscAux), 4);
   return 'next';
 }
 
