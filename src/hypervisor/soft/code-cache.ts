@@ -132,7 +132,7 @@ export class CodeCache {
   /** Drops what other vCPUs, or devices, have written since the last call. Not while guest code runs. */
   takeWrites(): void {
     const told = this.#pages.takeWrites((page, from, to) => this.#forgetRange(page, from, to));
-    if (!told) this.#dropAll();
+    if (!told) this.dropAll();
   }
 
   /** Drops all code. */
