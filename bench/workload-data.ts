@@ -5,7 +5,7 @@ import type { GuestFile } from '../tools/initramfs.ts';
 export function dataFiles(): GuestFile[] {
   const next = lehmer();
   const random = Array.from({ length: 100_000 }, () => `${next()}\n`);
-  const log = Array.from({ length: 20_000 }, (_, i) => logLine(i, next));
+  const log = Array.from({ length: 25_000 }, (_, i) => logLine(i, next));
   return [
     { name: 'random', data: new TextEncoder().encode(random.join('')) },
     { name: 'log', data: new TextEncoder().encode(log.join('')) },

@@ -38,7 +38,7 @@ const shellLoop = (rounds: number) => `i=0; while [ $i -lt ${rounds} ]; do i=$((
 /** Programs of busybox: what every guest has, of whatever architecture. */
 const BUSYBOX_SETUP = ['cat log log log log log >text', 'cat text text text text >large'];
 const BUSYBOX_WORK: readonly Workload[] = [
-  { name: 'sha256sum of 25 MB', command: 'sha256sum large' },
+  { name: 'sha256sum of 24 MB', command: 'sha256sum large' },
   { name: 'gzip of 6 MB', command: 'gzip -c text | wc -c' },
   { name: 'sort of 100,000 lines', command: 'sort random | md5sum' },
   { name: 'shell loop of 100,000', command: shellLoop(100_000) },
@@ -97,7 +97,7 @@ export async function parallelGroup(): Promise<WorkloadGroup> {
     goal: 'smp',
     files: await programs('parallel'),
     setup: [],
-    workloads: [{ name: 'two processes', command: './parallel 2 3000000' }],
+    workloads: [{ name: 'two processes', command: './parallel 2 10000000' }],
   };
 }
 
