@@ -8,6 +8,7 @@ import { irqfdCases } from './irqfd.ts';
 import { litmusCases } from './litmus.ts';
 import { lockedCases } from './locked.ts';
 import { memoryCases } from './memory.ts';
+import { segmentCases } from './segments.ts';
 import { shootdownCases } from './shootdown.ts';
 import { smpCases } from './smp.ts';
 import { stateCases } from './state.ts';
@@ -20,6 +21,7 @@ export const BARE_METAL_CASES: readonly BareMetalCase[] = [
   ...basicCases,
   ...exceptionCases,
   ...memoryCases,
+  ...segmentCases,
   ...interruptCases,
   ...windowCases,
   ...irqfdCases,

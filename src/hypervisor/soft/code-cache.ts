@@ -128,7 +128,20 @@ export class CodeCache {
   /** Drops what other vCPUs, or devices, have written since the last call. Not while guest code runs. */
   takeWrites(): void {
     const told = this.#pages.takeWrites((page, from, to) => this.#forgetRange(page, from, to));
-    if (!told) this.#dropAll();
+    if (!told) this.dropAll();
+  }
+
+  /** Drops all code. */
+  dropAll(): void {
+    this.#pages.clear();
+    this.jit?.clear();
+    this.#lowering.callouts.clear();
+    this.#next = this.#first;
+    this.#made = 0;
+    this.#drops++;
+    this.#state.count(CPU.codeDrops);
+    this.#state.setCounter(CPU.blocks, 0);
+    this.#state.tlb.flushJumps();
   }
 
   /** What is kept now, at most. */
@@ -196,7 +209,7 @@ export class CodeCache {
   #build(key: number, host: number, page: number, mode: number): Block | undefined {
     const l = this.#lowering;
     if (this.#next + BLOCK_SPACE > this.#limit || this.#made >= MAX_BLOCKS || l.callouts.size >= MAX_CALLOUTS) {
-      this.#dropAll();
+      this.dropAll();
     }
     const start = Math.floor(key / KEY_MODES);
     const block: Block = {
@@ -317,17 +330,5 @@ export class CodeCache {
     for (const from of block.links) {
       if (view.getInt32(from + RECORD.link, true) === block.record) view.setInt32(from + RECORD.link, UNRESOLVED, true);
     }
-  }
-
-  #dropAll(): void {
-    this.#pages.clear();
-    this.jit?.clear();
-    this.#lowering.callouts.clear();
-    this.#next = this.#first;
-    this.#made = 0;
-    this.#drops++;
-    this.#state.count(CPU.codeDrops);
-    this.#state.setCounter(CPU.blocks, 0);
-    this.#state.tlb.flushJumps();
   }
 }

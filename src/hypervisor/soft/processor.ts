@@ -136,16 +136,17 @@ export class Processor implements SystemCpu, EngineHooks {
 
   #runGuest(): void {
     const { state } = this;
-    const budget = this.#nextBudget();
+    const budget = this.nextBudget();
     state.setU32(CPU.budget, budget);
     if (this.#shadowed) this.#updateMode();
-    if ((state.u32(CPU.mode) & MODE.step) !== 0) {
-      this.#step();
-      return;
-    }
-    state.count(CPU.entries);
-    this.#engine.run();
+    if ((state.u32(CPU.mode) & MODE.step) !== 0) this.#step();
+    else this.#enter();
     state.count(CPU.instructions, budget - (state.u32(CPU.budget) | 0));
+  }
+
+  #enter(): void {
+    this.state.count(CPU.entries);
+    this.#engine.run();
   }
 
   /** One instruction: for RFLAGS.TF, breakpoints in DR7, debuggers, and those that hold interrupts off. */
@@ -162,12 +163,11 @@ export class Processor implements SystemCpu, EngineHooks {
     const flagsBefore = state.u32(CPU.eflags);
     const insn = this.#engine.peek();
     this.#faulted = false;
-    this.#engine.run();
+    this.#enter();
     if (this.#shadowed) {
       this.#shadowed = false;
       this.#updateMode();
     }
-    state.count(CPU.instructions);
     if (insn !== undefined && !this.#faulted && afterStep(this, insn, flagsBefore) === 'shutdown') {
       this.#exit = { reason: 'shutdown' };
     }
@@ -192,13 +192,19 @@ export class Processor implements SystemCpu, EngineHooks {
     this.state.updateMode();
   }
 
+  /** Forgets decoded code, as memory was written by somebody else. Not while the vCPU runs. */
+  forgetCode(): void {
+    this.#engine.code.dropAll();
+  }
+
   // -- time
 
   #deadline(): number {
     return Math.min(this.apic.deadline(), this.#pit?.deadline() ?? NEVER);
   }
 
-  #nextBudget(): number {
+  /** Instructions until the next look at everything else. Asked at each look after which the guest runs on. */
+  nextBudget(): number {
     this.#planned = this.#deadline();
     if (this.#planned === NEVER) return BUDGET;
     const left = (this.#planned - this.clock.now()) * INSTRUCTIONS_PER_NS;

@@ -190,6 +190,39 @@ export class InterpreterEmit implements Emit {
     );
   }
 
+  loadForStore(linear: I64, size: Size): Local<'i64'> {
+    const { f, cpu } = this;
+    const at = f.let(linear);
+    const entry = f.let(tlbEntry(at, f.load32(cpu, CPU.tlb)));
+    const value = f.local('i64');
+    f.if(
+      at.xor(f.load64(entry, TLB_ENTRY.write)).ltU(4097 - size),
+      () => {
+        const host = f.let(at.wrap().add(f.load32(entry, TLB_ENTRY.host)));
+        f.store32(cpu, CPU.storeBack, host);
+        f.set(value, loadSized(f, host, size));
+      },
+      () => {
+        f.store32(cpu, CPU.storeBack, 0);
+        f.run(this.#mmu.probeWrite, cpu, at, I32.const(size));
+        this.#leaveOnFault();
+        f.set(value, f.call(this.#mmu.load[size], 'i64', cpu, at));
+        this.#leaveOnFault();
+      },
+    );
+    return value;
+  }
+
+  storeBack(linear: I64, size: Size, value: I64): void {
+    const { f, cpu } = this;
+    const host = f.let(f.load32(cpu, CPU.storeBack));
+    f.if(
+      host,
+      () => storeSized(f, host, size, value),
+      () => f.run(this.#mmu.store[size], cpu, linear, value),
+    );
+  }
+
   load128(linear: I64): Local<'v128'> {
     const { f, cpu } = this;
     const at = f.let(linear);

@@ -151,7 +151,7 @@ rule(['bt', 'bts', 'btr', 'btc'], (name) => (l) => {
   }
   l.emit(`${writes ? 'loadForStore' : 'load'}.${a.size}`, address);
   l.emit(`${op}.${form}`, { a: SLOT.t1, ...right });
-  if (writes) l.emit(`store.${a.size}`, address);
+  if (writes) l.emit(`storeBack.${a.size}`, address);
 });
 rule(['bsf', 'bsr', 'popcnt'], (name) => (l) => {
   l.emit(`${name}.${l.insn.a.size}`, { b: l.source(l.insn.b), a: l.slot(l.insn.a) });

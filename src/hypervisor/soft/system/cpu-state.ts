@@ -288,6 +288,8 @@ export class CpuState {
     if ((this.cr0 & (CR0.em | CR0.ts)) !== 0) mode |= MODE.noFpu;
     if ((this.cr4 & CR4.osfxsr) === 0) mode |= MODE.noSse;
     this.setU32(CPU.mode, mode);
+    // From the next instruction on the vCPU's loop has to do something between them.
+    if ((mode & MODE.step) !== 0) this.setU32(CPU.attention, -0x8000_0000);
     this.setU64(CPU.ripMask, is64 ? 0xffff_ffff_ffff_ffffn : 0xffff_ffffn);
     this.setU64(CPU.csBase, is64 ? 0n : this.segmentBase(CS));
     const user = this.cpl === 3;
