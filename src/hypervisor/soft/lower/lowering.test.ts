@@ -8,12 +8,25 @@ import { MAX_COLD } from '../interpreter/core.ts';
 import type { MicroOpTable } from '../interpreter/micro-op-table.ts';
 import { RECORD_SIZE } from '../interpreter/record.ts';
 import type { Semantics } from '../semantics/emit.ts';
+import { ruleFor } from './locked-rules.ts';
 import { Lowering } from './lowering.ts';
-import { lowerToCallout, rules } from './rules.ts';
+import { lowerToCallout } from './rules.ts';
 
 /** Records that the code cache has space for, per instruction. */
 const MOST_RECORDS = 6;
-const PREFIXES = [[], [0x66], [0xf2], [0xf3], [0x66, 0xf2], [0x66, 0xf3], [0x67], [0x66, 0x67], [0x64], [0x67, 0x65]];
+const PREFIXES = [
+  [],
+  [0x66],
+  [0xf2],
+  [0xf3],
+  [0x66, 0xf2],
+  [0x66, 0xf3],
+  [0x67],
+  [0x66, 0x67],
+  [0x64],
+  [0x67, 0x65],
+  [0xf0],
+];
 const REX = [[], [0x48], [0x4f], [0x40]];
 const MAPS = [[], [0x0f], [0x0f, 0x38], [0x0f, 0x3a]];
 
@@ -57,16 +70,16 @@ test('whatever can be decoded can be lowered, in few records and with few micro-
     for (const encoding of encodings(code)) {
       bytes.set(encoding);
       if (decode(bytes, 0, bytes.length, code, insn) <= 0) continue;
-      for (const [checked, noFpu, noSse] of [
-        [false, false, false],
-        [true, false, true],
-        [false, true, true],
+      for (const [checked, noFpu, noSse, shared] of [
+        [false, false, false, false],
+        [true, false, true, true],
+        [false, true, true, true],
       ] as const) {
         if (checked && code === 8) continue;
-        Object.assign(l, { at: 0, codeSize: code, checked, noFpu, noSse, count: 0, ended: false });
+        Object.assign(l, { at: 0, codeSize: code, checked, noFpu, noSse, shared, count: 0, ended: false });
         l.callouts.clear();
         l.begin(0xff0);
-        (rules[insn.op] ?? lowerToCallout)(l);
+        (ruleFor(l) ?? lowerToCallout)(l);
         lowered++;
         const text = encoding.map((byte) => byte.toString(16)).join(' ');
         if (l.at <= 0 || l.at > MOST_RECORDS * RECORD_SIZE)
