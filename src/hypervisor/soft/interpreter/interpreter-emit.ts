@@ -1,7 +1,7 @@
 /** The semantics' view of the interpreter: operands are fields of the record, registers live in memory. */
 
 import { TLB_ENTRY } from '../layout.ts';
-import { loadSized, type Mmu, storeSized, tlbEntry } from '../mmu/mmu.ts';
+import { following, loadSized, type Mmu, storeSized, tlbEntry } from '../mmu/mmu.ts';
 import type { Emit, HostCalls, Operand } from '../semantics/emit.ts';
 import { Flags, type Size } from '../semantics/flags.ts';
 import { CPU, SLOT } from '../state.ts';
@@ -199,7 +199,7 @@ export class InterpreterEmit implements Emit {
       () => {
         const low = f.let(f.call(this.#mmu.load[8], 'i64', cpu, at));
         this.#leaveOnFault();
-        const high = f.let(f.call(this.#mmu.load[8], 'i64', cpu, at.add(8)));
+        const high = f.let(f.call(this.#mmu.load[8], 'i64', cpu, following(f, cpu, at, 8)));
         this.#leaveOnFault();
         f.set(value, V128.splatI64(low).replaceI64(1, high));
       },
@@ -219,7 +219,7 @@ export class InterpreterEmit implements Emit {
         this.#leaveOnFault();
         const whole = f.let(value);
         f.run(this.#mmu.store[8], cpu, at, whole.extractI64(0));
-        f.run(this.#mmu.store[8], cpu, at.add(8), whole.extractI64(1));
+        f.run(this.#mmu.store[8], cpu, following(f, cpu, at, 8), whole.extractI64(1));
       },
     );
   }
