@@ -100,7 +100,7 @@ export class Campaign {
       else k++;
     }
     const ops = id.only === undefined ? '' : ` --op ${[...id.only].join(',')}`;
-    const command = `npm run fuzz:cpu -- --seed ${id.seed} --batches 1${id.codeSize === 8 ? '' : ' --bits 32'}${ops}`;
+    const command = `npm run fuzz -- cpu --seed ${id.seed} --batches 1${id.codeSize === 8 ? '' : ' --bits 32'}${ops}`;
     const lines = run(smallest);
     const state = lines.length > 0 ? lines : ['(only after the cases before it)'];
     return `${command}   # case ${index}\n${describe(smallest)}\n${state.map((line) => `    ${line}`).join('\n')}`;
