@@ -199,7 +199,9 @@ export const lockedCases: readonly BareMetalCase[] = Object.keys(PLACES).map((pl
     const codes = await runTogether(harness, {
       cpus: CPUS,
       source,
-      prepare: (memory) => all.forEach(({ operation, address }) => memory.setU32(address, operation.before ?? 0)),
+      prepare(memory) {
+        for (const { operation, address } of all) memory.setU32(address, operation.before ?? 0);
+      },
       check(memory) {
         for (const trial of all) checkTrial(memory, trial);
         for (let id = 0; id < CPUS; id++) assert.equal(memory.getU32(SHARED + 8 * id), 0);
