@@ -205,7 +205,7 @@ export class CodeCache {
   /** Guest physical page number of the page behind the code that was fetched. */
   #translateNextPage(): number {
     const state = this.#state;
-    this.#translate((state.u64(CPU.fetchAddress) | 0xfffn) + 1n);
+    this.#translate(((state.u64(CPU.fetchAddress) | 0xfffn) + 1n) & state.u64(CPU.ripMask));
     return Number(state.u64(CPU.scratch) >> 12n);
   }
 
@@ -293,7 +293,7 @@ export class CodeCache {
   /** One instruction that starts in this page and ends in the next; false if that is no memory. */
   #decodeAcross(block: Block): boolean {
     const state = this.#state;
-    const nextHost = this.#translate((state.u64(CPU.fetchAddress) | 0xfffn) + 1n);
+    const nextHost = this.#translate(((state.u64(CPU.fetchAddress) | 0xfffn) + 1n) & state.u64(CPU.ripMask));
     if (nextHost === 0) return false;
     block.secondPage = Number(state.u64(CPU.scratch) >> 12n);
     const snapshot = this.#snapshot;

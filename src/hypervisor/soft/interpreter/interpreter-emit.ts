@@ -2,7 +2,7 @@
 
 import { TLB_ENTRY } from '../layout.ts';
 import { LOCKED, type LockedKind } from '../mmu/locked.ts';
-import { type Mmu, tlbEntry } from '../mmu/mmu.ts';
+import { following, type Mmu, tlbEntry } from '../mmu/mmu.ts';
 import { loadSized, storeSized } from '../mmu/sized.ts';
 import type { Emit, HostCalls, Operand } from '../semantics/emit.ts';
 import { Flags, type Size } from '../semantics/flags.ts';
@@ -234,7 +234,7 @@ export class InterpreterEmit implements Emit {
       () => {
         const low = f.let(f.call(this.#mmu.load[8], 'i64', cpu, at));
         this.#leaveOnFault();
-        const high = f.let(f.call(this.#mmu.load[8], 'i64', cpu, at.add(8)));
+        const high = f.let(f.call(this.#mmu.load[8], 'i64', cpu, following(f, cpu, at, 8)));
         this.#leaveOnFault();
         f.set(value, V128.splatI64(low).replaceI64(1, high));
       },
@@ -254,7 +254,7 @@ export class InterpreterEmit implements Emit {
         this.#leaveOnFault();
         const whole = f.let(value);
         f.run(this.#mmu.store[8], cpu, at, whole.extractI64(0));
-        f.run(this.#mmu.store[8], cpu, at.add(8), whole.extractI64(1));
+        f.run(this.#mmu.store[8], cpu, following(f, cpu, at, 8), whole.extractI64(1));
         this.#leaveOnFault();
       },
     );
