@@ -2,7 +2,7 @@
 import { RECORD, SCALE_SHIFT } from '../interpreter/record.ts';
 import { TLB_ENTRY } from '../layout.ts';
 import { LOCKED, type LockedKind } from '../mmu/locked.ts';
-import { type Mmu, tlbEntry } from '../mmu/mmu.ts';
+import { following, type Mmu, tlbEntry } from '../mmu/mmu.ts';
 import { loadSized, storeSized } from '../mmu/sized.ts';
 import type { Emit, HostCalls, Operand } from '../semantics/emit.ts';
 import { type Size, signExtend, zeroExtend } from '../semantics/flags.ts';
@@ -283,7 +283,7 @@ export class JitEmit implements Emit {
       slow: (at) => {
         const low = f.let(f.call(this.#imports.mmu.load[8], 'i64', cpu, at));
         this.#leaveOnFault();
-        const high = f.let(f.call(this.#imports.mmu.load[8], 'i64', cpu, at.add(8)));
+        const high = f.let(f.call(this.#imports.mmu.load[8], 'i64', cpu, following(f, cpu, at, 8)));
         this.#leaveOnFault();
         f.set(value, V128.splatI64(low).replaceI64(1, high));
       },
@@ -300,7 +300,7 @@ export class JitEmit implements Emit {
         this.#leaveOnFault();
         const whole = f.let(value);
         f.run(this.#imports.mmu.store[8], cpu, at, whole.extractI64(0));
-        f.run(this.#imports.mmu.store[8], cpu, at.add(8), whole.extractI64(1));
+        f.run(this.#imports.mmu.store[8], cpu, following(f, cpu, at, 8), whole.extractI64(1));
         this.#leaveOnFault();
         this.#noteCodeChange();
       },

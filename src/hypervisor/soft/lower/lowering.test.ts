@@ -101,7 +101,7 @@ function lowered(hex: string, codeSize: CodeSize, checked = false): string[] {
   assert.ok(decode(bytes, 0, bytes.length, codeSize, insn) > 0, hex);
   Object.assign(l, { at: 0, codeSize, checked });
   l.begin(0x100);
-  (rules[insn.op] ?? lowerToCallout)(l);
+  (ruleFor(l) ?? lowerToCallout)(l);
   return names;
 }
 
