@@ -5,7 +5,6 @@
 import { parseArgs } from 'node:util';
 import { assemble } from '../e2e/bare-metal/assemble.ts';
 import {
-  GDT,
   PAGE_TABLE,
   PML4,
   registersAtOrigin,
