@@ -3,9 +3,10 @@
  * the mode they were decoded in.
  *
  * Blocks are never moved. One whose bytes were overwritten stays where it is, with the first record of each of its
- * instructions turned into `stale`, which looks the address up again: so links and a loop inside it need no repair.
+ * instructions turned into `stale`, which looks the address up again: so a loop inside it needs no repair.
  * When the space is used up everything is dropped at once.
  */
+import { BlockTable } from './block-table.ts';
 import { type Block, CodePages, PAGE_SIZE } from './code-pages.ts';
 import { DECODE_INVALID, DECODE_MORE, DECODE_TOO_LONG, decode } from './decode/decode.ts';
 import { Insn } from './decode/insn.ts';
@@ -39,6 +40,7 @@ export class CodeCache {
   readonly #lowering: Lowering;
   readonly #insn = new Insn();
   readonly #pages: CodePages;
+  readonly #table: BlockTable;
   readonly #first: number;
   readonly #limit: number;
   readonly #jumpCache: number;
@@ -53,6 +55,7 @@ export class CodeCache {
   constructor(state: CpuState, vcpu: number, ops: MicroOpTable) {
     this.#state = state;
     this.#pages = new CodePages(state);
+    this.#table = new BlockTable(state.words, vcpu);
     this.#lowering = new Lowering(state.view, this.#insn, ops);
     this.#staleOp = ops.number('stale');
     this.#first = areaOf(vcpu) + AREA.code;
@@ -96,8 +99,10 @@ export class CodeCache {
     const before = this.#drops;
     const record = this.lookup();
     if (record !== 0 && this.#drops === before) {
-      const crosses = this.#found!.secondPage >= 0;
+      const found = this.#found!;
+      const crosses = found.secondPage >= 0;
       view.setInt32(from + RECORD.link, crosses ? NO_LINK : record, true);
+      if (!crosses) found.links.push(from);
     }
     return record;
   }
@@ -149,6 +154,7 @@ export class CodeCache {
     }
     block ??= this.#build(key, host, page, mode);
     if (block === undefined) return undefined;
+    if (block.secondPage < 0) this.#table.set(page, key, block.record);
     // The walk of a second page has left its own entry there.
     state.setU32(CPU.scratch + 8, block.secondPage >= 0 ? leaf & state.u32(CPU.scratch + 8) : leaf);
     this.#found = block;
@@ -177,7 +183,7 @@ export class CodeCache {
       this.#dropAll();
     }
     const start = Math.floor(key / KEY_MODES);
-    const block: Block = { page, key, start, end: start, record: this.#next, recordEnd: 0, secondPage: -1 };
+    const block: Block = { page, key, start, end: start, record: this.#next, recordEnd: 0, secondPage: -1, links: [] };
     l.at = this.#next;
     l.count = 0;
     l.ended = false;
@@ -262,10 +268,14 @@ export class CodeCache {
     l.count = count;
   }
 
-  /** Takes a block out of use: whoever still leads to it looks its code up again. */
+  /** Takes a block out of use: branches to it are linked anew, and who is in it now looks its code up again. */
   #forget(block: Block): void {
     const { view } = this.#state;
     this.#pages.remove(block);
+    this.#table.delete(block.page, block.key);
+    for (const from of block.links) {
+      if (view.getInt32(from + RECORD.link, true) === block.record) view.setInt32(from + RECORD.link, UNRESOLVED, true);
+    }
     for (let at = block.record; at < block.recordEnd; at += RECORD_SIZE) {
       const flags = view.getUint16(at + RECORD.start, true);
       if ((flags & FIRST) !== 0 || at === block.record) view.setUint16(at + RECORD.op, this.#staleOp, true);
@@ -274,6 +284,7 @@ export class CodeCache {
 
   #dropAll(): void {
     this.#pages.clear();
+    this.#table.clear();
     this.#lowering.callouts.clear();
     this.#next = this.#first;
     this.#made = 0;

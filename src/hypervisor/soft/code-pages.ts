@@ -17,6 +17,8 @@ export interface Block {
   recordEnd: number;
   /** Guest physical page number of where an instruction across the page's end goes on; -1 for none. */
   secondPage: number;
+  /** Records of the branches that lead straight to it. */
+  readonly links: number[];
 }
 
 interface CodePage {

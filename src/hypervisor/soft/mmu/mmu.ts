@@ -47,12 +47,18 @@ export interface Mmu {
   readonly probeWrite: Callable;
 }
 
-export function defineMmu(m: ModuleBuilder, imports: MmuImports): Mmu {
+/** What only the core module uses. */
+export interface CoreMmu extends Mmu {
+  /** (cpu) -> like translate, for code at CPU.rip, whose linear address is left in CPU.fetchAddress. */
+  readonly fetch: Callable;
+}
+
+export function defineMmu(m: ModuleBuilder, imports: MmuImports): CoreMmu {
   const region = defineRegionOf(m);
   const walk = defineWalk(m, region);
   const fill = defineFill(m, region, walk);
   const translate = defineTranslate(m, fill);
-  defineFetch(m, fill);
+  const fetch = defineFetch(m, fill);
   const load1 = defineLoad(m, 1, translate, imports, undefined);
   const store1 = defineStore(m, 1, fill, region, imports, undefined);
   const probeWrite = defineProbeWrite(m, fill);
@@ -60,6 +66,7 @@ export function defineMmu(m: ModuleBuilder, imports: MmuImports): Mmu {
   const load = (size: Size) => defineLoad(m, size, translate, imports, load1);
   return {
     translate,
+    fetch,
     load: { 1: load1, 2: load(2), 4: load(4), 8: load(8) },
     store: { 1: store1, 2: store(2), 4: store(4), 8: store(8) },
     probeWrite,
@@ -76,7 +83,7 @@ export function tlbEntry(va: I64, tlb: I32): I32 {
 }
 
 /** Address of the vCPU's area. */
-function area(cpu: I32): I32 {
+export function area(cpu: I32): I32 {
   return cpu.mul(AREA_PER_BLOCK_BYTE).add(VCPU_AREA);
 }
 
@@ -174,9 +181,8 @@ function defineTranslate(m: ModuleBuilder, fill: Callable): Callable {
   );
 }
 
-/** (cpu) -> like translate, for code at CPU.rip, whose linear address is left in CPU.fetchAddress. For TypeScript. */
-function defineFetch(m: ModuleBuilder, fill: Callable): void {
-  m.func(
+function defineFetch(m: ModuleBuilder, fill: Callable): Callable {
+  return m.func(
     ['i32'],
     ['i32'],
     (f, cpu) => {

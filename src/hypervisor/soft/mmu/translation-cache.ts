@@ -6,6 +6,8 @@ import {
   AREA,
   areaOf,
   blockOf,
+  CODE_PAGE_ENTRIES,
+  CODE_PAGE_ENTRY_SIZE,
   FILL_LOG_ENTRIES,
   LARGE_MAP_SIZE,
   TLB_ENTRIES,
@@ -119,7 +121,10 @@ export class TranslationCache {
 
   #nextGeneration(generation: number): number {
     const next = (generation + 1) & MAX_GENERATION;
-    if (next === 0) this.#clear(AREA.jumpCache, AREA.fillLog - AREA.jumpCache);
+    if (next === 0) {
+      this.#clear(AREA.jumpCache, AREA.fillLog - AREA.jumpCache);
+      this.#clear(AREA.codePages, CODE_PAGE_ENTRIES * CODE_PAGE_ENTRY_SIZE);
+    }
     return next;
   }
 
