@@ -16,6 +16,7 @@ import { FIRST, LAST, NO_LINK, RECORD, RECORD_SIZE, UNRESOLVED } from './interpr
 import { AREA, areaOf, CODE_SIZE, JUMP_ENTRIES, JUMP_ENTRY_SIZE } from './layout.ts';
 import { Lowering } from './lower/lowering.ts';
 import { lowerToCallout, rules } from './lower/rules.ts';
+import { defineSystemRules } from './lower/system-rules.ts';
 import { defineVectorRules } from './lower/vector-rules.ts';
 import { ACCESS } from './mmu/walk.ts';
 import { codeSizeOf, MODE, MODE_BITS } from './modes.ts';
@@ -33,6 +34,7 @@ const MAX_BLOCKS = 1 << 17;
 const MAX_CALLOUTS = 1 << 16;
 const KEY_MODES = 1 << MODE_BITS;
 
+defineSystemRules();
 defineVectorRules();
 
 export class CodeCache {

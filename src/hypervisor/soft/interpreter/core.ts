@@ -131,6 +131,8 @@ function importMmu(m: ModuleBuilder): Mmu {
     load: { 1: load(1), 2: load(2), 4: load(4), 8: load(8) },
     store: { 1: store(1), 2: store(2), 4: store(4), 8: store(8) },
     probeWrite: m.importFunction('probeWrite', ['i32', 'i64', 'i32'], []),
+    flushNonGlobal: m.importFunction('flushNonGlobal', ['i32'], ['i32']),
+    invalidatePage: m.importFunction('invalidatePage', ['i32', 'i64'], ['i32']),
   };
 }
 

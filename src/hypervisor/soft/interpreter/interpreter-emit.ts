@@ -67,6 +67,8 @@ export class InterpreterEmit implements Emit {
         f.run(imports.timeStamp, cpu);
         return f.load64(cpu, CPU.io);
       },
+      flushNonGlobal: () => f.call(mmu.flushNonGlobal, 'i32', cpu),
+      invalidatePage: (linear) => f.call(mmu.invalidatePage, 'i32', cpu, linear),
     };
   }
 

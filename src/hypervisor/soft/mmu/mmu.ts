@@ -21,6 +21,7 @@ import { CPU } from '../state.ts';
 import { I32, I64, type ValType } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder } from '../wasm/function-builder.ts';
 import type { ModuleBuilder } from '../wasm/module-builder.ts';
+import { defineFlushes, type Flushes } from './flush.ts';
 import { ACCESS, defineRegionOf, defineWalk, noteDirty, PTE, regionHost } from './walk.ts';
 
 /** What the MMU needs from TypeScript: both take the access's guest physical address from CPU.scratch. */
@@ -33,7 +34,7 @@ export interface MmuImports {
   readonly codeWritten: Callable;
 }
 
-export interface Mmu {
+export interface Mmu extends Flushes {
   /** (cpu, va: i64, access) -> WebAssembly address; 0: not RAM, CPU.scratch is the gpa; -1: fault. */
   readonly translate: Callable;
   /** By size: (cpu, va: i64) -> i64, with CPU.fault set if it failed. */
@@ -62,9 +63,11 @@ export function defineMmu(m: ModuleBuilder, imports: MmuImports): CoreMmu {
   const load1 = defineLoad(m, 1, translate, imports, undefined);
   const store1 = defineStore(m, 1, fill, region, imports, undefined);
   const probeWrite = defineProbeWrite(m, fill);
+  const flushes = defineFlushes(m);
   const store = (size: Size) => defineStore(m, size, fill, region, imports, { store1, probeWrite });
   const load = (size: Size) => defineLoad(m, size, translate, imports, load1);
   return {
+    ...flushes,
     translate,
     fetch,
     load: { 1: load1, 2: load(2), 4: load(4), 8: load(8) },
