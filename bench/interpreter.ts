@@ -99,7 +99,7 @@ async function create(path: string, params: readonly string[]) {
   const threads = new VcpuThreads(choice, config.cpus);
   const built = await buildVm(config, choice, resolveSerialPorts(serial), runState, resources);
   const { memory } = (built.starts[0]!.handle as SoftVcpuHandle).vm.machine;
-  const counter = new BigInt64Array(memory.buffer, blockOf(0) + CPU.instructions, 1);
+  const counter = new Float64Array(memory.buffer, blockOf(0) + CPU.instructions, 1);
   const vm = new RunningVm({ ...built, threads, runState, log, resources: resources.move() });
-  return { vm, instructions: () => Number(counter[0]) };
+  return { vm, instructions: () => counter[0]! };
 }

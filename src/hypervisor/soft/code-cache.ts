@@ -11,8 +11,9 @@ import { type Block, CodePages, PAGE_SIZE } from './code-pages.ts';
 import { DECODE_INVALID, DECODE_MORE, DECODE_TOO_LONG, decode } from './decode/decode.ts';
 import { Insn } from './decode/insn.ts';
 import { OP } from './decode/opcodes.ts';
-import type { MicroOpTable } from './interpreter/core.ts';
+import type { MicroOpTable } from './interpreter/micro-op-table.ts';
 import { FIRST, LAST, NO_LINK, RECORD, RECORD_SIZE, UNRESOLVED } from './interpreter/record.ts';
+import { Jit } from './jit/jit.ts';
 import { AREA, areaOf, CODE_SIZE, JUMP_ENTRIES, JUMP_ENTRY_SIZE } from './layout.ts';
 import { Lowering } from './lower/lowering.ts';
 import { lowerToCallout, rules } from './lower/rules.ts';
@@ -38,6 +39,8 @@ defineSystemRules();
 defineVectorRules();
 
 export class CodeCache {
+  /** Undefined: everything is interpreted. */
+  readonly jit: Jit | undefined;
   readonly #state: CpuState;
   readonly #lowering: Lowering;
   readonly #insn = new Insn();
@@ -54,12 +57,14 @@ export class CodeCache {
   #drops = 0;
   #found: Block | undefined;
 
-  constructor(state: CpuState, vcpu: number, ops: MicroOpTable) {
+  /** `jitThreshold`: executions of a block before it is compiled; Infinity: never. */
+  constructor(state: CpuState, vcpu: number, ops: MicroOpTable, jitThreshold: number) {
     this.#state = state;
     this.#pages = new CodePages(state);
     this.#table = new BlockTable(state.words, vcpu);
     this.#lowering = new Lowering(state.view, this.#insn, ops);
     this.#staleOp = ops.number('stale');
+    if (jitThreshold < Number.POSITIVE_INFINITY) this.jit = new Jit(state, ops, jitThreshold);
     this.#first = areaOf(vcpu) + AREA.code;
     this.#limit = this.#first + CODE_SIZE;
     this.#jumpCache = areaOf(vcpu) + AREA.jumpCache;
@@ -73,6 +78,7 @@ export class CodeCache {
    */
   lookup(): number {
     const state = this.#state;
+    state.count(CPU.codeLookups);
     const host = state.core.fetch(state.block);
     if (host === -1) state.throwFault(state.u32(CPU.fault));
     if (host === 0) return 0;
@@ -185,25 +191,35 @@ export class CodeCache {
       this.#dropAll();
     }
     const start = Math.floor(key / KEY_MODES);
-    const block: Block = { page, key, start, end: start, record: this.#next, recordEnd: 0, secondPage: -1, links: [] };
+    const block: Block = {
+      page,
+      key,
+      start,
+      end: start,
+      record: this.#next,
+      recordEnd: 0,
+      secondPage: -1,
+      links: [],
+      region: undefined,
+    };
     l.at = this.#next;
-    l.count = 0;
-    l.ended = false;
+    l.beginBlock(start);
     l.codeSize = codeSizeOf(mode);
     l.checked = (mode & MODE.checked) !== 0;
     l.noFpu = (mode & MODE.noFpu) !== 0;
     l.noSse = (mode & MODE.noSse) !== 0;
     const step = (mode & MODE.step) !== 0;
-    if (step) {
-      l.start = start;
-      l.emit('attention');
-    }
+    if (step) l.emit('attention');
+    else if (this.jit !== undefined) l.emit('header');
     if (!this.#decodeInto(block, host - start, step)) return undefined;
     if (!l.ended) this.#emitGoto(block);
     block.recordEnd = l.at;
     this.#next = l.at;
     this.#made++;
     this.#pages.add(block);
+    if (!step) this.jit?.add(block);
+    this.#state.count(CPU.blocksMade);
+    this.#state.count(CPU.blocks);
     return block;
   }
 
@@ -226,6 +242,8 @@ export class CodeCache {
       }
       this.#lower(block, at, length);
       if (l.ended || afterSti || insn.op === OP.popf) return true;
+      // Compiled code leaves what TypeScript executes to the interpreter, and goes on in the next block.
+      if (l.calledOut) return true;
       if (insn.op === OP.jcc) branches++;
       afterSti = insn.op === OP.sti;
       if (step) break;
@@ -278,6 +296,9 @@ export class CodeCache {
     for (const from of block.links) {
       if (view.getInt32(from + RECORD.link, true) === block.record) view.setInt32(from + RECORD.link, UNRESOLVED, true);
     }
+    this.jit?.forget(block);
+    this.#state.count(CPU.blocksInvalidated);
+    this.#state.count(CPU.blocks, -1);
     for (let at = block.record; at < block.recordEnd; at += RECORD_SIZE) {
       const flags = view.getUint16(at + RECORD.start, true);
       if ((flags & FIRST) !== 0 || at === block.record) view.setUint16(at + RECORD.op, this.#staleOp, true);
@@ -287,10 +308,13 @@ export class CodeCache {
   #dropAll(): void {
     this.#pages.clear();
     this.#table.clear();
+    this.jit?.clear();
     this.#lowering.callouts.clear();
     this.#next = this.#first;
     this.#made = 0;
     this.#drops++;
+    this.#state.count(CPU.codeDrops);
+    this.#state.setCounter(CPU.blocks, 0);
     this.#state.tlb.flushJumps();
   }
 }

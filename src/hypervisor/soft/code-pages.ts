@@ -1,4 +1,6 @@
 /** Which guest physical pages hold decoded code, and where: for finding blocks, and for noticing that code is written. */
+
+import type { Region } from './jit/jit.ts';
 import { REGION, REGION_SIZE, REGIONS, regionEntry } from './layout.ts';
 import type { CpuState } from './system/cpu-state.ts';
 
@@ -19,6 +21,8 @@ export interface Block {
   secondPage: number;
   /** Records of the branches that lead straight to it. */
   readonly links: number[];
+  /** The compiled region that it is in. */
+  region: Region | undefined;
 }
 
 interface CodePage {

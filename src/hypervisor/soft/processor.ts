@@ -120,9 +120,9 @@ export class Processor implements SystemCpu, EngineHooks {
       this.#step();
       return;
     }
+    state.count(CPU.entries);
     this.#engine.run();
-    const used = budget - (state.u32(CPU.budget) | 0);
-    state.setU64(CPU.instructions, state.u64(CPU.instructions) + BigInt(used));
+    state.count(CPU.instructions, budget - (state.u32(CPU.budget) | 0));
   }
 
   /** One instruction: for RFLAGS.TF, breakpoints in DR7, debuggers, and those that hold interrupts off. */
@@ -144,7 +144,7 @@ export class Processor implements SystemCpu, EngineHooks {
       this.#shadowed = false;
       this.#updateMode();
     }
-    state.setU64(CPU.instructions, state.u64(CPU.instructions) + 1n);
+    state.count(CPU.instructions);
     if (insn !== undefined && !this.#faulted && afterStep(this, insn, flagsBefore) === 'shutdown') {
       this.#exit = { reason: 'shutdown' };
     }
@@ -258,7 +258,11 @@ export class Processor implements SystemCpu, EngineHooks {
   // -- EngineHooks
 
   execute(insn: Insn): Next {
-    if (isX87(insn.op)) return this.#status(x87(this, this.fpu, insn), insn);
+    if (isX87(insn.op)) {
+      this.state.count(CPU.x87Callouts);
+      return this.#status(x87(this, this.fpu, insn), insn);
+    }
+    this.state.count(CPU.systemCallouts);
     const next = this.#status(execute(this, insn), insn);
     this.#lookSoon();
     return next;
@@ -270,6 +274,7 @@ export class Processor implements SystemCpu, EngineHooks {
       this.#exit = { reason: 'shutdown' };
     } else {
       this.activity = 'halted';
+      this.state.count(CPU.halts);
       this.state.rip = (this.state.rip + BigInt(insn.length)) & this.state.u64(CPU.ripMask);
     }
     return 'leave';
@@ -283,6 +288,7 @@ export class Processor implements SystemCpu, EngineHooks {
   }
 
   exact(op: number, a: number, b: number, imm: number): number {
+    this.state.count(CPU.exactCallouts);
     return this.#exact.execute(op, a, b, imm);
   }
 

@@ -57,6 +57,8 @@ export const CPU = {
   kicked: 1112,
   /** Not 0: the TLB must be flushed before anything else is executed. Others store it, then ask for attention. */
   flushAsked: 1116,
+  /** Not 0: compiled code has been overwritten or dropped since the word was cleared. */
+  codeChanged: 1132,
   /** Not 0 while run() is under way. */
   running: 1128,
   /** Not 0: an interrupt waits until RFLAGS.IF is set. */
@@ -102,8 +104,6 @@ export const CPU = {
   x87Cs: 1080,
   x87Ds: 1082,
   mxcsr: 1084,
-  /** Instructions executed so far, u64, as of the last time the loop was left. */
-  instructions: 1088,
   /** Where the entry that the TLB filler works on was put; scratch of the MMU. */
   scratch: 1096,
 
@@ -139,7 +139,56 @@ export const CPU = {
   nmiBlocked: 2448,
   /** u32: set by MOV SS, POP SS and STI; no interrupt may come before one more instruction has been executed. */
   interruptShadow: 2452,
+
+  // Counters, f64 each: only the vCPU's thread writes them, any thread reads them at any time (an aligned f64 is
+  // written as a whole, is exact up to 2^53, and costs TypeScript no BigInt). They start with the
+  // VM and, but for those that say so, never decrease.
+  /** Instructions executed, as of the last time the loop was left. */
+  instructions: 3072,
+  /** Times that the loop was entered. */
+  entries: 3080,
+  /** Accesses to data that the TLB did not let through: page walks, without those for code. */
+  tlbMisses: 3088,
+  /** Accesses outside of RAM, by kind. */
+  portReads: 3096,
+  portWrites: 3104,
+  mmioReads: 3112,
+  mmioWrites: 3120,
+  /** Instructions that TypeScript executed: of the system, of the x87, and SSE arithmetic that needs exact rounding. */
+  systemCallouts: 3128,
+  x87Callouts: 3136,
+  exactCallouts: 3144,
+  halts: 3152,
+  /** Interrupts and NMIs delivered. */
+  interrupts: 3160,
+  /** INT n, INT3 and INTO delivered. */
+  softwareInterrupts: 3168,
+  /** Code looked up by TypeScript, because neither a link nor the jump cache knew it. */
+  codeLookups: 3176,
+  /** Blocks decoded, and those taken out of use because their code was overwritten. */
+  blocksMade: 3184,
+  blocksInvalidated: 3192,
+  /** Times that all decoded code was dropped because its space was used up. */
+  codeDrops: 3200,
+  /** Blocks that are held. Goes up and down. */
+  blocks: 3208,
+
+  // The JIT's part of the counters.
+  /** Regions, their bytes of WebAssembly, and modules that are live. These go up and down. */
+  jitRegions: 3216,
+  jitBytes: 3224,
+  jitModules: 3232,
+  /** Regions compiled; regions dropped because their code was overwritten; regions dropped to make room. */
+  jitCompiled: 3240,
+  jitInvalidated: 3248,
+  jitDropped: 3256,
+
+  /** Exceptions delivered, one counter for each of the EXCEPTION_VECTORS. */
+  exceptions: 3328,
 } as const;
+
+/** Vectors 0 to 31 are those of exceptions. */
+export const EXCEPTION_VECTORS = 32;
 
 /** Bytes of a vCPU's block. */
 export const CPU_SIZE = 4096;

@@ -19,18 +19,21 @@ export class VcpuIo {
   /** The interrupt controllers belong to the CPU: what they claim never reaches the machine's buses. */
   readonly #chipPorts = new Bus();
   readonly #chipMmio = new Bus();
+  readonly #state: CpuState;
   readonly #onApicWrite: () => void;
 
   /** `onApicWrite`: the guest changed its LAPIC, which may have changed what interrupts it. */
   constructor(vm: SoftVmAccess, apic: Lapic, state: CpuState, onApicWrite: () => void) {
     this.#vm = vm;
     this.#apic = apic;
+    this.#state = state;
     this.#onApicWrite = onApicWrite;
     this.#data = [1, 2, 4, 8].map((size) => new Uint8Array(state.view.buffer, state.block + CPU.io, size));
     vm.irqchip.isa.insertInto(this.#chipPorts, this.#chipMmio);
   }
 
   mmioRead(gpa: Gpa, size: number): void {
+    this.#state.count(CPU.mmioReads);
     const data = this.#bytes(size);
     const offset = this.#lapicOffset(gpa);
     if (offset >= 0) this.#apic.read(offset, data);
@@ -38,6 +41,7 @@ export class VcpuIo {
   }
 
   mmioWrite(gpa: Gpa, size: number): void {
+    this.#state.count(CPU.mmioWrites);
     const data = this.#bytes(size);
     const offset = this.#lapicOffset(gpa);
     if (offset >= 0) {
@@ -51,10 +55,12 @@ export class VcpuIo {
   }
 
   portRead(port: number, size: number): void {
+    this.#state.count(CPU.portReads);
     (this.#chipPorts.claims(port) ? this.#chipPorts : this.buses.ports).read(port, this.#bytes(size));
   }
 
   portWrite(port: number, size: number): void {
+    this.#state.count(CPU.portWrites);
     const data = this.#bytes(size);
     if (this.#chipPorts.claims(port)) this.#chipPorts.write(port, data);
     else if (!this.#vm.ioEvents.signal(true, port, data)) this.buses.ports.write(port, data);

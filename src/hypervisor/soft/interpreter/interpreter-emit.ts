@@ -5,7 +5,7 @@ import { loadSized, type Mmu, storeSized, tlbEntry } from '../mmu/mmu.ts';
 import type { Emit, HostCalls, Operand } from '../semantics/emit.ts';
 import { Flags, type Size } from '../semantics/flags.ts';
 import { CPU, SLOT } from '../state.ts';
-import { I32, type I64, type V128 } from '../wasm/expr.ts';
+import { I32, type I64, V128 } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder, Label, Local } from '../wasm/function-builder.ts';
 import { RECORD, RECORD_SIZE, SCALE_SHIFT } from './record.ts';
 
@@ -23,6 +23,8 @@ export interface CoreImports {
   readonly lookUpAgain: Callable;
   /** (cpu, record): the target's record of a direct branch that is UNRESOLVED, or as lookup. CPU.rip is set. */
   readonly link: Callable;
+  /** (cpu, header): the block's header has counted down. Gives the record to go on with. */
+  readonly hot: Callable;
   readonly portRead: Callable;
   readonly portWrite: Callable;
   readonly timeStamp: Callable;
@@ -127,6 +129,14 @@ export class InterpreterEmit implements Emit {
     return this.cpu.add(this.f.load8u(this.#rec, RECORD[operand]).shl(4)).add(CPU.xmm);
   }
 
+  vectorRegister(number: number): V128 {
+    return this.f.load128(this.cpu, CPU.xmm + 16 * number);
+  }
+
+  setVectorRegister(number: number, value: V128): void {
+    this.f.store128(this.cpu, CPU.xmm + 16 * number, value);
+  }
+
   address(): I64 {
     const { f } = this;
     const scale = f.load16u(this.#rec, RECORD.start).shrU(SCALE_SHIFT).toI64();
@@ -175,6 +185,42 @@ export class InterpreterEmit implements Emit {
       () => {
         f.run(this.#mmu.store[size], cpu, at, value);
         this.#leaveOnFault();
+      },
+    );
+  }
+
+  load128(linear: I64): Local<'v128'> {
+    const { f, cpu } = this;
+    const at = f.let(linear);
+    const entry = f.let(tlbEntry(at, f.load32(cpu, CPU.tlb)));
+    const value = f.local('v128');
+    f.if(
+      at.xor(f.load64(entry, TLB_ENTRY.read)).ltU(4097 - 16),
+      () => f.set(value, f.load128(at.wrap().add(f.load32(entry, TLB_ENTRY.host)))),
+      () => {
+        const low = f.let(f.call(this.#mmu.load[8], 'i64', cpu, at));
+        this.#leaveOnFault();
+        const high = f.let(f.call(this.#mmu.load[8], 'i64', cpu, at.add(8)));
+        this.#leaveOnFault();
+        f.set(value, V128.splatI64(low).replaceI64(1, high));
+      },
+    );
+    return value;
+  }
+
+  store128(linear: I64, value: V128): void {
+    const { f, cpu } = this;
+    const at = f.let(linear);
+    const entry = f.let(tlbEntry(at, f.load32(cpu, CPU.tlb)));
+    f.if(
+      at.xor(f.load64(entry, TLB_ENTRY.write)).ltU(4097 - 16),
+      () => f.store128(at.wrap().add(f.load32(entry, TLB_ENTRY.host)), 0, value),
+      () => {
+        f.run(this.#mmu.probeWrite, cpu, at, I32.const(16));
+        this.#leaveOnFault();
+        const whole = f.let(value);
+        f.run(this.#mmu.store[8], cpu, at, whole.extractI64(0));
+        f.run(this.#mmu.store[8], cpu, at.add(8), whole.extractI64(1));
       },
     );
   }
@@ -238,6 +284,11 @@ export class InterpreterEmit implements Emit {
     const status = f.let(f.call(this.#imports.callout, 'i32', this.cpu, this.#rec));
     f.if(status.eq(1), () => this.#exits.next(this.#rec.add(RECORD_SIZE)));
     this.#exits.status(status);
+  }
+
+  calloutAtEnd(): void {
+    this.account();
+    this.callout();
   }
 
   /** The block ends here: its instructions have been executed. */

@@ -3,7 +3,8 @@
  * share: operands, addresses and the generic ways of a memory operand; the rules per instruction are in rules.ts.
  */
 import { type CodeSize, type Insn, NO_REGISTER, OPERAND, type Operand, RIP, SEG } from '../decode/insn.ts';
-import { hasMicroOp, type MicroOpTable } from '../interpreter/core.ts';
+import { hasMicroOp } from '../interpreter/catalog.ts';
+import type { MicroOpTable } from '../interpreter/micro-op-table.ts';
 import { FIRST, LAST, RECORD_SIZE, SCALE_SHIFT } from '../interpreter/record.ts';
 import type { Semantics } from '../semantics/emit.ts';
 import type { Size } from '../semantics/flags.ts';
@@ -41,6 +42,8 @@ export class Lowering {
   count = 0;
   /** Set by a rule whose instruction ends the block. */
   ended = false;
+  /** Whether TypeScript executes the instruction. */
+  calledOut = false;
   readonly #view: DataView;
   readonly #ops: MicroOpTable;
   #at = 0;
@@ -61,10 +64,19 @@ export class Lowering {
     this.#at = address;
   }
 
+  /** Starts a block at `start` in its page. What is emitted before the first instruction belongs to none. */
+  beginBlock(start: number): void {
+    this.start = start;
+    this.count = 0;
+    this.ended = false;
+    this.#first = false;
+  }
+
   /** Starts the instruction in `insn`, which lies at `start` in its page. */
   begin(start: number): void {
     this.start = start;
     this.count++;
+    this.calledOut = false;
     this.#first = true;
   }
 
@@ -223,6 +235,7 @@ export class Lowering {
 
   /** TypeScript executes the instruction; `ends` if it can change where or how execution goes on. */
   callout(ends: boolean): void {
+    this.calledOut = true;
     this.callouts.set(this.#at, this.insn.clone());
     if (ends) this.emitBranch('callout.end', true);
     else this.emit('callout');

@@ -18,7 +18,7 @@ import {
 } from '../layout.ts';
 import type { Size } from '../semantics/flags.ts';
 import { CPU } from '../state.ts';
-import { I32, I64, type ValType } from '../wasm/expr.ts';
+import { F64, I32, I64, type ValType } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder } from '../wasm/function-builder.ts';
 import type { ModuleBuilder } from '../wasm/module-builder.ts';
 import { defineFlushes, type Flushes } from './flush.ts';
@@ -111,6 +111,8 @@ export function storeSized(f: FunctionBuilder, address: I32, size: Size, value: 
  */
 function defineFill(m: ModuleBuilder, regionOf: Callable, walk: Callable): Callable {
   return m.func(['i32', 'i64', 'i32'], ['i32'], (f, cpu, va, access) => {
+    const missed = f.load64(cpu, CPU.tlbMisses).asF64().add(F64.const(1)).bits();
+    f.if(access.and(ACCESS.fetch).eqz(), () => f.store64(cpu, CPU.tlbMisses, missed));
     const gpa = f.let(f.call(walk, 'i64', cpu, va, access));
     f.if(gpa.eq(-1), () => f.return(I32.const(-1)));
     f.store64(cpu, CPU.scratch, gpa);

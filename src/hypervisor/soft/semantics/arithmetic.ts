@@ -14,7 +14,7 @@ const add: Binary = (e, a, b, size) => {
 
 const adc: Binary = (e, a, b, size) => {
   const r = e.f.let(zeroExtend(a.add(b).add(e.flags.cf64()), size));
-  e.flags.add(a, b, r, size);
+  e.flags.adc(a, b, r, size);
   return r;
 };
 
@@ -26,7 +26,7 @@ const sub: Binary = (e, a, b, size) => {
 
 const sbb: Binary = (e, a, b, size) => {
   const r = e.f.let(zeroExtend(a.sub(b).sub(e.flags.cf64()), size));
-  e.flags.sub(a, b, r, size);
+  e.flags.sbb(a, b, r, size);
   return r;
 };
 
@@ -61,19 +61,15 @@ export const BINARY: Readonly<Record<string, Binary>> = {
 
 type Unary = (e: Emit, a: I64, size: Size) => I64;
 
-const ONE = I64.const(1);
-
 const UNARY: Readonly<Record<string, Unary>> = {
   inc: (e, a, size) => {
     const r = e.f.let(zeroExtend(a.add(1), size));
-    const overflow = r.eq(zeroExtend(I64.const(1n << BigInt(size * 8 - 1)), size)).toI64();
-    e.flags.keepCarry(e.f.let(overflow), a, ONE, r, size);
+    e.flags.inc(r, size);
     return r;
   },
   dec: (e, a, size) => {
     const r = e.f.let(zeroExtend(a.sub(1), size));
-    const overflow = a.eq(zeroExtend(I64.const(1n << BigInt(size * 8 - 1)), size)).toI64();
-    e.flags.keepCarry(e.f.let(overflow), a, ONE, r, size);
+    e.flags.dec(r, size);
     return r;
   },
   neg: (e, a, size) => {

@@ -4,6 +4,10 @@
  *
  * A micro-operation works on slots (state.ts) and vector registers only. Memory operands are loaded to a temporary
  * before and stored from one after, by micro-operations of their own; so the semantics of ADD knows nothing of memory.
+ *
+ * The JIT keeps slots, vector registers and flags in locals, so they are reached through Emit only. What it knows of the
+ * flags at compile time it forgets at the end of the block in which they were written: flags that an operation writes on
+ * some paths only, or in a loop, it may read in the same or an inner block, and not before at the head of that loop.
  */
 import type { I32, I64, V128 } from '../wasm/expr.ts';
 import type { FunctionBuilder, Local } from '../wasm/function-builder.ts';
@@ -39,8 +43,11 @@ export interface Emit {
   vector(operand: Operand): V128;
   /** For an XMM operand sets all 16 bytes, for an MMX operand the low 8. */
   setVector(operand: Operand, value: V128): void;
-  /** Where an operand's vector lies in memory: for loads and stores of single lanes. */
+  /** Where an operand's vector lies in memory: for loads of single lanes by number. */
   vectorAddress(operand: Operand): I32;
+  /** The same for an XMM register or temporary (state.ts) that the operation implies. */
+  vectorRegister(number: number): V128;
+  setVectorRegister(number: number, value: V128): void;
 
   /** base + (index << scale) + disp, 64 bits. */
   address(): I64;
@@ -54,6 +61,9 @@ export interface Emit {
   load(linear: I64, size: Size): Local<'i64'>;
   /** A store to guest memory; a fault leaves the instruction. */
   store(linear: I64, size: Size, value: I64): void;
+  /** The same for 16 bytes: nothing is stored if any of them faults. */
+  load128(linear: I64): Local<'v128'>;
+  store128(linear: I64, value: V128): void;
   /** Leaves the instruction with the fault of a store to [linear, linear + size), if that would fault. */
   probeWrite(linear: I64, size: number): void;
 
@@ -83,6 +93,8 @@ export interface Emit {
   exact(op: number): void;
   /** Like exact(), for what the whole instruction is needed: TypeScript decodes it again (system/). May end the block. */
   callout(): void;
+  /** The same in the last record of a block, whose instructions are counted as executed. */
+  calloutAtEnd(): void;
   /** Calls a function that TypeScript gives the core module. */
   readonly host: HostCalls;
 }

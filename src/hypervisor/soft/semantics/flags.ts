@@ -11,7 +11,7 @@
  */
 
 import { CPU } from '../state.ts';
-import { type I32, I64, type I64Like } from '../wasm/expr.ts';
+import { I32, I64, type I64Like } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function-builder.ts';
 
 export type Size = 1 | 2 | 4 | 8;
@@ -29,69 +29,145 @@ export function zeroExtend(value: I64, size: Size): I64 {
   return value.and(size === 1 ? 0xff : size === 2 ? 0xffff : 0xffff_ffff);
 }
 
+/** Where the three numbers are kept. */
+export interface FlagWords {
+  readonly result: I64;
+  readonly carry: I64;
+  readonly other: I32;
+}
+
+/** The numbers that follow from an operation's operands; these are used more than once, so locals or constants. */
+export const flagWords = {
+  /** After AND, OR, XOR, TEST: CF = OF = AF = 0. */
+  logic: (result: I64, size: Size): FlagWords => ({
+    result: signExtend(result, size),
+    carry: I64.const(0),
+    other: I32.const(0),
+  }),
+
+  /** After result = a + b (+ carry). */
+  add: (a: I64, b: I64, result: I64, size: Size): FlagWords => ({
+    result: signExtend(result, size),
+    carry: a
+      .and(b)
+      .or(a.or(b).and(result.xor(-1)))
+      .shl(64 - size * 8),
+    other: auxiliary(a, b, result),
+  }),
+
+  /** After result = a - b (- borrow). */
+  sub: (a: I64, b: I64, result: I64, size: Size): FlagWords => ({
+    result: signExtend(result, size),
+    carry: a
+      .xor(-1)
+      .and(b)
+      .or(a.xor(-1).or(b).and(result))
+      .shl(64 - size * 8),
+    other: auxiliary(a, b, result),
+  }),
+
+  /** After result = a + 1, with CF (0 or 1) as it was. */
+  inc: (result: I64, cf: I64, size: Size): FlagWords => {
+    const overflow = result.eq(I64.const(1n << BigInt(size * 8 - 1))).toI64();
+    const other = result.wrap().and(15).eqz().shl(4);
+    return { result: signExtend(result, size), carry: carryWord(cf, overflow), other };
+  },
+
+  /** After result = a - 1, with CF as it was. */
+  dec: (result: I64, cf: I64, size: Size): FlagWords => {
+    const overflow = result.eq(I64.const((1n << BigInt(size * 8 - 1)) - 1n)).toI64();
+    const other = result.wrap().and(15).eq(15).shl(4);
+    return { result: signExtend(result, size), carry: carryWord(cf, overflow), other };
+  },
+
+  /** The six flags of an RFLAGS image. */
+  image: (image: I32): FlagWords => {
+    const cf = image.and(1).toI64();
+    const sf = image.shrU(7).and(1);
+    const pf = image.shrU(2).and(1);
+    return {
+      result: image.shrU(6).and(1).xor(1).shl(8).toI64(),
+      carry: carryWord(cf, image.shrU(11).and(1).toI64()),
+      other: image.and(0x10).or(sf).or(pf.xor(1).shl(8)),
+    };
+  },
+};
+
+/** flagCarry for CF and OF, each 0 or 1. */
+function carryWord(cf: I64, of: I64): I64 {
+  return cf.shl(63).or(cf.xor(of).shl(62));
+}
+
+/** AF in bit 4. */
+function auxiliary(a: I64, b: I64, result: I64): I32 {
+  return a.xor(b).xor(result).wrap().and(0x10);
+}
+
+/**
+ * Flags in the vCPU's block. Operations write them, conditions read them; a compiler keeps them elsewhere and overrides
+ * both (jit/jit-flags.ts).
+ */
 export class Flags {
-  readonly #f: FunctionBuilder;
-  readonly #cpu: I32;
+  protected readonly f: FunctionBuilder;
+  protected readonly cpu: I32;
 
   constructor(f: FunctionBuilder, cpu: I32) {
-    this.#f = f;
-    this.#cpu = cpu;
+    this.f = f;
+    this.cpu = cpu;
   }
 
   // -- writing; operands are zero-extended values in locals or constants (they are used more than once)
 
-  /** After AND, OR, XOR, TEST: CF = OF = AF = 0. */
+  /** After AND, OR, XOR, TEST. */
   logic(result: I64, size: Size): void {
-    this.#store(signExtend(result, size), I64.const(0));
-    this.#f.store32(this.#cpu, CPU.flagOther, 0);
+    this.put(flagWords.logic(result, size));
   }
 
-  /** After result = a + b (+ carry). */
+  /** After result = a + b. */
   add(a: I64, b: I64, result: I64, size: Size): void {
-    const carries = a.and(b).or(a.or(b).and(result.xor(-1)));
-    this.#store(signExtend(result, size), carries.shl(64 - size * 8));
-    this.#other(a, b, result);
+    this.put(flagWords.add(a, b, result, size));
   }
 
-  /** After result = a - b (- borrow). */
+  /** After result = a + b + CF. */
+  adc(a: I64, b: I64, result: I64, size: Size): void {
+    this.put(flagWords.add(a, b, result, size));
+  }
+
+  /** After result = a - b. */
   sub(a: I64, b: I64, result: I64, size: Size): void {
-    const notA = a.xor(-1);
-    const borrows = notA.and(b).or(notA.or(b).and(result));
-    this.#store(signExtend(result, size), borrows.shl(64 - size * 8));
-    this.#other(a, b, result);
+    this.put(flagWords.sub(a, b, result, size));
   }
 
-  /** Sets SF, ZF and PF by a result, and AF to 0; then carry() gives CF and OF. */
-  result(result: I64, size: Size): void {
-    this.#f.store64(this.#cpu, CPU.flagResult, signExtend(result, size));
-    this.#f.store32(this.#cpu, CPU.flagOther, 0);
+  /** After result = a - b - CF. */
+  sbb(a: I64, b: I64, result: I64, size: Size): void {
+    this.put(flagWords.sub(a, b, result, size));
+  }
+
+  /** After result = a + 1, which leaves CF. */
+  inc(result: I64, size: Size): void {
+    this.put(flagWords.inc(result, this.f.let(this.cf64()), size));
+  }
+
+  /** After result = a - 1, which leaves CF. */
+  dec(result: I64, size: Size): void {
+    this.put(flagWords.dec(result, this.f.let(this.cf64()), size));
+  }
+
+  /** SF, ZF and PF by a result, AF 0; CF and OF as given, each an I64 that is 0 or 1. */
+  shifted(result: I64, size: Size, cf: I64, of: I64Like): void {
+    const cfLocal = this.f.let(cf);
+    this.put({ ...flagWords.logic(result, size), carry: carryWord(cfLocal, I64.of(of)) });
   }
 
   /** Sets CF and OF, each an I64 that is 0 or 1, and leaves the others. */
   carry(cf: I64, of: I64Like): void {
-    const cfLocal = this.#f.let(cf);
-    this.#f.store64(this.#cpu, CPU.flagCarry, cfLocal.shl(63).or(cfLocal.xor(I64.of(of)).shl(62)));
-  }
-
-  /** Sets OF (0 or 1) and AF by operands, and SF ZF PF by the result, keeping CF: INC and DEC. */
-  keepCarry(of: I64, a: I64, b: I64, result: I64, size: Size): void {
-    const old = this.#f.let(this.#f.load64(this.#cpu, CPU.flagCarry).shrU(63));
-    this.#store(signExtend(result, size), old.shl(63).or(old.xor(of).shl(62)));
-    this.#other(a, b, result);
+    const cfLocal = this.f.let(cf);
+    this.f.store64(this.cpu, CPU.flagCarry, carryWord(cfLocal, I64.of(of)));
   }
 
   /** All six at once from the bits of an RFLAGS image. */
   load(image: I32): void {
-    const f = this.#f;
-    const v = f.let(image);
-    const zf = v.shrU(6).and(1);
-    f.store64(this.#cpu, CPU.flagResult, zf.xor(1).shl(8).toI64());
-    const cf = v.and(1).toI64();
-    const of = v.shrU(11).and(1).toI64();
-    f.store64(this.#cpu, CPU.flagCarry, cf.shl(63).or(cf.xor(of).shl(62)));
-    const sf = v.shrU(7).and(1);
-    const pf = v.shrU(2).and(1);
-    f.store32(this.#cpu, CPU.flagOther, v.and(0x10).or(sf).or(pf.xor(1).shl(8)));
+    this.put(flagWords.image(this.f.let(image)));
   }
 
   // -- reading: I32 that is 0 or 1
@@ -101,36 +177,37 @@ export class Flags {
   }
 
   cf64(): I64 {
-    return this.#f.load64(this.#cpu, CPU.flagCarry).shrU(63);
+    return this.words.carry.shrU(63);
   }
 
   zf(): I32 {
-    return this.#result().eqz();
+    return this.words.result.eqz();
   }
 
   sf(): I32 {
-    return this.#result().shrU(63).wrap().xor(this.#f.load32(this.#cpu, CPU.flagOther).and(1));
+    const { result, other } = this.words;
+    return result.shrU(63).wrap().xor(other.and(1));
   }
 
   of(): I32 {
-    const c = () => this.#f.load64(this.#cpu, CPU.flagCarry);
-    return c().xor(c().shl(1)).shrU(63).wrap();
+    const { carry } = this.words;
+    return carry.xor(carry.shl(1)).shrU(63).wrap();
   }
 
   pf(): I32 {
-    const corrected = this.#result().wrap().xor(this.#f.load32(this.#cpu, CPU.flagOther).shrU(8));
-    return corrected.and(0xff).popcnt().and(1).xor(1);
+    const { result, other } = this.words;
+    return result.wrap().xor(other.shrU(8)).and(0xff).popcnt().and(1).xor(1);
   }
 
   af(): I32 {
-    return this.#f.load32(this.#cpu, CPU.flagOther).shrU(4).and(1);
+    return this.words.other.shrU(4).and(1);
   }
 
   /** The six flags at their places in RFLAGS. */
   image(): I32 {
     return this.cf()
       .or(this.pf().shl(2))
-      .or(this.#f.load32(this.#cpu, CPU.flagOther).and(0x10))
+      .or(this.af().shl(4))
       .or(this.zf().shl(6))
       .or(this.sf().shl(7))
       .or(this.of().shl(11));
@@ -138,11 +215,12 @@ export class Flags {
 
   /** Whether condition code `cc` (0-15, Intel SDM vol. 2, B.1.4.7) holds. */
   condition(cc: number): I32 {
-    const positive = this.#positive(cc >> 1);
+    const positive = this.positive(cc >> 1);
     return (cc & 1) === 0 ? positive : positive.eqz();
   }
 
-  #positive(pair: number): I32 {
+  /** The condition codes without the negated ones: O, B, Z, BE, S, P, L, LE. */
+  protected positive(pair: number): I32 {
     switch (pair) {
       case 0:
         return this.of();
@@ -163,16 +241,20 @@ export class Flags {
     }
   }
 
-  #result(): I64 {
-    return this.#f.load64(this.#cpu, CPU.flagResult);
+  /** The numbers as they stand in the vCPU's block. */
+  protected get words(): FlagWords {
+    const { f, cpu } = this;
+    return {
+      result: f.load64(cpu, CPU.flagResult),
+      carry: f.load64(cpu, CPU.flagCarry),
+      other: f.load32(cpu, CPU.flagOther),
+    };
   }
 
-  #store(result: I64, carry: I64): void {
-    this.#f.store64(this.#cpu, CPU.flagResult, result);
-    this.#f.store64(this.#cpu, CPU.flagCarry, carry);
-  }
-
-  #other(a: I64, b: I64, result: I64): void {
-    this.#f.store32(this.#cpu, CPU.flagOther, a.xor(b).xor(result).wrap().and(0x10));
+  protected put({ result, carry, other }: FlagWords): void {
+    const { f, cpu } = this;
+    f.store64(cpu, CPU.flagResult, result);
+    f.store64(cpu, CPU.flagCarry, carry);
+    f.store32(cpu, CPU.flagOther, other);
   }
 }

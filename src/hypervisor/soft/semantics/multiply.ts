@@ -22,9 +22,8 @@ export function multiplyHigh(f: FunctionBuilder, a: I64, b: I64): I64 {
 
 /** CF = OF = `overflow`; the other flags, undefined by the architecture, follow the low half as on current CPUs. */
 function setFlags(e: Emit, low: I64, overflow: I64, size: Size): void {
-  e.flags.result(low, size);
   const o = e.f.let(overflow);
-  e.flags.carry(o, o);
+  e.flags.shifted(low, size, o, o);
 }
 
 /** rDX:rAX (AX for bytes) = product, given its two halves. */

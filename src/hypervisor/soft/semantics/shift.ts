@@ -15,23 +15,20 @@ const shl: Shift = (e, a, count, size) => {
   const r = e.f.let(zeroExtend(a.shl(count), size));
   // The last bit out is bit (bits - count) of a; beyond the operand's width (8 and 16 bits) it is 0.
   const cf = e.f.let(size === 8 ? a.shrU(I64.const(64).sub(count)).and(1) : a.shl(count).shrU(bits).and(1));
-  e.flags.result(r, size);
-  e.flags.carry(cf, top(r, size).xor(cf));
+  e.flags.shifted(r, size, cf, top(r, size).xor(cf));
   return r;
 };
 
 const shr: Shift = (e, a, count, size) => {
   const r = e.f.let(a.shrU(count));
-  e.flags.result(r, size);
-  e.flags.carry(a.shrU(count.sub(1)).and(1), top(a, size));
+  e.flags.shifted(r, size, a.shrU(count.sub(1)).and(1), top(a, size));
   return r;
 };
 
 const sar: Shift = (e, a, count, size) => {
   const signed = e.f.let(signExtend(a, size));
   const r = e.f.let(zeroExtend(signed.shrS(count), size));
-  e.flags.result(r, size);
-  e.flags.carry(signed.shrS(count.sub(1)).and(1), 0);
+  e.flags.shifted(r, size, signed.shrS(count.sub(1)).and(1), 0);
   return r;
 };
 
@@ -93,8 +90,7 @@ function doubleShift(e: Emit, count: I64, size: Size, left: boolean): I64 {
   const fill = left ? shiftedIn(b, rest, size, true) : shiftedIn(b, rest, size, false);
   const r = f.let(zeroExtend(left ? a.shl(count).or(fill) : a.shrU(count).or(fill), size));
   const cf = f.let(left ? a.shrU(rest).and(1) : a.shrU(count.sub(1)).and(1));
-  e.flags.result(r, size);
-  e.flags.carry(cf, top(r, size).xor(top(a, size)));
+  e.flags.shifted(r, size, cf, top(r, size).xor(top(a, size)));
   return r;
 }
 

@@ -45,10 +45,7 @@ export function requireSupervisor(e: Emit): void {
 
 /** TypeScript executes the instruction, which ends its block, if `unusual`. */
 export function leaveIf(e: Emit, unusual: I32): void {
-  e.f.if(unusual, () => {
-    e.account();
-    e.callout();
-  });
+  e.f.if(unusual, () => e.calloutAtEnd());
 }
 
 /** Sets RFLAGS without the arithmetic flags. */

@@ -1,18 +1,20 @@
 /** Vector memory operands: loads to and stores from the vector temporary, zero-extended to 16 bytes. */
 
 import { CPU, SLOT, XMM_TEMP } from '../state.ts';
-import { I32, I64 } from '../wasm/expr.ts';
+import { I32, type I64, V128 } from '../wasm/expr.ts';
 import type { Emit, MicroOps } from './emit.ts';
 import type { Size } from './flags.ts';
 
 const GENERAL_PROTECTION = 13;
-const TEMP = CPU.xmm + XMM_TEMP * 16;
 
 export function defineVectorMemory(ops: MicroOps): void {
   for (const size of [1, 2, 4, 8] as const) {
-    ops[size >= 4 ? 'hot' : 'cold'](`loadv.${size}`, (e) => setTemp(e, e.load(e.address(), size), I64.const(0)));
+    ops[size >= 4 ? 'hot' : 'cold'](`loadv.${size}`, (e) => {
+      const low = e.load(e.address(), size);
+      e.setVectorRegister(XMM_TEMP, V128.splatI64(0).replaceI64(0, low));
+    });
     ops[size >= 4 ? 'hot' : 'cold'](`storev.${size}`, (e) => {
-      e.store(e.address(), size, e.f.load64(e.cpu, TEMP));
+      e.store(e.address(), size, e.vectorRegister(XMM_TEMP).extractI64(0));
     });
   }
   for (const [name, aligned] of [
@@ -22,16 +24,12 @@ export function defineVectorMemory(ops: MicroOps): void {
     ops.hot(`loadv.${name}`, (e) => {
       const at = e.f.let(e.address());
       if (aligned) checkAlignment(e, at);
-      const low = e.load(at, 8);
-      setTemp(e, low, e.load(at.add(8), 8));
+      e.setVectorRegister(XMM_TEMP, e.load128(at));
     });
     ops.hot(`storev.${name}`, (e) => {
       const at = e.f.let(e.address());
       if (aligned) checkAlignment(e, at);
-      // Both halves must be writable before the first is written.
-      else e.probeWrite(at, 16);
-      e.store(at, 8, e.f.load64(e.cpu, TEMP));
-      e.store(at.add(8), 8, e.f.load64(e.cpu, TEMP + 8));
+      e.store128(at, e.vectorRegister(XMM_TEMP));
     });
   }
   // The first MMX instruction makes all x87 registers valid and TOP 0 (SDM vol. 1, 9.5.1).
@@ -53,11 +51,6 @@ function checkPending(e: Emit): void {
 
 function checkAlignment(e: Emit, at: I64): void {
   e.f.if(at.wrap().and(15), () => e.raise(GENERAL_PROTECTION));
-}
-
-function setTemp(e: Emit, low: I64, high: I64): void {
-  e.f.store64(e.cpu, TEMP, low);
-  e.f.store64(e.cpu, TEMP + 8, high);
 }
 
 /** Stores the bytes of operand a whose bit in t3 is set. */

@@ -15,7 +15,18 @@ import type { Emit } from './emit.ts';
 /** What vector semantics need of Emit. */
 export type VectorEmit = Pick<
   Emit,
-  'f' | 'cpu' | 'flags' | 'get' | 'getSigned' | 'set' | 'setSlot' | 'imm32' | 'vector' | 'setVector' | 'exact'
+  | 'f'
+  | 'cpu'
+  | 'flags'
+  | 'get'
+  | 'getSigned'
+  | 'set'
+  | 'setSlot'
+  | 'imm32'
+  | 'vector'
+  | 'setVector'
+  | 'vectorRegister'
+  | 'exact'
 >;
 
 /** The register files of operands a and b: x XMM, m MMX, g general, i: b is the immediate. */

@@ -3,7 +3,6 @@
  * places for i8x16.swizzle by arithmetic, and a bit mask becomes a vector mask by comparison.
  */
 import type { OpName } from '../decode/opcodes.ts';
-import { CPU } from '../state.ts';
 import { type I32, select, V128 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function-builder.ts';
 import { SIMD } from '../wasm/simd.ts';
@@ -101,7 +100,7 @@ function blend(op: OpName, bits: V128, splat: (imm: I32) => V128, equal: number)
 /** The elements of b whose sign in XMM0 is set, the others of a. */
 function blendVariable(op: OpName, signs: (mask: V128, zero: V128) => V128): VectorOp {
   const emit = (e: VectorEmit) => {
-    const mask = signs(e.f.load128(e.cpu, CPU.xmm), V128.splatI32(0));
+    const mask = signs(e.vectorRegister(0), V128.splatI32(0));
     e.setVector('a', bitselect(e.vector('b'), e.vector('a'), mask));
   };
   return { op, a: 'rw', forms: XMM, implicit: ['xmm0'], emit };

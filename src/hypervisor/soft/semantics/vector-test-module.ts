@@ -60,6 +60,10 @@ class TestEmit implements VectorEmit {
     return this.#imm;
   }
 
+  vectorRegister(number: number): V128 {
+    return this.f.load128(this.cpu, CPU.xmm + 16 * number);
+  }
+
   vector(operand: Operand): V128 {
     return this.f.load128(this.cpu, CPU.xmm + 16 * place(this.#form, operand));
   }

@@ -111,6 +111,7 @@ export class CpuState {
   stepping = false;
   readonly #i32: Int32Array;
   readonly #u64: BigUint64Array;
+  readonly #f64: Float64Array;
 
   constructor(buffer: ArrayBufferLike, vcpu: number) {
     this.block = blockOf(vcpu);
@@ -120,6 +121,7 @@ export class CpuState {
     this.tlb = new TranslationCache(this.words, vcpu);
     this.#i32 = new Int32Array(buffer, this.block, 1024);
     this.#u64 = new BigUint64Array(buffer, this.block, 512);
+    this.#f64 = new Float64Array(buffer, this.block, 512);
   }
 
   // -- fields, by their offset in CPU (state.ts)
@@ -138,6 +140,20 @@ export class CpuState {
 
   setU64(field: number, value: bigint): void {
     this.#u64[field >> 3] = value;
+  }
+
+  /** A counter of state.ts. */
+  counter(field: number): number {
+    return this.#f64[field >> 3]!;
+  }
+
+  setCounter(field: number, value: number): void {
+    this.#f64[field >> 3] = value;
+  }
+
+  /** Adds to a counter. */
+  count(field: number, more = 1): void {
+    this.#f64[field >> 3]! += more;
   }
 
   /** General register 0-15, all 64 bits. */

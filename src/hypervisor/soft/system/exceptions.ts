@@ -1,5 +1,5 @@
 /** Delivery of exceptions and interrupts (Intel SDM vol. 3, chapter 6). */
-import { CPU } from '../state.ts';
+import { CPU, EXCEPTION_VECTORS } from '../state.ts';
 import { type CpuState, CS, FLAG, GuestFault, VECTOR } from './cpu-state.ts';
 import { deliverLong } from './exceptions-long.ts';
 import { deliverProtected } from './exceptions-protected.ts';
@@ -91,9 +91,16 @@ function deliverOnce(state: CpuState, event: GuestEvent, returnRip: bigint): voi
   if (state.isLongMode) deliverLong(state, delivery);
   else if (state.isProtected) deliverProtected(state, delivery);
   else deliverReal(state, delivery);
+  countDelivery(state, event);
   if (kind === 'nmi') state.setU32(CPU.nmiBlocked, 1);
   if (vector === VECTOR.db && !software) state.setU64(CPU.dr7, state.u64(CPU.dr7) & ~BigInt(DR7_GD));
   state.updateMode();
+}
+
+function countDelivery(state: CpuState, { kind, vector }: GuestEvent): void {
+  if (kind === 'software') state.count(CPU.softwareInterrupts);
+  else if (kind === 'interrupt' || kind === 'nmi') state.count(CPU.interrupts);
+  else state.count(CPU.exceptions + 8 * (vector % EXCEPTION_VECTORS));
 }
 
 /** Real mode: through the vectors of 4 bytes at the base of the IDT; there are no error codes. */

@@ -262,6 +262,10 @@ export class I64 extends Expr {
   toF64S(): F64 {
     return new F64([0xb9], [this]);
   }
+  /** The number that these are the bits of. */
+  asF64(): F64 {
+    return new F64([0xbf], [this]);
+  }
 
   #with(opcode: number, b: I64Like): I64 {
     return new I64([opcode], [this, I64.of(b)]);
