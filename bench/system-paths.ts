@@ -34,6 +34,8 @@ interface Row {
   readonly user?: boolean;
 }
 
+/** Data, in a page without code. */
+const AREA = 0x18_8000;
 const ENTRY = PAGE_TABLE + 0x1f0 * 8;
 const UNMAP = `andb $0xfe, ${ENTRY}; invlpg 0x1f0000`;
 
@@ -68,10 +70,10 @@ const ROWS: readonly Row[] = [
   { name: 'MOV to DS and from it', body: 'mov %eax, %ds; mov %ds, %edx', before: 'mov $0x10, %eax' },
   { name: 'MOV null to FS', body: 'mov %eax, %fs', before: 'xor %eax, %eax' },
   { name: 'LGDT', body: 'lgdt gdtr(%rip)' },
-  { name: 'FXSAVE64', body: 'fxsave64 area(%rip)' },
-  { name: 'FXRSTOR64', body: 'fxrstor64 area(%rip)', before: 'fxsave64 area(%rip)' },
-  { name: 'CMPXCHG16B', body: 'cmpxchg16b area(%rip)' },
-  { name: 'CMPXCHG8B', body: 'cmpxchg8b area(%rip)' },
+  { name: 'FXSAVE64', body: `fxsave64 ${AREA}` },
+  { name: 'FXRSTOR64', body: `fxrstor64 ${AREA}`, before: `fxsave64 ${AREA}` },
+  { name: 'CMPXCHG16B', body: `cmpxchg16b ${AREA}` },
+  { name: 'CMPXCHG8B', body: `cmpxchg8b ${AREA}` },
   { name: 'IN of a byte', body: 'inb $0x80, %al' },
   { name: 'OUT of a byte', body: 'outb %al, $0x80' },
   { name: 'MMIO read', body: 'movl (%rbx), %eax', before: 'mov $0xd0000000, %ebx' },
@@ -163,8 +165,6 @@ eoi:
   popq %rax
   iretq
 maps: .byte 0
-  .balign 64
-area: .fill 512, 1, 0
 gdtr: .word gdt_end - gdt - 1
   .quad ORIGIN + gdt - start
   .balign 8

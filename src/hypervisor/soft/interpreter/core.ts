@@ -11,6 +11,7 @@ import { I32 } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder, Label, Local } from '../wasm/function-builder.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import { catalog } from './catalog.ts';
+import { defineDeliver } from './deliver.ts';
 import { importHost } from './imports.ts';
 import { type CoreImports, type Exits, InterpreterEmit, type LoopLabels } from './interpreter-emit.ts';
 import { defineLookup, jumpEntry, jumpTag } from './lookup.ts';
@@ -42,6 +43,7 @@ export function coreModule(): Uint8Array<ArrayBuffer> {
   const imports = importHost(m);
   const mmu = defineMmu(m, mmuImports);
   const lookup = defineLookup(m, mmu.fetch);
+  defineDeliver(m, mmu);
   defineStoreFlags(m, 'storeFlags');
   m.exportTable('handlers', MAX_COLD + MAX_REGIONS);
   const handlerType = m.type({ params: ['i32', 'i32'], results: ['i32'] });

@@ -79,6 +79,16 @@ export class TranslationCache {
     this.flushJumps();
   }
 
+  /** Whether the TLB lets writes to the page of `va` through without a look. */
+  mayWrite(va: bigint, user: boolean): boolean {
+    const tlb = user ? AREA.tlbUser : AREA.tlbSupervisor;
+    const entry = Number((va >> 12n) & BigInt(TLB_ENTRIES - 1)) * TLB_ENTRY_SIZE;
+    const at = this.#area + ((tlb + entry + TLB_ENTRY.write) >> 2);
+    return (
+      this.#words[at] === Number(BigInt.asIntN(32, va & ~0xfffn)) && this.#words[at + 1] === Number(va >> 32n) >> 0
+    );
+  }
+
   /** Makes writes to guest physical page `page` look for decoded code again. */
   protectPage(page: number): void {
     const words = this.#words;
