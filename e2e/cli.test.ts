@@ -34,13 +34,14 @@ test('help for the program, by three spellings', () => {
   assert.equal(status, 0);
   assert.equal(stderr, '');
   assert.match(stdout, /^Usage: crosvm \[OPTIONS\] COMMAND/);
-  for (const command of ['run', 'stop', 'version', 'help']) assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
+  for (const command of ['run', 'stop', 'stats', 'version', 'help'])
+    assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
   assert.equal(crosvm('help').stdout, stdout);
   assert.equal(crosvm('-h').stdout, stdout);
 });
 
 test('help for each command', () => {
-  for (const command of ['run', 'stop', 'version', 'help']) {
+  for (const command of ['run', 'stop', 'stats', 'version', 'help']) {
     const { status, stdout } = crosvm(command, '--help');
     assert.equal(status, 0);
     assert.match(stdout, new RegExp(`^Usage: crosvm ${command}`));
@@ -80,6 +81,8 @@ const wrong: [string[], string][] = [
   ],
   [['stop'], 'crosvm: stop: SOCKET is missing'],
   [['stop', 'a', 'b'], 'crosvm: stop: unexpected argument b'],
+  [['stats'], 'crosvm: stats: SOCKET is missing'],
+  [['stats', '--jsn', 'a'], 'crosvm: stats: unknown option --jsn (did you mean --json?)'],
   [['version', '-x'], 'crosvm: version: unknown option -x'],
 ];
 for (const [words, line] of wrong) {
@@ -149,6 +152,8 @@ fails('a socket in a folder that is missing', () => ['run', '-s', join(folder, '
 fails('a socket in a folder, beside a kernel that is none', () => ['run', '-s', folder, kernel()], /not a kernel/);
 fails('stopping at no socket', () => ['stop', 'nowhere'], /nowhere: there is no such socket/);
 fails('stopping at a file', () => ['stop', file('plain', '')], /plain/);
+fails('statistics of no socket', () => ['stats', 'nowhere'], /nowhere: there is no such socket/);
+fails('statistics of a file', () => ['stats', '--json', file('plain2', '')], /plain2/);
 
 test('fails: an unreadable kernel', { skip: process.getuid?.() === 0 && 'root may read everything' }, () => {
   const path = file('secret', 'x');

@@ -148,6 +148,29 @@ function testOn(hypervisor: string): void {
     assert.ok(!readdirSync(folder).includes('vm.sock'));
   });
 
+  test('crosvm stats shows growing numbers of a guest that runs', async () => {
+    const path = join(folder, 'stats.sock');
+    const child = start(words('echo', '-s', path));
+    const exit = once(child, 'exit');
+    await seen(child, 'ready\n');
+    const read = () => JSON.parse(crosvm('', 'stats', '--json', path).stdout);
+    const before = read();
+    assert.deepEqual([before.version, before.hypervisor, before.vcpus.length], [1, hypervisor, Number(cpus)]);
+    assert.ok(before.vcpus[0].exits.portWrites >= 'ready\n'.length, JSON.stringify(before));
+    child.stdin!.write('x'.repeat(100));
+    await seen(child, 'x'.repeat(100));
+    const after = read();
+    const written = (now: typeof after) => now.total.exits.portWrites;
+    assert.ok(written(after) >= written(before) + 100, JSON.stringify(after));
+    if (hypervisor === 'soft') assert.ok(after.vcpus[0].instructions > before.vcpus[0].instructions);
+    const { status, stdout, stderr } = crosvm('', 'stats', path);
+    assert.deepEqual({ status, stderr }, { status: 0, stderr: '' });
+    assert.match(stdout, /^exits\n {2}port reads +[1-9][0-9,]*/m);
+    child.stdin!.end();
+    await exit;
+    assert.equal(crosvm('', 'stats', path).status, 1);
+  });
+
   test('a folder gets a socket named after the process; a signal ends the VM in good order', async () => {
     for (const [signal, status] of [
       ['SIGTERM', 143],

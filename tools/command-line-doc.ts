@@ -8,7 +8,7 @@ import { projectFolder } from './setup.js';
 export const COMMAND_LINE_DOC = join(projectFolder, 'docs', 'command-line.md');
 
 const WIDTH = 100;
-const COMMANDS = ['run', 'stop', 'version'];
+const COMMANDS = ['run', 'stop', 'stats', 'version'];
 
 /** The text of the file: what `--help` says, of the program and of each command. */
 export async function commandLineDoc(): Promise<string> {

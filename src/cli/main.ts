@@ -3,13 +3,14 @@ import { CrosvmError } from '../errors.ts';
 import type { Output } from './command.ts';
 import { findCommand, help } from './commands/help.ts';
 import { run } from './commands/run.ts';
+import { stats } from './commands/stats.ts';
 import { stop } from './commands/stop.ts';
 import { version } from './commands/version.ts';
 import { programHelp } from './help.ts';
 import { globalOptions } from './options/global.ts';
 import { parseCommandLine } from './parser.ts';
 
-const others = [run, stop, version];
+const others = [run, stop, stats, version];
 const commands = [...others, help(others)];
 
 const EXIT_FAILURE = 1;

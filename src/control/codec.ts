@@ -1,6 +1,7 @@
 /** Control messages to and from the bytes of a packet. What arrives is not trusted; the transport has limited its size. */
 import { CrosvmError } from '../errors.ts';
 import { type Payload, requestTable, type VmRequest, type VmResponse } from './messages.ts';
+import { parseStatisticsAnswer } from './statistics.ts';
 
 function refuse(message: string): never {
   throw new CrosvmError('E_CONTROL_MESSAGE', message);
@@ -16,8 +17,13 @@ export function decodeRequest(packet: Uint8Array): VmRequest {
   if (!Object.hasOwn(requestTable, name)) refuse(`unknown request ${quote(name)}`);
   const entry: Payload<unknown> = requestTable[name as VmRequest['name']];
   if (entry.unit !== (payload === undefined)) refuse(`${name} takes ${entry.unit ? 'no' : 'a'} payload`);
+  return { name, payload: parsed(name, () => entry.parse(payload)) } as VmRequest;
+}
+
+/** What `parse` gives of the payload of variant `name`. */
+function parsed<T>(name: string, parse: () => T): T {
   try {
-    return { name, payload: entry.parse(payload) } as VmRequest;
+    return parse();
   } catch (error) {
     if (error instanceof TypeError) refuse(`${name}: ${error.message}`);
     throw error;
@@ -33,6 +39,7 @@ export function decodeResponse(packet: Uint8Array): VmResponse {
   const { name, payload } = variant(decode(packet));
   if (name === 'Ok' && payload === undefined) return 'Ok';
   if (name === 'Err' && payload !== undefined) return { Err: typeof payload === 'string' ? payload : quote(payload) };
+  if (name === 'Stats') return { Stats: parsed(name, () => parseStatisticsAnswer(payload)) };
   return refuse(`unknown response ${quote(name)}`);
 }
 

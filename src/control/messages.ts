@@ -3,6 +3,7 @@
  * original crosvm: JSON with externally tagged variants. A variant without a payload is a string (`"Exit"`), one with a
  * payload an object of one key (`{"Name": payload}`).
  */
+import { parseStatisticsRequest, type StatisticsAnswer, type StatisticsRequest } from './statistics.ts';
 
 /** What the payload of a request must be. `parse` throws a `TypeError` that says what is wrong. */
 export interface Payload<T> {
@@ -13,10 +14,14 @@ export interface Payload<T> {
 
 const none: Payload<undefined> = { unit: true, parse: () => undefined };
 
+const statistics: Payload<StatisticsRequest> = { unit: false, parse: parseStatisticsRequest };
+
 /** Every request. */
 export const requestTable = {
   /** Stop the VM, as if its power had been cut. */
   Exit: none,
+  /** Say what the vCPUs have done. */
+  Stats: statistics,
 };
 
 type Table = typeof requestTable;
@@ -27,4 +32,4 @@ export type VmRequest = {
 }[keyof Table];
 
 /** `Err` holds one sentence for a person. */
-export type VmResponse = 'Ok' | { readonly Err: string };
+export type VmResponse = 'Ok' | { readonly Err: string } | { readonly Stats: StatisticsAnswer };

@@ -7,6 +7,7 @@
  */
 import type { Bus } from '../devices/bus.ts';
 import type { Gpa, GuestMemory, MemoryLayoutEntry } from '../memory/guest-memory.ts';
+import type { VcpuStatistics } from './statistics.ts';
 
 export type HypervisorKind = 'kvm' | 'soft';
 /** Where PIC, IOAPIC and PIT live: in the kernel, or in our process with only the LAPIC in the kernel. */
@@ -74,6 +75,8 @@ export interface Vm extends VmAccess {
   setDirtyLog(index: number, enabled: boolean): void;
   /** One bit per 4 KiB page of region `index` written since the last call, lowest page in the lowest bit. */
   takeDirtyLog(index: number): Uint8Array;
+  /** What vCPU `id` has done so far; it may be running. */
+  statistics(id: number): VcpuStatistics;
   /** What a worker needs to attach to vCPU `id`: survives structured clone. */
   handle(id: number): VcpuHandle;
   /** Gives everything back. The vCPUs have left run() for good; guest memory reads as zero from now on. */

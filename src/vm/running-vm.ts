@@ -1,6 +1,7 @@
 import type { ExitReason } from '../devices/device.ts';
 import type { CrosvmError } from '../errors.ts';
-import type { Vm } from '../hypervisor/hypervisor.ts';
+import type { HypervisorKind, Vm } from '../hypervisor/hypervisor.ts';
+import type { VcpuStatistics } from '../hypervisor/statistics.ts';
 import type { Log } from '../log.ts';
 import type { ConsoleInput } from './console-input.ts';
 import { DeadlineTimer } from './deadline-timer.ts';
@@ -21,6 +22,14 @@ export interface VmParts {
   readonly log: Log;
   /** Disposed of when the VM has ended and its threads are gone. */
   readonly resources: DisposableStack;
+}
+
+/** What some vCPUs of a VM have done. */
+export interface VmStatistics {
+  readonly hypervisor: HypervisorKind;
+  /** How many vCPUs the VM has. */
+  readonly cpus: number;
+  readonly vcpus: readonly VcpuStatistics[];
 }
 
 /** A VM as its owner on the main thread sees it. */
@@ -53,6 +62,13 @@ export class RunningVm {
   /** Ends the VM, as if its power had been cut. Once it has ended this does nothing. */
   stop(): void {
     this.#end('stopped');
+  }
+
+  /** What vCPUs have done so far: at most `count` of them from number `first` on. */
+  statistics(first = 0, count = Number.POSITIVE_INFINITY): VmStatistics {
+    const { vm, starts } = this.#parts;
+    const asked = starts.slice(first, first + count);
+    return { hypervisor: vm.kind, cpus: starts.length, vcpus: asked.map(({ handle }) => vm.statistics(handle.id)) };
   }
 
   /** Lets the guest go. Throws what kept a vCPU from starting. */

@@ -1,14 +1,23 @@
 /** From a complete configuration to a running VM: the part of create-vm.ts that loads the rest of the program. */
+import type { VmRequest, VmResponse } from '../control/messages.ts';
 import { ControlServer, controlSocketPath } from '../control/server.ts';
+import { STATISTICS_VERSION, VCPUS_PER_ANSWER } from '../control/statistics.ts';
+import { CrosvmError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { buildVm } from './builder.ts';
 import type { VmConfig } from './config.ts';
 import { connectStdin, type InputFile, openInputFile } from './console-input.ts';
 import type { HypervisorChoice } from './hypervisors.ts';
 import { RunState } from './run-state.ts';
-import { RunningVm } from './running-vm.ts';
+import { RunningVm, type VmStatistics } from './running-vm.ts';
 import { resolveSerialPorts, type SerialPortConfig } from './serial-ports.ts';
 import type { VcpuThreads } from './vcpu-threads.ts';
+
+/** What the control socket does with a VM. */
+interface ControlledVm {
+  stop(): void;
+  statistics(first: number): VmStatistics;
+}
 
 /** `threads` wait for their VM; whoever made them discards them if this throws. */
 export async function startVm(
@@ -22,11 +31,17 @@ export async function startVm(
 
   const runState = new RunState();
   let vm: RunningVm | undefined;
-  const stop = () => {
-    if (vm === undefined) runState.end('stopped');
-    else vm.stop();
+  const requests: ControlledVm = {
+    stop() {
+      if (vm === undefined) runState.end('stopped');
+      else vm.stop();
+    },
+    statistics(first) {
+      if (vm === undefined) throw new CrosvmError('E_STARTING', 'the VM is still being put together');
+      return vm.statistics(first, VCPUS_PER_ANSWER);
+    },
   };
-  if (config.socket !== undefined) listen(controlSocketPath(config.socket), stop, resources);
+  if (config.socket !== undefined) listen(controlSocketPath(config.socket), requests, resources);
   const inputs = ports.map((port) => openInput(port, resources));
   const built = await buildVm(config, choice, ports, runState, resources);
   vm = new RunningVm({ ...built, threads, runState, log, resources: resources.move() });
@@ -39,17 +54,24 @@ export async function startVm(
 }
 
 /** Listens for requests at `path`; the socket is removed with `resources`, or at the latest when the process exits. */
-function listen(path: string, stop: () => void, resources: DisposableStack): void {
-  const server = new ControlServer(path, () => {
-    stop();
-    return 'Ok';
-  });
+function listen(path: string, vm: ControlledVm, resources: DisposableStack): void {
+  const server = new ControlServer(path, (request) => carryOut(vm, request));
   const close = () => server.close();
   process.once('exit', close);
   resources.defer(() => {
     process.off('exit', close);
     close();
   });
+}
+
+function carryOut(vm: ControlledVm, request: VmRequest): VmResponse {
+  switch (request.name) {
+    case 'Exit':
+      vm.stop();
+      return 'Ok';
+    case 'Stats':
+      return { Stats: { version: STATISTICS_VERSION, ...vm.statistics(request.payload.first) } };
+  }
 }
 
 function openInput(port: SerialPortConfig, resources: DisposableStack): InputFile | undefined {

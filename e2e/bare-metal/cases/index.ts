@@ -8,6 +8,7 @@ import { irqfdCases } from './irqfd.ts';
 import { memoryCases } from './memory.ts';
 import { smpCases } from './smp.ts';
 import { stateCases } from './state.ts';
+import { statisticsCases } from './statistics.ts';
 import { timerCases } from './timers.ts';
 import { windowCases } from './windows.ts';
 
@@ -24,4 +25,5 @@ export const BARE_METAL_CASES: readonly BareMetalCase[] = [
   ...smpCases,
   ...debugCases,
   ...stateCases,
+  ...statisticsCases,
 ];

@@ -8,8 +8,8 @@ export const stop = command({
   positionals: [{ name: 'SOCKET', help: 'The path that the VM was given with --socket.', required: true }],
   examples: ['crosvm stop /run/vm.sock'],
   async run(_options, [socket]) {
-    const { sendRequest } = await import('../../control/client.ts');
-    sendRequest(socket!, { name: 'Exit', payload: undefined });
+    const { stopVm } = await import('../../control/client.ts');
+    stopVm(socket!);
     return 0;
   },
 });

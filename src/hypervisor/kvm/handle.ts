@@ -15,6 +15,8 @@ export interface KvmVmHandle {
   readonly runSize: number;
   /** One Int32 for each vCPU: the id of the thread that runs it, 0 while there is none. */
   readonly threads: SharedArrayBuffer;
+  /** State of the vCPUs' `ExitCounters`. */
+  readonly exits: SharedArrayBuffer;
   /** State of `RoutingTable`. */
   readonly routes: SharedArrayBuffer;
 }

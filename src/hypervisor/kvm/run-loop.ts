@@ -3,6 +3,7 @@ import { EAGAIN, EINTR, errno } from '../../base/ffi.ts';
 import { SystemError } from '../../base/system-error.ts';
 import type { ExternalInterrupt, VcpuBuses, VcpuExit } from '../hypervisor.ts';
 import * as c from './constants.ts';
+import { EXIT, type ExitCounters } from './exit-counters.ts';
 import { describeFailure } from './exit-detail.ts';
 import { KVM_INTERRUPT, KVM_RUN } from './ioctls.ts';
 import type { Kicks } from './kick.ts';
@@ -37,6 +38,7 @@ export class RunLoop {
   readonly #id: number;
   readonly #fd: number;
   readonly #kicks: Kicks;
+  readonly #exits: ExitCounters;
   /** This vCPU's kvm_run mapping. */
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
@@ -47,10 +49,11 @@ export class RunLoop {
   readonly #data4 = new Uint8Array(4);
   readonly #data8 = new Uint8Array(8);
 
-  constructor(id: number, fd: number, run: Uint8Array, kicks: Kicks) {
+  constructor(id: number, fd: number, run: Uint8Array, kicks: Kicks, exits: ExitCounters) {
     this.#id = id;
     this.#fd = fd;
     this.#kicks = kicks;
+    this.#exits = exits;
     this.#bytes = run;
     this.#view = new DataView(run.buffer, run.byteOffset, run.byteLength);
   }
@@ -65,6 +68,7 @@ export class RunLoop {
 
   #interrupted(): VcpuExit | undefined {
     const reason = errno();
+    this.#exits.count(EXIT.signals);
     if (reason === EINTR) return this.#kicks.take(this.#id) ? KICKED : undefined;
     // A vCPU that waited for INIT or SIPI has just got it.
     if (reason === EAGAIN) return undefined;
@@ -81,13 +85,26 @@ export class RunLoop {
         this.#serveMmio(buses);
         return undefined;
       case c.KVM_EXIT_IOAPIC_EOI:
+        this.#exits.count(EXIT.endsOfInterrupt);
         buses.endOfInterrupt?.(this.#bytes[EOI_VECTOR]!);
         return undefined;
       case c.KVM_EXIT_IRQ_WINDOW_OPEN:
+        this.#exits.count(EXIT.interruptWindows);
+        return undefined;
       case c.KVM_EXIT_INTR:
+        this.#exits.count(EXIT.signals);
         return undefined;
       case c.KVM_EXIT_HLT:
+        this.#exits.count(EXIT.halts);
         return HALTED;
+      default:
+        this.#exits.count(EXIT.others);
+        return this.#serveOther(reason);
+    }
+  }
+
+  #serveOther(reason: number): VcpuExit {
+    switch (reason) {
       case c.KVM_EXIT_SHUTDOWN:
         return SHUTDOWN;
       case c.KVM_EXIT_DEBUG:
@@ -107,6 +124,7 @@ export class RunLoop {
     const count = this.#view.getUint32(IO_COUNT, true);
     const isOut = bytes[IO_DIRECTION] === c.KVM_EXIT_IO_OUT;
     const data = this.#dataOf(size);
+    this.#exits.count(isOut ? EXIT.portWrites : EXIT.portReads);
     let at = this.#view.getUint32(IO_DATA_OFFSET, true);
     for (let i = 0; i < count; i++, at += size) {
       if (isOut) {
@@ -123,6 +141,7 @@ export class RunLoop {
     const address = this.#view.getUint32(MMIO_ADDRESS, true) + this.#view.getUint32(MMIO_ADDRESS + 4, true) * TWO32;
     const length = this.#view.getUint32(MMIO_LENGTH, true);
     const isWrite = this.#bytes[MMIO_IS_WRITE] !== 0;
+    this.#exits.count(isWrite ? EXIT.mmioWrites : EXIT.mmioReads);
     // An access across the edge of a page comes in two parts, which may have any length: those go byte by byte.
     const width = length === 1 || length === 2 || length === 4 || length === 8 ? length : 1;
     for (let done = 0; done < length; done += width)

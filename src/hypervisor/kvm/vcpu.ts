@@ -2,6 +2,7 @@ import { SystemError } from '../../base/system-error.ts';
 import type * as h from '../hypervisor.ts';
 import { setCpuid } from './cpuid.ts';
 import * as events from './event-codec.ts';
+import { ExitCounters } from './exit-counters.ts';
 import type { KvmVcpuHandle } from './handle.ts';
 import * as ioctls from './ioctls.ts';
 import { kvmIoctl, NativeStruct } from './kvm-ioctl.ts';
@@ -25,7 +26,7 @@ export class KvmVcpu implements h.Vcpu {
     this.vm = new KvmVmAccess(vm);
     this.#fd = vm.vcpuFds[id]!;
     const run = this.vm.run.subarray(id * vm.runSize, (id + 1) * vm.runSize);
-    this.#loop = new RunLoop(id, this.#fd, run, this.vm.kicks);
+    this.#loop = new RunLoop(id, this.#fd, run, this.vm.kicks, new ExitCounters(vm.exits, id));
     this.vm.kicks.attach(id, this.#fd);
   }
 

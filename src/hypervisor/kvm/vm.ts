@@ -5,8 +5,10 @@ import { CrosvmError } from '../../errors.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { IrqchipKind, Vm, VmOptions } from '../hypervisor.ts';
 import { createGuestMemory, releaseGuestMemory } from '../memfd-memory.ts';
+import type { KvmVcpuStatistics } from '../statistics.ts';
 import * as c from './constants.ts';
 import { KvmDevice } from './device.ts';
+import { ExitCounters } from './exit-counters.ts';
 import type { KvmVcpuHandle, KvmVmHandle } from './handle.ts';
 import * as ioctls from './ioctls.ts';
 import { kvmIoctl, NativeStruct } from './kvm-ioctl.ts';
@@ -39,13 +41,22 @@ export class KvmVm extends KvmVmAccess implements Vm {
     return this.#slots.takeDirtyLog(index);
   }
 
+  statistics(id: number): KvmVcpuStatistics {
+    this.#checkVcpu(id);
+    return new ExitCounters(this.shared.exits, id).read();
+  }
+
   handle(id: number): KvmVcpuHandle {
-    if (this.shared.vcpuFds[id] === undefined) throw new RangeError(`there is no vCPU ${id}`);
+    this.#checkVcpu(id);
     return { kind: 'kvm', id, vm: this.shared };
   }
 
   close(): void {
     release(this.shared);
+  }
+
+  #checkVcpu(id: number): void {
+    if (this.shared.vcpuFds[id] === undefined) throw new RangeError(`there is no vCPU ${id}`);
   }
 }
 
@@ -66,6 +77,7 @@ export function createKvmVm(options: VmOptions, devicePath: string): KvmVm {
       ...made,
       irqchip: options.irqchip,
       threads: new SharedArrayBuffer(4 * options.cpus),
+      exits: ExitCounters.allocate(options.cpus),
       routes: RoutingTable.allocate(),
     } as KvmVmHandle;
     return new KvmVm(shared, memory);

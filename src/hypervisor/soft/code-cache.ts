@@ -3,7 +3,8 @@
  * the mode they were decoded in.
  *
  * Blocks are never moved. One whose bytes were overwritten stays where it is, with the first record of each of its
- * instructions turned into `stale`, which looks the address up again: so a loop inside it needs no repair.
+ * instructions turned into `stale`, which looks the address up again: so a loop inside it needs no repair, and neither
+ * does the jump cache.
  * When the space is used up everything is dropped at once.
  */
 import { BlockTable } from './block-table.ts';
@@ -107,10 +108,9 @@ export class CodeCache {
     const before = this.#drops;
     const record = this.lookup();
     if (record !== 0 && this.#drops === before) {
-      const found = this.#found!;
-      const crosses = found.secondPage >= 0;
-      view.setInt32(from + RECORD.link, crosses ? NO_LINK : record, true);
-      if (!crosses) found.links.push(from);
+      const { secondPage, links } = this.#found!;
+      view.setInt32(from + RECORD.link, secondPage >= 0 ? NO_LINK : record, true);
+      if (secondPage < 0) links.push(from);
     }
     return record;
   }
@@ -288,20 +288,20 @@ export class CodeCache {
     l.count = count;
   }
 
-  /** Takes a block out of use: branches to it are linked anew, and who is in it now looks its code up again. */
+  /** Takes a block out of use: whoever is in it, or still knows it, looks its code up again. */
   #forget(block: Block): void {
     const { view } = this.#state;
     this.#pages.remove(block);
     this.#table.delete(block.page, block.key);
-    for (const from of block.links) {
-      if (view.getInt32(from + RECORD.link, true) === block.record) view.setInt32(from + RECORD.link, UNRESOLVED, true);
-    }
     this.jit?.forget(block);
     this.#state.count(CPU.blocksInvalidated);
     this.#state.count(CPU.blocks, -1);
     for (let at = block.record; at < block.recordEnd; at += RECORD_SIZE) {
       const flags = view.getUint16(at + RECORD.start, true);
       if ((flags & FIRST) !== 0 || at === block.record) view.setUint16(at + RECORD.op, this.#staleOp, true);
+    }
+    for (const from of block.links) {
+      if (view.getInt32(from + RECORD.link, true) === block.record) view.setInt32(from + RECORD.link, UNRESOLVED, true);
     }
   }
 

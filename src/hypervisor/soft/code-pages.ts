@@ -19,7 +19,7 @@ export interface Block {
   recordEnd: number;
   /** Guest physical page number of where an instruction across the page's end goes on; -1 for none. */
   secondPage: number;
-  /** Records of the branches that lead straight to it. */
+  /** The records of direct branches that lead here. */
   readonly links: number[];
   /** The compiled region that it is in. */
   region: Region | undefined;

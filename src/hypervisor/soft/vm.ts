@@ -3,11 +3,14 @@ import { HostClock } from '../../base/clock.ts';
 import { WiredOrState } from '../../devices/wired-or.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { Vm, VmOptions } from '../hypervisor.ts';
+import type { SoftVcpuStatistics } from '../statistics.ts';
 import { compileCore } from './interpreter/core.ts';
 import { IoEventState } from './io-events.ts';
 import { createIrqchipState } from './irqchip-state.ts';
 import { IrqfdState } from './irqfds.ts';
+import { blockOf } from './layout.ts';
 import { createMachineMemory, releaseMachineMemory } from './machine-memory.ts';
+import { readStatistics } from './statistics.ts';
 import { type SoftVcpuHandle, SoftVmAccess } from './vm-access.ts';
 
 export class SoftVm extends SoftVmAccess implements Vm {
@@ -37,13 +40,22 @@ export class SoftVm extends SoftVmAccess implements Vm {
     return this.dirtyLog.take(index);
   }
 
+  statistics(id: number): SoftVcpuStatistics {
+    this.#checkVcpu(id);
+    return readStatistics(this.machine.memory.buffer, blockOf(id));
+  }
+
   handle(id: number): SoftVcpuHandle {
-    if (this.signals[id] === undefined) throw new RangeError(`there is no vCPU ${id}`);
+    this.#checkVcpu(id);
     return { kind: 'soft', id, vm: this.shared };
   }
 
   close(): void {
     this.irqfds.close();
     releaseMachineMemory(this.machine);
+  }
+
+  #checkVcpu(id: number): void {
+    if (this.signals[id] === undefined) throw new RangeError(`there is no vCPU ${id}`);
   }
 }

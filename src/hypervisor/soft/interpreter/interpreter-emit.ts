@@ -140,7 +140,8 @@ export class InterpreterEmit implements Emit {
   address(): I64 {
     const { f } = this;
     const scale = f.load16u(this.#rec, RECORD.start).shrU(SCALE_SHIFT).toI64();
-    return this.baseSlot().add(this.indexSlot().shl(scale)).add(f.load32s64(this.#rec, RECORD.disp));
+    const sum = this.baseSlot().add(this.indexSlot().shl(scale)).add(f.load32s64(this.#rec, RECORD.disp));
+    return sum.and(f.load64(this.cpu, CPU.ripMask));
   }
 
   baseSlot(): I64 {

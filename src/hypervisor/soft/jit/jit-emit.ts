@@ -48,12 +48,20 @@ export class JitEmit implements Emit {
   readonly #imports: JitImports;
   readonly #exits: JitExits;
   readonly #view: DataView;
+  readonly #is64: boolean;
   #rec = 0;
 
   constructor(
     f: FunctionBuilder,
     cpu: I32,
-    parts: { registers: Registers; flags: JitFlags; imports: JitImports; exits: JitExits; view: DataView },
+    parts: {
+      registers: Registers;
+      flags: JitFlags;
+      imports: JitImports;
+      exits: JitExits;
+      view: DataView;
+      is64: boolean;
+    },
   ) {
     this.f = f;
     this.cpu = cpu;
@@ -62,6 +70,7 @@ export class JitEmit implements Emit {
     this.#imports = parts.imports;
     this.#exits = parts.exits;
     this.#view = parts.view;
+    this.#is64 = parts.is64;
     this.budget = f.lasting('i32');
     this.codeChanged = f.lasting('i32');
     this.#tlb = f.lasting('i32');
@@ -174,7 +183,8 @@ export class JitEmit implements Emit {
       const scaled = scale === 0 ? this.#registers.slot(index) : this.#registers.slot(index).shl(scale);
       sum = sum === undefined ? scaled : sum.add(scaled);
     }
-    return sum === undefined ? I64.const(disp) : sum.add(disp);
+    const linear = sum === undefined ? I64.const(disp) : sum.add(disp);
+    return this.#is64 ? linear : linear.and(0xffff_ffff);
   }
 
   baseSlot(): I64 {

@@ -82,8 +82,9 @@ class RegionCompiler implements JitExits {
     this.#flags = new JitFlags(f, this.#cpu, context.imports.storeFlags);
     this.#entry = f.lasting('i32');
     this.#next = f.lasting('i32');
-    const { imports, source } = context;
-    const parts = { registers: this.#registers, flags: this.#flags, imports, exits: this, view: source.view };
+    const { imports, is64 } = context;
+    const { view } = context.source;
+    const parts = { registers: this.#registers, flags: this.#flags, imports, exits: this, view, is64 };
     this.#emit = new JitEmit(f, this.#cpu, parts);
     for (const [i, block] of blocks.entries()) this.#indexOf.set(block.start, i);
   }
@@ -228,12 +229,12 @@ class RegionCompiler implements JitExits {
     }
   }
 
-  /** To another region or to interpreted code of this page. `resolve`: the interpreter must find it first. */
-  #jumpOutside(record: number, target: number, resolve: boolean): void {
+  /** To another region or to interpreted code of this page. `again`: the interpreter can execute the jump, and link it. */
+  #jumpOutside(record: number, target: number, again: boolean): void {
     const f = this.#f;
     const emit = this.#emit;
     const link = f.let(f.load32(I32.const(record), RECORD.link));
-    if (resolve) f.if(link.eq(UNRESOLVED), () => this.interpret(record));
+    if (again) f.if(link.leU(UNRESOLVED), () => this.interpret(record));
     emit.account();
     const usable = link.gtU(UNRESOLVED).and(this.#mustLookUp().eqz());
     f.set(this.#next, select(usable, link, I32.const(0)));

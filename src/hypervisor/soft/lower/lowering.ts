@@ -30,7 +30,7 @@ export const AT_EA: Address = { base: SLOT.ea, index: SLOT.zero, scale: 0, disp:
 export class Lowering {
   readonly insn: Insn;
   codeSize: CodeSize = 8;
-  /** Segments are not flat (base 0, limit 4 GiB): every legacy access must be checked. */
+  /** MODE.checked: accesses of legacy code must be checked against the segments. */
   checked = false;
   /** FPU and vector instructions fault, or may: TypeScript finds out how. */
   noFpu = false;
@@ -82,6 +82,11 @@ export class Lowering {
 
   get is64(): boolean {
     return this.codeSize === 8;
+  }
+
+  /** Legacy code whose data, stack and targets need no check, if their offsets have 32 bits (modes.ts). */
+  get isFlat(): boolean {
+    return !this.is64 && !this.checked;
   }
 
   /** Offset in the page of the next instruction; may be beyond the page. */
@@ -142,11 +147,13 @@ export class Lowering {
     const { insn } = this;
     const segmented = insn.seg === SEG.fs || insn.seg === SEG.gs;
     const packed = insn.seg | (insn.addrSize << 4) | (size << 8) | ((write ? 1 : 0) << 16);
-    if (!this.is64) {
+    const flat = this.isFlat && !segmented && insn.seg !== SEG.cs;
+    if (!this.is64 && !flat) {
       this.emit('ea.legacy', { ...plain, imm: packed });
       return AT_EA;
     }
-    if (insn.addrSize !== 8) {
+    // Addresses that are too long for the code's own size do not exist, so this is a shorter one.
+    if (insn.addrSize !== (flat ? 4 : 8)) {
       this.emit(segmented ? 'ea.segment64mask' : 'ea.mask', { ...plain, imm: packed });
       return AT_EA;
     }

@@ -199,6 +199,12 @@ export class FunctionBuilder {
     this.#op(0x1a);
   }
 
+  /** An instruction that gives no value. */
+  effect(code: readonly number[], ...args: Expr[]): void {
+    for (const arg of args) arg.emit(this.#out);
+    this.#op(...code);
+  }
+
   // -- control
 
   if(condition: I32, then: () => void, otherwise?: () => void): void {
