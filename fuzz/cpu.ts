@@ -1,7 +1,11 @@
 /**
  * Random instruction sequences on the host's CPU and on the software CPU, until the time is over:
  *
+<<<<<<< HEAD
  *     npm run fuzz:cpu -- [--minutes N] [--batches N] [--seed N] [--bits 32|64] [--op name,name] [--interpreter]
+=======
+ *     npm run fuzz -- cpu [--minutes N] [--batches N] [--seed N] [--bits 32|64] [--op name,name]
+>>>>>>> stats
  *
  * Code is compiled before it is executed, or never with --interpreter. Ends with status 1 if anything differed. A failure is repeated by the command that is printed with it.
  */
@@ -23,7 +27,7 @@ const { values } = parseArgs({
 
 const missing = hostMissing();
 if (missing !== false) {
-  console.error(`fuzz:cpu: ${missing}`);
+  console.error(`fuzz cpu: ${missing}`);
   process.exit(1);
 }
 

@@ -59,6 +59,51 @@ export const debugCases: readonly BareMetalCase[] = [
     },
   },
   {
+    name: 'TF traps behind the instruction that follows POPF or IRET, and behind each one after it',
+    async run(harness) {
+      // The handler reports where the trap came, as a distance from the first instruction that TF is set for.
+      await using guest = await harness.start({
+        mode: 'long',
+        source: `
+          load_idt
+          pushfq
+          orl $0x100, (%rsp)
+          leaq first(%rip), %rbx
+          popfq
+          first: nop
+          incl %ecx
+          nop
+          pushfq
+          andl $~0x100, (%rsp)
+          popfq
+          leaq second(%rip), %rbx
+          movq %rsp, %rcx
+          pushq $16
+          pushq %rcx
+          pushq $0x102
+          pushq $8
+          pushq %rbx
+          iretq
+          second: nop
+          clts
+          exit 0
+          handler:
+          movq (%rsp), %rax
+          subq %rbx, %rax
+          outb %al, $0x80
+          cmpb $3, %al
+          jb 1f
+          andl $~0x100, 16(%rsp)
+          1: iretq
+          .balign 16
+          idt: gates_to handler 32
+          .fill 4096 - 32 * 16, 1, 0`,
+      });
+      const accesses = ['01', '03', '01', '03'].map((at) => `port write 80.1 ${at}`);
+      assert.deepEqual(await guest.finish(), { code: 0, accesses });
+    },
+  },
+  {
     name: 'more than four hardware breakpoints are refused',
     async run(harness) {
       await using guest = await harness.start({ mode: 'real', source: '.code16\n exit 0' });

@@ -5,7 +5,11 @@ import { exceptionCases } from './exceptions.ts';
 import { interruptCases } from './interrupts.ts';
 import { ioEventCases } from './io-events.ts';
 import { irqfdCases } from './irqfd.ts';
+import { litmusCases } from './litmus.ts';
+import { lockedCases } from './locked.ts';
 import { memoryCases } from './memory.ts';
+import { segmentCases } from './segments.ts';
+import { shootdownCases } from './shootdown.ts';
 import { smpCases } from './smp.ts';
 import { stateCases } from './state.ts';
 import { statisticsCases } from './statistics.ts';
@@ -17,12 +21,16 @@ export const BARE_METAL_CASES: readonly BareMetalCase[] = [
   ...basicCases,
   ...exceptionCases,
   ...memoryCases,
+  ...segmentCases,
   ...interruptCases,
   ...windowCases,
   ...irqfdCases,
   ...timerCases,
   ...ioEventCases,
   ...smpCases,
+  ...lockedCases,
+  ...litmusCases,
+  ...shootdownCases,
   ...debugCases,
   ...stateCases,
   ...statisticsCases,

@@ -2,8 +2,9 @@
  * One vCPU's state, for TypeScript: the same bytes that generated code works on (state.ts), plus guest memory by linear
  * address. 64-bit values are BigInt here: nothing of this is on a hot path.
  */
+import { Lock } from '../../../memory/lock.ts';
 import { readArithmeticFlags, writeArithmeticFlags } from '../flags-image.ts';
-import { blockOf } from '../layout.ts';
+import { blockOf, SPLIT_LOCK } from '../layout.ts';
 import { TranslationCache } from '../mmu/translation-cache.ts';
 import { ACCESS, NON_CANONICAL } from '../mmu/walk.ts';
 import { MODE } from '../modes.ts';
@@ -113,6 +114,8 @@ export class CpuState {
   /** What is remembered of linear addresses: to be told when mappings change. */
   readonly tlb: TranslationCache;
   core!: CoreExports;
+  /** Held during locked accesses that the host cannot do atomically: mmu/locked.ts. */
+  readonly splitLock: Lock;
   /** A debugger wants single steps; updateMode() makes it known. */
   stepping = false;
   readonly #i32: Int32Array;
@@ -124,6 +127,7 @@ export class CpuState {
     this.view = new DataView(buffer);
     this.bytes = new Uint8Array(buffer);
     this.words = new Int32Array(buffer);
+    this.splitLock = new Lock(this.words.subarray(SPLIT_LOCK >> 2, (SPLIT_LOCK >> 2) + 1));
     this.tlb = new TranslationCache(this.words, vcpu);
     this.#i32 = new Int32Array(buffer, this.block, 1024);
     this.#u64 = new BigUint64Array(buffer, this.block, 512);
@@ -286,6 +290,8 @@ export class CpuState {
     if ((this.cr0 & (CR0.em | CR0.ts)) !== 0) mode |= MODE.noFpu;
     if ((this.cr4 & CR4.osfxsr) === 0) mode |= MODE.noSse;
     this.setU32(CPU.mode, mode);
+    // From the next instruction on the vCPU's loop has to do something between them.
+    if ((mode & MODE.step) !== 0) this.setU32(CPU.attention, -0x8000_0000);
     this.setU64(CPU.ripMask, is64 ? 0xffff_ffff_ffff_ffffn : 0xffff_ffffn);
     this.setU64(CPU.csBase, is64 ? 0n : this.segmentBase(CS));
     const user = this.cpl === 3;

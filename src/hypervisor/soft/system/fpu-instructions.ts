@@ -27,6 +27,18 @@ const CONTROL = new Set([
   OP.frstor,
 ]);
 
+/** SSE instructions that with a memory operand have no XMM register. */
+const SSE_FROM_MEMORY = new Set([
+  OP.cvtss2si,
+  OP.cvttss2si,
+  OP.cvtsd2si,
+  OP.cvttsd2si,
+  OP.cvtps2pi,
+  OP.cvttps2pi,
+  OP.cvtpd2pi,
+  OP.cvttpd2pi,
+]);
+
 /** Whether `op` is executed here. */
 export function isX87(op: number): boolean {
   return X87_INSTRUCTIONS[OPS[op]!] !== undefined || LOADS_IMAGE.has(op) || STORES_IMAGE.has(op);
@@ -50,7 +62,7 @@ export function x87({ state }: SystemCpu, unit: X87, insn: Insn): Next {
 
 /** The fault of an MMX or SSE instruction for CR0 and CR4 as they are, if it has one (SDM vol. 3, 13.1.2 and table 12-1). */
 export function raiseIfVectorsUnavailable(state: CpuState, insn: Insn): void {
-  const sse = [insn.a, insn.b, insn.c].some((operand) => operand.kind === OPERAND.xmm);
+  const sse = SSE_FROM_MEMORY.has(insn.op) || [insn.a, insn.b, insn.c].some(({ kind }) => kind === OPERAND.xmm);
   if ((state.cr0 & CR0.em) !== 0 || (sse && (state.cr4 & CR4.osfxsr) === 0)) state.raise(VECTOR.ud);
   if ((state.cr0 & CR0.ts) !== 0) state.raise(VECTOR.nm);
 }

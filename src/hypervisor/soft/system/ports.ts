@@ -70,9 +70,14 @@ export function repeat(state: CpuState, insn: Insn, element: () => boolean): Nex
     return 'next';
   }
   const mask = addressMask(insn.addrSize);
-  let budget = (state.u32(CPU.mode) & MODE.step) !== 0 ? 1 : ELEMENTS_AT_ONCE;
+  const atOnce = (state.u32(CPU.mode) & MODE.step) !== 0 ? 1 : ELEMENTS_AT_ONCE;
+  let left = atOnce;
   while ((state.reg(RCX) & mask) !== 0n) {
-    if (budget-- === 0) return 'jump';
+    if (left-- === 0) {
+      // Each element counts as an instruction, so that timers are looked at in time; the last one does already.
+      state.setU32(CPU.budget, state.u32(CPU.budget) - (atOnce - 1));
+      return 'jump';
+    }
     const goesOn = element();
     addToAddress(state, RCX, -1, insn.addrSize);
     if (!goesOn) return 'next';

@@ -265,6 +265,22 @@ test('privileged instructions at privilege 3, undefined ones, RDRAND', () => {
   assert.equal(m.run('f4'), 'halt');
 });
 
+test('SSE instructions that read memory only are undefined without CR4.OSFXSR too', () => {
+  const m = longMachine();
+  m.state.setU64(CPU.cr4, BigInt(m.state.cr4 & ~CR4.osfxsr));
+  for (const hex of ['f3 0f 2c 07', 'f2 0f 2d 07', '0f 2d 07', '66 0f 2c 07']) assert.equal(m.fault(hex), '6:0', hex);
+});
+
+test('a long repetition of port accesses counts its elements, so that timers get their turn', () => {
+  const m = longMachine();
+  m.state.setReg(1, 100_000n);
+  m.state.setReg(6, 0x6000n);
+  m.state.setU32(CPU.budget, 10_000);
+  assert.equal(m.run('f3 6e'), 'jump'); // rep outsb
+  const done = 100_000 - Number(m.state.reg(1));
+  assert.equal(m.state.u32(CPU.budget), 10_000 - (done - 1));
+});
+
 test('RDTSCP, and CR4.TSD', () => {
   const m = longMachine();
   assert.equal(wrmsr(m, 0xc000_0103, 0x2003n), undefined);

@@ -1,0 +1,61 @@
+/**
+ * Runs fuzzers, one after the other:
+ *
+ *     npm run fuzz -- [--minutes N] [--seed N] [TARGET...] [options of the one target]
+ *
+ * Without a target all of them share the time, 2 minutes if it is not given. Ends with status 1 if one found something.
+ * Each runs as a process of its own: one that takes its process with it is noticed.
+ */
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { hostMissing } from '../e2e/differential/host.ts';
+
+/** By name: the program, and why it cannot run here. */
+const TARGETS = {
+  cpu: { program: 'cpu.ts', missing: hostMissing },
+  guest: { program: 'guest.ts', missing: () => false as const },
+};
+type Target = keyof typeof TARGETS;
+
+const isTarget = (word: string): word is Target => Object.hasOwn(TARGETS, word);
+
+function usage(message: string): never {
+  console.error(`fuzz: ${message}; targets are ${Object.keys(TARGETS).join(', ')}`);
+  process.exit(2);
+}
+
+/** Takes the option `name` and its value out of `words`. */
+function take(words: string[], name: string): string | undefined {
+  const at = words.indexOf(name);
+  if (at < 0) return undefined;
+  const [, value] = words.splice(at, 2);
+  if (value === undefined || !(Number(value) >= 0)) usage(`${name} needs a number`);
+  return value;
+}
+
+/** Whether the target found nothing. */
+function run(name: Target, words: readonly string[]): boolean {
+  const { program, missing } = TARGETS[name];
+  const reason = missing();
+  console.log(`== ${name}${reason === false ? '' : `: skipped, ${reason}`}`);
+  if (reason !== false) return true;
+  const path = fileURLToPath(new URL(program, import.meta.url));
+  const { status, signal } = spawnSync(process.execPath, [path, ...words], { stdio: 'inherit' });
+  if (signal !== null) console.error(`fuzz: ${name} was ended by ${signal}`);
+  return status === 0;
+}
+
+const words = process.argv.slice(2);
+const minutes = take(words, '--minutes');
+const seed = take(words, '--seed');
+const chosen = words.filter(isTarget);
+const rest = words.filter((word) => !isTarget(word));
+if (rest.length > 0 && chosen.length !== 1) usage(`${rest[0]} is neither a target nor an option of the one target`);
+const targets = chosen.length > 0 ? chosen : (Object.keys(TARGETS) as Target[]);
+const common = [
+  '--minutes',
+  String(Number(minutes ?? 2) / targets.length),
+  ...(seed === undefined ? [] : ['--seed', seed]),
+];
+const clean = targets.map((name) => run(name, [...common, ...rest]));
+process.exitCode = clean.every((found) => found) ? 0 : 1;
