@@ -26,7 +26,8 @@ export function defineSystemRules(): void {
   rule64(['syscall'], (l) => branch(l, 'syscall'));
   rule64(['sysret', 'iret'], (l, name) => l.insn.opSize === 8 && branch(l, name));
   rule64(['wrmsr'], (l) => branch(l, 'wrmsr'));
-  rule64(['rdmsr', 'swapgs', 'rdtscp'], (l, name) => straight(l, name));
+  rule64(['rdmsr', 'swapgs'], (l, name) => straight(l, name));
+  rule64(['rdtscp'], (l) => !l.exactTime && straight(l, 'rdtscp'));
   rule64(['movFromCr'], (l) => {
     const { a, b } = l.insn;
     return CONTROL_REGISTERS.includes(b.reg) && straight(l, `mov.fromCr${b.reg}`, { a: l.slot(a) });
@@ -51,6 +52,7 @@ export function defineSystemRules(): void {
     const { a, b } = l.insn;
     return a.reg !== SEG.ss && isRegister(b) && straight(l, `mov.toSegment${a.reg}`, { b: l.slot(b) });
   });
+  rule64(['verw'], (l) => straight(l, 'verw', { b: l.source(l.insn.a) }));
   rule64(['cmpxchg16b'], (l) => straight(l, 'cmpxchg16b', l.pinnedAddress(16, true)));
 }
 
