@@ -17,9 +17,9 @@ import type { MicroOpTable } from './interpreter/micro-op-table.ts';
 import { FIRST, LAST, NO_LINK, RECORD, RECORD_SIZE, UNRESOLVED } from './interpreter/record.ts';
 import { DEFAULT_THRESHOLD, Jit } from './jit/jit.ts';
 import { AREA, areaOf, CODE_SIZE, JUMP_ENTRIES, JUMP_ENTRY_SIZE } from './layout.ts';
-import { isLocked, lockedRules } from './lower/locked-rules.ts';
+import { ruleFor } from './lower/locked-rules.ts';
 import { Lowering } from './lower/lowering.ts';
-import { lowerToCallout, type Rule, rules } from './lower/rules.ts';
+import { lowerToCallout } from './lower/rules.ts';
 import { defineVectorRules } from './lower/vector-rules.ts';
 import { ACCESS } from './mmu/walk.ts';
 import { codeSizeOf, MODE, MODE_BITS } from './modes.ts';
@@ -48,10 +48,6 @@ export interface CodeOptions {
   readonly exactTime?: boolean | undefined;
   /** Executions of a block before it is compiled; Infinity: never, 0: at once; the JIT's own if left out. */
   readonly jitThreshold?: number | undefined;
-}
-
-function ruleFor(l: Lowering): Rule | undefined {
-  return (l.shared && isLocked(l) ? lockedRules : rules)[l.insn.op];
 }
 
 export class CodeCache {
@@ -209,7 +205,7 @@ export class CodeCache {
   /** Guest physical page number of the page behind the code that was fetched. */
   #translateNextPage(): number {
     const state = this.#state;
-    this.#translate((state.u64(CPU.fetchAddress) | 0xfffn) + 1n);
+    this.#translate(((state.u64(CPU.fetchAddress) | 0xfffn) + 1n) & state.u64(CPU.ripMask));
     return Number(state.u64(CPU.scratch) >> 12n);
   }
 
@@ -297,7 +293,7 @@ export class CodeCache {
   /** One instruction that starts in this page and ends in the next; false if that is no memory. */
   #decodeAcross(block: Block): boolean {
     const state = this.#state;
-    const nextHost = this.#translate((state.u64(CPU.fetchAddress) | 0xfffn) + 1n);
+    const nextHost = this.#translate(((state.u64(CPU.fetchAddress) | 0xfffn) + 1n) & state.u64(CPU.ripMask));
     if (nextHost === 0) return false;
     block.secondPage = Number(state.u64(CPU.scratch) >> 12n);
     const snapshot = this.#snapshot;

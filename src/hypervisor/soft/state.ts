@@ -87,8 +87,8 @@ export const CPU = {
   efer: 384,
   /** Where the 8 bytes of an MMIO or port access travel between WebAssembly and TypeScript. */
   io: 392,
-  /** Wasm address of the bytes that the last write probe found, for a store-back; 0 if it needs the slow path. */
-  probe: 400,
+  /** WebAssembly address of what Emit.loadForStore() loaded; 0: the store back needs the MMU. */
+  storeBack: 400,
   /** Segment registers ES CS SS DS FS GS, then LDTR and TR: SEGMENT_SIZE bytes each. */
   segments: 416,
   /** XMM0-15 and the temporaries, 16 bytes each. */

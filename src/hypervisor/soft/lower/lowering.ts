@@ -223,7 +223,7 @@ export class Lowering {
     const address = pinned ? this.pinnedAddress(size, true) : this.address(size, true);
     this.emit(`loadForStore.${size}`, address);
     body(SLOT.t1);
-    this.emit(`store.${size}`, address);
+    this.emit(`storeBack.${size}`, address);
   }
 
   /** Runs `body` on the slot of a destination that is only written. */

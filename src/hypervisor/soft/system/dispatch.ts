@@ -87,7 +87,6 @@ const HANDLERS: Readonly<Partial<Record<OpName, Handler>>> = {
   int1: miscellaneous.int1,
   into: miscellaneous.into,
   bound: miscellaneous.bound,
-  cmpxchg8b: miscellaneous.cmpxchg8b,
   cmpxchg16b: miscellaneous.cmpxchg16b,
   fxsave: miscellaneous.fxsave,
   fxrstor: miscellaneous.fxrstor,

@@ -103,22 +103,6 @@ export function bound({ state }: SystemCpu, insn: Insn): Next {
   return 'next';
 }
 
-export function cmpxchg8b({ state }: SystemCpu, insn: Insn): Next {
-  const at = memoryOperand(state, insn, 8, 'write');
-  state.probeWrite(at, 8);
-  const value = state.read(at, 8);
-  const low = (n: number) => BigInt.asUintN(32, state.reg(n));
-  const equal = value === (low(RAX) | (low(RDX) << 32n));
-  // The store happens in any case.
-  state.write(at, 8, equal ? low(RBX) | (low(RCX) << 32n) : value);
-  if (!equal) {
-    state.setReg(RAX, value, 4);
-    state.setReg(RDX, value >> 32n, 4);
-  }
-  setZeroFlag(state, equal);
-  return 'next';
-}
-
 /** Atomic to other CMPXCHG16B only, so CPUID offers it to a lone vCPU. */
 export function cmpxchg16b({ state }: SystemCpu, insn: Insn): Next {
   const at = memoryOperand(state, insn, 16, 'write');
