@@ -26,7 +26,8 @@ export function defineSystemRules(): void {
   rule64(['syscall'], (l) => branch(l, 'syscall'));
   rule64(['sysret', 'iret'], (l, name) => l.insn.opSize === 8 && branch(l, name));
   rule64(['wrmsr'], (l) => branch(l, 'wrmsr'));
-  rule64(['rdmsr', 'swapgs', 'rdtscp'], (l, name) => straight(l, name));
+  rule64(['rdmsr', 'swapgs'], (l, name) => straight(l, name));
+  rule64(['rdtscp'], (l) => !l.exactTime && straight(l, 'rdtscp'));
   rule64(['movFromCr'], (l) => {
     const { a, b } = l.insn;
     return CONTROL_REGISTERS.includes(b.reg) && straight(l, `mov.fromCr${b.reg}`, { a: l.slot(a) });
