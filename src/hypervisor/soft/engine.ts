@@ -171,26 +171,8 @@ export class Engine {
         if (!this.#mustBeAlone()) hooks.mmioWrite(gpa(), size);
       },
       codeWritten: (_cpu: number, size: number) => this.code.written(gpa(), size),
-      deliverFault: (_cpu: number, record: number) => {
-        this.#inGenerated = false;
-        try {
-          return this.#deliverFault(record);
-        } catch (error) {
-          return this.#caught(error);
-        } finally {
-          this.#inGenerated = true;
-        }
-      },
-      callout: (_cpu: number, record: number) => {
-        this.#inGenerated = false;
-        try {
-          return this.#callout(record);
-        } catch (error) {
-          return this.#caught(error);
-        } finally {
-          this.#inGenerated = true;
-        }
-      },
+      deliverFault: (_cpu: number, record: number) => this.#forRecord(record, true),
+      callout: (_cpu: number, record: number) => this.#forRecord(record, false),
       exact: (_cpu: number, op: number, a: number, b: number, imm: number) => {
         const fault = hooks.exact(op, a, b, imm);
         if (fault !== 0) {
@@ -227,6 +209,19 @@ export class Engine {
     this.#inGenerated = false;
     try {
       return body();
+    } catch (error) {
+      return this.#caught(error);
+    } finally {
+      this.#inGenerated = outer;
+    }
+  }
+
+  /** Delivers the fault of a record, or executes its instruction: as #guard, but it is worth having no closure. */
+  #forRecord(record: number, faults: boolean): number {
+    const outer = this.#inGenerated;
+    this.#inGenerated = false;
+    try {
+      return faults ? this.#deliverFault(record) : this.#callout(record);
     } catch (error) {
       return this.#caught(error);
     } finally {
@@ -325,7 +320,9 @@ export class Engine {
   #callout(record: number): number {
     const { state } = this;
     this.#setRip(record);
+    this.#calling = record;
     const status = this.#executeCallout(record);
+    this.#calling = 0;
     // The last record of a block has charged for it, and has no neighbour to go on with.
     if (this.#isLast(record)) return status === CONTINUE ? JUMP : status;
     // A device may have ended the VM.
@@ -334,19 +331,16 @@ export class Engine {
     return status === CONTINUE ? JUMP : status;
   }
 
-  #isLast(record: number): boolean {
-    return (this.state.view.getUint16(record + RECORD.start, true) & LAST) !== 0;
-  }
-
   #executeCallout(record: number): number {
-    this.#calling = record;
     try {
       return this.#execute(this.code.calloutAt(record) ?? this.#decodedAtRip());
     } catch (error) {
       return this.#caught(error);
-    } finally {
-      this.#calling = 0;
     }
+  }
+
+  #isLast(record: number): boolean {
+    return (this.state.view.getUint16(record + RECORD.start, true) & LAST) !== 0;
   }
 
   /** Executes the instruction at CPU.rip. */

@@ -199,6 +199,14 @@ for (const hex of ['8e d8', '8e c0', '8e e0', '8e e8']) {
   });
 }
 
+for (const hex of ['0f 00 e8', '0f 00 2c 25 00 90 00 00']) {
+  trials(`VERW (${hex}) does what TypeScript does`, hex, (t, state) => {
+    const selector = t.pick([0x10, 0x10, 0x10, 0x10, 0x10, t.pick(STACK_SELECTORS)]);
+    state.setReg(RAX, BigInt(selector) | (t.bits64() << 16n));
+    t.m.view.setUint16(Number(STACK_PAGE), selector, true);
+  });
+}
+
 trials('CMPXCHG16B does what TypeScript does', '48 0f c7 0e', (t, state) => {
   const at = t.rarely() ? t.pick([STACK_PAGE + 8n, MISSING_PAGE, NON_CANONICAL]) : STACK_PAGE + 0x20n;
   state.setReg(RSI, at);

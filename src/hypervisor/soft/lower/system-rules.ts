@@ -52,6 +52,7 @@ export function defineSystemRules(): void {
     const { a, b } = l.insn;
     return a.reg !== SEG.ss && isRegister(b) && straight(l, `mov.toSegment${a.reg}`, { b: l.slot(b) });
   });
+  rule64(['verw'], (l) => straight(l, 'verw', { b: l.source(l.insn.a) }));
   rule64(['cmpxchg16b'], (l) => straight(l, 'cmpxchg16b', l.pinnedAddress(16, true)));
 }
 

@@ -5,7 +5,18 @@
 import { CPU, SEGMENT, SLOT } from '../state.ts';
 import { I32, type I64, select } from '../wasm/expr.ts';
 import type { Emit, MicroOps } from './emit.ts';
-import { FS, GS, isNotCanonical, SS, segmentAt, setNullSegment } from './long-mode.ts';
+import {
+  DATA_DESCRIPTOR,
+  FS,
+  GS,
+  gdtEntry,
+  isFlat,
+  isInGdt,
+  isNotCanonical,
+  SS,
+  segmentAt,
+  setNullSegment,
+} from './long-mode.ts';
 import { leaveIf, requireSupervisor } from './system-calls.ts';
 
 const GENERAL_PROTECTION = 13;
@@ -89,6 +100,17 @@ function cmpxchg16b(e: Emit): void {
   e.flags.load(e.flags.image().and(~ZF).or(isEqual.shl(6)));
 }
 
+/** Operand b is the selector. Kernels execute it with a data segment of theirs, on each way to a program. */
+function verw(e: Emit): void {
+  const { f, cpu } = e;
+  const selector = f.let(e.get('b', 2).wrap());
+  const unusual = isInGdt(f, cpu, selector).eqz().or(selector.and(0xfffc).eqz());
+  f.if(unusual.or(f.load32(cpu, CPU.cpl)), () => e.callout());
+  const descriptor = e.load(gdtEntry(f, cpu, selector), 8);
+  f.if(isFlat(descriptor, DATA_DESCRIPTOR, selector).eqz(), () => e.callout());
+  e.flags.load(e.flags.image().or(ZF));
+}
+
 export function defineSystemRegisters(ops: MicroOps): void {
   ops.cold('rdmsr', rdmsr);
   ops.cold('wrmsr', wrmsr);
@@ -96,6 +118,7 @@ export function defineSystemRegisters(ops: MicroOps): void {
   ops.cold('invlpg', invlpg);
   ops.cold('rdtscp', rdtscp);
   ops.cold('cmpxchg16b', cmpxchg16b);
+  ops.cold('verw', verw);
   for (const n of [0, 2, 3, 4] as const) {
     ops.cold(`mov.fromCr${n}`, (e) => {
       requireSupervisor(e);
