@@ -7,18 +7,21 @@ import { excluded, excludedOperations } from './differential/excluded.ts';
 import { Rows } from './differential/generate.ts';
 import { hostMissing } from './differential/host.ts';
 
-/** Of 1000 sequences: each of the about 500 operations is in some four of a batch, and must get to its end once. */
-const BATCHES_64 = 30;
-const BATCHES_32 = 12;
+const INTERPRETER = Number.POSITIVE_INFINITY;
+/** Everything is compiled before it is executed. */
+const COMPILER = 0;
 const MOST_SHOWN = 5;
 
 describe('the software CPU agrees with the CPU of the host', { skip: hostMissing() }, () => {
-  for (const [name, codeSize, batches] of [
-    ['64-bit code', 8, BATCHES_64],
-    ['32-bit code in compatibility mode', 4, BATCHES_32],
+  // Batches of 1000 sequences: each of the about 500 operations is in some four of a batch, and must get to its end once.
+  for (const [name, codeSize, threshold, batches] of [
+    ['64-bit code, interpreted', 8, INTERPRETER, 30],
+    ['64-bit code, compiled', 8, COMPILER, 15],
+    ['32-bit code in compatibility mode, interpreted', 4, INTERPRETER, 12],
+    ['32-bit code in compatibility mode, compiled', 4, COMPILER, 12],
   ] as const) {
     it(name, () => {
-      const campaign = new Campaign();
+      const campaign = new Campaign(threshold);
       try {
         for (let seed = 1; seed <= batches && campaign.failures.length < MOST_SHOWN; seed++) {
           campaign.run({ seed, codeSize });

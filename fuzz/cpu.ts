@@ -1,9 +1,10 @@
 /**
  * Random instruction sequences on the host's CPU and on the software CPU, until the time is over:
  *
- *     npm run fuzz -- cpu [--minutes N] [--batches N] [--seed N] [--bits 32|64] [--op name,name]
+ *     npm run fuzz -- cpu [--minutes N] [--batches N] [--seed N] [--bits 32|64] [--op name,name] [--interpreter]
  *
- * Ends with status 1 if anything differed. A failure is repeated by the command that is printed with it.
+ * Code is compiled before it is executed, or never with --interpreter. Ends with status 1 if anything differed. A failure
+ * is repeated by the command that is printed with it.
  */
 import { parseArgs } from 'node:util';
 import { BATCH, Campaign } from '../e2e/differential/campaign.ts';
@@ -17,6 +18,7 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     bits: { type: 'string' },
     op: { type: 'string' },
+    interpreter: { type: 'boolean', default: false },
   },
 });
 
@@ -30,7 +32,7 @@ const end = performance.now() + Number(values.minutes) * 60_000;
 const batches = values.batches === undefined ? Number.POSITIVE_INFINITY : Number(values.batches);
 let seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
 const only = values.op === undefined ? undefined : new Set(values.op.split(','));
-const campaign = new Campaign();
+const campaign = new Campaign(values.interpreter ? Number.POSITIVE_INFINITY : 0);
 let shown = 0;
 for (let n = 0; n < batches && performance.now() < end && campaign.failures.length < MOST_FAILURES; n++, seed++) {
   const codeSize = values.bits === '32' || (values.bits === undefined && batches > 1 && n % 4 === 3) ? 4 : 8;

@@ -1,24 +1,24 @@
-/** Fetches what tests and `npm start` run as guests from Debian's archive, through the apt of this machine. No root needed. */
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+/** What tests, benchmarks and `npm start` run as guests, from Debian's archive. */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { CrosvmError } from '../src/errors.ts';
 import { cachedFolder } from './cache.ts';
-import { type PackageRecord, parsePackageRecord } from './debian-control.ts';
-import { step } from './progress.js';
-import { output } from './run.js';
+import { type Architecture, debianArchive, type Lookup } from './debian-archive.ts';
+import type { PackageRecord } from './debian-control.ts';
 
 /** Debian's own kernel for virtual machines. */
 export const CLOUD_KERNEL = 'linux-image-cloud-amd64';
 /** The same of Linux 6.12: on Debian 12 a package of its own, from 13 on the one above. */
 export const CLOUD_KERNEL_6_12 = 'linux-image-6.12-cloud-amd64';
-
-/** Looks a package up; undefined when apt does not know it. */
-type Lookup = (name: string) => Promise<PackageRecord | undefined>;
+/** A 32-bit kernel without PAE, and one with it. Debian has them up to release 12. */
+export const KERNEL_686 = 'linux-image-686';
+export const KERNEL_686_PAE = 'linux-image-686-pae';
 
 /** The path of the bzImage of a Debian kernel: `linux-image-...`, a meta-package or a real one. */
-export async function fetchKernel(name: string = CLOUD_KERNEL): Promise<string> {
+export async function fetchKernel(name: string = CLOUD_KERNEL, architecture: Architecture = 'amd64'): Promise<string> {
   const folder = await cachedFolder(`guest/${name}`, async (target) => {
-    await fetchFiles(() => resolveKernel(name, lookUp), ['./boot/vmlinuz-*'], target);
+    const archive = debianArchive(architecture);
+    await archive.fetch(() => resolveKernel(name, archive.lookUp), target, ['./boot/vmlinuz-*']);
   });
   return join(folder, onlyFile(folder));
 }
@@ -28,15 +28,18 @@ export async function fetchPanicModules(name: string = CLOUD_KERNEL): Promise<st
   const modules = ['pvpanic', 'pvpanic-pci'];
   const folder = await cachedFolder(`guest/${name}-pvpanic`, async (target) => {
     const patterns = modules.map((module) => `./lib/modules/*/${module}.ko*`);
-    await fetchFiles(() => resolveKernel(name, lookUp), patterns, target);
+    const archive = debianArchive();
+    await archive.fetch(() => resolveKernel(name, archive.lookUp), target, patterns);
   });
   return modules.map((module) => join(folder, readdirSync(folder).find((file) => file.startsWith(`${module}.ko`))!));
 }
 
 /** The path of a statically linked busybox. */
-export async function fetchBusybox(): Promise<string> {
-  const folder = await cachedFolder('guest/busybox-static', async (target) => {
-    await fetchFiles(() => lookUp('busybox-static'), ['*/bin/busybox'], target);
+export async function fetchBusybox(architecture: Architecture = 'amd64'): Promise<string> {
+  const suffix = architecture === 'amd64' ? '' : `-${architecture}`;
+  const folder = await cachedFolder(`guest/busybox-static${suffix}`, async (target) => {
+    const archive = debianArchive(architecture);
+    await archive.fetch(() => archive.lookUp('busybox-static'), target, ['*/bin/busybox']);
   });
   return join(folder, onlyFile(folder));
 }
@@ -59,69 +62,8 @@ async function resolve612(look: Lookup): Promise<PackageRecord | undefined> {
   return cloud?.version.startsWith('6.12.') ? cloud : undefined;
 }
 
-async function lookUp(name: string): Promise<PackageRecord | undefined> {
-  // apt-cache ends with an error for a name that it does not know.
-  const text = await output('apt-cache', ['show', '--no-all-versions', name]).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') throw noApt();
-    return '';
-  });
-  return parsePackageRecord(text);
-}
-
-/**
- * Puts a file for each of `patterns` from the package that `look` finds into `target`. The lists of packages may be
- * missing, or so old that the archive has a newer version by now: if root runs us we fetch them and try again.
- */
-async function fetchFiles(
-  look: () => Promise<PackageRecord | undefined>,
-  patterns: readonly string[],
-  target: string,
-): Promise<void> {
-  const attempt = async () => unpackFiles(await download(await look(), target), patterns, target);
-  try {
-    await attempt();
-  } catch (error) {
-    if (process.getuid?.() !== 0 || (error instanceof CrosvmError && error.code === 'E_GUEST_APT')) throw error;
-    await step('Updating the list of Debian packages', () => output('apt-get', ['update', '-qq']));
-    await attempt();
-  }
-}
-
-/** The path of the downloaded package, in a folder of its own within `target` whose name starts with a dot. */
-async function download(found: PackageRecord | undefined, target: string): Promise<string> {
-  if (found === undefined) {
-    throw new CrosvmError(
-      'E_GUEST_PACKAGE',
-      `apt does not know the guest's packages; run apt-get update, or ${OWN_KERNEL}`,
-    );
-  }
-  const folder = mkdtempSync(join(target, '.download-'));
-  const megabytes = Math.max(1, Math.round(found.size / 1e6));
-  await step(`Downloading ${found.name} ${found.version} (${megabytes} MB)`, () =>
-    output('apt-get', ['download', '-qq', '-o', 'APT::Sandbox::User=root', `${found.name}=${found.version}`], {
-      cwd: folder,
-    }),
-  );
-  return join(folder, onlyFile(folder));
-}
-
-/** Takes the first file that matches each pattern out of a .deb, without its folders. Stops reading after the last. */
-async function unpackFiles(archive: string, patterns: readonly string[], target: string): Promise<void> {
-  const script =
-    'archive=$1 target=$2; shift 2; dpkg-deb --fsys-tarfile "$archive" | ' +
-    'tar -xf - -C "$target" --wildcards --occurrence=1 --transform "s,.*/,," "$@"';
-  await step(`Unpacking ${basename(archive)}`, () => output('sh', ['-c', script, 'sh', archive, target, ...patterns]));
-  rmSync(dirname(archive), { recursive: true });
-}
-
 function onlyFile(folder: string): string {
   const files = readdirSync(folder).filter((name) => !name.startsWith('.'));
   if (files.length !== 1) throw new CrosvmError('E_GUEST_CACHE', `${folder} should hold one file; remove the folder`);
   return files[0]!;
-}
-
-const OWN_KERNEL = 'pass a kernel and an initramfs of your own: bin/crosvm run --initrd INITRAMFS KERNEL';
-
-function noApt(): CrosvmError {
-  return new CrosvmError('E_GUEST_APT', `there is no apt on this machine to fetch a guest with; ${OWN_KERNEL}`);
 }

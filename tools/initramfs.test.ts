@@ -37,3 +37,15 @@ test('holds the files that the job needs', () => {
   const archive = Buffer.from(initramfs(new Uint8Array(), { kind: 'shell' }, files)).toString('latin1');
   assert.match(archive, /root\/module\.ko\0+MODULE/);
 });
+
+test('a file that is a program may be executed, others may not', () => {
+  const files = [
+    { name: 'program', data: new Uint8Array(), executable: true },
+    { name: 'text', data: new Uint8Array() },
+  ];
+  const archive = Buffer.from(initramfs(new Uint8Array(), { kind: 'shell' }, files)).toString('latin1');
+  // The mode is the second field of eight hexadecimal digits; the name follows the header of 110 characters.
+  const modeOf = (name: string) => archive.slice(archive.indexOf(`root/${name}\0`) - 110).slice(14, 22);
+  assert.equal(modeOf('program'), '000081ed');
+  assert.equal(modeOf('text'), '000081a4');
+});

@@ -21,6 +21,8 @@ export function commandStatus(status: number): string {
 export interface GuestFile {
   readonly name: string;
   readonly data: Uint8Array;
+  /** A program, which the guest may run. */
+  readonly executable?: boolean;
 }
 
 /** Builds an initramfs of busybox (a statically linked one) and an /init that does the job. */
@@ -31,7 +33,11 @@ export function initramfs(busybox: Uint8Array, job: GuestJob, files: readonly Gu
     { path: 'dev/console', mode: 0o020600, device: [5, 1] },
     { path: 'bin/busybox', mode: 0o100755, data: busybox },
     { path: 'init', mode: 0o100755, data: initScript(job) },
-    ...files.map(({ name, data }) => ({ path: `root/${name}`, mode: 0o100644, data })),
+    ...files.map(({ name, data, executable }) => ({
+      path: `root/${name}`,
+      mode: executable === true ? 0o100755 : 0o100644,
+      data,
+    })),
   ]);
 }
 

@@ -27,7 +27,12 @@ export class Campaign {
   readonly missing = new Map<string, number>();
   cases = 0;
   readonly #host = new Host();
-  readonly #software = new Software();
+  readonly #software: Software;
+
+  /** `jitThreshold`: executions of a block before it is compiled; Infinity: only the interpreter. */
+  constructor(jitThreshold: number) {
+    this.#software = new Software(jitThreshold);
+  }
 
   close(): void {
     this.#host.close();

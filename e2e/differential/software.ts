@@ -51,11 +51,12 @@ export class Software {
   #left = false;
   #cases = 0;
 
-  constructor() {
+  /** `jitThreshold`: executions of a block before it is compiled; Infinity: only the interpreter. */
+  constructor(jitThreshold: number) {
     const machine = createMachineMemory([{ gpa: 0, size: RAM }], 1);
     const guest = guestMemoryOf(machine);
     this.#state = new CpuState(machine.memory.buffer, 0);
-    this.#engine = new Engine(machine.memory, 0, this.#state, this.#hooks());
+    this.#engine = new Engine(machine.memory, 0, this.#state, this.#hooks(), undefined, jitThreshold);
     const ram = machine.memory.buffer.byteLength;
     if (ram < RAM) throw new Error('too little memory');
     this.#code = guest.slice(CODE_GPA, CODE_PAGES * PAGE);

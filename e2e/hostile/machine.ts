@@ -37,6 +37,8 @@ export type Ending = 'exited' | 'halted' | 'shutdown' | 'error' | 'stopped';
 export interface Execution {
   /** Instructions between two looks of the vCPU at everything else. */
   readonly budget?: number;
+  /** Executions of a block before it is compiled: 0 compiles everything, Infinity nothing. */
+  readonly jitThreshold?: number;
 }
 
 /** A vCPU on which nothing is random, nothing sleeps, and programs are stopped after some time. */
@@ -76,13 +78,13 @@ export class HostileMachine {
   readonly #lapic: Uint8Array;
   readonly #system: SystemRegisters;
 
-  constructor({ budget }: Execution = {}) {
+  constructor({ budget, jitThreshold }: Execution = {}) {
     const memory = [
       { gpa: 0, size: RAM_SIZE },
       { gpa: ROM, size: ROM_SIZE, readOnly: true },
     ];
     this.#vm = SoftVm.create({ memory, cpus: 1, irqchip: 'kernel' });
-    this.vcpu = new HostileVcpu(this.#vm.handle(0), CLOCK);
+    this.vcpu = new HostileVcpu(this.#vm.handle(0), CLOCK, jitThreshold);
     if (budget !== undefined) this.vcpu.budget = budget;
     this.#lapic = this.vcpu.getLapic();
     this.#system = this.vcpu.getSystemRegisters();

@@ -88,11 +88,16 @@ describe('an ELF kernel', () => {
     assert.deepEqual(entryOf({ ...VMLINUX, pvhEntry, is64Bit: false }), pvh);
   });
 
+  it('of 32 bits is entered by the 32-bit boot protocol where there is no PVH entry', () => {
+    const { protocol, entry } = load(buildElf({ ...VMLINUX, is64Bit: false })).kernel;
+    assert.deepEqual({ protocol, entry }, { protocol: 'linux32', entry: VMLINUX.entry });
+  });
+
   it('must have an entry within its segments', () => {
     refuses(buildElf({ ...VMLINUX, entry: 17 * MIB }), /entry 0x1100000 is outside/);
     refuses(buildElf({ ...VMLINUX, entry: 18 * MIB + 4096 }), /is outside/);
     refuses(buildElf({ ...VMLINUX, entry: 0, pvhEntry: 1 }), /PVH entry 0x1 is outside/);
-    refuses(buildElf({ ...VMLINUX, is64Bit: false }), /32-bit ELF kernel without a PVH entry/);
+    refuses(buildElf({ ...VMLINUX, entry: 0xc100_0000, is64Bit: false }), /entry 0xc1000000 is outside/);
   });
 
   it('must not have segments that overlap, overflow or lie', () => {
@@ -188,6 +193,12 @@ describe('a bzImage', () => {
     }
   });
 
+  it('without a 64-bit entry is entered at its start in protected mode', () => {
+    const image = withBytes(buildBzImage(Buffer.alloc(64)), (v) => v.setUint16(0x236, 0, true));
+    const { protocol, entry } = load(image).kernel;
+    assert.deepEqual({ protocol, entry }, { protocol: 'linux32', entry: 0x20_0000 });
+  });
+
   it('may have 0 (for 4) or 255 setup sectors', () => {
     assert.equal(load(buildBzImage(payload, 0)).kernel.entry, VMLINUX.entry);
     assert.equal(load(buildBzImage(payload, 255)).kernel.entry, VMLINUX.entry);
@@ -237,8 +248,6 @@ describe('a bzImage', () => {
       /payload .* is outside/,
     );
     refuses(good.slice(0, 0x300), /announces/);
-    const no64 = withBytes(buildBzImage(Buffer.alloc(64)), (v) => v.setUint16(0x236, 0, true));
-    refuses(no64, /no 64-bit entry/);
     const hungry = withBytes(buildBzImage(Buffer.alloc(64)), (v) => v.setUint32(0x260, 0x7fff_ffff, true));
     refuses(hungry, /needs memory/, 'E_KERNEL_MEMORY');
   });

@@ -8,9 +8,10 @@ import { detectPayload, MAX_UNPACKED_SIZE, type PlatformUnpackers } from './unpa
 export interface LoadedKernel {
   /**
    * How it is entered. 'linux64': in long mode with the address of boot_params in RSI (Linux, boot.rst, "64-bit Boot
-   * Protocol"). 'pvh': in 32-bit protected mode with the address of hvm_start_info in EBX (Xen, pvh.pandoc).
+   * Protocol"). 'linux32': in 32-bit protected mode with that address in ESI (boot.rst, "32-bit Boot Protocol"). 'pvh':
+   * in 32-bit protected mode with the address of hvm_start_info in EBX (Xen, pvh.pandoc).
    */
-  readonly protocol: 'linux64' | 'pvh';
+  readonly protocol: 'linux64' | 'linux32' | 'pvh';
   readonly entry: Gpa;
   /** Nothing else may be placed in [start, end) before the kernel runs. */
   readonly start: Gpa;
@@ -48,12 +49,13 @@ const SELF_UNPACK_ROOM = 96 << 20;
 
 /**
  * Puts a kernel into guest memory. Accepted: an ELF vmlinux (addresses are its p_paddr); an ELF file linked at 0
- * (arch/x86/boot/compressed/vmlinux; placed at KERNEL_LOAD_ADDRESS); a bzImage with a 64-bit entry, whose vmlinux is
- * unpacked if `options.unpack` is given and the format is known.
+ * (arch/x86/boot/compressed/vmlinux; placed at KERNEL_LOAD_ADDRESS); a bzImage, whose vmlinux is unpacked if
+ * `options.unpack` is given and the format is known.
  *
  * Of two entries the 64-bit one is taken: a 64-bit ELF whose e_entry is a physical address within a segment is entered
  * there by the Linux 64-bit protocol, as it is the faster way and needs no PVH support in the kernel. PVH is taken when
  * e_entry is virtual (the BSDs), when the file is 32-bit, or when e_entry *is* the PVH entry (then it is 32-bit code).
+ * A 32-bit ELF without a PVH entry is entered at a physical e_entry by the Linux 32-bit protocol.
  *
  * Throws CrosvmError `E_KERNEL_FORMAT`, or `E_KERNEL_MEMORY` if the guest lacks the memory that the kernel wants.
  */
@@ -115,7 +117,7 @@ function chooseEntry(
     if (isInside(pvhEntry)) return { protocol: 'pvh', entry: pvhEntry };
     throw formatError(source, `the PVH entry 0x${pvhEntry.toString(16)} is outside the ELF segments`);
   }
-  if (!image.is64Bit) throw formatError(source, 'a 32-bit ELF kernel without a PVH entry cannot be started');
+  if (!image.is64Bit && isInside(entry)) return { protocol: 'linux32', entry };
   throw formatError(source, `the entry 0x${entry.toString(16)} is outside the ELF segments`);
 }
 
@@ -138,15 +140,15 @@ function loadBzImage(source: KernelSource, memory: GuestMemory, options: LoadOpt
     vmlinux.release?.();
     return { ...loaded, ...header };
   }
-  if (!image.has64BitEntry) throw formatError(source, 'this bzImage has no 64-bit entry (is it a 32-bit kernel?)');
   requireMemory(source, memory, KERNEL_LOAD_ADDRESS, image.kernelSize);
   // It moves itself there and needs that much to unpack and to run until it reads the memory map.
   const runAddress = Math.max(image.preferredAddress, KERNEL_LOAD_ADDRESS);
   requireMemory(source, memory, runAddress, image.initSize);
   copyToGuest(source, image.kernelOffset, image.kernelSize, memory, KERNEL_LOAD_ADDRESS);
   return {
-    protocol: 'linux64',
-    entry: KERNEL_LOAD_ADDRESS + 0x200,
+    ...(image.has64BitEntry
+      ? { protocol: 'linux64', entry: KERNEL_LOAD_ADDRESS + 0x200 }
+      : { protocol: 'linux32', entry: KERNEL_LOAD_ADDRESS }),
     start: KERNEL_LOAD_ADDRESS,
     end: Math.max(KERNEL_LOAD_ADDRESS + image.kernelSize, runAddress + image.initSize),
     ...header,

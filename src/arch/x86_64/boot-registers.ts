@@ -63,11 +63,25 @@ export function linux64Entry(memory: GuestMemory, entry: Gpa): EntryState {
 
 /** 32-bit protected mode without paging, EBX pointing to hvm_start_info (Xen, pvh.pandoc). Writes the GDT. */
 export function pvhEntry(memory: GuestMemory, entry: Gpa): EntryState {
+  const { registers, systemRegisters } = flat32Entry(memory, entry);
+  return { registers: { ...registers, rbx: BigInt(PVH_START_INFO) }, systemRegisters };
+}
+
+/**
+ * The same with ESI pointing to boot_params and EBP, EDI and EBX zero: the state that Linux's 32-bit boot protocol asks
+ * for. Writes the GDT.
+ */
+export function linux32Entry(memory: GuestMemory, entry: Gpa): EntryState {
+  const { registers, systemRegisters } = flat32Entry(memory, entry);
+  return { registers: { ...registers, rsi: BigInt(ZERO_PAGE) }, systemRegisters };
+}
+
+function flat32Entry(memory: GuestMemory, entry: Gpa): EntryState {
   const code = segment(CODE_SELECTOR, TYPE_CODE, { db: 1, g: 1, limit: 0xffff_ffff });
   const { registers, systemRegisters } = protectedState(memory, entry, code);
   return {
-    registers: { ...registers, rbx: BigInt(PVH_START_INFO) },
-    // The protocol wants a TSS of 0x67 bytes and everything but PE and ET clear.
+    registers,
+    // PVH wants a TSS of 0x67 bytes and everything but PE and ET clear.
     systemRegisters: { ...systemRegisters, cr0: CR0_PE | CR0_ET },
   };
 }

@@ -118,6 +118,21 @@ describe('a Linux guest', () => {
   });
 });
 
+describe('a 32-bit Linux guest', () => {
+  const { memory, state } = setUp(buildElf({ ...ELF, is64Bit: false }));
+
+  it('starts in flat protected mode with boot_params', () => {
+    const { registers, systemRegisters: s } = state;
+    assert.deepEqual([registers.rip, registers.rflags], [BigInt(ELF.entry), 2n]);
+    assert.deepEqual([registers.rbp, registers.rdi, registers.rbx], [0n, 0n, 0n]);
+    assert.deepEqual([s.cr0, s.cr4, s.efer], [0x11n, 0n, 0n]);
+    assert.deepEqual([s.cs.selector, s.cs.l, s.cs.db], [0x10, 0, 1]);
+    for (const segment of [s.ds, s.es, s.ss]) assert.deepEqual([segment.selector, segment.limit], [0x18, 0xffff_ffff]);
+    assert.equal(memory.getU32(Number(registers.rsi) + 0x202), 0x5372_6448);
+    assert.equal(memory.getU32(Number(registers.rsi) + 0x21c), 5000);
+  });
+});
+
 describe('a PVH guest', () => {
   const elf = buildElf({ ...ELF, entry: 2 ** 64 - 2 ** 31, pvhEntry: ELF.entry });
   const { memory, state } = setUp(elf);

@@ -7,7 +7,7 @@ import type { Gpa, GuestMemory } from '../../memory/guest-memory.ts';
 import { buildAcpi, type UserTable } from './acpi/acpi.ts';
 import { loadBios } from './bios.ts';
 import { writeBootParams } from './boot-params.ts';
-import { type EntryState, linux64Entry, pvhEntry, resetVectorEntry } from './boot-registers.ts';
+import { type EntryState, linux32Entry, linux64Entry, pvhEntry, resetVectorEntry } from './boot-registers.ts';
 import { encodeCommandLine } from './cmdline.ts';
 import { COMMAND_LINE, COMMAND_LINE_ROOM, e820Table, highMmio, ramLayout } from './memory-map.ts';
 import { writeMpTable } from './mp-table.ts';
@@ -77,7 +77,8 @@ export function setUpGuest(memory: GuestMemory, config: GuestConfig): BootState 
   }
   const seed = config.rngSeed === undefined ? {} : { rngSeed: config.rngSeed };
   writeBootParams(memory, { kernel, ...loaded, ...seed });
-  return { ...linux64Entry(memory, kernel.entry), msrs, kernel };
+  const enter = kernel.protocol === 'linux64' ? linux64Entry : linux32Entry;
+  return { ...enter(memory, kernel.entry), msrs, kernel };
 }
 
 /** Writes the firmware's tables; returns the address of the RSDP. */

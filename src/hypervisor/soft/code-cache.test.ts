@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import { CPU } from './state.ts';
-import { TestEngine } from './test-engine.ts';
+import { engineTest, TestEngine } from './test-engine.ts';
 
 const RAX = 0;
 const RCX = 1;
@@ -25,7 +24,7 @@ function smallPages(m: TestEngine): number {
   return 0x13000;
 }
 
-test('an instruction that is not valid is decoded again when a later byte of it is written', () => {
+engineTest('an instruction that is not valid is decoded again when a later byte of it is written', () => {
   const m = machine();
   m.code(0x5000, '0f 04 c0 cc');
   m.go(0x5000);
@@ -40,7 +39,7 @@ test('an instruction that is not valid is decoded again when a later byte of it 
   assert.equal(m.state.rip, 0x5003n);
 });
 
-test('an instruction too long for the CPU is decoded again when one of its bytes is written', () => {
+engineTest('an instruction too long for the CPU is decoded again when one of its bytes is written', () => {
   const m = machine();
   m.code(0x5ffa, `${'66 '.repeat(15)}90`);
   m.go(0x5ffa);
@@ -54,7 +53,7 @@ test('an instruction too long for the CPU is decoded again when one of its bytes
   assert.equal(m.state.rip, 0x5ffan);
 });
 
-test('15 prefixes at the end of a page are too long, whatever the next page is', () => {
+engineTest('15 prefixes at the end of a page are too long, whatever the next page is', () => {
   const m = machine();
   const table = smallPages(m);
   m.view.setUint32(table + 6 * 8, 0, true);
@@ -69,7 +68,7 @@ test('15 prefixes at the end of a page are too long, whatever the next page is',
   assert.deepEqual(m.faults.map(({ vector, address }) => [vector, address]).at(-1), [14, 0x6000n]);
 });
 
-test('an instruction that goes on where no memory is ends the run like a jump there', () => {
+engineTest('an instruction that goes on where no memory is ends the run like a jump there', () => {
   const m = machine();
   m.setRegions([
     { start: 0, size: 0x10_0000 },
@@ -82,7 +81,7 @@ test('an instruction that goes on where no memory is ends the run like a jump th
   assert.deepEqual(m.faults, []);
 });
 
-test('code that overwrites what follows it is executed as written', () => {
+engineTest('code that overwrites what follows it is executed as written', () => {
   const m = machine();
   // mov byte [rip+0], 0x43 ; the immediate of: mov al, 0x11 ; int3
   m.code(0x5000, 'c6 05 01 00 00 00 43 b0 11 cc');
@@ -90,7 +89,7 @@ test('code that overwrites what follows it is executed as written', () => {
   assert.equal(m.state.reg(RAX) & 0xffn, 0x43n);
 });
 
-test('code that overwrites what came before it, and itself, is executed as written the next time', () => {
+engineTest('code that overwrites what came before it, and itself, is executed as written the next time', () => {
   const m = machine();
   // 5000: mov al, 1; mov byte [rip-7], 2 (the 1); int3
   m.code(0x5000, 'b0 01 c6 05 f8 ff ff ff 02 cc');
@@ -104,7 +103,7 @@ test('code that overwrites what came before it, and itself, is executed as writt
   assert.equal(m.state.rip, 0x5107n);
 });
 
-test('a linked loop that is overwritten in its middle leaves it', () => {
+engineTest('a linked loop that is overwritten in its middle leaves it', () => {
   const m = machine();
   m.state.setReg(RCX, 50n);
   // 5000: jmp 5010; 5010: dec ecx; cmp ecx, 10; jne 5000; mov byte [5000], int3; jmp 5000
@@ -115,7 +114,7 @@ test('a linked loop that is overwritten in its middle leaves it', () => {
   assert.equal(m.state.rip, 0x5000n);
 });
 
-test('a store by another linear address of the same page is seen', () => {
+engineTest('a store by another linear address of the same page is seen', () => {
   const m = machine();
   const table = smallPages(m);
   m.view.setUint32(table + 0x20 * 8, 0x5007, true);
@@ -125,7 +124,7 @@ test('a store by another linear address of the same page is seen', () => {
   assert.equal(m.state.reg(RAX) & 0xffn, 0x44n);
 });
 
-test('the bulk forms of MOVS and STOS see code pages, before and after it is decoded', () => {
+engineTest('the bulk forms of MOVS and STOS see code pages, before and after it is decoded', () => {
   for (const hex of ['f3 a4 b0 11 cc', 'f3 aa b0 11 cc', 'f3 48 ab b0 11 cc']) {
     const m = machine();
     smallPages(m);
@@ -143,7 +142,7 @@ test('the bulk forms of MOVS and STOS see code pages, before and after it is dec
   }
 });
 
-test('a write of TypeScript, also one that crosses into the page, makes code be decoded again', () => {
+engineTest('a write of TypeScript, also one that crosses into the page, makes code be decoded again', () => {
   const m = machine();
   m.code(0x6000, 'b0 11 cc');
   m.go(0x6000);
@@ -152,7 +151,7 @@ test('a write of TypeScript, also one that crosses into the page, makes code be 
   assert.equal(m.state.reg(RAX) & 0xffn, 0x43n);
 });
 
-test('an instruction across pages is decoded again when its second half is written, or mapped elsewhere', () => {
+engineTest('an instruction across pages is decoded again when its second half is written, or mapped elsewhere', () => {
   const m = machine();
   const table = smallPages(m);
   m.code(0x5ffe, 'b8 11 00 00 00 cc'); // mov eax, 0x11
@@ -172,7 +171,7 @@ test('an instruction across pages is decoded again when its second half is writt
   assert.deepEqual(m.faults, [{ vector: 14, error: 0x10, rip: 0x5ffen, address: 0x6000n }]);
 });
 
-test('CR3 and INVLPG change which code is at an address, in both halves', () => {
+engineTest('CR3 and INVLPG change which code is at an address, in both halves', () => {
   for (const [base, flags] of [
     [0n, 7],
     [0xffff_8000_0000_0000n, 7],
@@ -198,7 +197,7 @@ test('CR3 and INVLPG change which code is at an address, in both halves', () => 
   }
 });
 
-test('the same bytes are decoded anew in another mode', () => {
+engineTest('the same bytes are decoded anew in another mode', () => {
   const m = machine();
   m.code(0x5000, '40 90 cc'); // 64-bit: REX NOP; 32-bit: inc eax; nop
   m.state.setReg(RAX, 1n);
@@ -210,7 +209,7 @@ test('the same bytes are decoded anew in another mode', () => {
   assert.equal(m.state.reg(RAX), 2n);
 });
 
-test('a single step executes one instruction', () => {
+engineTest('a single step executes one instruction', () => {
   const m = machine();
   m.state.stepping = true;
   m.state.updateMode();
@@ -229,7 +228,7 @@ test('a single step executes one instruction', () => {
   assert.equal(m.state.reg(RAX), 2n);
 });
 
-test('when the space is used up everything is dropped, and blocks that ran go on', () => {
+engineTest('when the space is used up everything is dropped, and blocks that ran go on', () => {
   const m = machine();
   // Decodes all of a page from each of its bytes, with blocks of 64 instructions, until it has to forget.
   m.ram.fill(0x90, 0x20000, 0x80000);
@@ -240,7 +239,7 @@ test('when the space is used up everything is dropped, and blocks that ran go on
   assert.equal(m.state.reg(RAX), 10_000n);
 });
 
-test('entries of the jump cache do not come back when the generations start again', () => {
+engineTest('entries of the jump cache do not come back when the generations start again', () => {
   const m = machine();
   const table = smallPages(m);
   m.code(0x6000, 'b0 11 cc');
@@ -254,25 +253,28 @@ test('entries of the jump cache do not come back when the generations start agai
   assert.equal(m.state.reg(RAX) & 0xffn, 0x22n);
 });
 
-test('a TLB with a page for writes loses it when code of that page is decoded, whatever mapping it was filled by', () => {
-  const m = machine();
-  const table = smallPages(m);
-  m.code(0x6000, 'b0 11 cc');
-  m.go(0x6000);
-  m.state.write(0x8000n, 1, 1n);
-  // Without INVLPG: a store across the page's end walks, and leaves an entry for the page with code.
-  m.view.setUint32(table + 8 * 8, 0x6007, true);
-  m.state.write(0x7ffen, 4, 0n);
-  m.state.setU32(CPU.fault, 0);
-  m.code(0x5000, 'c6 04 25 01 80 00 00 43 cc'); // mov byte [8001], 0x43
-  m.code(0x6000, 'b0 11 cc');
-  m.go(0x6000);
-  m.go(0x5000);
-  m.go(0x6000);
-  assert.equal(m.state.reg(RAX) & 0xffn, 0x43n);
-});
+engineTest(
+  'a TLB with a page for writes loses it when code of that page is decoded, whatever mapping it was filled by',
+  () => {
+    const m = machine();
+    const table = smallPages(m);
+    m.code(0x6000, 'b0 11 cc');
+    m.go(0x6000);
+    m.state.write(0x8000n, 1, 1n);
+    // Without INVLPG: a store across the page's end walks, and leaves an entry for the page with code.
+    m.view.setUint32(table + 8 * 8, 0x6007, true);
+    m.state.write(0x7ffen, 4, 0n);
+    m.state.setU32(CPU.fault, 0);
+    m.code(0x5000, 'c6 04 25 01 80 00 00 43 cc'); // mov byte [8001], 0x43
+    m.code(0x6000, 'b0 11 cc');
+    m.go(0x6000);
+    m.go(0x5000);
+    m.go(0x6000);
+    assert.equal(m.state.reg(RAX) & 0xffn, 0x43n);
+  },
+);
 
-test('an instruction of TypeScript whose page has gone is a page fault, not the last instruction again', () => {
+engineTest('an instruction of TypeScript whose page has gone is a page fault, not the last instruction again', () => {
   const m = machine();
   const table = smallPages(m);
   m.code(0x6000, 'c6 04 25 30 30 01 00 00 68 02 01 00 00 9d cc'); // mov byte [13030], 0; push 0x102; popf
@@ -282,7 +284,7 @@ test('an instruction of TypeScript whose page has gone is a page fault, not the 
   assert.equal(m.state.u32(CPU.fault), 0);
 });
 
-test('memory full of code that TypeScript executes, entered everywhere, is forgotten in time', () => {
+engineTest('memory full of code that TypeScript executes, entered everywhere, is forgotten in time', () => {
   const m = machine();
   // HLT at CPL 0 leaves; every address is a block and a callout of its own.
   m.ram.fill(0xf4, 0x40000, 0x1f_0000);

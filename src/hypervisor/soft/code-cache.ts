@@ -3,15 +3,17 @@
  * the mode they were decoded in.
  *
  * Blocks are never moved. One whose bytes were overwritten stays where it is, with the first record of each of its
- * instructions turned into `stale`, which looks the address up again: so links and a loop inside it need no repair.
+ * instructions turned into `stale`, which looks the address up again: so a loop inside it needs no repair, and neither
+ * does the jump cache.
  * When the space is used up everything is dropped at once.
  */
 import { type Block, CodePages, PAGE_SIZE } from './code-pages.ts';
 import { DECODE_INVALID, DECODE_MORE, DECODE_TOO_LONG, decode } from './decode/decode.ts';
 import { Insn } from './decode/insn.ts';
 import { OP } from './decode/opcodes.ts';
-import type { MicroOpTable } from './interpreter/core.ts';
+import type { MicroOpTable } from './interpreter/micro-op-table.ts';
 import { FIRST, LAST, NO_LINK, RECORD, RECORD_SIZE, UNRESOLVED } from './interpreter/record.ts';
+import { Jit } from './jit/jit.ts';
 import { AREA, areaOf, CODE_SIZE, JUMP_ENTRIES, JUMP_ENTRY_SIZE } from './layout.ts';
 import { Lowering } from './lower/lowering.ts';
 import { lowerToCallout, rules } from './lower/rules.ts';
@@ -35,6 +37,8 @@ const KEY_MODES = 1 << MODE_BITS;
 defineVectorRules();
 
 export class CodeCache {
+  /** Undefined: everything is interpreted. */
+  readonly jit: Jit | undefined;
   readonly #state: CpuState;
   readonly #lowering: Lowering;
   readonly #insn = new Insn();
@@ -50,11 +54,13 @@ export class CodeCache {
   #drops = 0;
   #found: Block | undefined;
 
-  constructor(state: CpuState, vcpu: number, ops: MicroOpTable) {
+  /** `jitThreshold`: executions of a block before it is compiled; Infinity: never. */
+  constructor(state: CpuState, vcpu: number, ops: MicroOpTable, jitThreshold: number) {
     this.#state = state;
     this.#pages = new CodePages(state);
     this.#lowering = new Lowering(state.view, this.#insn, ops);
     this.#staleOp = ops.number('stale');
+    if (jitThreshold < Number.POSITIVE_INFINITY) this.jit = new Jit(state, ops, jitThreshold);
     this.#first = areaOf(vcpu) + AREA.code;
     this.#limit = this.#first + CODE_SIZE;
     this.#jumpCache = areaOf(vcpu) + AREA.jumpCache;
@@ -97,8 +103,9 @@ export class CodeCache {
     const before = this.#drops;
     const record = this.lookup();
     if (record !== 0 && this.#drops === before) {
-      const crosses = this.#found!.secondPage >= 0;
-      view.setInt32(from + RECORD.link, crosses ? NO_LINK : record, true);
+      const { secondPage, links } = this.#found!;
+      view.setInt32(from + RECORD.link, secondPage >= 0 ? NO_LINK : record, true);
+      if (secondPage < 0) links.push(from);
     }
     return record;
   }
@@ -113,6 +120,7 @@ export class CodeCache {
   /** Drops all code. */
   dropAll(): void {
     this.#pages.clear();
+    this.jit?.clear();
     this.#lowering.callouts.clear();
     this.#next = this.#first;
     this.#made = 0;
@@ -190,25 +198,33 @@ export class CodeCache {
       this.dropAll();
     }
     const start = Math.floor(key / KEY_MODES);
-    const block: Block = { page, key, start, end: start, record: this.#next, recordEnd: 0, secondPage: -1 };
+    const block: Block = {
+      page,
+      key,
+      start,
+      end: start,
+      record: this.#next,
+      recordEnd: 0,
+      secondPage: -1,
+      links: [],
+      region: undefined,
+    };
     l.at = this.#next;
-    l.count = 0;
-    l.ended = false;
+    l.beginBlock(start);
     l.codeSize = codeSizeOf(mode);
     l.checked = (mode & MODE.checked) !== 0;
     l.noFpu = (mode & MODE.noFpu) !== 0;
     l.noSse = (mode & MODE.noSse) !== 0;
     const step = (mode & MODE.step) !== 0;
-    if (step) {
-      l.start = start;
-      l.emit('attention');
-    }
+    if (step) l.emit('attention');
+    else if (this.jit !== undefined) l.emit('header');
     if (!this.#decodeInto(block, host - start, step)) return undefined;
     if (!l.ended) this.#emitGoto(block);
     block.recordEnd = l.at;
     this.#next = l.at;
     this.#made++;
     this.#pages.add(block);
+    if (!step) this.jit?.add(block);
     this.#state.count(CPU.blocksMade);
     this.#state.count(CPU.blocks);
     return block;
@@ -233,6 +249,8 @@ export class CodeCache {
       }
       this.#lower(block, at, length);
       if (l.ended || afterSti || insn.op === OP.popf) return true;
+      // Compiled code leaves what TypeScript executes to the interpreter, and goes on in the next block.
+      if (l.calledOut) return true;
       if (insn.op === OP.jcc) branches++;
       afterSti = insn.op === OP.sti;
       if (step) break;
@@ -277,15 +295,19 @@ export class CodeCache {
     l.count = count;
   }
 
-  /** Takes a block out of use: whoever still leads to it looks its code up again. */
+  /** Takes a block out of use: whoever is in it, or still knows it, looks its code up again. */
   #forget(block: Block): void {
     const { view } = this.#state;
     this.#pages.remove(block);
+    this.jit?.forget(block);
     this.#state.count(CPU.blocksInvalidated);
     this.#state.count(CPU.blocks, -1);
     for (let at = block.record; at < block.recordEnd; at += RECORD_SIZE) {
       const flags = view.getUint16(at + RECORD.start, true);
       if ((flags & FIRST) !== 0 || at === block.record) view.setUint16(at + RECORD.op, this.#staleOp, true);
+    }
+    for (const from of block.links) {
+      if (view.getInt32(from + RECORD.link, true) === block.record) view.setInt32(from + RECORD.link, UNRESOLVED, true);
     }
   }
 }

@@ -1,4 +1,6 @@
 /** Which guest physical pages hold decoded code, and where: for finding blocks, and for noticing that code is written. */
+
+import type { Region } from './jit/jit.ts';
 import { REGION, REGION_SIZE, REGIONS, regionEntry } from './layout.ts';
 import type { CpuState } from './system/cpu-state.ts';
 
@@ -17,6 +19,10 @@ export interface Block {
   recordEnd: number;
   /** Guest physical page number of where an instruction across the page's end goes on; -1 for none. */
   secondPage: number;
+  /** The records of direct branches that lead here. */
+  readonly links: number[];
+  /** The compiled region that it is in. */
+  region: Region | undefined;
 }
 
 interface CodePage {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import { CPU } from './state.ts';
-import { TestEngine } from './test-engine.ts';
+import { engineTest, TestEngine } from './test-engine.ts';
 
 const RAX = 0;
 const RCX = 1;
@@ -26,7 +25,7 @@ function handleAt(m: TestEngine, handler: bigint): void {
   };
 }
 
-test('the budget is charged for each instruction, over jumps taken and not taken', () => {
+engineTest('the budget is charged for each instruction, over jumps taken and not taken', () => {
   const m = machine();
   // 5000: mov ecx, 10; 5005: dec ecx; nop; jne 5005; call 5020; int3; 5020: nop; ret
   m.code(0x5000, 'b9 0a 00 00 00 ff c9 90 75 fb e8 11 00 00 00 cc');
@@ -34,7 +33,7 @@ test('the budget is charged for each instruction, over jumps taken and not taken
   assert.equal(m.go(0x5000), 1 + 30 + 1 + 2 + 1);
 });
 
-test('the budget is charged for what a fault stops, the instruction that faults included', () => {
+engineTest('the budget is charged for what a fault stops, the instruction that faults included', () => {
   for (const [name, hex, used] of [
     ['load', '90 90 48 8b 04 25 00 00 00 40 90 90', 3],
     ['first', '48 8b 04 25 00 00 00 40 90 90', 1],
@@ -50,7 +49,7 @@ test('the budget is charged for what a fault stops, the instruction that faults 
   }
 });
 
-test('the budget is charged for what an instruction within a block that leaves it stops', () => {
+engineTest('the budget is charged for what an instruction within a block that leaves it stops', () => {
   const m = machine();
   m.code(0x5000, '90 90 0f a2 90 90 cc'); // cpuid
   m.onExecute = (insn) => {
@@ -63,14 +62,14 @@ test('the budget is charged for what an instruction within a block that leaves i
   assert.equal(m.resume(), 3);
 });
 
-test('the budget is charged for what was executed before code was overwritten', () => {
+engineTest('the budget is charged for what was executed before code was overwritten', () => {
   const m = machine();
   m.code(0x5000, '90 90 c6 05 02 00 00 00 43 90 b0 11 90 cc');
   assert.equal(m.go(0x5000), 7);
   assert.equal(m.state.reg(RAX) & 0xffn, 0x43n);
 });
 
-test('a repeated instruction is one, and 256 for each time it lets interrupts in', () => {
+engineTest('a repeated instruction is one, and 256 for each time it lets interrupts in', () => {
   for (const [hex, count, waits] of [
     ['90 90 f3 aa 90 cc', 100, 0],
     // Downwards there is no fast way: 4096 elements each time.
@@ -88,7 +87,7 @@ test('a repeated instruction is one, and 256 for each time it lets interrupts in
   }
 });
 
-test('a huge repeat count lets interrupts in, and goes on', () => {
+engineTest('a huge repeat count lets interrupts in, and goes on', () => {
   const m = machine();
   m.code(0x5000, 'f3 a6 cc');
   m.state.setReg(RCX, 0xffff_ffff_ffff_ffffn);
@@ -99,7 +98,7 @@ test('a huge repeat count lets interrupts in, and goes on', () => {
   assert.equal(m.state.reg(RCX), 0xffff_ffff_ffff_efffn);
 });
 
-test('the same program takes the same budget', () => {
+engineTest('the same program takes the same budget', () => {
   const used = () => {
     const m = machine();
     m.code(0x5000, 'b9 0a 00 00 00 ff c9 90 75 fb 0f a2 f3 aa 48 8b 04 25 00 00 00 40');
@@ -113,7 +112,7 @@ for (const [name, hex] of [
   ['a system instruction', 'b9 ff ff 00 00 0f 32'],
   ['a load', '48 8b 04 25 00 00 00 40'],
 ] as const) {
-  test(`a handler that faults itself, by ${name}, is interrupted when the budget is used up`, () => {
+  engineTest(`a handler that faults itself, by ${name}, is interrupted when the budget is used up`, () => {
     const m = machine();
     m.code(0x5000, hex);
     handleAt(m, 0x5000n);
@@ -122,7 +121,7 @@ for (const [name, hex] of [
   });
 }
 
-test('a handler that cannot be fetched is interrupted when the budget is used up, and by attention', () => {
+engineTest('a handler that cannot be fetched is interrupted when the budget is used up, and by attention', () => {
   for (const handler of [0x4000_0000n, 0x8000_0000_0000n]) {
     const m = machine();
     m.code(0x5000, '90 0f 0b');
@@ -142,7 +141,7 @@ test('a handler that cannot be fetched is interrupted when the budget is used up
   }
 });
 
-test('a direct jump far from its page arrives', () => {
+engineTest('a direct jump far from its page arrives', () => {
   const m = machine();
   // High in the page, so that offset + displacement does not fit 32 bits.
   for (const [hex, target] of [
@@ -168,7 +167,7 @@ test('a direct jump far from its page arrives', () => {
   assert.deepEqual(m.faults, []);
 });
 
-test('a fault in the middle of a block has the address of its instruction, and the state before it', () => {
+engineTest('a fault in the middle of a block has the address of its instruction, and the state before it', () => {
   const m = machine(3);
   m.code(0x5000, 'ff c0 ff c0 48 01 04 25 fc ff 1f 00 ff c0 cc'); // add [1ffffc], rax: the second page is missing
   m.go(0x5000);
@@ -177,7 +176,7 @@ test('a fault in the middle of a block has the address of its instruction, and t
   assert.equal(m.view.getUint32(0x1f_fffc, true), 0);
 });
 
-test('a page of prefixes faults wherever it is entered', () => {
+engineTest('a page of prefixes faults wherever it is entered', () => {
   const m = machine();
   m.ram.fill(0x66, 0x6000, 0x8000);
   for (let at = 0x6000; at < 0x7000; at++) {

@@ -6,8 +6,10 @@ import { CodeCache } from './code-cache.ts';
 import { DECODE_MORE, decode } from './decode/decode.ts';
 import { Insn, OPERAND, SEG } from './decode/insn.ts';
 import { OP } from './decode/opcodes.ts';
-import { type CoreHost, compileCore, MicroOpTable } from './interpreter/core.ts';
+import { type CoreHost, compileCore } from './interpreter/core.ts';
+import { MicroOpTable } from './interpreter/micro-op-table.ts';
 import { LAST, RECORD } from './interpreter/record.ts';
+import { DEFAULT_THRESHOLD } from './jit/jit.ts';
 import { ACCESS, NON_CANONICAL } from './mmu/walk.ts';
 import { codeSizeOf } from './modes.ts';
 import { CPU, SLOT } from './state.ts';
@@ -68,13 +70,14 @@ export class Engine {
   /** An error of ours: thrown through WebAssembly it would cost nothing but clarity, so run() throws it. */
   #failure: unknown;
 
-  /** `compiled`: what compileCore() gave some thread. */
+  /** `compiled`: what compileCore() gave some thread; `jitThreshold`: see CodeCache. */
   constructor(
     memory: WebAssembly.Memory,
     vcpu: number,
     state: CpuState,
     hooks: EngineHooks,
     compiled: WebAssembly.Module = compileCore(),
+    jitThreshold: number = DEFAULT_THRESHOLD,
   ) {
     this.state = state;
     this.#hooks = hooks;
@@ -83,12 +86,13 @@ export class Engine {
     this.#core = core as unknown as CoreExports;
     state.core = this.#core;
     const table = handlers as unknown as WebAssembly.Table;
-    this.code = new CodeCache(state, vcpu, new MicroOpTable(memory, host, core, table));
+    this.code = new CodeCache(state, vcpu, new MicroOpTable(memory, host, core, table), jitThreshold);
   }
 
   /** Runs until a block end with the budget used up or attention asked for, or until a hook says 'leave'. */
   run(): void {
     const { state } = this;
+    this.code.jit?.look();
     const record = this.#lookup();
     if (record > 0) this.#core.run(state.block, record);
     if (this.#failure !== undefined) {
@@ -127,6 +131,7 @@ export class Engine {
       },
       lookup: () => this.#guard(() => this.#lookup()),
       lookUpAgain: (_cpu: number, record: number) => this.#guard(() => this.#lookUpAgain(record)),
+      hot: (_cpu: number, record: number) => this.code.jit!.hot(record),
       link: (_cpu: number, record: number) => this.#guard(() => this.#link(record)),
       portRead: (_cpu: number, port: number, size: number) => hooks.portRead(port, size),
       portWrite: (_cpu: number, port: number, size: number) => hooks.portWrite(port, size),

@@ -51,7 +51,7 @@ export const TLB_ENTRY_SIZE = 32;
 export const TLB_SIZE = TLB_ENTRIES * TLB_ENTRY_SIZE;
 
 /** Code that was looked up by linear address: u64 linear address, u32 tag (CPU.jumpTag*), u32 record. */
-export const JUMP_ENTRIES = 4096;
+export const JUMP_ENTRIES = 32768;
 export const JUMP_ENTRY_SIZE = 16;
 
 /** Which TLB entries a flush of the non-global ones has to visit: u32 count, then u32 entry addresses. */
@@ -65,7 +65,7 @@ export const AREA = {
   fillLog: 2 * TLB_SIZE + JUMP_ENTRIES * JUMP_ENTRY_SIZE,
   /** One byte for each value of bits 21-30 of a linear address: not 0 if a large page was filled there. */
   largeMap: 2 * TLB_SIZE + JUMP_ENTRIES * JUMP_ENTRY_SIZE + 0x2000,
-  code: 0x40000,
+  code: 0xc0000,
 } as const;
 export const LARGE_MAP_SIZE = 1024;
 

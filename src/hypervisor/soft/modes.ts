@@ -6,7 +6,10 @@ export const MODE = {
   codeSize: 3,
   /** Privilege 3: only in the jump tags, as decoding does not depend on it. */
   user: 1 << 2,
-  /** Legacy only: some of CS, SS, DS, ES is not base 0 with limit 4 GiB. */
+  /**
+   * Legacy only, and clear there for flat code: CS, SS, DS and ES have base 0 and limit 4 GiB, ES, SS and DS may be read
+   * and written, and the stack pointer has 32 bits. So no access to them can fail its segment's checks.
+   */
   checked: 1 << 3,
   /** One instruction at a time: RFLAGS.TF, or a debugger. */
   step: 1 << 4,

@@ -59,7 +59,8 @@ export class Processor implements SystemCpu, EngineHooks {
   #tscOffset = 0;
   #tscDeadline = 0n;
 
-  constructor(id: number, vm: SoftVmAccess) {
+  /** `jitThreshold`: see CodeCache. */
+  constructor(id: number, vm: SoftVmAccess, jitThreshold?: number) {
     const { memory, cpus } = vm.machine;
     this.id = id;
     this.vm = vm;
@@ -72,7 +73,7 @@ export class Processor implements SystemCpu, EngineHooks {
     this.cpuid = defaultCpuid({ id, vcpus: cpus, tscKhz: TSC_KHZ });
     this.fpu = new X87(this.state.view, this.state.block);
     this.#exact = new Exact(this.state.view, this.state.block);
-    this.#engine = new Engine(memory, id, this.state, this, vm.core);
+    this.#engine = new Engine(memory, id, this.state, this, vm.core, jitThreshold);
     this.activity = id === 0 ? 'running' : 'waits for INIT';
     reset(this);
   }

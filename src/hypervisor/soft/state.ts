@@ -57,6 +57,8 @@ export const CPU = {
   kicked: 1112,
   /** Not 0: the TLB must be flushed before anything else is executed. Others store it, then ask for attention. */
   flushAsked: 1116,
+  /** Not 0: compiled code has been overwritten or dropped since the word was cleared. */
+  codeChanged: 1132,
   /** Not 0 while run() is under way. */
   running: 1128,
   /** Not 0: an interrupt waits until RFLAGS.IF is set. */
@@ -72,7 +74,7 @@ export const CPU = {
   /** Tags that valid entries of the jump cache carry, for addresses of the lower and upper half. */
   jumpTagLow: 328,
   jumpTagHigh: 332,
-  /** 2^64-1 in 64-bit mode, 2^32-1 otherwise. */
+  /** The bits that linear addresses of code and data have: 2^64-1 in 64-bit mode, 2^32-1 otherwise. */
   ripMask: 336,
   /** Base of CS: 0 in 64-bit mode. */
   csBase: 344,
@@ -199,6 +201,11 @@ export const SEGMENT = {
   /** The descriptor's access byte (bits 0-7) and AVL, L, D/B, G (bits 12-15); 0 when the register is unusable. */
   attributes: 12,
   selector: 16,
+  /**
+   * Legacy modes: bytes from offset 0 on that may be read and written without another check, as far as 32 bits can say
+   * it (a limit of 4 GiB gives 2^32 - 1); 0 where each access needs all checks. CpuState.updateMode() computes it.
+   */
+  span: 20,
 } as const;
 export const SEGMENT_SIZE = 24;
 export const LDTR = 6;

@@ -1,4 +1,5 @@
 /** A vCPU for tests that runs code: the test machine of system/ with an engine, faults and I/O written down. */
+import { test } from 'node:test';
 import type { Insn } from './decode/insn.ts';
 import { OP } from './decode/opcodes.ts';
 import { Engine, type EngineHooks, type Next } from './engine.ts';
@@ -8,6 +9,22 @@ import { GuestFault } from './system/cpu-state.ts';
 import { execute } from './system/dispatch.ts';
 import { isX87 } from './system/fpu-instructions.ts';
 import { TestMachine } from './system/test-machine.ts';
+
+/** What engines of the test that runs are made with. */
+let threshold = Number.POSITIVE_INFINITY;
+
+/** A test that runs twice: everything interpreted, and everything compiled before it is executed. */
+export function engineTest(name: string, body: () => void): void {
+  for (const [how, jitThreshold] of [
+    ['interpreted', Number.POSITIVE_INFINITY],
+    ['compiled', 0],
+  ] as const) {
+    test(`${name} (${how})`, () => {
+      threshold = jitThreshold;
+      body();
+    });
+  }
+}
 
 const RAM_SIZE = 2 << 20;
 const PAGE = 4096;
@@ -32,9 +49,10 @@ export class TestEngine extends TestMachine {
   onFault: (fault: Fault) => Next = () => 'leave';
   onExecute: (insn: Insn) => Next | undefined = () => undefined;
 
-  constructor() {
+  /** `jitThreshold`: see CodeCache. */
+  constructor(jitThreshold = threshold) {
     super();
-    this.engine = new Engine(this.wasm, 0, this.state, this.#hooks());
+    this.engine = new Engine(this.wasm, 0, this.state, this.#hooks(), undefined, jitThreshold);
     this.state.setU32(CPU.budget, BUDGET);
   }
 

@@ -41,9 +41,9 @@ const TRAPS: readonly number[] = [VECTOR.db, VECTOR.bp, VECTOR.of];
 export class SoftVcpu extends Processor implements h.Vcpu {
   #sipiVector = 0;
 
-  /** `clock`: another time than the host's, for tools that repeat a run. */
-  constructor(handle: SoftVcpuHandle, clock?: Clock) {
-    super(handle.id, new SoftVmAccess(handle.vm, clock));
+  /** For tools that repeat a run: `clock` is another time than the host's, `jitThreshold` see CodeCache. */
+  constructor(handle: SoftVcpuHandle, clock?: Clock, jitThreshold?: number) {
+    super(handle.id, new SoftVmAccess(handle.vm, clock), jitThreshold);
   }
 
   supportedCpuid(): h.CpuidEntry[] {

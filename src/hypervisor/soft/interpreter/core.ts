@@ -4,59 +4,27 @@
  * and everything cold is a call away.
  */
 
+import { defineStoreFlags } from '../jit/jit-flags.ts';
 import { AREA, AREA_PER_BLOCK_BYTE, JUMP_ENTRIES, JUMP_ENTRY_SIZE, VCPU_AREA } from '../layout.ts';
 import { defineMmu, MMU_IMPORT_PARAMS, type Mmu, type MmuImports } from '../mmu/mmu.ts';
-import { defineAll } from '../semantics/all.ts';
-import { MicroOps, type Semantics } from '../semantics/emit.ts';
-import type { Size } from '../semantics/flags.ts';
 import { CPU, SLOT } from '../state.ts';
-import { I32, type I64 } from '../wasm/expr.ts';
+import { I32 } from '../wasm/expr.ts';
 import type { FunctionBuilder, Label, Local } from '../wasm/function-builder.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
+import { catalog } from './catalog.ts';
+import { importHost } from './imports.ts';
 import { type CoreImports, type Exits, InterpreterEmit, type LoopLabels } from './interpreter-emit.ts';
 import { RECORD, RECORD_SIZE, UNRESOLVED } from './record.ts';
 
 /** What TypeScript must give the module, by import name. */
 export type CoreHost = Record<keyof CoreImports | keyof MmuImports, CallableFunction>;
 
-/** The micro-operations by name; the hot ones are numbered by the loop's cases, in this order. */
-interface Catalog {
-  readonly ops: MicroOps;
-  readonly hotNames: readonly string[];
-}
-
-let theCatalog: Catalog | undefined;
-
-function catalog(): Catalog {
-  if (theCatalog === undefined) {
-    const ops = new MicroOps();
-    defineAll(ops);
-    theCatalog = { ops, hotNames: [...ops.all].filter(([, op]) => op.hot).map(([name]) => name) };
-  }
-  return theCatalog;
-}
-
-/** Places in the table for cold micro-operations. */
+/** Places in the table of what the loop calls: cold micro-operations, then compiled regions. */
 export const MAX_COLD = 8192;
+export const MAX_REGIONS = 16384;
 
-export function hasMicroOp(name: string): boolean {
-  return catalog().ops.all.has(name);
-}
-
-/** Imports that both the core module and the modules of cold micro-operations have. */
-function importHost(m: ModuleBuilder): CoreImports {
-  return {
-    deliverFault: m.importFunction('deliverFault', ['i32', 'i32'], ['i32']),
-    callout: m.importFunction('callout', ['i32', 'i32'], ['i32']),
-    exact: m.importFunction('exact', ['i32', 'i32', 'i32', 'i32', 'i32'], []),
-    lookup: m.importFunction('lookup', ['i32'], ['i32']),
-    lookUpAgain: m.importFunction('lookUpAgain', ['i32', 'i32'], ['i32']),
-    link: m.importFunction('link', ['i32', 'i32'], ['i32']),
-    portRead: m.importFunction('portRead', ['i32', 'i32', 'i32'], []),
-    portWrite: m.importFunction('portWrite', ['i32', 'i32', 'i32'], []),
-    timeStamp: m.importFunction('timeStamp', ['i32'], []),
-  };
-}
+/** The micro-operation in the header of a block that is interpreted: the loop's case behind the hot ones. */
+export const headerOp = (): number => catalog().hotNames.length;
 
 let theCore: WebAssembly.Module | undefined;
 
@@ -73,85 +41,12 @@ export function coreModule(): Uint8Array<ArrayBuffer> {
   const mmuImports = { mmioRead: two('mmioRead'), mmioWrite: two('mmioWrite'), codeWritten: two('codeWritten') };
   const imports = importHost(m);
   const mmu = defineMmu(m, mmuImports);
-  m.exportTable('handlers', MAX_COLD);
+  defineStoreFlags(m, 'storeFlags');
+  m.exportTable('handlers', MAX_COLD + MAX_REGIONS);
   const handlerType = m.type({ params: ['i32', 'i32'], results: ['i32'] });
   const { ops, hotNames } = catalog();
   const hot = hotNames.map((name) => ops.all.get(name)!.emit);
   m.func(['i32', 'i32'], ['i32'], (f, cpu, rec) => emitLoop(f, cpu, rec, { mmu, imports, handlerType, hot }), 'run');
-  return m.encode();
-}
-
-/**
- * The numbers that records of one vCPU have for micro-operations. A cold one is compiled when it is first asked for, as
- * a module with a single function: most programs use a small part of the instruction set.
- */
-export class MicroOpTable {
-  readonly #numbers = new Map(catalog().hotNames.map((name, number) => [name, number]));
-  readonly #env: Record<string, WebAssembly.Memory | CallableFunction>;
-  readonly #handlers: WebAssembly.Table;
-
-  /** `host`: what the core module was given; `core`: what it exports. */
-  constructor(
-    memory: WebAssembly.Memory,
-    host: CoreHost,
-    core: Record<string, CallableFunction>,
-    handlers: WebAssembly.Table,
-  ) {
-    this.#env = { memory, ...host, ...core };
-    this.#handlers = handlers;
-  }
-
-  /** The number of a micro-operation of semantics/all.ts, or of the one that `semantics` gives this name. */
-  number(name: string, semantics?: Semantics): number {
-    const known = this.#numbers.get(name);
-    if (known !== undefined) return known;
-    const emit = semantics ?? catalog().ops.all.get(name)?.emit;
-    if (emit === undefined) throw new Error(`there is no micro-operation ${name}`);
-    const number = this.#numbers.size;
-    this.#numbers.set(name, number);
-    const module = new WebAssembly.Module(coldModule(emit));
-    const instance = new WebAssembly.Instance(module, { env: this.#env });
-    this.#handlers.set(number - catalog().hotNames.length, instance.exports['handler']!);
-    return number;
-  }
-}
-
-/** The MMU's functions as imports of another module. */
-function importMmu(m: ModuleBuilder): Mmu {
-  const load = (size: Size) => m.importFunction(`load${size}`, ['i32', 'i64'], ['i64']);
-  const store = (size: Size) => m.importFunction(`store${size}`, ['i32', 'i64', 'i64'], []);
-  return {
-    translate: m.importFunction('translate', ['i32', 'i64', 'i32'], ['i32']),
-    load: { 1: load(1), 2: load(2), 4: load(4), 8: load(8) },
-    store: { 1: store(1), 2: store(2), 4: store(4), 8: store(8) },
-    probeWrite: m.importFunction('probeWrite', ['i32', 'i64', 'i32'], []),
-  };
-}
-
-function coldModule(semantics: Semantics): Uint8Array<ArrayBuffer> {
-  const m = new ModuleBuilder();
-  const imports = importHost(m);
-  const mmu = importMmu(m);
-  const body = (f: FunctionBuilder, cpu: Local<'i32'>, rec: Local<'i32'>) => {
-    const arrive = (linear: I64) => {
-      f.store64(cpu, CPU.rip, linear.sub(f.load64(cpu, CPU.csBase)));
-      f.return(I32.const(0));
-    };
-    const exits: Exits = {
-      next: (record) => f.return(record),
-      fault: () => f.return(f.call(imports.deliverFault, 'i32', cpu, rec)),
-      jump: () => {
-        emit.account();
-        arrive(f.load64(cpu, SLOT.page).add(f.load32s64(rec, RECORD.imm)));
-      },
-      arrive,
-      status: (status) => f.return(status),
-    };
-    const emit = new InterpreterEmit(f, cpu, rec, mmu, imports, exits);
-    semantics(emit);
-    f.return(rec.add(RECORD_SIZE));
-  };
-  m.func(['i32', 'i32'], ['i32'], body, 'handler');
   return m.encode();
 }
 
@@ -248,8 +143,23 @@ function emitCases(
     handler(emit);
     exits.next(rec.add(RECORD_SIZE));
   });
-  f.switch(op, cases, () => onStatus(f.callIndirect(parts.handlerType, 'i32', op.sub(parts.hot.length), cpu, rec)));
+  cases.push(() => emitHeader(f, cpu, rec, parts.imports, exits));
+  f.switch(op, cases, () => onStatus(f.callIndirect(parts.handlerType, 'i32', op.sub(cases.length), cpu, rec)));
   f.unreachable();
+}
+
+/** The header of a block counts its executions down, and asks for a compiled form. */
+function emitHeader(
+  f: FunctionBuilder,
+  cpu: Local<'i32'>,
+  rec: Local<'i32'>,
+  imports: CoreImports,
+  exits: Exits,
+): void {
+  const left = f.let(f.load32(rec, RECORD.imm).sub(1));
+  f.store32(rec, RECORD.imm, left);
+  f.if(left.ltS(0), () => exits.next(f.call(imports.hot, 'i32', cpu, rec)));
+  exits.next(rec.add(RECORD_SIZE));
 }
 
 /**

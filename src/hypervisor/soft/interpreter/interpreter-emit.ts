@@ -23,6 +23,8 @@ export interface CoreImports {
   readonly lookUpAgain: Callable;
   /** (cpu, record): the target's record of a direct branch that is UNRESOLVED, or as lookup. CPU.rip is set. */
   readonly link: Callable;
+  /** (cpu, header): the block's header has counted down. Gives the record to go on with. */
+  readonly hot: Callable;
   readonly portRead: Callable;
   readonly portWrite: Callable;
   readonly timeStamp: Callable;
@@ -136,7 +138,8 @@ export class InterpreterEmit implements Emit {
   address(): I64 {
     const { f } = this;
     const scale = f.load16u(this.#rec, RECORD.start).shrU(SCALE_SHIFT).toI64();
-    return this.baseSlot().add(this.indexSlot().shl(scale)).add(f.load32s64(this.#rec, RECORD.disp));
+    const sum = this.baseSlot().add(this.indexSlot().shl(scale)).add(f.load32s64(this.#rec, RECORD.disp));
+    return sum.and(f.load64(this.cpu, CPU.ripMask));
   }
 
   baseSlot(): I64 {

@@ -1,5 +1,6 @@
 /**
- * The record of a micro-operation, which is what the interpreter executes. Records of a block lie one after the other.
+ * The record of a micro-operation, which is what the interpreter executes. Records of a block lie one after the other,
+ * behind its header, whose immediate counts down to the block's compilation, or says where in a compiled region it is.
  *
  *     0  u16  micro-operation
  *     2  u16  bits 0-11: where the instruction starts in its page; FIRST, LAST; bits 14-15: scale

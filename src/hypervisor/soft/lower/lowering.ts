@@ -3,7 +3,8 @@
  * share: operands, addresses and the generic ways of a memory operand; the rules per instruction are in rules.ts.
  */
 import { type CodeSize, type Insn, NO_REGISTER, OPERAND, type Operand, RIP, SEG } from '../decode/insn.ts';
-import { hasMicroOp, type MicroOpTable } from '../interpreter/core.ts';
+import { hasMicroOp } from '../interpreter/catalog.ts';
+import type { MicroOpTable } from '../interpreter/micro-op-table.ts';
 import { FIRST, LAST, RECORD_SIZE, SCALE_SHIFT } from '../interpreter/record.ts';
 import type { Semantics } from '../semantics/emit.ts';
 import type { Size } from '../semantics/flags.ts';
@@ -29,7 +30,7 @@ export const AT_EA: Address = { base: SLOT.ea, index: SLOT.zero, scale: 0, disp:
 export class Lowering {
   readonly insn: Insn;
   codeSize: CodeSize = 8;
-  /** Segments are not flat (base 0, limit 4 GiB): every legacy access must be checked. */
+  /** MODE.checked: accesses of legacy code must be checked against the segments. */
   checked = false;
   /** FPU and vector instructions fault, or may: TypeScript finds out how. */
   noFpu = false;
@@ -41,6 +42,8 @@ export class Lowering {
   count = 0;
   /** Set by a rule whose instruction ends the block. */
   ended = false;
+  /** Whether TypeScript executes the instruction. */
+  calledOut = false;
   readonly #view: DataView;
   readonly #ops: MicroOpTable;
   #at = 0;
@@ -61,15 +64,29 @@ export class Lowering {
     this.#at = address;
   }
 
+  /** Starts a block at `start` in its page. What is emitted before the first instruction belongs to none. */
+  beginBlock(start: number): void {
+    this.start = start;
+    this.count = 0;
+    this.ended = false;
+    this.#first = false;
+  }
+
   /** Starts the instruction in `insn`, which lies at `start` in its page. */
   begin(start: number): void {
     this.start = start;
     this.count++;
+    this.calledOut = false;
     this.#first = true;
   }
 
   get is64(): boolean {
     return this.codeSize === 8;
+  }
+
+  /** Legacy code whose data, stack and targets need no check, if their offsets have 32 bits (modes.ts). */
+  get isFlat(): boolean {
+    return !this.is64 && !this.checked;
   }
 
   /** Offset in the page of the next instruction; may be beyond the page. */
@@ -130,11 +147,13 @@ export class Lowering {
     const { insn } = this;
     const segmented = insn.seg === SEG.fs || insn.seg === SEG.gs;
     const packed = insn.seg | (insn.addrSize << 4) | (size << 8) | ((write ? 1 : 0) << 16);
-    if (!this.is64) {
+    const flat = this.isFlat && !segmented && insn.seg !== SEG.cs;
+    if (!this.is64 && !flat) {
       this.emit('ea.legacy', { ...plain, imm: packed });
       return AT_EA;
     }
-    if (insn.addrSize !== 8) {
+    // Addresses that are too long for the code's own size do not exist, so this is a shorter one.
+    if (insn.addrSize !== (flat ? 4 : 8)) {
       this.emit(segmented ? 'ea.segment64mask' : 'ea.mask', { ...plain, imm: packed });
       return AT_EA;
     }
@@ -223,6 +242,7 @@ export class Lowering {
 
   /** TypeScript executes the instruction; `ends` if it can change where or how execution goes on. */
   callout(ends: boolean): void {
+    this.calledOut = true;
     this.callouts.set(this.#at, this.insn.clone());
     if (ends) this.emitBranch('callout.end', true);
     else this.emit('callout');

@@ -178,20 +178,26 @@ rule(['clflush'], () => (l) => void l.source(l.insn.a));
 rule(['push'], () => (l) => {
   const { a, imm } = l.insn;
   const size = a.kind === OPERAND.imm ? l.insn.opSize : a.size;
-  const op = `push.${l.is64 ? '64' : 'legacy'}.${size}`;
+  const op = `push.${stackForm(l)}.${size}`;
   if (a.kind === OPERAND.imm) l.emit(`${op}.i`, { imm });
   else l.emit(`${op}.r`, { b: l.source(a) });
 });
 rule(['pop'], () => (l) => {
   const { a } = l.insn;
   if (a.kind !== OPERAND.mem) {
-    l.emit(`pop.${l.is64 ? '64' : 'legacy'}.${a.size}`, { a: l.slot(a) });
-  } else if (l.is64) {
+    l.emit(`pop.${stackForm(l)}.${a.size}`, { a: l.slot(a) });
+  } else if (l.is64 || l.isFlat) {
     popToMemory(l);
   } else {
     l.callout(false);
   }
 });
+
+/** Which of the forms in semantics/stack.ts the mode needs. */
+function stackForm(l: Lowering): '64' | 'flat' | 'legacy' {
+  if (l.is64) return '64';
+  return l.isFlat ? 'flat' : 'legacy';
+}
 
 function popToMemory(l: Lowering): void {
   const { a } = l.insn;
@@ -200,12 +206,13 @@ function popToMemory(l: Lowering): void {
   const address = l.pinnedAddress(a.size, true);
   l.emit(`load.${a.size}`, { base: SLOT.rsp });
   l.emit(`store.${a.size}`, address);
-  l.emit('adjustSp', { imm: a.size });
+  l.emit(`adjustSp.${stackForm(l)}`, { imm: a.size });
 }
 
-rule(['pushf', 'popf'], (name) => (l) => l.emit(`${name}.${l.is64 ? '64' : 'legacy'}.${l.insn.opSize}`));
+rule(['pushf', 'popf'], (name) => (l) => l.emit(`${name}.${stackForm(l)}.${l.insn.opSize}`));
 rule(['leave'], () => (l) => {
-  if (l.is64 && l.insn.opSize === 8) l.emit('leave.64.8');
+  const op = `leave.${stackForm(l)}.${l.insn.opSize}`;
+  if (l.has(op)) l.emit(op);
   else l.callout(false);
 });
 
@@ -213,7 +220,10 @@ rule(['leave'], () => (l) => {
 
 /** A direct branch's target as an offset from this page, and whether a link may be made: only within the page. */
 function direct(l: Lowering): { imm: number; link: number } {
-  const imm = l.next + l.insn.imm;
+  return inPage(l.next + l.insn.imm);
+}
+
+function inPage(imm: number): { imm: number; link: number } {
   return { imm, link: imm >= 0 && imm < 4096 ? UNRESOLVED : NO_LINK };
 }
 
@@ -230,17 +240,29 @@ function branchFar(l: Lowering, op: 'jmp.t1' | 'call.t1'): void {
   l.emitBranch(op, true);
 }
 
+/**
+ * A near branch of legacy code whose target must be cut to 16 bits, or checked against CS. In flat code those of 32 bits
+ * need neither.
+ */
+function isChecked(l: Lowering): boolean {
+  return !l.is64 && (l.checked || l.insn.opSize === 2);
+}
+
 rule(['jmp', 'call'], (name) => (l) => {
   if (isFar(l)) branchFar(l, name === 'jmp' ? 'jmp.t1' : 'call.t1');
-  else if (l.is64) l.emitBranch(name, true, direct(l));
-  else l.emitBranch(`${name}.legacy.${l.insn.opSize}`, true, { imm: direct(l).imm });
+  else if (isChecked(l)) l.emitBranch(`${name}.legacy.${l.insn.opSize}`, true, { imm: direct(l).imm });
+  else l.emitBranch(name === 'call' && !l.is64 ? 'call.flat' : name, true, direct(l));
 });
 rule(['jcc'], () => (l) => {
-  if (isFar(l)) {
-    l.emitBranch(`jcc.${l.insn.cc ^ 1}`, false, { imm: l.next });
-    branchFar(l, 'jmp.t1');
-  } else if (!l.is64 && l.insn.opSize === 2) l.callout(true);
-  else l.emitBranch(`jcc.${l.insn.cc}`, false, l.is64 || !l.checked ? direct(l) : { imm: direct(l).imm });
+  const far = isFar(l);
+  if (!far && !isChecked(l)) {
+    l.emitBranch(`jcc.${l.insn.cc}`, false, direct(l));
+    return;
+  }
+  // The opposite condition leads over a jump.
+  l.emitBranch(`jcc.${l.insn.cc ^ 1}`, false, inPage(l.next));
+  if (far) branchFar(l, 'jmp.t1');
+  else l.emitBranch(`jmp.legacy.${l.insn.opSize}`, true, { imm: direct(l).imm });
 });
 rule(['loop', 'loope', 'loopne', 'jcxz'], (name) => (l) => {
   if (!l.is64 && l.insn.opSize === 2) l.callout(true);
@@ -248,9 +270,9 @@ rule(['loop', 'loope', 'loopne', 'jcxz'], (name) => (l) => {
 });
 rule(['ret'], () => (l) => {
   const hasImm = l.insn.a.kind === OPERAND.imm;
-  if (!l.is64) l.emitBranch(`ret.legacy.${l.insn.opSize}`, true, { imm: hasImm ? l.insn.imm : 0 });
-  else if (hasImm) l.emitBranch('ret.imm', true, { imm: l.insn.imm });
-  else l.emitBranch('ret', true);
+  const imm = hasImm ? l.insn.imm : 0;
+  if (isChecked(l)) l.emitBranch(`ret.legacy.${l.insn.opSize}`, true, { imm });
+  else l.emitBranch(`ret${l.is64 ? '' : '.flat'}${hasImm ? '.imm' : ''}`, true, { imm });
 });
 rule(['jmpIndirect', 'callIndirect'], (name) => (l) => {
   const { a } = l.insn;
@@ -258,7 +280,7 @@ rule(['jmpIndirect', 'callIndirect'], (name) => (l) => {
   if (a.kind === OPERAND.mem) l.emit(`load.${a.size}`, l.address(a.size, false));
   else l.emit(`mov.${a.size}.rr`, { a: SLOT.t1, b: l.slot(a) });
   if (l.is64) l.emitBranch(op, true);
-  else l.emitBranch(`${op}.legacy.${a.size}`, true);
+  else l.emitBranch(isChecked(l) ? `${op}.legacy.${a.size}` : `${op}.flat`, true);
 });
 
 // -- strings and ports

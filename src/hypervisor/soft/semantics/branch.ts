@@ -4,7 +4,7 @@ import { CPU, SLOT } from '../state.ts';
 import { I64 } from '../wasm/expr.ts';
 import type { Emit, MicroOps } from './emit.ts';
 import type { Size } from './flags.ts';
-import { pop64, popLegacy, push64, pushLegacy } from './stack.ts';
+import { pop64, popFlat, popLegacy, push64, pushFlat, pushLegacy } from './stack.ts';
 
 const GENERAL_PROTECTION = 13;
 
@@ -35,7 +35,20 @@ export function defineBranches(ops: MicroOps): void {
   });
   ops.hot('ret', (e) => returnTo(e, I64.const(0)));
   ops.cold('ret.imm', (e) => returnTo(e, e.imm().and(0xffff)));
+  // In flat code no branch can be wrong.
+  ops.hot('call.flat', (e) => {
+    pushFlat(e, e.returnAddress(), 4);
+    e.jump();
+  });
+  ops.hot('ret.flat', (e) => e.jumpTo(popFlat(e, 4)));
+  ops.cold('ret.flat.imm', (e) => e.jumpTo(popFlat(e, 4, e.imm().and(0xffff))));
   // Indirect targets are in t1.
+  ops.hot('jmp.t1.flat', (e) => e.jumpTo(e.f.let(e.getSlot(SLOT.t1, 4))));
+  ops.hot('call.t1.flat', (e) => {
+    const target = e.f.let(e.getSlot(SLOT.t1, 4));
+    pushFlat(e, e.returnAddress(), 4);
+    e.jumpTo(target);
+  });
   ops.hot('jmp.t1', (e) => {
     const target = e.f.let(e.getSlot(SLOT.t1, 8));
     checkCanonical(e, target);

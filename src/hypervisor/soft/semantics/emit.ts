@@ -49,7 +49,7 @@ export interface Emit {
   vectorRegister(number: number): V128;
   setVectorRegister(number: number, value: V128): void;
 
-  /** base + (index << scale) + disp, 64 bits. */
+  /** base + (index << scale) + disp: 64 bits in 64-bit code, else cut to 32. */
   address(): I64;
   /** The slots that the record's base and index fields name, for what uses them otherwise. */
   baseSlot(): I64;

@@ -1,7 +1,7 @@
 /** Moves between slots and memory, address computation, and the micro-operations that memory operands go through. */
 
 import { CPU, SEGMENT, SEGMENT_SIZE, SLOT } from '../state.ts';
-import { I64 } from '../wasm/expr.ts';
+import { type I32, I64 } from '../wasm/expr.ts';
 import { type Emit, type MicroOps, SIZES } from './emit.ts';
 import { type Size, zeroExtend } from './flags.ts';
 
@@ -67,7 +67,7 @@ function defineExtensions(ops: MicroOps): void {
  * offset of BT. They leave the linear address in SLOT.ea for the micro-operation that follows.
  */
 function defineAddresses(ops: MicroOps): void {
-  // imm: segment | address size << 4 | access size << 8 | write << 16, as lower/address.ts packs it.
+  // imm: segment | address size << 4 | access size << 8 | write << 16, as lower/lowering.ts packs it.
   ops.hot('ea.segment64', (e) => {
     const segment = e.imm32().and(7).mul(SEGMENT_SIZE);
     const base = e.f.load64(e.cpu.add(segment), CPU.segments + SEGMENT.base);
@@ -79,7 +79,7 @@ function defineAddresses(ops: MicroOps): void {
     const base = e.f.load64(e.cpu.add(segment), CPU.segments + SEGMENT.base);
     e.setSlot(SLOT.ea, 8, e.address().and(maskOf(e)).add(base));
   });
-  ops.cold('ea.legacy', emitLegacyAddress);
+  ops.hot('ea.legacy', emitLegacyAddress);
   for (const size of [2, 4, 8] as const) {
     // BT family with a register as bit number: it reaches beyond the operand (SDM vol. 2, BT).
     ops.cold(`ea.bit.${size}`, (e) => {
@@ -109,9 +109,16 @@ function emitLegacyAddress(e: Emit): void {
   const { f } = e;
   const at = f.let(e.cpu.add(e.imm32().and(7).mul(SEGMENT_SIZE)));
   const offset = f.let(e.address().and(maskOf(e)));
+  const end = f.let(offset.add(e.imm32().shrU(8).and(0xff).toI64()));
+  f.if(end.gtU(f.load32u64(at, CPU.segments + SEGMENT.span)), () => checkLegacyAccess(e, at, offset, end.sub(1)));
+  e.setSlot(SLOT.ea, 8, offset.add(f.load64(at, CPU.segments + SEGMENT.base)).and(0xffff_ffff));
+}
+
+/** All checks of an access to bytes `offset` to `last` of the segment at `at`. */
+function checkLegacyAccess(e: Emit, at: I32, offset: I64, last: I64): void {
+  const { f } = e;
   const attributes = f.let(f.load32(at, CPU.segments + SEGMENT.attributes));
   const limit = f.let(f.load32u64(at, CPU.segments + SEGMENT.limit));
-  const last = f.let(offset.add(e.imm32().shrU(8).and(0xff).toI64()).sub(1));
   const expandDown = f.let(attributes.and(0x1c).eq(0x14)); // data segment with E set
   const bad = f.let(attributes.and(0x80).eqz()); // not present: a null or unusable segment
   f.if(
@@ -137,5 +144,4 @@ function emitLegacyAddress(e: Emit): void {
       () => e.raise(GENERAL_PROTECTION),
     ),
   );
-  e.setSlot(SLOT.ea, 8, offset.add(f.load64(at, CPU.segments + SEGMENT.base)).and(0xffff_ffff));
 }

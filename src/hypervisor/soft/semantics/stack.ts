@@ -1,6 +1,6 @@
 /**
- * The stack in 64-bit mode (linear, RSP of 64 bits), and in the other modes (SS base, limit and size). RSP changes only
- * when the access has succeeded.
+ * The stack in 64-bit mode (linear, RSP of 64 bits), in flat 32-bit code (the same with 32 bits; modes.ts says what
+ * flat means), and in the other modes (SS base, limit and size). RSP changes only when the access has succeeded.
  */
 
 import { CPU, FLAG, SEGMENT, SEGMENT_SIZE, SLOT } from '../state.ts';
@@ -24,6 +24,21 @@ export function pop64(e: Emit, size: Size, extra: I64 = I64.const(0)): I64 {
   const sp = e.f.let(e.getSlot(SLOT.rsp, 8));
   const value = e.load(sp, size);
   e.setSlot(SLOT.rsp, 8, sp.add(I64.const(size).add(extra)));
+  return value;
+}
+
+/** Pushes in flat code. */
+export function pushFlat(e: Emit, value: I64, size: Size): void {
+  const sp = e.f.let(e.getSlot(SLOT.rsp, 4).sub(size).and(0xffff_ffff));
+  e.store(sp, size, value);
+  e.setSlot(SLOT.rsp, 4, sp);
+}
+
+/** Pops in flat code; `extra` more bytes are dropped (RET n). */
+export function popFlat(e: Emit, size: Size, extra: I64 = I64.const(0)): I64 {
+  const sp = e.f.let(e.getSlot(SLOT.rsp, 4));
+  const value = e.load(sp, size);
+  e.setSlot(SLOT.rsp, 4, sp.add(I64.const(size).add(extra)));
   return value;
 }
 
@@ -103,10 +118,11 @@ function pushFlags(e: Emit): I64 {
 export function defineStack(ops: MicroOps): void {
   for (const [mode, push, pop, sizes] of [
     ['64', push64, pop64, [2, 8]],
+    ['flat', pushFlat, popFlat, [2, 4]],
     ['legacy', pushLegacy, popLegacy, [2, 4]],
   ] as const) {
     for (const size of sizes) {
-      const hot = size === 8 ? 'hot' : 'cold';
+      const hot = mode !== 'legacy' && size !== 2 ? 'hot' : 'cold';
       ops[hot](`push.${mode}.${size}.r`, (e) => push(e, e.f.let(e.get('b', size)), size));
       ops[hot](`push.${mode}.${size}.i`, (e) => push(e, e.imm(), size));
       ops[hot](`pop.${mode}.${size}`, (e) => e.set('a', size, e.f.let(pop(e, size))));
@@ -136,8 +152,19 @@ export function defineStack(ops: MicroOps): void {
     e.setSlot(SLOT.rsp, 8, frame.add(8));
     e.setSlot(SLOT.rbp, 8, value);
   });
+  ops.hot('leave.flat.4', (e) => {
+    const frame = e.f.let(e.getSlot(SLOT.rbp, 4));
+    const value = e.load(frame, 4);
+    e.setSlot(SLOT.rsp, 4, frame.add(4));
+    e.setSlot(SLOT.rbp, 4, value);
+  });
   // RSP += imm: for POP to memory, whose address is computed with the new RSP but which must not change it on a fault.
-  ops.cold('adjustSp', (e) => e.setSlot(SLOT.rsp, 8, e.getSlot(SLOT.rsp, 8).add(e.imm())));
+  for (const [mode, size] of [
+    ['64', 8],
+    ['flat', 4],
+  ] as const) {
+    ops.cold(`adjustSp.${mode}`, (e) => e.setSlot(SLOT.rsp, size, e.getSlot(SLOT.rsp, size).add(e.imm())));
+  }
   const guarded = (e: Emit, change: (v: I32) => I32) => {
     const { f } = e;
     const old = f.let(f.load32(e.cpu, CPU.eflags));

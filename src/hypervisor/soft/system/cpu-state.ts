@@ -68,6 +68,10 @@ export const ATTR = {
   g: 0x8000,
 } as const;
 
+/** A present data segment that is writable and does not expand down. */
+const PLAIN_DATA_MASK = 0x9e;
+const PLAIN_DATA = 0x92;
+
 export const CS = 1;
 export const SS = 2;
 
@@ -271,7 +275,10 @@ export class CpuState {
     const is64 = this.is64BitCode;
     const is32 = (this.segmentAttributes(CS) & ATTR.db) !== 0;
     let mode = is64 ? 2 : is32 ? 1 : 0;
-    if (!is64 && !this.#isFlat()) mode |= MODE.checked;
+    if (!is64) {
+      this.#updateSpans();
+      if (!this.#isFlat()) mode |= MODE.checked;
+    }
     const breakpoints = (this.u32(CPU.dr7) & 0xff) !== 0;
     if (this.stepping || breakpoints || (this.u32(CPU.eflags) & FLAG.tf) !== 0) mode |= MODE.step;
     if ((this.cr0 & (CR0.em | CR0.ts)) !== 0) mode |= MODE.noFpu;
@@ -285,11 +292,29 @@ export class CpuState {
     this.tlb.setMode(mode, user);
   }
 
-  #isFlat(): boolean {
-    for (let n = 0; n < 4; n++) {
-      if (this.segmentBase(n) !== 0n || this.segmentLimit(n) !== 0xffff_ffff) return false;
+  /** SEGMENT.span of the six segments. */
+  #updateSpans(): void {
+    const words = this.#i32;
+    for (let n = 0; n < 6; n++) {
+      const at = this.#segment(n) >> 2;
+      const limit = words[at + (SEGMENT.limit >> 2)]! >>> 0;
+      const plain = (words[at + (SEGMENT.attributes >> 2)]! & PLAIN_DATA_MASK) === PLAIN_DATA;
+      words[at + (SEGMENT.span >> 2)] = plain ? Math.min(limit + 1, 0xffff_ffff) : 0;
     }
-    return true;
+  }
+
+  /** What MODE.checked says is not so. */
+  #isFlat(): boolean {
+    for (const n of [0, SS, 3]) {
+      if (!this.#isWhole(n) || this.u32(this.#segment(n) + SEGMENT.span) === 0) return false;
+    }
+    return this.#isWhole(CS) && (this.segmentAttributes(SS) & ATTR.db) !== 0;
+  }
+
+  /** Base 0 and limit 4 GiB. */
+  #isWhole(n: number): boolean {
+    const at = this.#segment(n);
+    return this.u32(at + SEGMENT.base) === 0 && this.u32(at + SEGMENT.limit) === 0xffff_ffff;
   }
 
   // -- guest memory by linear address; a page fault is thrown as GuestFault

@@ -26,7 +26,7 @@ function instance(): { memory: WebAssembly.Memory; core: CoreExports } {
   for (const name of ['mmioRead', 'mmioWrite', 'codeWritten', 'exact', 'portRead', 'portWrite', 'timeStamp']) {
     env[name] = () => undefined;
   }
-  for (const name of ['deliverFault', 'callout', 'lookup', 'lookUpAgain', 'link']) env[name] = () => -1;
+  for (const name of ['deliverFault', 'callout', 'lookup', 'lookUpAgain', 'hot', 'link']) env[name] = () => -1;
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(coreModule()), { env });
   shared = { memory, core: exports as unknown as CoreExports };
   return shared;

@@ -32,12 +32,16 @@ export interface Label {
 }
 
 export class FunctionBuilder {
-  readonly #out = new Writer();
+  #out = new Writer();
+  /** What came before #out: finished code, and code that is made when the function is complete. */
+  readonly #before: (Uint8Array | (() => void))[] = [];
   readonly #params: readonly ValType[];
   readonly #localTypes: ValType[] = [];
   readonly #free: Record<ValType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
   #scopes: { type: ValType; index: number }[][] = [];
-  #depth = 0;
+  /** The blocks around the current place, outermost first, by a number that each has alone. */
+  readonly #open: number[] = [0];
+  #blocks = 0;
 
   constructor(params: readonly ValType[]) {
     this.#params = params;
@@ -50,10 +54,14 @@ export class FunctionBuilder {
   // -- locals
 
   local<T extends ValType>(type: T): Local<T> {
-    const free = this.#free[type].pop();
-    const index = free ?? this.#params.length + this.#localTypes.push(type) - 1;
+    const index = this.#free[type].pop() ?? this.#newLocal(type);
     this.#scopes.at(-1)?.push({ type, index });
     return this.#localExpr(type, index);
+  }
+
+  /** A local that belongs to no scope: zero at first, and never used for anything else. */
+  lasting<T extends ValType>(type: T): Local<T> {
+    return this.#localExpr(type, this.#newLocal(type));
   }
 
   /** A new local that holds the value of `value`. */
@@ -73,6 +81,24 @@ export class FunctionBuilder {
     this.#scopes.push([]);
     body();
     for (const { type, index } of this.#scopes.pop()!) this.#free[type].push(index);
+  }
+
+  // -- places
+
+  /** The innermost block, loop or branch of an if around the code that comes next. */
+  get place(): number {
+    return this.#open.at(-1)!;
+  }
+
+  /** Whether the code that comes next is inside `place`. */
+  isInside(place: number): boolean {
+    return this.#open.includes(place);
+  }
+
+  /** Puts here what `body` emits when the function is complete: for what depends on code that is still to come. */
+  later(body: () => void): void {
+    this.#before.push(this.#out.take(), body);
+    this.#out = new Writer();
   }
 
   // -- memory; `offset` is the constant part of the address
@@ -173,6 +199,12 @@ export class FunctionBuilder {
     this.#op(0x1a);
   }
 
+  /** An instruction that gives no value. */
+  effect(code: readonly number[], ...args: Expr[]): void {
+    for (const arg of args) arg.emit(this.#out);
+    this.#op(...code);
+  }
+
   // -- control
 
   if(condition: I32, then: () => void, otherwise?: () => void): void {
@@ -209,6 +241,15 @@ export class FunctionBuilder {
     this.#op(0x0d, ...this.#branch(label));
   }
 
+  /** A branch to labels[selector], or to `otherwise` beyond them. */
+  brTable(selector: I32, labels: readonly Label[], otherwise: Label): void {
+    selector.emit(this.#out);
+    this.#out.u8(0x0e);
+    this.#out.u32(labels.length);
+    for (const label of labels) this.#out.u32(this.#open.length - label.depth);
+    this.#out.u32(this.#open.length - otherwise.depth);
+  }
+
   /** Goes to cases[selector], or to `otherwise` beyond them. A case that falls off its end goes on behind the switch. */
   switch(selector: I32, cases: readonly (() => void)[], otherwise: () => void): void {
     this.block((end) => {
@@ -237,6 +278,7 @@ export class FunctionBuilder {
 
   /** The function body as the code section wants it: locals, instructions, end. */
   finish(): Uint8Array {
+    const code = this.#complete();
     const w = new Writer();
     const runs: { type: ValType; count: number }[] = [];
     for (const type of this.#localTypes) {
@@ -249,9 +291,26 @@ export class FunctionBuilder {
       w.u32(count);
       w.u8(VALTYPE[type]);
     }
-    w.bytes(this.#out.view());
+    w.bytes(code);
     w.u8(0x0b);
     return w.take();
+  }
+
+  #complete(): Uint8Array {
+    if (this.#before.length === 0) return this.#out.view();
+    const last = this.#out;
+    const whole = new Writer();
+    for (const part of this.#before) {
+      this.#out = whole;
+      if (typeof part === 'function') part();
+      else whole.bytes(part);
+    }
+    whole.bytes(last.view());
+    return whole.view();
+  }
+
+  #newLocal(type: ValType): number {
+    return this.#params.length + this.#localTypes.push(type) - 1;
   }
 
   #localExpr<T extends ValType>(type: T, index: number): Local<T> {
@@ -271,14 +330,14 @@ export class FunctionBuilder {
   }
 
   #inside(body: (label: Label) => void): void {
-    this.#depth++;
-    const depth = this.#depth;
+    this.#open.push(++this.#blocks);
+    const depth = this.#open.length;
     this.scope(() => body({ depth }));
-    this.#depth--;
+    this.#open.pop();
   }
 
   #branch(label: Label): number[] {
-    return unsignedLeb(this.#depth - label.depth);
+    return unsignedLeb(this.#open.length - label.depth);
   }
 
   #brTable(selector: I32, count: number): void {

@@ -12,7 +12,7 @@ declare namespace WebAssembly {
     readonly exports: Record<string, CallableFunction>;
   }
   class Table {
-    set(index: number, value: CallableFunction): void;
+    set(index: number, value: CallableFunction | null): void;
   }
   class RuntimeError extends Error {}
 }

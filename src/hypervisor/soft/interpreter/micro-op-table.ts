@@ -1,0 +1,119 @@
+/** The micro-operations of one vCPU, by number: those in the loop, those that are called, and compiled regions. */
+import type { Semantics } from '../semantics/emit.ts';
+import { CPU, SLOT } from '../state.ts';
+import { I32, type I64 } from '../wasm/expr.ts';
+import type { FunctionBuilder, Local } from '../wasm/function-builder.ts';
+import { ModuleBuilder } from '../wasm/module-builder.ts';
+import { catalog } from './catalog.ts';
+import { type CoreHost, MAX_COLD, MAX_REGIONS } from './core.ts';
+import { importHost, importMmu } from './imports.ts';
+import { type Exits, InterpreterEmit } from './interpreter-emit.ts';
+import { RECORD, RECORD_SIZE } from './record.ts';
+
+/**
+ * The numbers that records of one vCPU have for micro-operations. A cold one is compiled when it is first asked for, as
+ * a module with a single function: most programs use a small part of the instruction set.
+ */
+export class MicroOpTable {
+  readonly #numbers: Map<string, number>;
+  readonly #names: string[];
+  readonly #semantics: Semantics[];
+  readonly #env: Record<string, WebAssembly.Memory | CallableFunction>;
+  readonly #handlers: WebAssembly.Table;
+  readonly #firstCold: number;
+  /** Places of regions that are free again, and how many were ever used. */
+  readonly #free: number[] = [];
+  #regions = 0;
+
+  /** `host`: what the core module was given; `core`: what it exports. */
+  constructor(
+    memory: WebAssembly.Memory,
+    host: CoreHost,
+    core: Record<string, CallableFunction>,
+    handlers: WebAssembly.Table,
+  ) {
+    const { ops, hotNames } = catalog();
+    this.#names = [...hotNames, 'header'];
+    this.#semantics = hotNames.map((name) => ops.all.get(name)!.emit);
+    this.#semantics.push(() => {});
+    this.#numbers = new Map(this.#names.map((name, number) => [name, number]));
+    this.#firstCold = this.#names.length;
+    this.#env = { memory, ...host, ...core };
+    this.#handlers = handlers;
+  }
+
+  /** The number of a micro-operation of semantics/all.ts, or of the one that `semantics` gives this name. */
+  number(name: string, semantics?: Semantics): number {
+    const known = this.#numbers.get(name);
+    if (known !== undefined) return known;
+    const emit = semantics ?? catalog().ops.all.get(name)?.emit;
+    if (emit === undefined) throw new Error(`there is no micro-operation ${name}`);
+    const number = this.#names.push(name) - 1;
+    this.#semantics.push(emit);
+    this.#numbers.set(name, number);
+    this.#handlers.set(number - this.#firstCold, this.instantiate(coldModule(emit))['handler']!);
+    return number;
+  }
+
+  /** Undefined for compiled regions. */
+  nameOf(number: number): string | undefined {
+    return this.#names[number];
+  }
+
+  semanticsOf(number: number): Semantics {
+    return this.#semantics[number]!;
+  }
+
+  /** The exports of a module that imports what imports.ts says. */
+  instantiate(bytes: Uint8Array<ArrayBuffer>): Record<string, CallableFunction> {
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: this.#env });
+    return exports as Record<string, CallableFunction>;
+  }
+
+  // -- compiled regions
+
+  /** How many more regions there is room for. */
+  get freeRegions(): number {
+    return this.#free.length + MAX_REGIONS - this.#regions;
+  }
+
+  /** The number that records get to call `region`: (cpu, record) -> record or status, like a cold micro-operation. */
+  addRegion(region: CallableFunction): number {
+    const place = this.#free.pop() ?? this.#regions++;
+    this.#handlers.set(MAX_COLD + place, region);
+    return this.#firstCold + MAX_COLD + place;
+  }
+
+  removeRegion(number: number): void {
+    const place = number - this.#firstCold - MAX_COLD;
+    this.#handlers.set(MAX_COLD + place, null);
+    this.#free.push(place);
+  }
+}
+
+function coldModule(semantics: Semantics): Uint8Array<ArrayBuffer> {
+  const m = new ModuleBuilder();
+  const imports = importHost(m);
+  const mmu = importMmu(m);
+  const body = (f: FunctionBuilder, cpu: Local<'i32'>, rec: Local<'i32'>) => {
+    const arrive = (linear: I64) => {
+      f.store64(cpu, CPU.rip, linear.sub(f.load64(cpu, CPU.csBase)));
+      f.return(I32.const(0));
+    };
+    const exits: Exits = {
+      next: (record) => f.return(record),
+      fault: () => f.return(f.call(imports.deliverFault, 'i32', cpu, rec)),
+      jump: () => {
+        emit.account();
+        arrive(f.load64(cpu, SLOT.page).add(f.load32s64(rec, RECORD.imm)));
+      },
+      arrive,
+      status: (status) => f.return(status),
+    };
+    const emit = new InterpreterEmit(f, cpu, rec, mmu, imports, exits);
+    semantics(emit);
+    f.return(rec.add(RECORD_SIZE));
+  };
+  m.func(['i32', 'i32'], ['i32'], body, 'handler');
+  return m.encode();
+}

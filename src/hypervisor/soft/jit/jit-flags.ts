@@ -1,0 +1,308 @@
+/**
+ * The arithmetic flags while a compiled region runs. What the last operation left is kept in three locals as it is, its
+ * operands or its result, with a number that says which; the flags are computed where somebody reads them. As long as
+ * the compiler knows which operation it was, a condition becomes one comparison of its operands, and what nobody reads
+ * is never computed.
+ */
+import { Flags, type FlagWords, flagWords, type Size, signExtend, zeroExtend } from '../semantics/flags.ts';
+import { I32, I64, type I64Like } from '../wasm/expr.ts';
+import type { Callable, FunctionBuilder, Local } from '../wasm/function-builder.ts';
+import type { ModuleBuilder } from '../wasm/module-builder.ts';
+
+/** What x, y and z hold. The number is FORM * 4 + log2(size). */
+const FORM = {
+  /** Nothing: the flags are in the vCPU's block. */
+  memory: 0,
+  /** flagResult, flagCarry, flagOther. */
+  words: 1,
+  /** Result, second operand. */
+  add: 2,
+  /** Both operands. */
+  sub: 3,
+  /** Both operands, result. */
+  adc: 4,
+  sbb: 5,
+  /** Result. */
+  logic: 6,
+  /** Result, CF. */
+  inc: 7,
+  dec: 8,
+  /** RFLAGS image. */
+  image: 9,
+} as const;
+type Form = keyof typeof FORM;
+const FORMS = Object.keys(FORM) as Form[];
+
+interface Known {
+  readonly form: Form;
+  readonly size: Size;
+}
+
+interface Kept {
+  readonly x: I64;
+  readonly y: I64;
+  readonly z: I64;
+}
+
+/** The words that stand in the vCPU's block, from what is kept. */
+function wordsOf({ form, size }: Known, { x, y, z }: Kept): FlagWords {
+  switch (form) {
+    case 'words':
+      return { result: x, carry: y, other: z.wrap() };
+    case 'add':
+      return flagWords.add(zeroExtend(x.sub(y), size), y, x, size);
+    case 'sub':
+      return flagWords.sub(x, y, zeroExtend(x.sub(y), size), size);
+    case 'adc':
+      return flagWords.add(x, y, z, size);
+    case 'sbb':
+      return flagWords.sub(x, y, z, size);
+    case 'logic':
+      return flagWords.logic(x, size);
+    case 'inc':
+      return flagWords.inc(x, y, size);
+    case 'dec':
+      return flagWords.dec(x, y, size);
+    case 'image':
+      return flagWords.image(x.wrap());
+    default:
+      throw new Error('flags in memory have no words');
+  }
+}
+
+/** (cpu, kind, x, y, z): stores flags of any kind to the vCPU's block; for exits that do not know which they are. */
+export function defineStoreFlags(m: ModuleBuilder, exportAs: string): Callable {
+  const body = (f: FunctionBuilder, cpu: I32, kind: I32, kept: Kept) => {
+    const cases = Array.from({ length: FORMS.length * 4 }, (_, k) => () => {
+      const form = FORMS[k >> 2]!;
+      if (form !== 'memory') new BlockFlags(f, cpu).put(wordsOf({ form, size: (1 << (k & 3)) as Size }, kept));
+    });
+    f.switch(kind, cases, () => {});
+  };
+  const params = ['i32', 'i32', 'i64', 'i64', 'i64'] as const;
+  return m.func(params, [], (f, cpu, kind, x, y, z) => body(f, cpu, kind, { x, y, z }), exportAs);
+}
+
+/** Opens put() to this file. */
+class BlockFlags extends Flags {
+  override put(words: FlagWords): void {
+    super.put(words);
+  }
+}
+
+export class JitFlags extends Flags {
+  readonly #kind: Local<'i32'>;
+  readonly #kept: { readonly x: Local<'i64'>; readonly y: Local<'i64'>; readonly z: Local<'i64'> };
+  readonly #storeFlags: Callable;
+  /** What the locals hold, as long as the code is inside `#place`, where it was put there. */
+  #known: Known | undefined;
+  #place = 0;
+
+  constructor(f: FunctionBuilder, cpu: I32, storeFlags: Callable) {
+    super(f, cpu);
+    this.#kind = f.lasting('i32');
+    this.#kept = { x: f.lasting('i64'), y: f.lasting('i64'), z: f.lasting('i64') };
+    this.#storeFlags = storeFlags;
+  }
+
+  /** Code comes here from several places. */
+  forget(): void {
+    this.#known = undefined;
+  }
+
+  /** Stores the flags to the vCPU's block, before the region is left for good. */
+  store(): void {
+    const known = this.#now();
+    if (known === undefined) this.#storeUnknown();
+    else if (known.form !== 'memory') super.put(wordsOf(known, this.#kept));
+  }
+
+  override logic(result: I64, size: Size): void {
+    this.#keep('logic', size, result);
+  }
+
+  override add(_a: I64, b: I64, result: I64, size: Size): void {
+    this.#keep('add', size, result, b);
+  }
+
+  override sub(a: I64, b: I64, _result: I64, size: Size): void {
+    this.#keep('sub', size, a, b);
+  }
+
+  override adc(a: I64, b: I64, result: I64, size: Size): void {
+    this.#keep('adc', size, a, b, result);
+  }
+
+  override sbb(a: I64, b: I64, result: I64, size: Size): void {
+    this.#keep('sbb', size, a, b, result);
+  }
+
+  override inc(result: I64, size: Size): void {
+    this.#keep('inc', size, result, this.cf64());
+  }
+
+  override dec(result: I64, size: Size): void {
+    this.#keep('dec', size, result, this.cf64());
+  }
+
+  override carry(cf: I64, of: I64Like): void {
+    const { f } = this;
+    const { result, other } = this.words;
+    const [r, o, c] = [f.let(result), f.let(other), f.let(cf)];
+    this.put({ result: r, carry: c.shl(63).or(c.xor(I64.of(of)).shl(62)), other: o });
+  }
+
+  override load(image: I32): void {
+    this.#keep('image', 8, image.toI64());
+  }
+
+  override cf64(): I64 {
+    const known = this.#readable();
+    const { x, y } = this.#kept;
+    switch (known.form) {
+      case 'inc':
+      case 'dec':
+        return y;
+      case 'image':
+        return x.and(1);
+      case 'logic':
+        return I64.const(0);
+      case 'add':
+        return x.ltU(y).toI64();
+      case 'sub':
+        return x.ltU(y).toI64();
+      default:
+        return super.cf64();
+    }
+  }
+
+  override cf(): I32 {
+    const { form } = this.#readable();
+    const { x, y } = this.#kept;
+    if (form === 'add' || form === 'sub') return x.ltU(y);
+    return form === 'logic' ? I32.const(0) : this.cf64().wrap();
+  }
+
+  override zf(): I32 {
+    const { form } = this.#readable();
+    const { x, y, z } = this.#kept;
+    if (form === 'sub') return x.eq(y);
+    if (form === 'add' || form === 'logic' || form === 'inc' || form === 'dec') return x.eqz();
+    if (form === 'image') return bit(x, 6);
+    return form === 'adc' || form === 'sbb' ? z.eqz() : super.zf();
+  }
+
+  override sf(): I32 {
+    const { form, size } = this.#readable();
+    const { x, y, z } = this.#kept;
+    if (form === 'sub') return negative(x.sub(y), size);
+    if (form === 'add' || form === 'logic' || form === 'inc' || form === 'dec') return negative(x, size);
+    if (form === 'image') return bit(x, 7);
+    return form === 'adc' || form === 'sbb' ? negative(z, size) : super.sf();
+  }
+
+  override of(): I32 {
+    const { form, size } = this.#readable();
+    const { x, y } = this.#kept;
+    const top = (value: I64) =>
+      value
+        .shrU(size * 8 - 1)
+        .wrap()
+        .and(1);
+    if (form === 'sub') return top(x.xor(y).and(x.xor(x.sub(y))));
+    if (form === 'add') return top(x.xor(y).and(x.xor(x.sub(y))));
+    if (form === 'logic') return I32.const(0);
+    if (form === 'inc') return x.eq(I64.const(1n << BigInt(size * 8 - 1)));
+    if (form === 'dec') return x.eq(I64.const((1n << BigInt(size * 8 - 1)) - 1n));
+    return form === 'image' ? bit(x, 11) : super.of();
+  }
+
+  override pf(): I32 {
+    const { form } = this.#readable();
+    return form === 'image' ? bit(this.#kept.x, 2) : super.pf();
+  }
+
+  override af(): I32 {
+    const { form } = this.#readable();
+    return form === 'image' ? bit(this.#kept.x, 4) : super.af();
+  }
+
+  protected override positive(pair: number): I32 {
+    const { form, size } = this.#readable();
+    const { x, y } = this.#kept;
+    if (form === 'sub') {
+      if (pair === 3) return x.leU(y);
+      if (pair === 6) return lessSigned(x, y, size);
+      if (pair === 7) return lessSigned(y, x, size).eqz();
+    }
+    if (form === 'logic') {
+      if (pair === 3) return x.eqz();
+      if (pair === 6) return negative(x, size);
+      if (pair === 7) return signExtend(x, size).leS(0);
+    }
+    return super.positive(pair);
+  }
+
+  protected override get words(): FlagWords {
+    const known = this.#readable();
+    return known.form === 'memory' ? super.words : wordsOf(known, this.#kept);
+  }
+
+  protected override put({ result, carry, other }: FlagWords): void {
+    this.#keep('words', 1, result, carry, other.toI64());
+  }
+
+  /** Remembers an operation. The values may be made of what is kept now. */
+  #keep(form: Form, size: Size, x: I64, y?: I64, z?: I64): void {
+    const { f } = this;
+    const kept = this.#kept;
+    const [vy, vz] = [y && this.#stable(y), z && this.#stable(z)];
+    f.set(kept.x, x);
+    if (vy !== undefined) f.set(kept.y, vy);
+    if (vz !== undefined) f.set(kept.z, vz);
+    f.set(this.#kind, I32.const(FORM[form] * 4 + Math.log2(size)));
+    this.#known = { form, size };
+    this.#place = f.place;
+  }
+
+  /** Locals other than ours, and constants, do not change when x does. */
+  #stable(value: I64): I64 {
+    const isOurs = Object.values(this.#kept).some((local) => local.local === (value as Local<'i64'>).local);
+    return value.args.length === 0 && !isOurs ? value : this.f.let(value);
+  }
+
+  #now(): Known | undefined {
+    return this.#known !== undefined && this.f.isInside(this.#place) ? this.#known : undefined;
+  }
+
+  /** What is kept, after making it known. */
+  #readable(): Known {
+    const known = this.#now();
+    if (known !== undefined) return known;
+    this.#storeUnknown();
+    this.#known = { form: 'memory', size: 1 };
+    this.#place = this.f.place;
+    return this.#known;
+  }
+
+  #storeUnknown(): void {
+    const { f } = this;
+    const { x, y, z } = this.#kept;
+    f.if(this.#kind, () => {
+      f.run(this.#storeFlags, this.cpu, this.#kind, x, y, z);
+      f.set(this.#kind, I32.const(0));
+    });
+  }
+}
+
+function bit(value: I64, number: number): I32 {
+  return value.shrU(number).wrap().and(1);
+}
+
+function negative(value: I64, size: Size): I32 {
+  return size === 4 ? value.wrap().ltS(0) : signExtend(value, size).ltS(0);
+}
+
+function lessSigned(x: I64, y: I64, size: Size): I32 {
+  return size === 4 ? x.wrap().ltS(y.wrap()) : signExtend(x, size).ltS(signExtend(y, size));
+}

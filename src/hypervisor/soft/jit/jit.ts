@@ -1,0 +1,197 @@
+/**
+ * The just-in-time compiler of a vCPU: collects blocks whose headers have counted down, compiles them with their
+ * neighbours to regions, many to a module, and puts each in the place of the headers of its blocks.
+ *
+ * Modules are few and large because each costs tens of microseconds and some memory, whatever is in it; and they are
+ * given back oldest first, many at once, because what the garbage collector does for them is slow.
+ */
+import type { Block } from '../code-pages.ts';
+import { headerOp } from '../interpreter/core.ts';
+import type { MicroOpTable } from '../interpreter/micro-op-table.ts';
+import { RECORD, RECORD_SIZE } from '../interpreter/record.ts';
+import { codeSizeOf, MODE_BITS } from '../modes.ts';
+import type { Semantics } from '../semantics/emit.ts';
+import { CPU } from '../state.ts';
+import type { CpuState } from '../system/cpu-state.ts';
+import { type DecodedCode, selectRegion } from './region.ts';
+import type { RecordSource } from './region-compiler.ts';
+import { RegionModule } from './region-module.ts';
+
+/** Executions of a block before it is compiled. */
+export const DEFAULT_THRESHOLD = 150;
+/** Regions that are compiled together, unless the queue is older than MAX_AGE looks at it. */
+const BATCH = 32;
+const MAX_AGE = 4;
+/** Modules and regions that are kept at most. */
+const MAX_MODULES = 1024;
+/** A block is not asked about again. */
+const NEVER = 0x7fff_ffff;
+/** Blocks of a page whose code keeps changing have to be hotter, up to this factor. */
+const MAX_PATIENCE = 64;
+
+/** A compiled region. */
+export interface Region {
+  readonly blocks: readonly Block[];
+  /** Micro-operation that stands in the headers of its blocks. */
+  readonly op: number;
+  readonly batch: Batch;
+}
+
+/** Regions in one module. */
+interface Batch {
+  readonly regions: Set<Region>;
+  bytes: number;
+}
+
+export class Jit implements DecodedCode, RecordSource {
+  readonly view: DataView;
+  readonly threshold: number;
+  readonly #state: CpuState;
+  readonly #ops: MicroOpTable;
+  readonly #headers = new Map<number, Block>();
+  readonly #batches = new Set<Batch>();
+  /** How often compiled code of a page was dropped because it was overwritten. */
+  readonly #changes = new Map<number, number>();
+  #queue: Block[] = [];
+  #age = 0;
+
+  /** `threshold`: executions of a block before it is compiled; 0 compiles everything that is executed. */
+  constructor(state: CpuState, ops: MicroOpTable, threshold: number) {
+    this.#state = state;
+    this.#ops = ops;
+    this.view = state.view;
+    this.threshold = threshold;
+  }
+
+  blockAt(record: number): Block | undefined {
+    return this.#headers.get(record);
+  }
+
+  opName(record: number): string {
+    return this.#ops.nameOf(this.view.getUint16(record + RECORD.op, true)) ?? '';
+  }
+
+  semantics(record: number): Semantics {
+    return this.#ops.semanticsOf(this.view.getUint16(record + RECORD.op, true));
+  }
+
+  /** A block has been decoded. */
+  add(block: Block): void {
+    this.#headers.set(block.record, block);
+    this.#startCounting(block);
+  }
+
+  /** The header of a block has counted down. Gives the record to go on with. */
+  hot(record: number): number {
+    const block = this.#headers.get(record);
+    this.view.setInt32(record + RECORD.imm, NEVER, true);
+    if (block === undefined || block.secondPage >= 0) return record + RECORD_SIZE;
+    if (this.#queue.length === 0) this.#age = 0;
+    this.#queue.push(block);
+    if (this.#queue.length < BATCH && this.threshold > 0) return record + RECORD_SIZE;
+    this.compileQueue();
+    return block.region === undefined ? record + RECORD_SIZE : record;
+  }
+
+  /** To be called now and then: compiles what has waited for some time. */
+  look(): void {
+    if (this.#queue.length > 0 && ++this.#age >= MAX_AGE) this.compileQueue();
+  }
+
+  compileQueue(): void {
+    const queue = this.#queue;
+    this.#queue = [];
+    const module = new RegionModule(this, this.#state.block);
+    const batch: Batch = { regions: new Set(), bytes: 0 };
+    const chosen: Block[][] = [];
+    for (const block of queue) {
+      if (block.region !== undefined || this.#headers.get(block.record) !== block) continue;
+      const blocks = selectRegion(this, block);
+      module.add(blocks, codeSizeOf(block.key & ((1 << MODE_BITS) - 1)) === 8);
+      // Until it is entered it holds its blocks, so that they are in no other one.
+      for (const member of blocks) member.region = { blocks, op: 0, batch };
+      chosen.push(blocks);
+    }
+    if (chosen.length === 0) return;
+    this.#makeRoom();
+    const bytes = module.encode();
+    const functions = this.#ops.instantiate(bytes);
+    batch.bytes = bytes.length;
+    this.#batches.add(batch);
+    chosen.forEach((blocks, i) => {
+      this.#enter({ blocks, op: this.#ops.addRegion(functions[RegionModule.nameOf(i)]!), batch });
+    });
+    this.#state.count(CPU.jitCompiled, chosen.length);
+    this.#updateLive();
+  }
+
+  /** A block's code was overwritten. */
+  forget(block: Block): void {
+    this.#headers.delete(block.record);
+    const { region } = block;
+    if (region === undefined) return;
+    this.#changes.set(block.page, (this.#changes.get(block.page) ?? 0) + 1);
+    this.#drop(region);
+    this.#state.setU32(CPU.codeChanged, 1);
+    this.#state.count(CPU.jitInvalidated, 1);
+    this.#updateLive();
+  }
+
+  /** All decoded code is dropped. */
+  clear(): void {
+    for (const batch of this.#batches) for (const region of batch.regions) this.#ops.removeRegion(region.op);
+    this.#batches.clear();
+    this.#headers.clear();
+    this.#changes.clear();
+    this.#queue = [];
+    this.#state.setU32(CPU.codeChanged, 1);
+    this.#updateLive();
+  }
+
+  #enter(region: Region): void {
+    region.batch.regions.add(region);
+    region.blocks.forEach((block, entry) => {
+      block.region = region;
+      this.view.setUint16(block.record + RECORD.op, region.op, true);
+      this.view.setInt32(block.record + RECORD.imm, entry, true);
+    });
+  }
+
+  #drop(region: Region): void {
+    const { batch } = region;
+    batch.regions.delete(region);
+    if (batch.regions.size === 0) this.#batches.delete(batch);
+    this.#ops.removeRegion(region.op);
+    for (const block of region.blocks) {
+      block.region = undefined;
+      if (this.#headers.has(block.record)) this.#startCounting(block);
+    }
+  }
+
+  #startCounting(block: Block): void {
+    const patience = Math.min(1 << Math.min(this.#changes.get(block.page) ?? 0, 30), MAX_PATIENCE);
+    this.view.setUint16(block.record + RECORD.op, headerOp(), true);
+    this.view.setInt32(block.record + RECORD.imm, this.threshold * patience, true);
+  }
+
+  /** Gives back the older half when there are too many. */
+  #makeRoom(): void {
+    if (this.#batches.size < MAX_MODULES && this.#ops.freeRegions >= BATCH) return;
+    const oldest = [...this.#batches].slice(0, Math.ceil(this.#batches.size / 2));
+    for (const batch of oldest) {
+      this.#state.count(CPU.jitDropped, batch.regions.size);
+      for (const region of batch.regions) this.#drop(region);
+    }
+  }
+
+  #updateLive(): void {
+    let [regions, bytes] = [0, 0];
+    for (const batch of this.#batches) {
+      regions += batch.regions.size;
+      bytes += batch.bytes;
+    }
+    this.#state.setCounter(CPU.jitModules, this.#batches.size);
+    this.#state.setCounter(CPU.jitRegions, regions);
+    this.#state.setCounter(CPU.jitBytes, bytes);
+  }
+}

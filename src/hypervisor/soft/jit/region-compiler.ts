@@ -1,0 +1,273 @@
+/**
+ * Compiles a region: blocks of one page, in the order of their addresses, to one function
+ *
+ *     (cpu, header of a block) -> record to go on with; 0: at CPU.rip
+ *
+ * which is what the interpreter's loop expects of a micro-operation. Jumps forward within the region are branches, jumps
+ * back go through a table of all blocks, or to a loop around the block that jumps to itself. Whatever is rare, faults
+ * above all, is left to the interpreter: it executes the record once more, with all registers stored.
+ */
+import type { Block } from '../code-pages.ts';
+import { FIRST, LAST, NO_LINK, RECORD, RECORD_SIZE, UNRESOLVED } from '../interpreter/record.ts';
+import type { Semantics } from '../semantics/emit.ts';
+import { CPU } from '../state.ts';
+import { I32, type I64, select } from '../wasm/expr.ts';
+import type { FunctionBuilder, Label, Local } from '../wasm/function-builder.ts';
+import { JitEmit, type JitExits, type JitImports } from './jit-emit.ts';
+import { JitFlags } from './jit-flags.ts';
+import { isDirectJump, isPureJump } from './region.ts';
+import { Registers } from './registers.ts';
+
+/** What the compiler reads of the records. */
+export interface RecordSource {
+  readonly view: DataView;
+  opName(record: number): string;
+  semantics(record: number): Semantics;
+}
+
+export interface RegionContext {
+  readonly source: RecordSource;
+  readonly imports: JitImports;
+  /** Address of the vCPU's block. */
+  readonly cpu: number;
+  /** In 64-bit code the base of CS is 0. */
+  readonly is64: boolean;
+}
+
+/** Micro-operations that only the interpreter executes. */
+const INTERPRETED = new Set(['callout', 'callout.end', 'shadow', 'attention', 'stale']);
+
+/** Emits the body of a region's function. */
+export function compileRegion(
+  f: FunctionBuilder,
+  header: Local<'i32'>,
+  blocks: readonly Block[],
+  context: RegionContext,
+): void {
+  new RegionCompiler(f, header, blocks, context).compile();
+}
+
+class RegionCompiler implements JitExits {
+  readonly #f: FunctionBuilder;
+  readonly #header: Local<'i32'>;
+  readonly #blocks: readonly Block[];
+  readonly #context: RegionContext;
+  readonly #cpu: I32;
+  readonly #registers: Registers;
+  readonly #flags: JitFlags;
+  readonly #emit: JitEmit;
+  /** By the offset in the page where a block starts. */
+  readonly #indexOf = new Map<number, number>();
+  /** The block to go on with at #again. */
+  readonly #entry: Local<'i32'>;
+  /** The record that is returned. */
+  readonly #next: Local<'i32'>;
+  #labels: Label[] = [];
+  #again!: Label;
+  #leave!: Label;
+  #interpret!: Label;
+  /** The start of the block that is being emitted, if it jumps to itself. */
+  #self: Label | undefined;
+  #current = 0;
+  /** Instructions since the last that were accounted for. */
+  #count = 0;
+
+  constructor(f: FunctionBuilder, header: Local<'i32'>, blocks: readonly Block[], context: RegionContext) {
+    this.#f = f;
+    this.#header = header;
+    this.#blocks = blocks;
+    this.#context = context;
+    this.#cpu = I32.const(context.cpu);
+    this.#registers = new Registers(f, this.#cpu);
+    this.#flags = new JitFlags(f, this.#cpu, context.imports.storeFlags);
+    this.#entry = f.lasting('i32');
+    this.#next = f.lasting('i32');
+    const { imports, is64 } = context;
+    const { view } = context.source;
+    const parts = { registers: this.#registers, flags: this.#flags, imports, exits: this, view, is64 };
+    this.#emit = new JitEmit(f, this.#cpu, parts);
+    for (const [i, block] of blocks.entries()) this.#indexOf.set(block.start, i);
+  }
+
+  compile(): void {
+    const f = this.#f;
+    this.#registers.loadLater();
+    this.#emit.enter();
+    f.set(this.#entry, f.load32(this.#header, RECORD.imm));
+    f.block((interpret) => {
+      this.#interpret = interpret;
+      f.block((leave) => {
+        this.#leave = leave;
+        f.loop((again) => {
+          this.#again = again;
+          this.#emitFrom(this.#blocks.length - 1);
+        });
+      });
+      this.#emitReturn(false);
+    });
+    this.#emitReturn(true);
+  }
+
+  /** Blocks up to `last` inside of the label of `last`: jumps to a later block are branches out of its label. */
+  #emitFrom(last: number): void {
+    const f = this.#f;
+    f.block((label) => {
+      this.#labels[last] = label;
+      if (last > 0) this.#emitFrom(last - 1);
+      else f.brTable(this.#entry, this.#labels.slice(0, -1), this.#labels.at(-1)!);
+    });
+    this.#current = last;
+    this.#emitBlock(this.#blocks[last]!);
+  }
+
+  #emitReturn(interpret: boolean): void {
+    const f = this.#f;
+    this.#registers.storeLater(interpret);
+    f.store32(this.#cpu, CPU.budget, this.#emit.budget);
+    if (interpret) {
+      this.#flags.forget();
+      this.#flags.store();
+      f.store32(this.#cpu, CPU.fault, 0);
+    }
+    f.return(this.#next);
+  }
+
+  #emitBlock(block: Block): void {
+    this.#flags.forget();
+    this.#emit.asksAttention = false;
+    this.#self = undefined;
+    if (!this.#jumpsToItself(block)) {
+      this.#emitRecords(block);
+      return;
+    }
+    this.#f.loop((self) => {
+      this.#self = self;
+      this.#emitRecords(block);
+    });
+  }
+
+  #jumpsToItself(block: Block): boolean {
+    const { view, opName } = this.#reader();
+    for (let at = block.record; at < block.recordEnd; at += RECORD_SIZE) {
+      if (isDirectJump(opName(at)) && view.getInt32(at + RECORD.imm, true) === block.start) return true;
+    }
+    return false;
+  }
+
+  #reader() {
+    const { source } = this.#context;
+    return { view: source.view, opName: (record: number) => source.opName(record) };
+  }
+
+  #emitRecords(block: Block): void {
+    const { source } = this.#context;
+    this.#count = 0;
+    this.#emit.mayChangeCode = false;
+    for (let at = block.record + RECORD_SIZE; at < block.recordEnd; at += RECORD_SIZE) {
+      const bits = source.view.getUint16(at + RECORD.start, true);
+      const name = source.opName(at);
+      if (name === 'goto') this.#leaveIfCodeChanged(source.view.getInt32(at + RECORD.imm, true));
+      if ((bits & FIRST) !== 0) {
+        const start = bits & 0xfff;
+        this.#leaveIfCodeChanged(start);
+        if (start !== block.start && this.#indexOf.has(start)) {
+          this.#emit.charge(this.#count);
+          this.#goInside(start);
+          return;
+        }
+        this.#count++;
+      }
+      if (INTERPRETED.has(name)) {
+        this.interpret(at);
+        return;
+      }
+      this.#emit.at(at);
+      this.#f.scope(() => source.semantics(at)(this.#emit));
+      if ((bits & LAST) !== 0) return;
+    }
+  }
+
+  /** Behind an instruction whose store met decoded code, which may be what comes next. */
+  #leaveIfCodeChanged(start: number): void {
+    const emit = this.#emit;
+    if (!emit.mayChangeCode) return;
+    emit.mayChangeCode = false;
+    this.#f.if(emit.codeChanged, () => {
+      this.#f.store32(this.#cpu, CPU.codeChanged, 0);
+      emit.charge(this.#count);
+      this.arrive(emit.addressInPage(start));
+    });
+  }
+
+  // -- JitExits
+
+  interpret(record: number): void {
+    this.#f.set(this.#next, I32.const(record));
+    this.#f.br(this.#interpret);
+  }
+
+  arrive(linear: I64): void {
+    const f = this.#f;
+    this.#setRip(linear);
+    f.set(this.#next, I32.const(0));
+    this.#flags.store();
+    f.br(this.#leave);
+  }
+
+  jump(record: number): void {
+    const { view, opName } = this.#reader();
+    const target = view.getInt32(record + RECORD.imm, true);
+    const link = view.getInt32(record + RECORD.link, true);
+    if (link === NO_LINK) {
+      this.#emit.account();
+      this.arrive(this.#emit.addressInPage(target));
+    } else if (this.#indexOf.has(target) && !this.#emit.mayChangeCode) {
+      this.#emit.account();
+      this.#goInside(target);
+    } else {
+      this.#jumpOutside(record, target, isPureJump(opName(record)));
+    }
+  }
+
+  /** To another region or to interpreted code of this page. `again`: the interpreter can execute the jump, and link it. */
+  #jumpOutside(record: number, target: number, again: boolean): void {
+    const f = this.#f;
+    const emit = this.#emit;
+    const link = f.let(f.load32(I32.const(record), RECORD.link));
+    if (again) f.if(link.leU(UNRESOLVED), () => this.interpret(record));
+    emit.account();
+    const usable = link.gtU(UNRESOLVED).and(this.#mustLookUp().eqz());
+    f.set(this.#next, select(usable, link, I32.const(0)));
+    f.if(this.#next.eqz(), () => this.#setRip(emit.addressInPage(target)));
+    this.#flags.store();
+    f.br(this.#leave);
+  }
+
+  /** To a block of the region. The budget and the attention word are looked at before each jump back. */
+  #goInside(target: number): void {
+    const f = this.#f;
+    const index = this.#indexOf.get(target)!;
+    const isForward = index > this.#current;
+    if (!isForward || this.#emit.asksAttention) {
+      f.if(this.#mustLookUp(), () => this.arrive(this.#emit.addressInPage(target)));
+    }
+    if (isForward) {
+      f.br(this.#labels[index]!);
+    } else if (index === this.#current && this.#self !== undefined) {
+      f.br(this.#self);
+    } else {
+      f.set(this.#entry, I32.const(index));
+      f.br(this.#again);
+    }
+  }
+
+  #mustLookUp(): I32 {
+    return this.#emit.budget.or(this.#f.load32(this.#cpu, CPU.attention)).ltS(0);
+  }
+
+  #setRip(linear: I64): void {
+    const f = this.#f;
+    const rip = this.#context.is64 ? linear : linear.sub(f.load64(this.#cpu, CPU.csBase));
+    f.store64(this.#cpu, CPU.rip, rip);
+  }
+}

@@ -1,0 +1,39 @@
+/** A module of compiled regions, each a function of it. */
+import type { Block } from '../code-pages.ts';
+import { importHost, importMmu } from '../interpreter/imports.ts';
+import { ModuleBuilder } from '../wasm/module-builder.ts';
+import type { JitImports } from './jit-emit.ts';
+import { compileRegion, type RecordSource } from './region-compiler.ts';
+
+export class RegionModule {
+  readonly #module = new ModuleBuilder();
+  readonly #source: RecordSource;
+  readonly #cpu: number;
+  readonly #imports: JitImports;
+  #regions = 0;
+
+  /** `cpu`: address of the vCPU's block. */
+  constructor(source: RecordSource, cpu: number) {
+    const m = this.#module;
+    this.#source = source;
+    this.#cpu = cpu;
+    const storeFlags = m.importFunction('storeFlags', ['i32', 'i32', 'i64', 'i64', 'i64'], []);
+    this.#imports = { ...importHost(m), mmu: importMmu(m), storeFlags };
+  }
+
+  /** The name under which the module exports its region `i`. */
+  static nameOf(i: number): string {
+    return `r${i}`;
+  }
+
+  /** Compiles blocks to the next region. */
+  add(blocks: readonly Block[], is64: boolean): void {
+    const context = { source: this.#source, imports: this.#imports, cpu: this.#cpu, is64 };
+    const name = RegionModule.nameOf(this.#regions++);
+    this.#module.func(['i32', 'i32'], ['i32'], (f, _cpu, header) => compileRegion(f, header, blocks, context), name);
+  }
+
+  encode(): Uint8Array<ArrayBuffer> {
+    return this.#module.encode();
+  }
+}

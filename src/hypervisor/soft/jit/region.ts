@@ -1,0 +1,72 @@
+/** Which blocks are compiled together: those that a hot one leads to by direct jumps, within its page. */
+import type { Block } from '../code-pages.ts';
+import { FIRST, RECORD, RECORD_SIZE } from '../interpreter/record.ts';
+
+/** Beyond this an optimizing compiler spends more time on a region than it saves. */
+const MAX_BLOCKS = 16;
+const MAX_INSTRUCTIONS = 200;
+
+/** How often a block must have been executed to come along, as a part of what makes one hot. */
+const WARM = 1 / 16;
+
+/** What the selection needs to know of the decoded code. */
+export interface DecodedCode {
+  readonly view: DataView;
+  /** What the counters in the headers start from. */
+  readonly threshold: number;
+  /** The block whose header is at this address. */
+  blockAt(record: number): Block | undefined;
+  /** The name of a record's micro-operation. */
+  opName(record: number): string;
+}
+
+/** The region around a hot block, in the order of addresses. */
+export function selectRegion(code: DecodedCode, hot: Block): Block[] {
+  const chosen = new Set([hot]);
+  let instructions = 0;
+  for (const block of chosen) {
+    instructions += countInstructions(code.view, block);
+    if (instructions > MAX_INSTRUCTIONS) break;
+    for (const next of successors(code, block)) {
+      if (chosen.size < MAX_BLOCKS && comesAlong(code, next)) chosen.add(next);
+    }
+  }
+  return [...chosen].sort((a, b) => a.start - b.start);
+}
+
+/** Jumps with a target of their own. */
+export function isDirectJump(name: string): boolean {
+  return name === 'jmp' || name === 'goto' || name.startsWith('jcc.') || name.startsWith('loop') || isJcxz(name);
+}
+
+/** Jumps whose execution changes nothing but where execution goes on: they can be executed again. */
+export function isPureJump(name: string): boolean {
+  return isDirectJump(name) && !name.startsWith('loop');
+}
+
+function isJcxz(name: string): boolean {
+  return name.startsWith('jcxz.');
+}
+
+function comesAlong({ view, threshold }: DecodedCode, block: Block): boolean {
+  if (block.region !== undefined || block.secondPage >= 0) return false;
+  return threshold - view.getInt32(block.record + RECORD.imm, true) >= threshold * WARM;
+}
+
+function successors(code: DecodedCode, block: Block): Block[] {
+  const found: Block[] = [];
+  for (let at = block.record; at < block.recordEnd; at += RECORD_SIZE) {
+    if (!isDirectJump(code.opName(at))) continue;
+    const next = code.blockAt(code.view.getInt32(at + RECORD.link, true));
+    if (next !== undefined) found.push(next);
+  }
+  return found;
+}
+
+function countInstructions(view: DataView, block: Block): number {
+  let count = 0;
+  for (let at = block.record; at < block.recordEnd; at += RECORD_SIZE) {
+    if ((view.getUint16(at + RECORD.start, true) & FIRST) !== 0) count++;
+  }
+  return count;
+}

@@ -1,0 +1,70 @@
+/** Programs of Debian that are linked dynamically, with the libraries that they need, for a guest that has nothing else. */
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { CrosvmError } from '../src/errors.ts';
+import { cachedFolder } from './cache.ts';
+import { type Architecture, debianArchive, type Lookup } from './debian-archive.ts';
+import type { GuestFile } from './initramfs.ts';
+import { output } from './run.js';
+
+/** A program and the libraries that it needs, all in one folder. */
+export interface GuestProgram {
+  readonly files: readonly GuestFile[];
+  /** Shell words that run it in that folder. */
+  readonly command: string;
+}
+
+/** Takes the program `usr/bin/NAME` out of the package NAME of Debian. Needs readelf. */
+export async function fetchProgram(name: string, architecture: Architecture = 'amd64'): Promise<GuestProgram> {
+  const folder = await cachedFolder(`guest/${name}-${architecture}`, async (target) => {
+    const tree = join(target, '.tree');
+    mkdirSync(tree);
+    const archive = debianArchive(architecture);
+    for (const found of await libraryClosure(name, archive.lookUp))
+      await archive.fetch(() => archive.lookUp(found), tree);
+    await collect(join(tree, 'usr', 'bin', name), tree, target);
+    rmSync(tree, { recursive: true });
+  });
+  const files = readdirSync(folder).map((file) => ({
+    name: file,
+    data: readFileSync(join(folder, file)),
+    executable: true,
+  }));
+  const loader = files.find((file) => /^ld-linux.*\.so/.test(file.name));
+  if (loader === undefined) throw new CrosvmError('E_GUEST_CACHE', `${folder} holds no loader; remove the folder`);
+  return { files, command: `./${loader.name} --library-path . ./${name}` };
+}
+
+/** The package and the libraries among those that it depends on, directly or not. */
+export async function libraryClosure(name: string, look: Lookup): Promise<string[]> {
+  const found = new Set([name]);
+  for (const each of found) {
+    const depends = (await look(each))?.depends ?? [];
+    for (const dependency of depends) if (/^z?lib/.test(dependency)) found.add(dependency);
+  }
+  return [...found];
+}
+
+/** Copies the program and, under the names by which they are asked for, the shared objects that it needs. */
+async function collect(program: string, tree: string, target: string): Promise<void> {
+  const places = new Map(
+    readdirSync(tree, { recursive: true, encoding: 'utf8' })
+      .filter((path) => /\.so(\.|$)/.test(path))
+      .map((path) => [basename(path), join(tree, path)]),
+  );
+  const needed = new Map([[basename(program), program]]);
+  for (const [name, path] of needed) {
+    copyFileSync(realpathSync(path), join(target, name));
+    for (const other of neededObjects(await output('readelf', ['--dynamic', '--wide', path]))) {
+      const place = places.get(other);
+      if (place === undefined)
+        throw new CrosvmError('E_GUEST_PACKAGE', `no package brings ${other}, which ${name} needs`);
+      needed.set(other, place);
+    }
+  }
+}
+
+/** The names in the NEEDED entries of what `readelf --dynamic` prints (System V ABI, "Dynamic Section"). */
+export function neededObjects(dynamicSection: string): string[] {
+  return [...dynamicSection.matchAll(/\(NEEDED\).*\[(.+)\]$/gm)].map((match) => match[1]!);
+}
