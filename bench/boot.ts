@@ -1,54 +1,75 @@
 /**
- * From the start of the process to the guest's /init, beside QEMU: `node bench/boot.ts [--pairs N]`. 1 vCPU, 256 MiB,
- * Debian's kernel as vmlinux and as bzImage, with and without the self-tests of the kernel's cryptography.
+ * From the start of the process to the guest's /init, beside QEMU: `node bench/boot.ts [--pairs N] [--all] [--json]`.
+ * 1 vCPU, 256 MiB, Debian's kernel as vmlinux, as a user boots it, with the self-tests of the kernel's cryptography;
+ * with --all also without them, and as bzImage.
  */
 import { parseArgs } from 'node:util';
-import { buildCommandLine } from '../src/arch/x86_64/cmdline.ts';
 import { guestInitramfs } from '../tools/guest-initramfs.ts';
 import { CLOUD_KERNEL_6_12, fetchKernel } from '../tools/guest-packages.ts';
 import { GUEST_IS_UP } from '../tools/initramfs.ts';
 import { vmlinuxOf } from '../tools/vmlinux.ts';
+import { COMPARISON_HEADER, type Comparison, comparisonRow, timeRatio } from './comparison.ts';
 import { type Contender, type LinuxGuest, OURS, QEMU } from './contenders.ts';
-import { machineLine, median, spread, table } from './report.ts';
+import { machineLine, spread, table } from './report.ts';
+import { finding, printResult } from './result.ts';
 import { type Measured, untilPrinted } from './watch.ts';
 
-const { values } = parseArgs({ options: { pairs: { type: 'string', default: '3' } } });
+interface BootComparison extends Comparison {
+  readonly ours: readonly Measured[];
+  readonly theirs: readonly Measured[];
+}
+
+const { values } = parseArgs({
+  options: {
+    pairs: { type: 'string', default: '5' },
+    all: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+  },
+});
 const pairs = Number(values.pairs);
+const NO_SELF_TESTS = ['cryptomgr.notests'];
 
 const bzImage = await fetchKernel(CLOUD_KERNEL_6_12);
-const kernels = { vmlinux: await vmlinuxOf(bzImage), bzImage };
+const vmlinux = await vmlinuxOf(bzImage);
 const initrd = await guestInitramfs({ kind: 'commands', commands: [] });
-const rows: string[][] = [];
-const header = machineLine();
+const machine = `${machineLine()}; pairs: ${pairs}`;
 
-for (const params of [['cryptomgr.notests'], []]) {
-  for (const [form, kernel] of Object.entries(kernels)) {
-    const guest = { kernel, initrd, params, commandLine: buildCommandLine({ console: 'ttyS0', params }) };
-    rows.push(...(await compare(`${form}${params.map((param) => `, ${param}`).join('')}`, guest)));
-  }
-}
-console.log(`${header}; pairs: ${pairs}\n`);
-console.log(table(['guest', 'program', 'wall s', 'CPU s', 'private MB beyond the guest', 'wall, of QEMU'], rows));
+const first = await compare('vmlinux', vmlinux, []);
+const others = values.all
+  ? [
+      await compare('vmlinux, cryptomgr.notests', vmlinux, NO_SELF_TESTS),
+      await compare('bzImage', bzImage, []),
+      await compare('bzImage, cryptomgr.notests', bzImage, NO_SELF_TESTS),
+    ]
+  : [];
+const comparisons = [first, ...others];
+const findings = [
+  finding('boot-wall', timeRatio(first, 'seconds')),
+  finding('boot-cpu', timeRatio(first, 'cpuSeconds')),
+];
+const times = table(COMPARISON_HEADER('crosvm', 'QEMU'), comparisons.map(comparisonRow));
+const memory = table(['guest', 'crosvm, private MB beyond the guest', 'QEMU'], comparisons.map(memoryRow));
+printResult({ machine, findings, comparisons }, values.json, [times, memory]);
 
 /** Takes turns, so that both see the same disturbances. */
-async function compare(name: string, guest: LinuxGuest): Promise<string[][]> {
-  const results: [Contender, Measured[]][] = [OURS, QEMU].map((contender) => [contender, []]);
+async function compare(name: string, kernel: string, params: readonly string[]): Promise<BootComparison> {
+  const guest: LinuxGuest = { kernel, initrd, params, cpus: 1, memory: 256 };
+  const boot = (contender: Contender) =>
+    untilPrinted(contender.program, contender.linux(guest), GUEST_IS_UP, contender.ram);
+  const samples: { ours: Measured[]; theirs: Measured[] } = { ours: [], theirs: [] };
   for (let pair = 0; pair < pairs; pair++) {
-    for (const [contender, measured] of results) {
-      console.error(`${name}: ${contender.name}, ${pair + 1} of ${pairs}`);
-      measured.push(await untilPrinted(contender.program, contender.linux(guest), GUEST_IS_UP, contender.ram));
-    }
+    console.error(`${name}: ${pair + 1} of ${pairs}`);
+    samples.ours.push(await boot(OURS));
+    samples.theirs.push(await boot(QEMU));
   }
-  const wall = results.map(([, measured]) => median(measured.map((m) => m.seconds)));
-  return results.map(([contender, measured], i) => [
-    name,
-    contender.name,
-    spread(measured.map((m) => m.seconds)),
-    spread(measured.map((m) => m.cpuSeconds)),
+  return { name, ...samples };
+}
+
+function memoryRow({ name, ours, theirs }: BootComparison): string[] {
+  const column = (measured: readonly Measured[]) =>
     spread(
-      measured.map((m) => m.other / 1e6),
+      measured.map(({ other }) => other / 1e6),
       0,
-    ),
-    (wall[i]! / wall[1]!).toFixed(2),
-  ]);
+    );
+  return [name, column(ours), column(theirs)];
 }

@@ -1,5 +1,6 @@
 /** The programs that are measured side by side. */
 import { join } from 'node:path';
+import { buildCommandLine } from '../src/arch/x86_64/cmdline.ts';
 import { projectFolder } from '../tools/setup.js';
 
 export interface Contender {
@@ -7,7 +8,12 @@ export interface Contender {
   readonly program: string;
   /** Is in the name of the mapping that holds the guest's memory. */
   readonly ram: string;
+  /** The words of a command line whose standard streams are the guest's serial console. */
   linux(guest: LinuxGuest): string[];
+}
+
+/** A contender that can start firmware as well. */
+export interface FirmwareContender extends Contender {
   /** A ROM of 64 KiB with 16 MiB of memory. */
   firmware(path: string): string[];
 }
@@ -16,18 +22,26 @@ export interface LinuxGuest {
   readonly kernel: string;
   readonly initrd: string;
   readonly params: readonly string[];
-  /** The whole command line that our own program makes of the parameters. */
-  readonly commandLine: string;
+  /** vCPUs. */
+  readonly cpus: number;
+  /** Guest memory in MiB. */
+  readonly memory: number;
 }
 
-function crosvm(name: string, ...path: string[]): Contender {
+/** The whole command line that our own program makes of the parameters; the others are given it. */
+export function kernelCommandLine({ params }: LinuxGuest): string {
+  return buildCommandLine({ console: 'ttyS0', params });
+}
+
+function crosvm(name: string, ...path: string[]): FirmwareContender {
   const program = join(projectFolder, ...path);
   return {
     name,
     program: process.execPath,
     ram: 'crosvm_guest',
-    linux: ({ kernel, initrd, params }) => [
-      ...[program, 'run', '--hypervisor', 'soft', '-c', '1', '-m', '256', '--initrd', initrd],
+    linux: ({ kernel, initrd, params, cpus, memory }) => [
+      ...[program, 'run', '--hypervisor', 'soft', '-c', `${cpus}`, '-m', `${memory}`, '--initrd', initrd],
+      ...['--serial', 'type=stdout,hardware=serial,num=1,console,stdin'],
       ...params.flatMap((param) => ['-p', param]),
       kernel,
     ],
@@ -41,20 +55,21 @@ export const OURS = crosvm('crosvm, soft', 'bin', 'crosvm');
 /** As it is published: `npm run build` has made it. */
 export const OURS_BUILT = crosvm('crosvm, soft, built', 'dist', 'bin', 'crosvm');
 
-const QEMU_MACHINE = ['-M', 'q35,memory-backend=ram', '-accel', 'tcg', '-smp', '1', '-nodefaults', '-display', 'none'];
-const qemuMemory = (mib: number) => [
-  ...['-m', `${mib}`],
-  ...['-object', `memory-backend-memfd,id=ram,size=${mib}M`],
+const qemuMachine = (memory: number, cpus: number) => [
+  ...['-M', 'q35,memory-backend=ram', '-accel', 'tcg', '-smp', `${cpus}`, '-nodefaults', '-display', 'none'],
+  ...['-m', `${memory}`, '-object', `memory-backend-memfd,id=ram,size=${memory}M`],
   ...['-serial', 'stdio', '-no-reboot'],
 ];
 
-export const QEMU: Contender = {
+/** With the processor that it shows a guest by itself, qemu64. */
+export const QEMU: FirmwareContender = {
   name: 'QEMU, TCG',
   program: 'qemu-system-x86_64',
   // As the kernel names the file of memory-backend-memfd.
   ram: 'memfd:memory-backend-memfd',
-  linux: ({ kernel, initrd, commandLine }) => [
-    ...[...QEMU_MACHINE, ...qemuMemory(256), '-kernel', kernel, '-initrd', initrd, '-append', commandLine],
+  linux: (guest) => [
+    ...[...qemuMachine(guest.memory, guest.cpus), '-kernel', guest.kernel, '-initrd', guest.initrd],
+    ...['-append', kernelCommandLine(guest)],
   ],
-  firmware: (path) => [...QEMU_MACHINE, ...qemuMemory(16), '-bios', path],
+  firmware: (path) => [...qemuMachine(16, 1), '-bios', path],
 };

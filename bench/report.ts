@@ -8,6 +8,11 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
+/** Of positive numbers. */
+export function geometricMean(values: readonly number[]): number {
+  return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+}
+
 /** `median (min-max)` with a fixed number of decimals. */
 export function spread(values: readonly number[], decimals = 2): string {
   const format = (value: number) => value.toFixed(decimals);

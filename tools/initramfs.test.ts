@@ -6,6 +6,7 @@ import { commandStatus, GUEST_IS_UP, type GuestJob, initramfs, initScript } from
 const jobs: GuestJob[] = [
   { kind: 'shell' },
   { kind: 'console-commands' },
+  { kind: 'console-lines' },
   { kind: 'commands', commands: ["echo 'a b'", 'false', 'exit 7'] },
 ];
 
@@ -20,7 +21,7 @@ for (const job of jobs) {
 }
 
 test('commands run as given, and their status follows', () => {
-  const script = initScript(jobs[2]!);
+  const script = initScript(jobs[3]!);
   const lines = script.slice(script.indexOf('sh -c'), script.indexOf('poweroff'));
   const { stdout } = spawnSync('sh', { input: lines, encoding: 'utf8' });
   assert.equal(stdout, `a b\n${commandStatus(0)}\n${commandStatus(1)}\n${commandStatus(7)}\n`);
@@ -48,4 +49,14 @@ test('a file that is a program may be executed, others may not', () => {
   const modeOf = (name: string) => archive.slice(archive.indexOf(`root/${name}\0`) - 110).slice(14, 22);
   assert.equal(modeOf('program'), '000081ed');
   assert.equal(modeOf('text'), '000081a4');
+});
+
+test('lines from the console run one by one', () => {
+  const script = initScript({ kind: 'console-lines' });
+  const loop = script.slice(script.indexOf('while read'), script.indexOf('poweroff'));
+  const { stdout } = spawnSync('sh', ['-c', loop], {
+    input: 'a=\'x  y\'\n(echo "$a"; exit 3); echo $?\n',
+    encoding: 'utf8',
+  });
+  assert.equal(stdout, 'x  y\n3\n');
 });

@@ -9,6 +9,8 @@ export type GuestJob =
   | { readonly kind: 'shell' }
   /** Runs the commands that come in on the console until its end (Ctrl-D at the start of a line), without echoing them. */
   | { readonly kind: 'console-commands' }
+  /** Runs each line that comes in on the console as soon as it is there, without echoing it, until the console's end. */
+  | { readonly kind: 'console-lines' }
   /** Runs these shell commands; after each prints `crosvm: status N`, see `commandStatus`. */
   | { readonly kind: 'commands'; readonly commands: readonly string[] };
 
@@ -51,7 +53,7 @@ export function initScript(job: GuestJob): string {
     'mount -t sysfs sysfs /sys',
     'mount -t devtmpfs devtmpfs /dev',
     'cd /root',
-    ...(job.kind === 'console-commands' ? ['stty -echo'] : []),
+    ...(job.kind.startsWith('console-') ? ['stty -echo'] : []),
     `echo '${GUEST_IS_UP}'`,
     ...jobLines(job),
     'poweroff -f',
@@ -68,6 +70,9 @@ function jobLines(job: GuestJob): string[] {
       // The shell must not see a terminal: to edit lines it would switch the mode under input that has come already,
       // and then take the Ctrl-D among it for an ordinary character.
       return ['cat | sh'];
+    case 'console-lines':
+      // `cat` would hand on what it has read only at the end.
+      return ['while read -r line; do eval "$line"; done'];
     case 'commands':
       return job.commands.flatMap((command) => [
         `sh -c ${quote(command)}`,

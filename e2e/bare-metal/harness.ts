@@ -20,10 +20,11 @@ export interface Target {
 /**
  * What a case may need beyond what every target has. `pic` is a PIC pair and an IOAPIC behind `setLine`; the others are
  * what their names say. `interrupt-window`: interrupts are taken at the very instruction where they become possible.
- * `interrupt-service`: an interrupt is in service until the guest ends it.
+ * `locked-instructions`: those of one vCPU are atomic to the others. `interrupt-service`: an interrupt is in service until the guest ends it.
  */
 export type Need =
   | 'smp'
+  | 'locked-instructions'
   | 'pic'
   | 'pit'
   | 'irqfd'
@@ -89,7 +90,9 @@ export class Guest {
     // The second sight of a kick that an earlier run has returned for: nothing has happened yet.
     if (exit.reason === 'kicked' && accesses.length === 0 && !timedOut) return this.finish(options);
     const { rip } = await this.vcpu.getRegisters();
-    return assert.fail(`guest ended with ${JSON.stringify(exit)} at 0x${rip.toString(16)}, accesses ${accesses}`);
+    return assert.fail(
+      `guest ended with ${JSON.stringify(exit)} at 0x${rip.toString(16)}, accesses ${accesses.slice(0, 20)}`,
+    );
   }
 
   /** Waits for the guest's next mark. */

@@ -17,11 +17,15 @@ export function kvmMissing(): string | undefined {
 
 const EMULATED = 'this KVM interprets kernel code (the CPU shows neither vmx nor svm), and its interpreter lacks that';
 
-/** Found by experiment on such a host: it decodes no SSE and no INT n, and ends each interrupt as it delivers it. */
+/**
+ * Found by experiment on such a host: it decodes no SSE and no INT n, ends each interrupt as it delivers it, and begins
+ * locked instructions that another vCPU disturbed again with the flags that they have changed.
+ */
 export const emulatorLacks: Target['lacks'] = hasHardwareVirtualization()
   ? {}
   : {
       sse: EMULATED,
+      'locked-instructions': EMULATED,
       'software-interrupts': EMULATED,
       'interrupt-window': EMULATED,
       'interrupt-service': EMULATED,

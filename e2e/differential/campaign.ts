@@ -5,7 +5,7 @@ import { Generator, Rows, randomMemory } from './generate.ts';
 import { Host } from './host.ts';
 import { CODE, CODE_PAGES, PAGE } from './layout.ts';
 import { Random } from './random.ts';
-import { Software } from './software.ts';
+import { Software, WAYS } from './software.ts';
 import { MISSING, type Outcome, stepStarts, type TestCase, TIMED_OUT } from './test-case.ts';
 
 export const BATCH = 1000;
@@ -86,8 +86,8 @@ export class Campaign {
     const run = (candidate: TestCase) => {
       const host = this.#host.run(memory, [candidate])[0]!;
       if (host.vector === TIMED_OUT || ranIntoChance(candidate, host)) return [];
-      // Twice, as every other sequence is interrupted.
-      const outcomes = this.#software.run(memory, [candidate, candidate]);
+      // In all the ways in which sequences are run.
+      const outcomes = this.#software.run(memory, Array(WAYS).fill(candidate));
       const lines = outcomes.map((software) =>
         software.vector === MISSING ? [] : differences(candidate, host, software),
       );

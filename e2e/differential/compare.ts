@@ -27,10 +27,12 @@ export function differences(test: TestCase, host: Outcome, software: Outcome): s
   };
   // MXCSR of AMD has one bit more, with which it is another CPU.
   if ((host.fxsave[26]! & 2) !== 0) return [];
+  // The code segment that makes sequences not flat ends before the last byte of 4 GiB (Software).
+  if (test.codeSize !== 8 && host.rip === 0xffff_ffffn) return [];
   if (MEMORY_FAULTS.has(host.vector) && MASKED.has(stepAt(test, host) ?? '')) return [];
   check('rip', host.rip, software.rip);
   const eitherFault =
-    (faultIsUnordered(test, host) || passesEnd(test, software)) &&
+    (faultIsUnordered(test, host) || passesEnd(test, host) || passesEnd(test, software)) &&
     MEMORY_FAULTS.has(host.vector) &&
     MEMORY_FAULTS.has(software.vector);
   // Whether an operand of 16 bytes is aligned (#GP) or in the canonical stack segment (#SS) has no order either.
@@ -42,7 +44,9 @@ export function differences(test: TestCase, host: Outcome, software: Outcome): s
     const mask = host.address >= END_OF_USER ? ~1 : ~0;
     check('error code', host.error & mask, software.error & mask);
   }
-  for (let i = 0; i < 16; i++) check(NAMES[i] ?? `r${i}`, host.gpr[i]!, software.gpr[i]!);
+  // POPA may have loaded some registers when it meets a fault.
+  const popped = host.vector === PAGE_FAULT && stepAt(test, host) === 'popa' ? 8 : 0;
+  for (let i = popped; i < 16; i++) check(NAMES[i] ?? `r${i}`, host.gpr[i]!, software.gpr[i]!);
   const mask = COMPARED_FLAGS & ~undefinedFlags(test, host);
   check('flags', host.rflags & mask, software.rflags & mask);
   const ops = test.steps.map((step) => step.op);
@@ -57,8 +61,7 @@ function faultIsUnordered(test: TestCase, host: Outcome): boolean {
 }
 
 /**
- * Whether 32-bit code went past 4 GiB: the limit of flat segments makes that #GP, the software CPU looks at it for pages
- * only (string instructions). Nothing can be mapped there in either case.
+ * Whether 32-bit code went past 4 GiB: the limit of flat segments may make that #GP or not (SDM vol. 3, 5.3). Nothing can be mapped there in either case.
  */
 function passesEnd({ codeSize }: TestCase, { address, vector }: Outcome): boolean {
   return codeSize !== 8 && vector === PAGE_FAULT && address >= 0xffff_fff0n;

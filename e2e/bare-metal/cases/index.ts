@@ -6,7 +6,11 @@ import { hostileCases } from './hostile.ts';
 import { interruptCases } from './interrupts.ts';
 import { ioEventCases } from './io-events.ts';
 import { irqfdCases } from './irqfd.ts';
+import { litmusCases } from './litmus.ts';
+import { lockedCases } from './locked.ts';
 import { memoryCases } from './memory.ts';
+import { segmentCases } from './segments.ts';
+import { shootdownCases } from './shootdown.ts';
 import { smpCases } from './smp.ts';
 import { stateCases } from './state.ts';
 import { statisticsCases } from './statistics.ts';
@@ -19,12 +23,16 @@ export const BARE_METAL_CASES: readonly BareMetalCase[] = [
   ...exceptionCases,
   ...memoryCases,
   ...hostileCases,
+  ...segmentCases,
   ...interruptCases,
   ...windowCases,
   ...irqfdCases,
   ...timerCases,
   ...ioEventCases,
   ...smpCases,
+  ...lockedCases,
+  ...litmusCases,
+  ...shootdownCases,
   ...debugCases,
   ...stateCases,
   ...statisticsCases,

@@ -7,7 +7,9 @@
  * does the jump cache.
  * When the space is used up everything is dropped at once.
  */
-import { type Block, CodePages, PAGE_SIZE } from './code-pages.ts';
+import { PAGE_SIZE } from './code-map.ts';
+import { type Block, CodePages } from './code-pages.ts';
+import { CodeSnapshot } from './code-snapshot.ts';
 import { DECODE_INVALID, DECODE_MORE, DECODE_TOO_LONG, decode } from './decode/decode.ts';
 import { Insn } from './decode/insn.ts';
 import { OP } from './decode/opcodes.ts';
@@ -15,8 +17,9 @@ import type { MicroOpTable } from './interpreter/micro-op-table.ts';
 import { FIRST, LAST, NO_LINK, RECORD, RECORD_SIZE, UNRESOLVED } from './interpreter/record.ts';
 import { Jit } from './jit/jit.ts';
 import { AREA, areaOf, CODE_SIZE, JUMP_ENTRIES, JUMP_ENTRY_SIZE } from './layout.ts';
+import { isLocked, lockedRules } from './lower/locked-rules.ts';
 import { Lowering } from './lower/lowering.ts';
-import { lowerToCallout, rules } from './lower/rules.ts';
+import { lowerToCallout, type Rule, rules } from './lower/rules.ts';
 import { defineVectorRules } from './lower/vector-rules.ts';
 import { ACCESS } from './mmu/walk.ts';
 import { codeSizeOf, MODE, MODE_BITS } from './modes.ts';
@@ -29,12 +32,18 @@ const MAX_BRANCHES = 3;
 /** Space that one block may need: its instructions, each with at most six records. */
 const BLOCK_SPACE = (MAX_INSTRUCTIONS + 2) * 6 * RECORD_SIZE;
 const MAX_INSN = 15;
+/** Bytes that a block may be made from in the page where it starts. */
+const MAX_BLOCK_BYTES = (MAX_INSTRUCTIONS + 2) * MAX_INSN;
 /** Blocks and callouts that are kept at most: what JavaScript has for each is larger than its records. */
 const MAX_BLOCKS = 1 << 17;
 const MAX_CALLOUTS = 1 << 16;
 const KEY_MODES = 1 << MODE_BITS;
 
 defineVectorRules();
+
+function ruleFor(l: Lowering): Rule | undefined {
+  return (l.shared && isLocked(l) ? lockedRules : rules)[l.insn.op];
+}
 
 export class CodeCache {
   /** Undefined: everything is interpreted. */
@@ -47,7 +56,7 @@ export class CodeCache {
   readonly #limit: number;
   readonly #jumpCache: number;
   readonly #staleOp: number;
-  readonly #joined = new Uint8Array(2 * MAX_INSN);
+  readonly #snapshot: CodeSnapshot;
   #next: number;
   /** Blocks made since everything was dropped the last time, and how often that was. */
   #made = 0;
@@ -58,7 +67,9 @@ export class CodeCache {
   constructor(state: CpuState, vcpu: number, ops: MicroOpTable, jitThreshold: number) {
     this.#state = state;
     this.#pages = new CodePages(state);
+    this.#snapshot = new CodeSnapshot(state.bytes, MAX_BLOCK_BYTES + MAX_INSN);
     this.#lowering = new Lowering(state.view, this.#insn, ops);
+    this.#lowering.shared = this.#pages.isShared;
     this.#staleOp = ops.number('stale');
     if (jitThreshold < Number.POSITIVE_INFINITY) this.jit = new Jit(state, ops, jitThreshold);
     this.#first = areaOf(vcpu) + AREA.code;
@@ -114,7 +125,14 @@ export class CodeCache {
   written(gpa: number, size: number): void {
     const page = Math.floor(gpa / PAGE_SIZE);
     const from = gpa - page * PAGE_SIZE;
-    for (const block of this.#pages.overlapping(page, from, from + size)) this.#forget(block);
+    this.#forgetRange(page, from, from + size);
+    this.#pages.announce(page, from, from + size);
+  }
+
+  /** Drops what other vCPUs, or devices, have written since the last call. Not while guest code runs. */
+  takeWrites(): void {
+    const told = this.#pages.takeWrites((page, from, to) => this.#forgetRange(page, from, to));
+    if (!told) this.dropAll();
   }
 
   /** Drops all code. */
@@ -218,16 +236,20 @@ export class CodeCache {
     const step = (mode & MODE.step) !== 0;
     if (step) l.emit('attention');
     else if (this.jit !== undefined) l.emit('header');
-    if (!this.#decodeInto(block, host - start, step)) return undefined;
+    this.#snapshot.start(host, Math.min(PAGE_SIZE - start, MAX_BLOCK_BYTES));
+    if (!this.#decodeInto(block, step)) return undefined;
     if (!l.ended) this.#emitGoto(block);
     block.recordEnd = l.at;
     this.#next = l.at;
     this.#made++;
-    this.#pages.add(block);
+    const known = this.#pages.add(block);
     if (!step) this.jit?.add(block);
     this.#state.count(CPU.blocksMade);
     this.#state.count(CPU.blocks);
-    return block;
+    if (known || !this.#pages.isShared || this.#snapshot.isCurrent()) return block;
+    // Somebody wrote the bytes before writes to them had to be announced.
+    this.#forget(block);
+    return this.#build(key, host, page, mode);
   }
 
   /**
@@ -235,16 +257,16 @@ export class CodeCache {
    * so a block ends behind POPF, and behind the instruction that follows STI. False: there is no memory where the only
    * instruction goes on.
    */
-  #decodeInto(block: Block, pageHost: number, step: boolean): boolean {
+  #decodeInto(block: Block, step: boolean): boolean {
     const l = this.#lowering;
     const insn = this.#insn;
-    const { bytes } = this.#state;
+    const { bytes, length: available } = this.#snapshot;
     let branches = 0;
     let afterSti = false;
     for (let at = block.start; at < PAGE_SIZE; at = block.end) {
-      const length = decode(bytes, pageHost + at, pageHost + PAGE_SIZE, l.codeSize, insn);
+      const length = decode(bytes, at - block.start, available, l.codeSize, insn);
       if (length === DECODE_MORE) {
-        if (l.count === 0 && !this.#decodeAcross(block, pageHost)) return false;
+        if (l.count === 0 && !this.#decodeAcross(block)) return false;
         break;
       }
       this.#lower(block, at, length);
@@ -261,16 +283,15 @@ export class CodeCache {
   }
 
   /** One instruction that starts in this page and ends in the next; false if that is no memory. */
-  #decodeAcross(block: Block, pageHost: number): boolean {
+  #decodeAcross(block: Block): boolean {
     const state = this.#state;
     const nextHost = this.#translate((state.u64(CPU.fetchAddress) | 0xfffn) + 1n);
     if (nextHost === 0) return false;
-    const here = PAGE_SIZE - block.start;
-    this.#joined.fill(0);
-    this.#joined.set(state.bytes.subarray(pageHost + block.start, pageHost + PAGE_SIZE));
-    this.#joined.set(state.bytes.subarray(nextHost, nextHost + MAX_INSN), here);
     block.secondPage = Number(state.u64(CPU.scratch) >> 12n);
-    this.#lower(block, block.start, decode(this.#joined, 0, here + MAX_INSN, this.#lowering.codeSize, this.#insn));
+    const snapshot = this.#snapshot;
+    snapshot.goOn(nextHost, MAX_INSN);
+    const length = decode(snapshot.bytes, 0, snapshot.length, this.#lowering.codeSize, this.#insn);
+    this.#lower(block, block.start, length);
     return true;
   }
 
@@ -280,7 +301,7 @@ export class CodeCache {
     l.begin(at);
     if (length === DECODE_TOO_LONG) l.emitBranch('protection', true);
     else if (length === DECODE_INVALID) l.emitBranch('undefined', true);
-    else (rules[this.#insn.op] ?? lowerToCallout)(l);
+    else (ruleFor(l) ?? lowerToCallout)(l);
     // Any byte may make an instruction of what is none.
     block.end = at + (length > 0 ? length : MAX_INSN);
   }
@@ -293,6 +314,10 @@ export class CodeCache {
     l.start = block.end & 0xfff;
     l.emitBranch('goto', true, { imm: block.end, link: inPage ? UNRESOLVED : NO_LINK });
     l.count = count;
+  }
+
+  #forgetRange(page: number, from: number, to: number): void {
+    for (const block of this.#pages.overlapping(page, from, to)) this.#forget(block);
   }
 
   /** Takes a block out of use: whoever is in it, or still knows it, looks its code up again. */

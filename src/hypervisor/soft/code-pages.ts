@@ -1,10 +1,16 @@
-/** Which guest physical pages hold decoded code, and where: for finding blocks, and for noticing that code is written. */
-
+/**
+ * Which guest physical pages hold decoded code of one vCPU, and where: for finding blocks, and for noticing that code is
+ * written.
+ *
+ * The code map belongs to all vCPUs. A lone one keeps it exact. Of several none knows what the others have decoded, so a
+ * bit stays set until all of them have been told to drop the whole page: that happens when one without code there writes
+ * to the page, which is then probably data.
+ */
+import { CodeMap, PAGE_SIZE, type Pieces } from './code-map.ts';
+import { CodeWrites, type CodeWritten } from './code-writes.ts';
 import type { Region } from './jit/jit.ts';
-import { REGION, REGION_SIZE, REGIONS, regionEntry } from './layout.ts';
+import { vcpuOf } from './layout.ts';
 import type { CpuState } from './system/cpu-state.ts';
-
-export const PAGE_SIZE = 4096;
 
 /** Decoded code, from the bytes [start, end) of a page on. */
 export interface Block {
@@ -29,25 +35,34 @@ interface CodePage {
   readonly byKey: Map<number, Block>;
   /** With those that start in another page. */
   readonly blocks: Set<Block>;
-  readonly codeMapEntry: number;
+  /** Its place in the code map. */
+  readonly entry: number;
 }
 
 export class CodePages {
-  readonly #state: CpuState;
+  /** Others may change code while it is being decoded. */
+  readonly isShared: boolean;
+  readonly #vcpu: number;
+  readonly #map: CodeMap;
+  readonly #writes: CodeWrites;
   readonly #pages = new Map<number, CodePage>();
 
-  constructor(state: CpuState) {
-    this.#state = state;
+  constructor({ words, block }: CpuState) {
+    this.#vcpu = vcpuOf(block);
+    this.#map = new CodeMap(words);
+    this.#writes = new CodeWrites(words, this.#map);
+    this.isShared = this.#map.vcpus > 1;
   }
 
   find(page: number, key: number): Block | undefined {
     return this.#pages.get(page)?.byKey.get(key);
   }
 
-  add(block: Block): void {
+  /** Gives whether writes to the block's bytes had to be announced before this call already. */
+  add(block: Block): boolean {
     this.#page(block.page).byKey.set(block.key, block);
-    this.#addTo(block.page, block);
-    if (block.secondPage >= 0) this.#addTo(block.secondPage, block);
+    const known = this.#addTo(block.page, block);
+    return block.secondPage >= 0 ? this.#addTo(block.secondPage, block) && known : known;
   }
 
   remove(block: Block): void {
@@ -67,28 +82,40 @@ export class CodePages {
   }
 
   clear(): void {
-    for (const { codeMapEntry } of this.#pages.values()) this.#setCodeMap(codeMapEntry, 0, 0);
+    if (!this.isShared) {
+      for (const { entry } of this.#pages.values()) this.#map.replace(entry, [0, 0]);
+    }
     this.#pages.clear();
+  }
+
+  /** This vCPU has written bytes that code was decoded from, and dropped its blocks of them: tells the others. */
+  announce(page: number, from: number, to: number): void {
+    if (!this.isShared) return;
+    if (this.#pages.has(page)) {
+      this.#writes.post(this.#vcpu, page, from, to);
+      return;
+    }
+    this.#map.retire(this.#map.entryOf(page), () => this.#writes.post(this.#vcpu, page, 0, PAGE_SIZE));
+  }
+
+  /** What others have written. False: too much to tell. */
+  takeWrites(each: CodeWritten): boolean {
+    return this.#writes.take(this.#vcpu, each);
   }
 
   #page(number: number): CodePage {
     let page = this.#pages.get(number);
     if (page === undefined) {
-      page = { byKey: new Map(), blocks: new Set(), codeMapEntry: this.#codeMapEntry(number) };
+      page = { byKey: new Map(), blocks: new Set(), entry: this.#map.entryOf(number) };
       this.#pages.set(number, page);
     }
     return page;
   }
 
-  #addTo(number: number, block: Block): void {
+  #addTo(number: number, block: Block): boolean {
     const page = this.#page(number);
     page.blocks.add(block);
-    const { words } = this.#state;
-    const at = page.codeMapEntry >> 2;
-    const [low, high] = pieces(range(block, number));
-    // From now on stores to the page must not pass unnoticed.
-    if ((words[at]! | words[at + 1]!) === 0) this.#state.tlb.protectPage(number);
-    this.#setCodeMap(page.codeMapEntry, words[at]! | low, words[at + 1]! | high);
+    return this.#map.mark(number, page.entry, pieces(range(block, number)));
   }
 
   #removeFrom(number: number, block: Block): void {
@@ -96,29 +123,14 @@ export class CodePages {
     if (page === undefined) return;
     page.blocks.delete(block);
     if (page.blocks.size === 0) this.#pages.delete(number);
+    if (this.isShared) return;
     let [low, high] = [0, 0];
     for (const other of page.blocks) {
       const bits = pieces(range(other, number));
       low |= bits[0];
       high |= bits[1];
     }
-    this.#setCodeMap(page.codeMapEntry, low, high);
-  }
-
-  #setCodeMap(entry: number, low: number, high: number): void {
-    this.#state.words[entry >> 2] = low;
-    this.#state.words[(entry >> 2) + 1] = high;
-  }
-
-  #codeMapEntry(page: number): number {
-    const { view } = this.#state;
-    const gpa = page * PAGE_SIZE;
-    for (let i = 0, at = regionEntry(0); i < view.getUint32(REGIONS, true); i++, at += REGION_SIZE) {
-      const offset = gpa - Number(view.getBigUint64(at + REGION.start, true));
-      const size = Number(view.getBigUint64(at + REGION.size, true));
-      if (offset >= 0 && offset < size) return view.getUint32(at + REGION.codeMap, true) + (offset / PAGE_SIZE) * 8;
-    }
-    throw new Error(`no memory at page ${page}`);
+    this.#map.replace(page.entry, [low, high]);
   }
 }
 
@@ -131,7 +143,7 @@ function range(block: Block, page: number): [from: number, to: number] {
 }
 
 /** The code map's bits for a range: one for each 64 bytes. */
-function pieces([from, to]: readonly [number, number]): [low: number, high: number] {
+function pieces([from, to]: readonly [number, number]): Pieces {
   let low = 0;
   let high = 0;
   for (let piece = from >> 6; piece <= (to - 1) >> 6; piece++) {

@@ -3,8 +3,8 @@
  * that does). Offsets within a vCPU's own state are in state.ts.
  *
  *     0          vCPU blocks, CPU_SIZE each
- *     REGIONS    the table of guest memory regions
- *     VCPU_AREA  for each vCPU: TLBs, their fill logs, jump cache, decoded code
+ *     REGIONS    the number of vCPUs and the table of guest memory regions, then locks
+ *     VCPU_AREA  for each vCPU: TLBs, their fill logs, jump cache, news of code that others wrote, decoded code
  *     RAM        guest memory, then for each of its pages an 8-byte code map entry, then for each a byte of the dirty map
  */
 import { CPU_SIZE } from './state.ts';
@@ -29,6 +29,18 @@ export const REGION = {
 } as const;
 export const REGION_SIZE = 32;
 export const MAX_REGIONS = 100;
+
+/** u32: how many vCPUs the VM has; 0 counts as 1. */
+export const VCPU_COUNT = REGIONS + 4;
+
+/** Words of locks (memory/lock.ts), each in a cache line of its own, behind the region table. */
+const LOCKS = REGIONS + align(8 + MAX_REGIONS * REGION_SIZE, 64);
+/** Held by locked instructions whose operand the host cannot access atomically. */
+export const SPLIT_LOCK = LOCKS;
+/** Guards the code map: bits that are set, and the TLB entries that go for it. */
+export const CODE_MAP_LOCK = LOCKS + 64;
+/** tsc-sync.ts: a lock, u32 whether there is an offset, f64 the offset. */
+export const TSC_OFFSET = { lock: LOCKS + 128, isSet: LOCKS + 132, value: LOCKS + 136 } as const;
 
 /** Address of the entry of region `index`. */
 export function regionEntry(index: number): number {
@@ -65,6 +77,8 @@ export const AREA = {
   fillLog: 2 * TLB_SIZE + JUMP_ENTRIES * JUMP_ENTRY_SIZE,
   /** One byte for each value of bits 21-30 of a linear address: not 0 if a large page was filled there. */
   largeMap: 2 * TLB_SIZE + JUMP_ENTRIES * JUMP_ENTRY_SIZE + 0x2000,
+  /** What others wrote that decoded code may have been made from: code-writes.ts. */
+  codeWrites: 2 * TLB_SIZE + JUMP_ENTRIES * JUMP_ENTRY_SIZE + 0x3000,
   code: 0xc0000,
 } as const;
 export const LARGE_MAP_SIZE = 1024;
@@ -85,6 +99,11 @@ export function areaOf(vcpu: number): number {
 
 export function blockOf(vcpu: number): number {
   return vcpu * CPU_SIZE;
+}
+
+/** The vCPU whose block is at `block`. */
+export function vcpuOf(block: number): number {
+  return block / CPU_SIZE;
 }
 
 /** The area of the vCPU whose block is at `cpu`, as generated code computes it. */

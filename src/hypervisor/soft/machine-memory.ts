@@ -6,7 +6,7 @@ import { MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, mmap } from '../../base/mmap.ts
 import { CrosvmError } from '../../errors.ts';
 import { GuestMemory, type MemoryLayoutEntry } from '../../memory/guest-memory.ts';
 import { checkMemoryLayout } from '../memfd-memory.ts';
-import { align, MAX_REGIONS, MAX_VCPUS, REGION, REGIONS, ramBase, regionEntry } from './layout.ts';
+import { align, MAX_REGIONS, MAX_VCPUS, REGION, REGIONS, ramBase, regionEntry, VCPU_COUNT } from './layout.ts';
 
 const WASM_PAGE = 65536;
 const MAX_WASM_PAGES = 65536;
@@ -94,6 +94,7 @@ function writeRegionTable({ memory, cpus, layout }: MachineMemory): void {
   let host = ramBase(cpus);
   let codeMap = host + ramSize(layout);
   view.setUint32(REGIONS, layout.length, true);
+  view.setUint32(VCPU_COUNT, cpus, true);
   layout.forEach((entry, i) => {
     const at = regionEntry(i);
     view.setBigUint64(at + REGION.start, BigInt(entry.gpa), true);

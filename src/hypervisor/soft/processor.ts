@@ -16,8 +16,10 @@ import { afterStep, codeBreakpoint } from './system/debug.ts';
 import { execute } from './system/dispatch.ts';
 import { deliver, type GuestEvent } from './system/exceptions.ts';
 import { isX87, x87 } from './system/fpu-instructions.ts';
+import { updateSystemTime } from './system/kvmclock.ts';
 import { initialize, reset, startUp } from './system/reset.ts';
 import type { PhysicalMemory, SystemCpu } from './system/system-cpu.ts';
+import { TscSync } from './tsc-sync.ts';
 import { VcpuIo } from './vcpu-io.ts';
 import type { VcpuSignals } from './vcpu-signals.ts';
 import { type SoftVmAccess, TSC_KHZ } from './vm-access.ts';
@@ -27,6 +29,11 @@ const BUDGET = 100_000;
 const SHORTEST_BUDGET = 500;
 /** A guess of how many instructions one nanosecond has, to stop near the next deadline. */
 const INSTRUCTIONS_PER_NS = 0.08;
+/** PAUSE instructions that a vCPU executes before it gives way to others, and for how many milliseconds it does. */
+const PATIENCE = 1000;
+const MOMENT = 0.05;
+/** The counter fits into a safe integer for three months. */
+const TSC_MASK = 0xf_ffff_ffff_ffffn;
 const NEVER = Number.POSITIVE_INFINITY;
 
 export type Activity = 'running' | 'halted' | 'waits for INIT' | 'waits for SIPI';
@@ -106,10 +113,26 @@ export class Processor implements SystemCpu, EngineHooks {
       this.state.tlb.flush();
       this.#signals.flushed();
     }
+    this.#engine.code.takeWrites();
     this.#takeEvents();
     if (this.#exit !== undefined) return;
-    if (this.activity === 'running') this.#runGuest();
-    else this.#signals.wait((this.#deadline() - this.clock.now()) / 1e6);
+    if (this.activity !== 'running') {
+      this.#signals.wait((this.#deadline() - this.clock.now()) / 1e6);
+      return;
+    }
+    this.#giveWay();
+    this.#runGuest();
+  }
+
+  /**
+   * A vCPU that executes PAUSE waits for another one, whose thread may have no processor while ours spins: after a
+   * while it sleeps for a moment. An interrupt wakes it.
+   */
+  #giveWay(): void {
+    const { state } = this;
+    if (state.u32(CPU.pauses) < PATIENCE) return;
+    state.setU32(CPU.pauses, 0);
+    this.#signals.wait(Math.min(MOMENT, (this.#deadline() - this.clock.now()) / 1e6));
   }
 
   #runGuest(): void {
@@ -331,13 +354,24 @@ export class Processor implements SystemCpu, EngineHooks {
 
   // -- SystemCpu
 
-  readTsc(): bigint {
-    return BigInt(this.timeStamp());
+  readTsc(now = this.clock.now()): bigint {
+    return BigInt(now + this.#tscOffset);
   }
 
   writeTsc(value: bigint): void {
+    this.#setTscOffset(Number(value & TSC_MASK) - this.clock.now());
+  }
+
+  /** Sets the counter from outside, so that it goes with those of the other vCPUs. */
+  synchronizeTsc(value: bigint): void {
+    const sync = new TscSync(this.vm.machine.memory.buffer);
+    this.#setTscOffset(sync.offsetFor(Number(value & TSC_MASK), this.clock.now()));
+    updateSystemTime(this);
+  }
+
+  #setTscOffset(offset: number): void {
     const { tscDeadline } = this;
-    this.#tscOffset = Number(value & 0xf_ffff_ffff_ffffn) - this.clock.now();
+    this.#tscOffset = offset;
     if (tscDeadline !== 0n) this.tscDeadline = tscDeadline;
   }
 

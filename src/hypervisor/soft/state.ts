@@ -59,6 +59,8 @@ export const CPU = {
   flushAsked: 1116,
   /** Not 0: compiled code has been overwritten or dropped since the word was cleared. */
   codeChanged: 1132,
+  /** PAUSE instructions executed since the vCPU last looked up. */
+  pauses: 1136,
   /** Not 0 while run() is under way. */
   running: 1128,
   /** Not 0: an interrupt waits until RFLAGS.IF is set. */

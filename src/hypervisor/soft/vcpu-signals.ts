@@ -26,8 +26,13 @@ export class VcpuSignals {
 
   /** Makes the vCPU look up at the end of the block that it executes, or wakes it. */
   notify(): void {
-    Atomics.store(this.#words, this.#attention, ASKED);
+    this.lookUp();
     Atomics.notify(this.#words, this.#attention);
+  }
+
+  /** Like notify, but one that sleeps goes on sleeping: it looks at everything when it wakes. */
+  lookUp(): void {
+    Atomics.store(this.#words, this.#attention, ASKED);
   }
 
   kick(): void {

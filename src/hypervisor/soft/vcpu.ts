@@ -12,7 +12,7 @@ import { CPU } from './state.ts';
 import { VECTOR } from './system/cpu-state.ts';
 import type { EventKind, GuestEvent } from './system/exceptions.ts';
 import { notePause } from './system/kvmclock.ts';
-import { readMsr, writeMsr } from './system/msrs.ts';
+import { MSR, readMsr, writeMsr } from './system/msrs.ts';
 import * as registers from './vcpu-registers.ts';
 import { type SoftVcpuHandle, SoftVmAccess } from './vm-access.ts';
 
@@ -96,7 +96,8 @@ export class SoftVcpu extends Processor implements h.Vcpu {
 
   setMsrs(entries: readonly h.MsrEntry[]): void {
     for (const { index, value } of entries) {
-      if (!writeMsr(this, index, value)) throw noMsr(index, 'set');
+      if (index === MSR.tsc) this.synchronizeTsc(value);
+      else if (!writeMsr(this, index, value)) throw noMsr(index, 'set');
     }
   }
 

@@ -6,6 +6,8 @@ import { WiredOr, WiredOrState } from '../../devices/wired-or.ts';
 import { SoftIrqchip } from '../../irqchip/soft-irqchip.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { CpuidEntry, InterruptController, IoEvent, MsiRoute, VcpuHandle, VmAccess } from '../hypervisor.ts';
+import { CodeMap } from './code-map.ts';
+import { CodeWrites } from './code-writes.ts';
 import { DirtyLog } from './dirty-log.ts';
 import { IoEvents } from './io-events.ts';
 import { irqchipStates } from './irqchip-state.ts';
@@ -47,12 +49,14 @@ export class SoftVmAccess implements VmAccess {
   readonly core: WebAssembly.Module;
   readonly machine: MachineMemory;
   readonly memory: GuestMemory;
-  /** Guest memory for what a vCPU itself writes: the dirty log sees it. */
+  /** Guest memory for what a vCPU itself writes: the dirty log sees it, and decoded code. */
   readonly trackedMemory: PhysicalMemory;
   readonly irqchip: SoftIrqchip;
   readonly interrupts: InterruptController;
   readonly ioEvents: IoEvents;
   readonly clock: Clock;
+  /** Who writes guest memory and is no vCPU tells it here: decoded code may have been made from it. */
+  readonly codeWrites: CodeWrites;
   /** By vCPU. */
   readonly signals: readonly VcpuSignals[];
   protected readonly shared: SoftVmHandle;
@@ -67,6 +71,8 @@ export class SoftVmAccess implements VmAccess {
     this.clock = clock;
     this.memory = guestMemoryOf(machine);
     this.signals = Array.from({ length: machine.cpus }, (_, id) => new VcpuSignals(machine.memory.buffer, id));
+    const words = new Int32Array(machine.memory.buffer);
+    this.codeWrites = new CodeWrites(words, new CodeMap(words));
     this.dirtyLog = new DirtyLog(machine, () => this.#flushTlbs());
     this.trackedMemory = this.#trackedMemory();
     this.ioEvents = new IoEvents(shared.ioEvents);
@@ -120,6 +126,7 @@ export class SoftVmAccess implements VmAccess {
       write: (gpa, bytes) => {
         this.memory.write(gpa, bytes);
         this.dirtyLog.mark(gpa, bytes.length);
+        this.codeWrites.hostWrote(gpa, bytes.length);
       },
     };
   }

@@ -24,10 +24,12 @@ export function importHost(m: ModuleBuilder): CoreImports {
 export function importMmu(m: ModuleBuilder): Mmu {
   const load = (size: Size) => m.importFunction(`load${size}`, ['i32', 'i64'], ['i64']);
   const store = (size: Size) => m.importFunction(`store${size}`, ['i32', 'i64', 'i64'], []);
+  const locked = (size: Size) => m.importFunction(`locked${size}`, ['i32', 'i64', 'i32', 'i64', 'i64'], ['i64']);
   return {
     translate: m.importFunction('translate', ['i32', 'i64', 'i32'], ['i32']),
     load: { 1: load(1), 2: load(2), 4: load(4), 8: load(8) },
     store: { 1: store(1), 2: store(2), 4: store(4), 8: store(8) },
+    locked: { 1: locked(1), 2: locked(2), 4: locked(4), 8: locked(8) },
     probeWrite: m.importFunction('probeWrite', ['i32', 'i64', 'i32'], []),
   };
 }

@@ -1,7 +1,9 @@
 /** The semantics' view of the interpreter: operands are fields of the record, registers live in memory. */
 
 import { TLB_ENTRY } from '../layout.ts';
-import { loadSized, type Mmu, storeSized, tlbEntry } from '../mmu/mmu.ts';
+import { LOCKED, type LockedKind } from '../mmu/locked.ts';
+import { type Mmu, tlbEntry } from '../mmu/mmu.ts';
+import { loadSized, storeSized } from '../mmu/sized.ts';
 import type { Emit, HostCalls, Operand } from '../semantics/emit.ts';
 import { Flags, type Size } from '../semantics/flags.ts';
 import { CPU, SLOT } from '../state.ts';
@@ -234,6 +236,13 @@ export class InterpreterEmit implements Emit {
     });
   }
 
+  lockedAccess(kind: LockedKind, linear: I64, size: Size, operand: I64, expected: I64): Local<'i64'> {
+    const { f, cpu } = this;
+    const old = f.let(f.call(this.#mmu.locked[size], 'i64', cpu, linear, I32.const(LOCKED[kind]), operand, expected));
+    this.#leaveOnFault();
+    return old;
+  }
+
   jump(): void {
     this.#exits.jump();
   }
@@ -289,6 +298,10 @@ export class InterpreterEmit implements Emit {
   account(): void {
     const { f, cpu } = this;
     f.store32(cpu, CPU.budget, f.load32(cpu, CPU.budget).sub(f.load16u(this.#rec, RECORD.count)));
+  }
+
+  charge(instructions: number): void {
+    this.f.store32(this.cpu, CPU.budget, this.f.load32(this.cpu, CPU.budget).sub(instructions));
   }
 
   /** Linear address of the instruction. */

@@ -1,7 +1,9 @@
 /** The semantics' view of the JIT: operands are constants, registers and flags are locals. */
 import { RECORD, SCALE_SHIFT } from '../interpreter/record.ts';
 import { TLB_ENTRY } from '../layout.ts';
-import { loadSized, type Mmu, storeSized, tlbEntry } from '../mmu/mmu.ts';
+import { LOCKED, type LockedKind } from '../mmu/locked.ts';
+import { type Mmu, tlbEntry } from '../mmu/mmu.ts';
+import { loadSized, storeSized } from '../mmu/sized.ts';
 import type { Emit, HostCalls, Operand } from '../semantics/emit.ts';
 import { type Size, signExtend, zeroExtend } from '../semantics/flags.ts';
 import { CPU, MMX_FIRST, SLOT } from '../state.ts';
@@ -226,6 +228,15 @@ export class JitEmit implements Emit {
     });
   }
 
+  lockedAccess(kind: LockedKind, linear: I64, size: Size, operand: I64, expected: I64): Local<'i64'> {
+    const { f, cpu } = this;
+    const locked = this.#imports.mmu.locked[size];
+    const old = f.let(f.call(locked, 'i64', cpu, linear, I32.const(LOCKED[kind]), operand, expected)) as Local<'i64'>;
+    this.#leaveOnFault();
+    this.#noteCodeChange();
+    return old;
+  }
+
   load128(linear: I64): Local<'v128'> {
     const { f, cpu } = this;
     const value = f.local('v128');
@@ -281,7 +292,6 @@ export class JitEmit implements Emit {
     this.charge(this.#view.getUint16(this.#rec + RECORD.count, true));
   }
 
-  /** Charges the budget. */
   charge(instructions: number): void {
     this.f.set(this.budget, this.budget.sub(instructions));
   }

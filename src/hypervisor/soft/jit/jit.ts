@@ -117,12 +117,11 @@ export class Jit implements DecodedCode, RecordSource {
     const bytes = module.encode();
     const functions = this.#ops.instantiate(bytes);
     batch.bytes = bytes.length;
-    this.#batches.add(batch);
+    this.#addBatch(batch);
     chosen.forEach((blocks, i) => {
       this.#enter({ blocks, op: this.#ops.addRegion(functions[RegionModule.nameOf(i)]!), batch });
     });
     this.#state.count(CPU.jitCompiled, chosen.length);
-    this.#updateLive();
   }
 
   /** A block's code was overwritten. */
@@ -134,22 +133,32 @@ export class Jit implements DecodedCode, RecordSource {
     this.#drop(region);
     this.#state.setU32(CPU.codeChanged, 1);
     this.#state.count(CPU.jitInvalidated, 1);
-    this.#updateLive();
   }
 
   /** All decoded code is dropped. */
   clear(): void {
-    for (const batch of this.#batches) for (const region of batch.regions) this.#ops.removeRegion(region.op);
-    this.#batches.clear();
     this.#headers.clear();
+    for (const batch of this.#batches) for (const region of batch.regions) this.#drop(region);
     this.#changes.clear();
     this.#queue = [];
     this.#state.setU32(CPU.codeChanged, 1);
-    this.#updateLive();
+  }
+
+  #addBatch(batch: Batch): void {
+    this.#batches.add(batch);
+    this.#state.count(CPU.jitModules);
+    this.#state.count(CPU.jitBytes, batch.bytes);
+  }
+
+  #removeBatch(batch: Batch): void {
+    this.#batches.delete(batch);
+    this.#state.count(CPU.jitModules, -1);
+    this.#state.count(CPU.jitBytes, -batch.bytes);
   }
 
   #enter(region: Region): void {
     region.batch.regions.add(region);
+    this.#state.count(CPU.jitRegions);
     region.blocks.forEach((block, entry) => {
       block.region = region;
       this.view.setUint16(block.record + RECORD.op, region.op, true);
@@ -160,7 +169,8 @@ export class Jit implements DecodedCode, RecordSource {
   #drop(region: Region): void {
     const { batch } = region;
     batch.regions.delete(region);
-    if (batch.regions.size === 0) this.#batches.delete(batch);
+    this.#state.count(CPU.jitRegions, -1);
+    if (batch.regions.size === 0) this.#removeBatch(batch);
     this.#ops.removeRegion(region.op);
     for (const block of region.blocks) {
       block.region = undefined;
@@ -182,16 +192,5 @@ export class Jit implements DecodedCode, RecordSource {
       this.#state.count(CPU.jitDropped, batch.regions.size);
       for (const region of batch.regions) this.#drop(region);
     }
-  }
-
-  #updateLive(): void {
-    let [regions, bytes] = [0, 0];
-    for (const batch of this.#batches) {
-      regions += batch.regions.size;
-      bytes += batch.bytes;
-    }
-    this.#state.setCounter(CPU.jitModules, this.#batches.size);
-    this.#state.setCounter(CPU.jitRegions, regions);
-    this.#state.setCounter(CPU.jitBytes, bytes);
   }
 }

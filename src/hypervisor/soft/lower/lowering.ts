@@ -36,6 +36,8 @@ export class Lowering {
   noFpu = false;
   /** Instructions on XMM registers do. */
   noSse = false;
+  /** The VM has several vCPUs: locked instructions must be atomic, and barriers be ones. */
+  shared = false;
   /** Where the instruction starts in its page. */
   start = 0;
   /** Instructions in the block, with this one. */

@@ -164,11 +164,13 @@ rule(['cmovcc'], () => (l) => {
 });
 rule(['setcc'], () => (l) => l.write(l.insn.a, (slot) => l.emit(`setcc.${l.insn.cc}`, { a: slot })));
 rule(['clc', 'stc', 'cmc', 'cld', 'std', 'lahf', 'sahf', 'cli', 'sti'], (name) => (l) => l.emit(name));
-rule(['nop', 'pause', 'lfence', 'mfence', 'sfence', 'invd', 'wbinvd'], (name) => (l) => {
-  // INVD and WBINVD need privilege 0: TypeScript checks; the others do nothing that a single vCPU could see.
+rule(['nop', 'invd', 'wbinvd', 'lfence', 'sfence'], (name) => (l) => {
+  // INVD and WBINVD need privilege 0: TypeScript checks. LFENCE and SFENCE order what is in order anyway: the host's
+  // processor keeps loads and stores in theirs.
   if (name === 'invd' || name === 'wbinvd') l.callout(false);
   else l.emit('nop');
 });
+rule(['mfence', 'pause'], (name) => (l) => l.emit(l.shared ? name : 'nop'));
 
 // Nothing to flush, but the address is checked like that of a load (SDM vol. 2, CLFLUSH).
 rule(['clflush'], () => (l) => void l.source(l.insn.a));

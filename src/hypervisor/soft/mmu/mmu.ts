@@ -18,9 +18,12 @@ import {
 } from '../layout.ts';
 import type { Size } from '../semantics/flags.ts';
 import { CPU } from '../state.ts';
+import { atomicFence } from '../wasm/atomics.ts';
 import { F64, I32, I64, type ValType } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder } from '../wasm/function-builder.ts';
 import type { ModuleBuilder } from '../wasm/module-builder.ts';
+import { defineLocked, defineLockedResult } from './locked.ts';
+import { loadSized, storeSized } from './sized.ts';
 import { ACCESS, defineRegionOf, defineWalk, noteDirty, PTE, regionHost } from './walk.ts';
 
 /** What the MMU needs from TypeScript: both take the access's guest physical address from CPU.scratch. */
@@ -40,6 +43,8 @@ export interface Mmu {
   readonly load: Record<Size, Callable>;
   /** By size: (cpu, va: i64, value: i64). */
   readonly store: Record<Size, Callable>;
+  /** By size: (cpu, va: i64, kind, operand: i64, expected: i64) -> the old value: locked.ts. */
+  readonly locked: Record<Size, Callable>;
   /**
    * (cpu, va: i64, size): makes sure that a store there will succeed, or sets CPU.fault. For read-modify-write: the
    * fault must come before anything is changed.
@@ -58,10 +63,23 @@ export function defineMmu(m: ModuleBuilder, imports: MmuImports): Mmu {
   const probeWrite = defineProbeWrite(m, fill);
   const store = (size: Size) => defineStore(m, size, fill, region, imports, { store1, probeWrite });
   const load = (size: Size) => defineLoad(m, size, translate, imports, load1);
+  const loads = { 1: load1, 2: load(2), 4: load(4), 8: load(8) };
+  const stores = { 1: store1, 2: store(2), 4: store(4), 8: store(8) };
+  const resultOf = defineLockedResult(m);
+  const locked = (size: Size) =>
+    defineLocked(m, size, resultOf, {
+      ...imports,
+      fillForWrite: (f, cpu, va) => f.call(fill, 'i32', cpu, va, userBit(f, cpu).or(ACCESS.write)),
+      probeWrite,
+      load: loads[size],
+      store: stores[size],
+      noteCodeWrite: (f, cpu, bytes) => noteCodeWrite(f, cpu, bytes, region, imports),
+    });
   return {
     translate,
-    load: { 1: load1, 2: load(2), 4: load(4), 8: load(8) },
-    store: { 1: store1, 2: store(2), 4: store(4), 8: store(8) },
+    load: loads,
+    store: stores,
+    locked: { 1: locked(1), 2: locked(2), 4: locked(4), 8: locked(8) },
     probeWrite,
   };
 }
@@ -78,21 +96,6 @@ export function tlbEntry(va: I64, tlb: I32): I32 {
 /** Address of the vCPU's area. */
 function area(cpu: I32): I32 {
   return cpu.mul(AREA_PER_BLOCK_BYTE).add(VCPU_AREA);
-}
-
-/** A load of `size` bytes, zero-extended. */
-export function loadSized(f: FunctionBuilder, address: I32, size: Size, offset = 0): I64 {
-  if (size === 1) return f.load8u64(address, offset);
-  if (size === 2) return f.load16u64(address, offset);
-  return size === 4 ? f.load32u64(address, offset) : f.load64(address, offset);
-}
-
-/** A store of the low `size` bytes. */
-export function storeSized(f: FunctionBuilder, address: I32, size: Size, value: I64, offset = 0): void {
-  if (size === 1) f.store8of64(address, offset, value);
-  else if (size === 2) f.store16of64(address, offset, value);
-  else if (size === 4) f.store32of64(address, offset, value);
-  else f.store64(address, offset, value);
 }
 
 /**
@@ -123,11 +126,18 @@ function defineFill(m: ModuleBuilder, regionOf: Callable, walk: Callable): Calla
     f.store32(entry, TLB_ENTRY.host, host.sub(va.wrap()));
     f.store32(entry, TLB_ENTRY.page, gpa.shrU(12).wrap());
     const code = codeMapEntry(f, region, gpa);
+    // A page whose index differs from this entry's can never match an address that maps here.
+    const protect = () => f.store64(entry, TLB_ENTRY.write, page.xor(0x1000));
     f.if(
       writing.and(f.load64(code).eqz().shl(1)),
-      () => f.store64(entry, TLB_ENTRY.write, page),
-      // A page whose index differs from this entry's can never match an address that maps here.
-      () => f.store64(entry, TLB_ENTRY.write, page.xor(0x1000)),
+      () => {
+        f.store64(entry, TLB_ENTRY.write, page);
+        // Another vCPU that decodes code of the page sets the code map first, then looks for our entry: one of us sees
+        // what the other did. (A store that is under way between its look at the tag and its write is seen by nobody.)
+        atomicFence(f);
+        f.if(f.load64(code).ne(0), protect);
+      },
+      protect,
     );
     const leaf = f.let(f.load64(cpu, CPU.scratch + 8).wrap());
     f.if(leaf.and(PTE.large), () => noteLargePage(f, cpu, base.add(AREA.largeMap), va));
@@ -270,24 +280,25 @@ function defineStore(
         f.return();
       });
       storeSized(f, host, size, value);
-      noteCodeWrite(f, cpu, size, regionOf, imports);
+      noteCodeWrite(f, cpu, I32.const(size), regionOf, imports);
     },
     `store${size}`,
   );
 }
 
 /** If decoded code was made from the 64-byte pieces that were written, says so. CPU.scratch is the gpa. */
-function noteCodeWrite(f: FunctionBuilder, cpu: I32, size: Size, regionOf: Callable, imports: MmuImports): void {
+function noteCodeWrite(f: FunctionBuilder, cpu: I32, size: I32, regionOf: Callable, imports: MmuImports): void {
   const gpa = f.let(f.load64(cpu, CPU.scratch));
   const region = f.let(f.call(regionOf, 'i32', gpa));
+  atomicFence(f); // a vCPU that decodes sets the map, then reads the bytes
   const map = f.let(f.load64(codeMapEntry(f, region, gpa)));
   const piece = (at: I64) => map.shrU(at.shrU(6).and(63));
   f.if(
     piece(gpa)
-      .or(piece(gpa.add(size - 1)))
+      .or(piece(gpa.add(size.toI64()).sub(1)))
       .wrap()
       .and(1),
-    () => f.run(imports.codeWritten, cpu, I32.const(size)),
+    () => f.run(imports.codeWritten, cpu, size),
   );
 }
 

@@ -22,6 +22,23 @@ const CR4_PGE = 0x80;
 const VALID_JUMP = 0x8000_0000;
 const MAX_GENERATION = (1 << (31 - MODE_BITS)) - 1;
 
+/**
+ * Makes writes of `vcpu` to guest physical page `page` look for decoded code again. Any thread may call it: see the
+ * TLB filler (mmu.ts) for the race with an entry that is being filled.
+ *
+ * Only the low word of the write tag is changed. It holds the bits that every address of the entry has, so a wrong one
+ * matches nothing, whatever the vCPU itself stores to the entry's other words meanwhile.
+ */
+export function protectPage(words: Int32Array, vcpu: number, page: number): void {
+  const first = areaOf(vcpu) >> 2;
+  const end = first + ((2 * TLB_SIZE) >> 2);
+  for (let entry = first; entry < end; entry += TLB_ENTRY_SIZE >> 2) {
+    if (words[entry + (TLB_ENTRY.page >> 2)] !== page) continue;
+    const never = (((entry - first) / (TLB_ENTRY_SIZE >> 2)) & (TLB_ENTRIES - 1)) ^ 1;
+    Atomics.store(words, entry + (TLB_ENTRY.write >> 2), never << 12);
+  }
+}
+
 export class TranslationCache {
   readonly #words: Int32Array;
   /** Word indices of the vCPU's block and area. */
@@ -78,18 +95,6 @@ export class TranslationCache {
     this.#dropEntry(this.#area + ((AREA.tlbSupervisor + entry) >> 2));
     this.#dropEntry(this.#area + ((AREA.tlbUser + entry) >> 2));
     this.flushJumps();
-  }
-
-  /** Makes writes to guest physical page `page` look for decoded code again. */
-  protectPage(page: number): void {
-    const words = this.#words;
-    const end = this.#area + ((2 * TLB_SIZE) >> 2);
-    for (let entry = this.#area; entry < end; entry += TLB_ENTRY_SIZE >> 2) {
-      if (words[entry + (TLB_ENTRY.page >> 2)] !== page) continue;
-      const [read, write] = [entry + (TLB_ENTRY.read >> 2), entry + (TLB_ENTRY.write >> 2)];
-      words[write] = words[read]! ^ 0x1000;
-      words[write + 1] = words[read + 1]!;
-    }
   }
 
   /** Forgets which code is at which linear address: mappings or decoded code have changed. */

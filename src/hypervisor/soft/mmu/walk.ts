@@ -6,6 +6,7 @@
 
 import { REGION, REGION_SIZE, REGIONS } from '../layout.ts';
 import { CPU } from '../state.ts';
+import { atomicCompareExchange } from '../wasm/atomics.ts';
 import { I32, I64, select } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder, Local } from '../wasm/function-builder.ts';
 import type { ModuleBuilder } from '../wasm/module-builder.ts';
@@ -134,10 +135,10 @@ function emitWalk(f: FunctionBuilder, regionOf: Callable, { cpu, va, access }: R
 
   f.loop((next) => {
     const index = va.shrU(shift.toI64()).and(select(wide, I64.const(511), I64.const(1023)));
-    f.set(table, table.add(index.shl(wide.add(2).toI64())));
-    const region = f.let(f.call(regionOf, 'i32', table));
+    const entryGpa = f.let(table.add(index.shl(wide.add(2).toI64())));
+    const region = f.let(f.call(regionOf, 'i32', entryGpa));
     f.if(region.eqz(), () => pageFault(f, cpu, va, asked)); // tables outside RAM read as not present
-    f.set(entryAt, regionHost(f, region, table));
+    f.set(entryAt, regionHost(f, region, entryGpa));
     f.if(
       wide,
       () => f.set(entry, f.load64(entryAt)),
@@ -147,22 +148,27 @@ function emitWalk(f: FunctionBuilder, regionOf: Callable, { cpu, va, access }: R
     f.if(wide, () => {
       const reserved = f.let(entry.and(reservedBits).ne(0).or(entry.ltS(0).and(nxe.eqz())));
       f.if(reserved, () => pageFault(f, cpu, va, asked.or(9)));
-      f.if(entry.ltS(0), () => f.set(noExecute, I32.const(1)));
     });
-    f.if(top.eqz(), () => f.set(allowed, allowed.and(entry.wrap())));
     const isLarge = f.let(entry.wrap().and(PTE.large).ne(0).and(shift.gtU(12)).and(top.eqz()));
     // 4 MiB pages need CR4.PSE; PML4 entries and PDPT entries of PAE have no large form.
     f.if(wide.eqz().and(cr4.and(0x10).eqz()), () => f.set(isLarge, I32.const(0)));
     f.if(isLarge.and(shift.eq(39)), () => pageFault(f, cpu, va, asked.or(9)));
+    const isNoExecute = wide.and(entry.ltS(0));
+    const change = (changed: I64) =>
+      changeEntry(f, { region, gpa: entryGpa, entryAt, wide, entry, changed }, () => f.br(next));
     f.if(shift.eq(12).or(isLarge), () =>
       finishWalk(f, {
-        ...{ cpu, va, access, cr0, shift, wide, entry, allowed, noExecute, asked, isLarge },
-        change: (low) => changeEntry(f, { region, table, entryAt, low }),
+        ...{ cpu, va, access, cr0, shift, wide, entry, isLarge, asked },
+        allowed: f.let(allowed.and(entry.wrap())),
+        noExecute: f.let(noExecute.or(isNoExecute)),
+        change,
       }),
     );
-    f.if(top.eqz().and(entry.wrap().and(PTE.accessed).eqz()), () =>
-      changeEntry(f, { region, table, entryAt, low: entry.wrap().or(PTE.accessed) }),
-    );
+    f.if(top.eqz(), () => {
+      f.if(entry.wrap().and(PTE.accessed).eqz(), () => change(entry.or(PTE.accessed)));
+      f.set(allowed, allowed.and(entry.wrap()));
+    });
+    f.set(noExecute, noExecute.or(isNoExecute));
     f.set(top, I32.const(0));
     f.set(table, entry.and(ADDRESS_BITS));
     f.set(shift, shift.add(wide).sub(10));
@@ -187,8 +193,8 @@ interface Leaf extends Request {
   noExecute: I32;
   asked: I32;
   isLarge: I32;
-  /** Sets the low byte of the entry. */
-  change: (low: I32) => void;
+  /** Replaces the entry, or looks at it again. */
+  change: (changed: I64) => void;
 }
 
 /** Checks the permissions at the leaf, sets A and D, and returns the physical address. */
@@ -210,8 +216,8 @@ function finishWalk(f: FunctionBuilder, leaf: Leaf): void {
 
   const wanted = f.let(access.and(ACCESS.write).shl(5).or(PTE.accessed)); // the write bit becomes D
   f.if(entry.wrap().and(wanted).ne(wanted), () => {
+    leaf.change(entry.or(wanted.toI64()));
     f.set(entry, entry.or(wanted.toI64()));
-    leaf.change(entry.wrap());
   });
   f.store32(cpu, CPU.scratch + 8, entry.wrap().and(~PTE.large).or(isLarge.shl(7)));
   f.store32(cpu, CPU.scratch + 12, shift);
@@ -222,13 +228,29 @@ function finishWalk(f: FunctionBuilder, leaf: Leaf): void {
   f.return(entry.and(ADDRESS_BITS).and(inPage.xor(-1)).or(va.and(inPage)));
 }
 
-/** Sets the low byte of a paging-structure entry, at gpa `table`; in memory that is read-only it stays as it is. */
-function changeEntry(
-  f: FunctionBuilder,
-  { region, table, entryAt, low }: Record<'region' | 'entryAt' | 'low', I32> & { table: I64 },
-): void {
+/** A paging-structure entry that was read as `entry`. */
+interface Entry {
+  readonly region: I32;
+  readonly gpa: I64;
+  readonly entryAt: I32;
+  /** Whether it has 8 bytes, not 4. */
+  readonly wide: I32;
+  readonly entry: I64;
+  readonly changed: I64;
+}
+
+/**
+ * Replaces an entry by `changed`, if it is still what was read: another vCPU may have unmapped the page since. If it is
+ * not, `again` is emitted. In memory that is read-only an entry stays as it is.
+ */
+function changeEntry(f: FunctionBuilder, change: Entry, again: () => void): void {
+  const { region, gpa, entryAt, wide, entry, changed } = change;
   f.if(f.load32(region, REGION.readOnly).eqz(), () => {
-    noteDirty(f, region, table);
-    f.store8(entryAt, 0, low);
+    noteDirty(f, region, gpa);
+    f.if(
+      wide,
+      () => f.if(atomicCompareExchange(f, entryAt, 8, entry, changed).ne(entry), again),
+      () => f.if(atomicCompareExchange(f, entryAt, 4, entry, changed).ne(entry), again),
+    );
   });
 }

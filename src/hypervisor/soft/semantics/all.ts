@@ -3,6 +3,7 @@ import { defineArithmetic } from './arithmetic.ts';
 import { defineBits } from './bits.ts';
 import { defineBranches } from './branch.ts';
 import type { MicroOps } from './emit.ts';
+import { defineLocked } from './locked.ts';
 import { defineMoves } from './move.ts';
 import { defineMultiply } from './multiply.ts';
 import { defineShifts } from './shift.ts';
@@ -17,6 +18,7 @@ export function defineAll(ops: MicroOps): void {
   defineMultiply(ops);
   defineMoves(ops);
   defineBits(ops);
+  defineLocked(ops);
   defineStack(ops);
   defineBranches(ops);
   defineStrings(ops);

@@ -61,7 +61,8 @@ export const BINARY: Readonly<Record<string, Binary>> = {
 
 type Unary = (e: Emit, a: I64, size: Size) => I64;
 
-const UNARY: Readonly<Record<string, Unary>> = {
+/** Computes from a zero-extended value, sets the flags, and gives the result. */
+export const UNARY: Readonly<Record<string, Unary>> = {
   inc: (e, a, size) => {
     const r = e.f.let(zeroExtend(a.add(1), size));
     e.flags.inc(r, size);

@@ -9,6 +9,7 @@
  * flags at compile time it forgets at the end of the block in which they were written: flags that an operation writes on
  * some paths only, or in a loop, it may read in the same or an inner block, and not before at the head of that loop.
  */
+import type { LockedKind } from '../mmu/locked.ts';
 import type { I32, I64, V128 } from '../wasm/expr.ts';
 import type { FunctionBuilder, Local } from '../wasm/function-builder.ts';
 import type { Flags, Size } from './flags.ts';
@@ -64,6 +65,11 @@ export interface Emit {
   /** The same for 16 bytes: nothing is stored if any of them faults. */
   load128(linear: I64): Local<'v128'>;
   store128(linear: I64, value: V128): void;
+  /**
+   * A locked read-modify-write access to guest memory of any kind and alignment; gives what was there, zero-extended. A
+   * fault leaves the instruction. For those that hostForWrite cannot serve: semantics/locked.ts.
+   */
+  lockedAccess(kind: LockedKind, linear: I64, size: Size, operand: I64, expected: I64): Local<'i64'>;
   /** Leaves the instruction with the fault of a store to [linear, linear + size), if that would fault. */
   probeWrite(linear: I64, size: number): void;
 
@@ -72,6 +78,8 @@ export interface Emit {
   jumpTo(linear: I64): void;
   /** Counts the block's instructions as executed; jump and jumpTo do it themselves. */
   account(): void;
+  /** Uses up as much of the budget as so many instructions would. */
+  charge(instructions: number): void;
   /**
    * Ends the block before this instruction has finished: it is executed again, after a look at interrupts. That is
    * charged like 256 instructions; operand a is the number of instructions before this one in its block.

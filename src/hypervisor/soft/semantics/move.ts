@@ -129,13 +129,17 @@ function checkLegacyAccess(e: Emit, at: I32, offset: I64, last: I64): void {
     },
     () => f.set(bad, bad.or(last.gtU(limit))),
   );
-  // Writes need a writable data segment, reads anything but an execute-only code segment.
+  // Writes need a writable data segment, reads anything but an execute-only code segment. In real mode, where only CS is
+  // a code segment, all can be written.
   const isCode = attributes.and(8).ne(0);
   const readableOrWritable = attributes.and(2).ne(0);
   const writes = e.imm32().shrU(16).and(1);
+  const isProtected = f.load64(e.cpu, CPU.cr0).wrap().and(1);
   f.set(
     bad,
-    bad.or(writes.and(isCode.or(readableOrWritable.eqz()))).or(writes.eqz().and(isCode).and(readableOrWritable.eqz())),
+    bad
+      .or(writes.and(isProtected).and(isCode.or(readableOrWritable.eqz())))
+      .or(writes.eqz().and(isCode).and(readableOrWritable.eqz())),
   );
   f.if(bad, () =>
     f.if(

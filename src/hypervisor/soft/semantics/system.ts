@@ -6,6 +6,8 @@ import type { Size } from './flags.ts';
 
 const UNDEFINED_OPCODE = 6;
 const GENERAL_PROTECTION = 13;
+/** PAUSE uses up the budget like this many instructions. */
+const PAUSE_CHARGE = 1000;
 
 export function defineSystem(ops: MicroOps): void {
   ops.hot('nop', () => {});
@@ -21,6 +23,12 @@ export function defineSystem(ops: MicroOps): void {
   ops.cold('stale', (e) => e.lookUpAgain());
   // An instruction of more than 15 bytes.
   ops.cold('protection', (e) => e.raise(GENERAL_PROTECTION));
+  // A vCPU that waits for another one looks up soon, and makes room for it then (processor.ts).
+  ops.cold('pause', (e) => {
+    const { f, cpu } = e;
+    f.store32(cpu, CPU.pauses, f.load32(cpu, CPU.pauses).add(1));
+    e.charge(PAUSE_CHARGE);
+  });
   // STI is the last instruction of its block: the next one is executed alone.
   ops.cold('shadow', (e) => {
     e.f.store32(e.cpu, CPU.interruptShadow, 1);

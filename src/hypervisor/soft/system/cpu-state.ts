@@ -2,8 +2,9 @@
  * One vCPU's state, for TypeScript: the same bytes that generated code works on (state.ts), plus guest memory by linear
  * address. 64-bit values are BigInt here: nothing of this is on a hot path.
  */
+import { Lock } from '../../../memory/lock.ts';
 import { readArithmeticFlags, writeArithmeticFlags } from '../flags-image.ts';
-import { blockOf } from '../layout.ts';
+import { blockOf, SPLIT_LOCK } from '../layout.ts';
 import { TranslationCache } from '../mmu/translation-cache.ts';
 import { ACCESS, NON_CANONICAL } from '../mmu/walk.ts';
 import { MODE } from '../modes.ts';
@@ -111,6 +112,8 @@ export class CpuState {
   /** What is remembered of linear addresses: to be told when mappings change. */
   readonly tlb: TranslationCache;
   core!: CoreExports;
+  /** Held during locked accesses that the host cannot do atomically: mmu/locked.ts. */
+  readonly splitLock: Lock;
   /** A debugger wants single steps; updateMode() makes it known. */
   stepping = false;
   readonly #i32: Int32Array;
@@ -122,6 +125,7 @@ export class CpuState {
     this.view = new DataView(buffer);
     this.bytes = new Uint8Array(buffer);
     this.words = new Int32Array(buffer);
+    this.splitLock = new Lock(this.words.subarray(SPLIT_LOCK >> 2, (SPLIT_LOCK >> 2) + 1));
     this.tlb = new TranslationCache(this.words, vcpu);
     this.#i32 = new Int32Array(buffer, this.block, 1024);
     this.#u64 = new BigUint64Array(buffer, this.block, 512);

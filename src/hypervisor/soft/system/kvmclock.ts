@@ -65,10 +65,11 @@ export function updateSystemTime(cpu: SystemCpu, flags = TSC_STABLE): void {
   const scale = tscScale(cpu.tscKhz);
   const view = new DataView(new ArrayBuffer(SYSTEM_TIME_SIZE));
   // Only this vCPU reads it, and not while we write: the version need not be odd in between, only new.
-  const now = BigInt(Math.floor(cpu.clock.now()));
-  view.setUint32(0, Number((now >> 6n) & 0x7fff_ffffn) * 2, true);
-  view.setBigUint64(8, cpu.readTsc(), true);
-  view.setBigUint64(16, now, true);
+  const now = cpu.clock.now();
+  view.setUint32(0, (Math.floor(now / 64) % 0x8000_0000) * 2, true);
+  // Of the same moment: the clocks of all vCPUs agree only if each of them is exact.
+  view.setBigUint64(8, cpu.readTsc(now), true);
+  view.setBigUint64(16, BigInt(now), true);
   view.setUint32(24, scale.multiplier, true);
   view.setInt8(28, scale.shift);
   view.setUint8(29, flags);

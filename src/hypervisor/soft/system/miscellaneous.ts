@@ -114,10 +114,20 @@ export function cmpxchg8b({ state }: SystemCpu, insn: Insn): Next {
   return 'next';
 }
 
+/** Atomic to other CMPXCHG16B only, so CPUID offers it to a lone vCPU. */
 export function cmpxchg16b({ state }: SystemCpu, insn: Insn): Next {
   const at = memoryOperand(state, insn, 16, 'write');
   if ((at & 15n) !== 0n) state.raise(VECTOR.gp);
   state.probeWrite(at, 16);
+  state.splitLock.acquire();
+  try {
+    return compareExchange16(state, at);
+  } finally {
+    state.splitLock.release();
+  }
+}
+
+function compareExchange16(state: CpuState, at: bigint): Next {
   const low = state.read(at, 8);
   const high = state.read(at + 8n, 8);
   const equal = low === state.reg(RAX) && high === state.reg(RDX);

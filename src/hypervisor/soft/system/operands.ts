@@ -33,7 +33,7 @@ export function linearAddress(state: CpuState, segment: number, offset: bigint, 
     return linear;
   }
   const attributes = state.segmentAttributes(segment);
-  const allowed = access === 'write' ? isWritable(attributes) : isReadable(attributes);
+  const allowed = access === 'write' ? isWritable(attributes) || !state.isProtected : isReadable(attributes);
   const inside = isWithin(offset, size, state.segmentLimit(segment), attributes);
   if (!isPresent(attributes) || !allowed || !inside) state.raise(vector);
   return (state.segmentBase(segment) + offset) & 0xffff_ffffn;

@@ -45,7 +45,8 @@ export interface SystemCpu {
   readonly tscKhz: number;
   /** What CPUID says. */
   readonly cpuid: readonly CpuidEntry[];
-  readTsc(): bigint;
+  /** The time stamp counter, now or at a time of the clock. */
+  readTsc(now?: number): bigint;
   writeTsc(value: bigint): void;
   /** IA32_TSC_DEADLINE; 0 is disarmed. */
   tscDeadline: bigint;

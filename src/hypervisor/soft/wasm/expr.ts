@@ -28,11 +28,22 @@ export abstract class Expr {
 export type I32Like = I32 | number;
 export type I64Like = I64 | number | bigint;
 
+/** Constants from 0 to this are made once. */
+const SMALL = 4096;
+
+/** A constant from `small`, or a new one. */
+function kept<E extends Expr>(small: (E | undefined)[], value: number, make: (value: number) => E): E {
+  if (value < 0 || value > SMALL) return make(value);
+  small[value] ??= make(value);
+  return small[value];
+}
+
 export class I32 extends Expr {
+  static readonly #small: (I32 | undefined)[] = [];
   override readonly type = 'i32';
 
   static const(value: number): I32 {
-    return new I32([0x41, ...signedLeb(value | 0)]);
+    return kept(I32.#small, value | 0, (v) => new I32([0x41, ...signedLeb(v)]));
   }
 
   static of(value: I32Like): I32 {
@@ -146,9 +157,11 @@ export class I32 extends Expr {
 }
 
 export class I64 extends Expr {
+  static readonly #small: (I64 | undefined)[] = [];
   override readonly type = 'i64';
 
   static const(value: number | bigint): I64 {
+    if (typeof value === 'number') return kept(I64.#small, value, (v) => new I64([0x42, ...signedLeb(v)]));
     return new I64([0x42, ...signedLeb(value)]);
   }
 

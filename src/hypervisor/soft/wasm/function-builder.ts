@@ -31,10 +31,18 @@ export interface Label {
   readonly depth: number;
 }
 
+/** Starts of blocks without a value. */
+const IF = [0x04, 0x40];
+const BLOCK = [0x02, 0x40];
+const LOOP = [0x03, 0x40];
+
+/** Bytes of a function that there is room for at first. */
+const CAPACITY = 4096;
+
 export class FunctionBuilder {
-  #out = new Writer();
-  /** What came before #out: finished code, and code that is made when the function is complete. */
-  readonly #before: (Uint8Array | (() => void))[] = [];
+  #out = new Writer(CAPACITY);
+  /** What is made when the function is complete, and where in #out it belongs. */
+  readonly #later: { readonly at: number; readonly body: () => void }[] = [];
   readonly #params: readonly ValType[];
   readonly #localTypes: ValType[] = [];
   readonly #free: Record<ValType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
@@ -73,7 +81,8 @@ export class FunctionBuilder {
 
   set<E extends Expr>(local: E & { readonly local: number }, value: E): void {
     value.emit(this.#out);
-    this.#op(0x21, ...unsignedLeb(local.local));
+    this.#out.u8(0x21);
+    this.#out.u32(local.local);
   }
 
   /** Locals made inside may be used again by later code. */
@@ -97,8 +106,7 @@ export class FunctionBuilder {
 
   /** Puts here what `body` emits when the function is complete: for what depends on code that is still to come. */
   later(body: () => void): void {
-    this.#before.push(this.#out.take(), body);
-    this.#out = new Writer();
+    this.#later.push({ at: this.#out.length, body });
   }
 
   // -- memory; `offset` is the constant part of the address
@@ -162,17 +170,18 @@ export class FunctionBuilder {
   store128(base: I32, offset: number, value: V128): void {
     base.emit(this.#out);
     value.emit(this.#out);
-    this.#op(0xfd, ...memory(11, 0, offset));
+    this.#out.u8(0xfd);
+    this.#out.bytes(memory(11, 0, offset));
   }
 
   memoryCopy(to: I32, from: I32, bytes: I32Like): void {
     for (const e of [to, from, I32.of(bytes)]) e.emit(this.#out);
-    this.#op(0xfc, 10, 0, 0);
+    this.#out.bytes([0xfc, 10, 0, 0]);
   }
 
   memoryFill(to: I32, value: I32Like, bytes: I32Like): void {
     for (const e of [to, I32.of(value), I32.of(bytes)]) e.emit(this.#out);
-    this.#op(0xfc, 11, 0);
+    this.#out.bytes([0xfc, 11, 0]);
   }
 
   // -- calls
@@ -185,8 +194,9 @@ export class FunctionBuilder {
   /** A call for its effect. */
   run(callee: Callable, ...args: Expr[]): void {
     for (const arg of args) arg.emit(this.#out);
-    this.#op(0x10, ...unsignedLeb(callee.index));
-    for (let i = 0; i < callee.results.length; i++) this.#op(0x1a);
+    this.#out.u8(0x10);
+    this.#out.u32(callee.index);
+    for (let i = 0; i < callee.results.length; i++) this.#out.u8(0x1a);
   }
 
   /** A call through table 0, of the module's type number `type`. */
@@ -196,49 +206,51 @@ export class FunctionBuilder {
 
   drop(value: Expr): void {
     value.emit(this.#out);
-    this.#op(0x1a);
+    this.#out.u8(0x1a);
   }
 
   /** An instruction that gives no value. */
   effect(code: readonly number[], ...args: Expr[]): void {
     for (const arg of args) arg.emit(this.#out);
-    this.#op(...code);
+    this.#out.bytes(code);
   }
 
   // -- control
 
   if(condition: I32, then: () => void, otherwise?: () => void): void {
     condition.emit(this.#out);
-    this.#op(0x04, 0x40);
+    this.#out.bytes(IF);
     this.#inside(then);
     if (otherwise !== undefined) {
-      this.#op(0x05);
+      this.#out.u8(0x05);
       this.#inside(otherwise);
     }
-    this.#op(0x0b);
+    this.#out.u8(0x0b);
   }
 
   /** A branch to the label goes to the end of the block. */
   block(body: (label: Label) => void): void {
-    this.#op(0x02, 0x40);
+    this.#out.bytes(BLOCK);
     this.#inside(body);
-    this.#op(0x0b);
+    this.#out.u8(0x0b);
   }
 
   /** A branch to the label goes back to the start; falling off the end leaves the loop. */
   loop(body: (label: Label) => void): void {
-    this.#op(0x03, 0x40);
+    this.#out.bytes(LOOP);
     this.#inside(body);
-    this.#op(0x0b);
+    this.#out.u8(0x0b);
   }
 
   br(label: Label): void {
-    this.#op(0x0c, ...this.#branch(label));
+    this.#out.u8(0x0c);
+    this.#out.u32(this.#open.length - label.depth);
   }
 
   brIf(label: Label, condition: I32): void {
     condition.emit(this.#out);
-    this.#op(0x0d, ...this.#branch(label));
+    this.#out.u8(0x0d);
+    this.#out.u32(this.#open.length - label.depth);
   }
 
   /** A branch to labels[selector], or to `otherwise` beyond them. */
@@ -269,17 +281,17 @@ export class FunctionBuilder {
 
   return(value?: Expr): void {
     value?.emit(this.#out);
-    this.#op(0x0f);
+    this.#out.u8(0x0f);
   }
 
   unreachable(): void {
-    this.#op(0x00);
+    this.#out.u8(0x00);
   }
 
   /** The function body as the code section wants it: locals, instructions, end. */
   finish(): Uint8Array {
     const code = this.#complete();
-    const w = new Writer();
+    const w = new Writer(code.length + 64);
     const runs: { type: ValType; count: number }[] = [];
     for (const type of this.#localTypes) {
       const last = runs.at(-1);
@@ -297,16 +309,17 @@ export class FunctionBuilder {
   }
 
   #complete(): Uint8Array {
-    if (this.#before.length === 0) return this.#out.view();
-    const last = this.#out;
-    const whole = new Writer();
-    for (const part of this.#before) {
-      this.#out = whole;
-      if (typeof part === 'function') part();
-      else whole.bytes(part);
+    const code = this.#out.view();
+    if (this.#later.length === 0) return code;
+    this.#out = new Writer(2 * code.length);
+    let done = 0;
+    for (const { at, body } of this.#later) {
+      this.#out.bytes(code.subarray(done, at));
+      body();
+      done = at;
     }
-    whole.bytes(last.view());
-    return whole.view();
+    this.#out.bytes(code.subarray(done));
+    return this.#out.view();
   }
 
   #newLocal(type: ValType): number {
@@ -319,14 +332,10 @@ export class FunctionBuilder {
     return local;
   }
 
-  #op(...bytes: number[]): void {
-    for (const byte of bytes) this.#out.u8(byte);
-  }
-
   #store(opcode: number, base: I32, offset: number, value: Expr): void {
     base.emit(this.#out);
     value.emit(this.#out);
-    this.#op(...memory(opcode, 0, offset));
+    this.#out.bytes(memory(opcode, 0, offset));
   }
 
   #inside(body: (label: Label) => void): void {
@@ -334,10 +343,6 @@ export class FunctionBuilder {
     const depth = this.#open.length;
     this.scope(() => body({ depth }));
     this.#open.pop();
-  }
-
-  #branch(label: Label): number[] {
-    return unsignedLeb(this.#open.length - label.depth);
   }
 
   #brTable(selector: I32, count: number): void {
@@ -350,6 +355,17 @@ export class FunctionBuilder {
 }
 
 /** A memory instruction: opcode, alignment exponent, constant offset. */
-function memory(opcode: number, align: number, offset: number): number[] {
-  return [opcode, align, ...unsignedLeb(offset)];
+function memory(opcode: number, align: number, offset: number): readonly number[] {
+  if (align !== 0 || offset >= KEPT_OFFSETS) return [opcode, align, ...unsignedLeb(offset)];
+  const key = opcode * KEPT_OFFSETS + offset;
+  let code = memoryCodes.get(key);
+  if (code === undefined) {
+    code = [opcode, align, ...unsignedLeb(offset)];
+    memoryCodes.set(key, code);
+  }
+  return code;
 }
+
+/** Those of instructions that were asked for before: nearly all are accesses to the same fields. */
+const KEPT_OFFSETS = 4096;
+const memoryCodes = new Map<number, readonly number[]>();

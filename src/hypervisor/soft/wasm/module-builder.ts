@@ -11,6 +11,9 @@ const TABLE = 1;
 const SHARED_WITH_MAXIMUM = 3;
 const MAX_PAGES = 65536;
 
+/** Bytes of a section that there is room for at first. */
+const CAPACITY = 256;
+
 type Params<P extends readonly ValType[]> = { [K in keyof P]: Local<P[K] & ValType> };
 
 export class ModuleBuilder {
@@ -72,13 +75,14 @@ export class ModuleBuilder {
   }
 
   encode(): Uint8Array<ArrayBuffer> {
-    const w = new Writer();
+    const size = this.#functions.reduce((sum, f) => sum + (f.body?.length ?? 0), 1024);
+    const w = new Writer(2 * size);
     w.bytes([0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
-    section(w, 1, (s) => vector(s, this.#types, (t) => functionType(s, t)));
-    section(w, 2, (s) => this.#encodeImports(s));
-    section(w, 3, (s) => vector(s, this.#functions, (f) => s.u32(f.type)));
+    section(w, 1, CAPACITY, (s) => vector(s, this.#types, (t) => functionType(s, t)));
+    section(w, 2, CAPACITY, (s) => this.#encodeImports(s));
+    section(w, 3, CAPACITY, (s) => vector(s, this.#functions, (f) => s.u32(f.type)));
     if (this.#tableSize > 0) {
-      section(w, 4, (s) => {
+      section(w, 4, CAPACITY, (s) => {
         s.bytes([1, 0x70, 0x01]);
         s.u32(this.#tableSize);
         s.u32(this.#tableSize);
@@ -88,7 +92,7 @@ export class ModuleBuilder {
       .map((f, i) => ({ name: f.exportAs, kind: FUNCTION, index: this.#imports.length + i }))
       .filter((e) => e.name !== undefined);
     if (this.#tableExport !== undefined) exported.push({ name: this.#tableExport, kind: TABLE, index: 0 });
-    section(w, 7, (s) =>
+    section(w, 7, CAPACITY, (s) =>
       vector(s, exported, (e) => {
         s.name(e.name!);
         s.u8(e.kind);
@@ -96,12 +100,12 @@ export class ModuleBuilder {
       }),
     );
     if (this.#elements.length > 0) {
-      section(w, 9, (s) => {
+      section(w, 9, CAPACITY, (s) => {
         s.bytes([1, 0, 0x41, 0, 0x0b]);
         vector(s, this.#elements, (e) => s.u32(e.index));
       });
     }
-    section(w, 10, (s) =>
+    section(w, 10, size, (s) =>
       vector(s, this.#functions, (f) => {
         if (f.body === undefined) throw new Error('a declared function has no body');
         s.u32(f.body.length);
@@ -128,8 +132,8 @@ export class ModuleBuilder {
   }
 }
 
-function section(w: Writer, id: number, body: (s: Writer) => void): void {
-  const s = new Writer();
+function section(w: Writer, id: number, capacity: number, body: (s: Writer) => void): void {
+  const s = new Writer(capacity);
   body(s);
   w.u8(id);
   w.u32(s.length);

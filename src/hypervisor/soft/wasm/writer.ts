@@ -1,7 +1,12 @@
 /** A growing byte buffer with the encodings of the WebAssembly binary format (specification 5.2). */
 export class Writer {
-  #bytes: Uint8Array = new Uint8Array(256);
+  #bytes: Uint8Array;
   #length = 0;
+
+  /** `capacity`: bytes that there is room for at first. */
+  constructor(capacity = 256) {
+    this.#bytes = new Uint8Array(capacity);
+  }
 
   get length(): number {
     return this.#length;
@@ -62,10 +67,10 @@ export class Writer {
     }
   }
 
+  /** A name in ASCII. */
   name(text: string): void {
-    const bytes = new TextEncoder().encode(text);
-    this.u32(bytes.length);
-    this.bytes(bytes);
+    this.u32(text.length);
+    for (let i = 0; i < text.length; i++) this.u8(text.charCodeAt(i));
   }
 
   /** A copy of what has been written. */
@@ -90,8 +95,12 @@ export class Writer {
 }
 
 /** Unsigned LEB128 as a plain array: for the immediates of instructions. */
-export function unsignedLeb(value: number): number[] {
-  if (value >= 0 && value < 0x80) return [value];
+export function unsignedLeb(value: number): readonly number[] {
+  if (value >= 0 && value < UNSIGNED.length) return UNSIGNED[value]!;
+  return encodeUnsigned(value);
+}
+
+function encodeUnsigned(value: number): number[] {
   const bytes: number[] = [];
   let v = value >>> 0;
   for (; v >= 0x80; v >>>= 7) bytes.push((v & 0x7f) | 0x80);
@@ -99,13 +108,27 @@ export function unsignedLeb(value: number): number[] {
   return bytes;
 }
 
-const scratch = new Writer();
+/** Compiling code asks for the same small numbers again and again. */
+const UNSIGNED = Array.from({ length: 4096 }, (_, value) => encodeUnsigned(value));
 
 /** Signed LEB128 of up to 64 bits. */
 export function signedLeb(value: number | bigint): number[] {
-  const small = Number(value);
-  if (small >= -64 && small < 64) return [small & 0x7f];
-  scratch.clear();
-  scratch.s64(BigInt(value));
-  return Array.from(scratch.view());
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? encodeSigned(number) : encodeSignedBig(BigInt.asIntN(64, BigInt(value)));
+}
+
+function encodeSigned(value: number): number[] {
+  const bytes: number[] = [];
+  let v = value;
+  for (; v < -64 || v >= 64; v = Math.floor(v / 128)) bytes.push(((v % 128) & 0x7f) | 0x80);
+  bytes.push(v & 0x7f);
+  return bytes;
+}
+
+function encodeSignedBig(value: bigint): number[] {
+  const bytes: number[] = [];
+  let v = value;
+  for (; v < -64n || v >= 64n; v >>= 7n) bytes.push(Number(v & 0x7fn) | 0x80);
+  bytes.push(Number(v & 0x7fn));
+  return bytes;
 }

@@ -1,0 +1,31 @@
+/** What the software CPU is to reach against the program that a user would take instead. */
+
+export interface Goal {
+  readonly what: string;
+  /** How the measured number compares: `time` is ours divided by theirs, the other way round for `speed`; `count` counts. */
+  readonly measure: 'time' | 'speed' | 'count';
+  /** The least (of `time` the most) that is acceptable. */
+  readonly floor: number;
+  readonly aim: number;
+}
+
+export const GOALS = {
+  'boot-wall': { what: 'boot of vmlinux to /init against QEMU TCG, wall time', measure: 'time', floor: 1.5, aim: 1 },
+  'boot-cpu': { what: 'boot of vmlinux to /init against QEMU TCG, CPU time', measure: 'time', floor: 1.5, aim: 1 },
+  integer: { what: 'integer work against QEMU TCG', measure: 'speed', floor: 0.8, aim: 1.5 },
+  float: { what: 'floating point against QEMU TCG', measure: 'speed', floor: 1.5, aim: 5 },
+  process: { what: 'process work against QEMU TCG', measure: 'speed', floor: 0.7, aim: 1.2 },
+  smp: { what: 'two vCPUs against one on a parallel job', measure: 'speed', floor: 1.4, aim: 1.8 },
+  boots: { what: 'boots in a row without a hang, of 50', measure: 'count', floor: 50, aim: 50 },
+  x86_32: { what: '32-bit guest against v86', measure: 'speed', floor: 2, aim: 3 },
+} as const satisfies Record<string, Goal>;
+
+export type GoalName = keyof typeof GOALS;
+
+export type Verdict = 'aim reached' | 'floor reached' | 'below the floor';
+
+export function verdict(goal: Goal, value: number): Verdict {
+  const reaches = (limit: number) => (goal.measure === 'time' ? value <= limit : value >= limit);
+  if (reaches(goal.aim)) return 'aim reached';
+  return reaches(goal.floor) ? 'floor reached' : 'below the floor';
+}
