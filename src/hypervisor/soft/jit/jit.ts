@@ -138,7 +138,10 @@ export class Jit implements DecodedCode, RecordSource {
   /** All decoded code is dropped. */
   clear(): void {
     this.#headers.clear();
-    for (const batch of this.#batches) for (const region of batch.regions) this.#drop(region);
+    for (const batch of this.#batches) {
+      this.#state.count(CPU.jitDropped, batch.regions.size);
+      for (const region of batch.regions) this.#drop(region);
+    }
     this.#changes.clear();
     this.#queue = [];
     this.#state.setU32(CPU.codeChanged, 1);
