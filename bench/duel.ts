@@ -5,16 +5,22 @@ import { GuestSession, type Timed } from './guest-session.ts';
 import { nativeOutputs } from './native.ts';
 import type { WorkloadGroup } from './workloads.ts';
 
+/** A guest, and the program that it runs on. */
+export interface Side {
+  readonly contender: Contender;
+  readonly guest: LinuxGuest;
+}
+
 /** Throws if a guest fails, or computes something else than the processor of this machine. */
 export async function compareWorkloads(
   group: WorkloadGroup,
-  [ours, theirs]: readonly [Contender, Contender],
-  guest: LinuxGuest,
+  ours: Side,
+  theirs: Side,
   pairs: number,
 ): Promise<Comparison[]> {
   const expected = await nativeOutputs(group);
-  using our = await prepare(ours, guest, group.setup);
-  using their = await prepare(theirs, guest, group.setup);
+  using our = await prepare(ours, group.setup);
+  using their = await prepare(theirs, group.setup);
   const comparisons: Comparison[] = [];
   for (const [i, { name, command, extra }] of group.workloads.entries()) {
     const samples: { ours: Sample[]; theirs: Sample[] } = { ours: [], theirs: [] };
@@ -28,7 +34,7 @@ export async function compareWorkloads(
   return comparisons;
 }
 
-async function prepare(contender: Contender, guest: LinuxGuest, setup: readonly string[]): Promise<GuestSession> {
+async function prepare({ contender, guest }: Side, setup: readonly string[]): Promise<GuestSession> {
   console.error(`${contender.name}: boot`);
   const session = await GuestSession.boot(contender, guest);
   for (const command of setup) sample(session, await session.run(command), '');

@@ -52,7 +52,7 @@ export class GuestSession {
   }
 
   /** Boots; rejects if the guest does not come up, or later does not answer, in `timeoutMs`. */
-  static async boot(contender: Contender, guest: LinuxGuest, timeoutMs = 120_000): Promise<GuestSession> {
+  static async boot(contender: Contender, guest: LinuxGuest, timeoutMs = 300_000): Promise<GuestSession> {
     const session = new GuestSession(contender, guest, timeoutMs);
     try {
       await session.#take((text) => text.includes(`${GUEST_IS_UP}\n`));

@@ -34,7 +34,7 @@ for (const name of names) {
   const group = await GROUPS[name]();
   const initrd = await guestInitramfs({ kind: 'console-lines' }, group.files);
   const guest = { kernel, initrd, params: ['cryptomgr.notests'], cpus: 1, memory: 256 };
-  const compared = await compareWorkloads(group, [OURS, QEMU], guest, pairs);
+  const compared = await compareWorkloads(group, { contender: OURS, guest }, { contender: QEMU, guest }, pairs);
   comparisons.push(...compared);
   findings.push(finding(group.goal, meanSpeed(compared)));
 }

@@ -3,6 +3,7 @@ import { fetchProgram } from '../tools/guest-program.ts';
 import type { GuestFile } from '../tools/initramfs.ts';
 import type { GoalName } from './goals.ts';
 import { compileGuestProgram } from './guest-programs.ts';
+import { dataFiles } from './workload-data.ts';
 
 export interface Workload {
   readonly name: string;
@@ -32,16 +33,12 @@ SELECT sum(length(c)) FROM t;
 SELECT c FROM t ORDER BY c DESC LIMIT 3;
 `;
 
-/** Lines of pseudo-random numbers: Lehmer's generator, exact in awk's doubles. */
-const random = (lines: number) =>
-  `awk 'BEGIN { x = 1; for (i = 0; i < ${lines}; i++) { x = x * 16807 % 2147483647; print x } }'`;
-
 const shellLoop = (rounds: number) => `i=0; while [ $i -lt ${rounds} ]; do i=$((i+1)); done; echo $i`;
 
 /** Programs of busybox: what every guest has, of whatever architecture. */
-const BUSYBOX_SETUP = ['seq 1 3000000 >numbers', 'head -c 6000000 numbers >text', `${random(100_000)} >random`];
+const BUSYBOX_SETUP = ['cat log log log log log >text', 'cat text text text text >large'];
 const BUSYBOX_WORK: readonly Workload[] = [
-  { name: 'sha256sum of 22 MB', command: 'sha256sum numbers' },
+  { name: 'sha256sum of 24 MB', command: 'sha256sum large' },
   { name: 'gzip of 6 MB', command: 'gzip -c text | wc -c' },
   { name: 'sort of 100,000 lines', command: 'sort random | md5sum' },
   { name: 'shell loop of 100,000', command: shellLoop(100_000) },
@@ -52,7 +49,7 @@ export async function integerGroup(): Promise<WorkloadGroup> {
   const queries = { name: 'queries.sql', data: new TextEncoder().encode(QUERIES) };
   return {
     goal: 'integer',
-    files: [...sqlite.files, queries],
+    files: [...dataFiles(), ...sqlite.files, queries],
     setup: BUSYBOX_SETUP,
     workloads: [
       ...BUSYBOX_WORK,
@@ -62,7 +59,7 @@ export async function integerGroup(): Promise<WorkloadGroup> {
 }
 
 export function group32(): WorkloadGroup {
-  return { goal: 'x86_32', files: [], setup: BUSYBOX_SETUP, workloads: BUSYBOX_WORK };
+  return { goal: 'x86_32', files: dataFiles(), setup: BUSYBOX_SETUP, workloads: BUSYBOX_WORK };
 }
 
 export async function floatGroup(): Promise<WorkloadGroup> {
@@ -91,6 +88,16 @@ export async function processGroup(): Promise<WorkloadGroup> {
       { name: 'fork, 500', command: './process fork 500', extra: true },
       { name: 'getpid, 1,000,000', command: './process getpid 1000000', extra: true },
     ],
+  };
+}
+
+/** As many processes as there are vCPUs in the larger of the two guests. */
+export async function parallelGroup(): Promise<WorkloadGroup> {
+  return {
+    goal: 'smp',
+    files: await programs('parallel'),
+    setup: [],
+    workloads: [{ name: 'two processes', command: './parallel 2 10000000' }],
   };
 }
 

@@ -8,10 +8,12 @@ import { GUEST_IS_UP } from '../tools/initramfs.ts';
 import { projectFolder } from '../tools/setup.js';
 import { testLinuxBoots } from './linux-boots.ts';
 import { BOOT_TIMEOUT_MS, finish } from './linux-guest.ts';
+import { testLinuxSmp } from './linux-smp.ts';
 
 const NPM_START = join(projectFolder, 'tools', 'start.js');
 
 testLinuxBoots('soft');
+if (process.arch === 'x64') testLinuxSmp('soft');
 
 test('npm start feeds standard input to the guest and powers it off at the end', async () => {
   const { status, console, stderr } = await finish(NPM_START, [], "echo 'a  b' | tr a-b x-y\nuname -sm\n");

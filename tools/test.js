@@ -21,7 +21,7 @@ const REFERENCES = [
 
 /** Patterns of node:test, and how many files may run at a time (0: as many as there are CPUs). Guests run one by one. */
 const RUNS = [
-  { name: 'unit tests', patterns: ['src/**/*.test.ts', 'tools/**/*.test.ts'], concurrency: 0 },
+  { name: 'unit tests', patterns: ['src/**/*.test.ts', 'tools/**/*.test.ts', 'bench/**/*.test.ts'], concurrency: 0 },
   { name: 'e2e tests', patterns: ['e2e/**/*.test.ts'], concurrency: 1 },
 ];
 

@@ -28,7 +28,7 @@ export interface Call {
 
 export type Reply = { readonly result: unknown } | { readonly error: Error } | { readonly mark: number };
 
-type Methods = Omit<Vcpu, 'id' | 'vm' | 'run' | 'close'>;
+type Methods = Omit<Vcpu, 'id' | 'vm' | 'deterministic' | 'run' | 'close'>;
 
 /** A vCPU on another thread: the methods of Vcpu, each with a promise. */
 export type RemoteVcpu = {

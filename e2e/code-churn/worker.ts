@@ -53,8 +53,13 @@ class ChurnVcpu extends SoftVcpu {
 }
 
 async function run({ functions, jitThreshold, budget }: Churn): Promise<ChurnReport> {
-  const vm = SoftVm.create({ memory: [{ gpa: 0, size: AREA + AREA_SIZE + MIB }], cpus: 1, irqchip: 'kernel' });
-  const vcpu = new ChurnVcpu(vm.handle(0), undefined, jitThreshold);
+  const vm = SoftVm.create({
+    memory: [{ gpa: 0, size: AREA + AREA_SIZE + MIB }],
+    cpus: 1,
+    irqchip: 'kernel',
+    soft: { jitThreshold },
+  });
+  const vcpu = new ChurnVcpu(vm.handle(0));
   vcpu.budget = budget;
   vm.memory.write(ORIGIN, churnGuest(functions));
   vcpu.setSystemRegisters(systemRegistersFor('protected', vcpu.getSystemRegisters()));

@@ -59,7 +59,7 @@ export class Software {
     const machine = createMachineMemory([{ gpa: 0, size: RAM }], 1);
     const guest = guestMemoryOf(machine);
     this.#state = new CpuState(machine.memory.buffer, 0);
-    this.#engine = new Engine(machine.memory, 0, this.#state, this.#hooks(), undefined, jitThreshold);
+    this.#engine = new Engine(machine.memory, 0, this.#state, this.#hooks(), { jitThreshold });
     const ram = machine.memory.buffer.byteLength;
     if (ram < RAM) throw new Error('too little memory');
     this.#code = guest.slice(CODE_GPA, CODE_PAGES * PAGE);
@@ -155,12 +155,11 @@ export class Software {
   #runToEnd(): void {
     const s = this.#state;
     const interrupted = this.#cases++ % 2 === 1;
-    s.setU32(CPU.budget, LIMIT);
-    for (let runs = 0; runs < MOST_RUNS && !this.#left && (s.u32(CPU.budget) | 0) > 0; runs++) {
-      if (interrupted) s.setU32(CPU.budget, 1);
-      this.#engine.run();
+    let budget = LIMIT;
+    for (let runs = 0; runs < MOST_RUNS && !this.#left && budget > 0; runs++) {
+      if (interrupted) this.#engine.run(1);
+      else budget -= this.#engine.run(budget);
       s.setU32(CPU.attention, 0);
-      if (interrupted) s.setU32(CPU.budget, LIMIT);
     }
   }
 

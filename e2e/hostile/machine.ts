@@ -1,7 +1,7 @@
 /** A software VM in this thread that runs hostile programs one after the other, and what can be seen of it afterwards. */
 import { Bus, type BusDevice } from '../../src/devices/bus.ts';
 import type { Clock } from '../../src/devices/device.ts';
-import type { SystemRegisters } from '../../src/hypervisor/hypervisor.ts';
+import type { SoftOptions, SystemRegisters } from '../../src/hypervisor/hypervisor.ts';
 import type { Insn } from '../../src/hypervisor/soft/decode/insn.ts';
 import type { Next } from '../../src/hypervisor/soft/engine.ts';
 import { SPLIT_LOCK } from '../../src/hypervisor/soft/layout.ts';
@@ -38,8 +38,7 @@ export type Ending = 'exited' | 'halted' | 'shutdown' | 'error' | 'stopped';
 export interface Execution {
   /** Instructions between two looks of the vCPU at everything else. */
   readonly budget?: number;
-  /** Executions of a block before it is compiled: 0 compiles everything, Infinity nothing. */
-  readonly jitThreshold?: number;
+  readonly soft?: SoftOptions;
 }
 
 /** A vCPU on which nothing is random, nothing sleeps, and programs are stopped after some time. */
@@ -80,13 +79,13 @@ export class HostileMachine {
   readonly #lapic: Uint8Array;
   readonly #system: SystemRegisters;
 
-  constructor({ budget, jitThreshold }: Execution = {}) {
+  constructor({ budget, soft = {} }: Execution = {}) {
     const memory = [
       { gpa: 0, size: RAM_SIZE },
       { gpa: ROM, size: ROM_SIZE, readOnly: true },
     ];
-    this.#vm = SoftVm.create({ memory, cpus: 1, irqchip: 'kernel' });
-    this.vcpu = new HostileVcpu(this.#vm.handle(0), CLOCK, jitThreshold);
+    this.#vm = SoftVm.create({ memory, cpus: 1, irqchip: 'kernel', soft });
+    this.vcpu = new HostileVcpu(this.#vm.handle(0), CLOCK);
     if (budget !== undefined) this.vcpu.budget = budget;
     this.#lapic = this.vcpu.getLapic();
     this.#system = this.vcpu.getSystemRegisters();

@@ -29,14 +29,14 @@ export interface Failure {
 }
 
 /** Interpreted, in long runs: what all other ways to execute must come to. */
-const REFERENCE: Execution = { jitThreshold: Number.POSITIVE_INFINITY };
+const REFERENCE: Execution = { soft: { jitThreshold: Number.POSITIVE_INFINITY } };
 const VARIANTS = {
-  /** Looks at everything else after each block. */
-  interrupted: { jitThreshold: Number.POSITIVE_INFINITY, budget: 1 },
+  /** Looks at everything else after each block of few instructions. */
+  interrupted: { soft: { jitThreshold: Number.POSITIVE_INFINITY, blockLength: 2 }, budget: 1 },
   /** Compiles what is executed a few times, and what has waited for some looks. */
-  compiled: { jitThreshold: 2, budget: 150 },
+  compiled: { soft: { jitThreshold: 2 }, budget: 150 },
   /** Compiles each block before it is executed. That takes long. */
-  eager: { jitThreshold: 0 },
+  eager: { soft: { jitThreshold: 0 } },
 } as const satisfies Record<string, Execution>;
 type Variant = keyof typeof VARIANTS;
 

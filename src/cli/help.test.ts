@@ -34,6 +34,7 @@ test('help names every option, its short form, default and keys', () => {
   assert.match(text, /^Usage: crosvm run \[OPTIONS\] \[KERNEL\]\n/);
   assert.match(text, /-m, --mem MIB {2,}Guest memory\. \[default: 256\]/);
   assert.match(text, /-p, --params TEXT.*\s+.*Repeatable/);
+  assert.match(text, /--deterministic\[=SEED\]\n/);
   assert.match(text, /Examples:\n {2}crosvm run vmlinux\n/);
 });
 

@@ -55,11 +55,16 @@ function sections(options: Options, width: number): string {
 function optionHelp(field: string, option: Option<unknown>, width: number): string {
   const short = option.short === undefined ? '    ' : `-${option.short}, `;
   const long = [optionName(field), ...(option.aliases ?? [])].map((name) => `--${name}`).join(', ');
-  const metavar = option.syntax === undefined ? '' : ` ${option.syntax.metavar}`;
   const text = option.help + defaultNote(option) + (option.kind === 'list' ? ' Repeatable.' : '');
   const keys = option.syntax?.keys ?? [];
   const listed = keys.length > 1 ? keys.map((key) => keyHelp(key, width)).join('') : '';
-  return entry(`  ${short}${long}${metavar}`, text, width) + listed;
+  return entry(`  ${short}${long}${valueUsage(option)}`, text, width) + listed;
+}
+
+/** How the option's value is written behind its name. */
+function valueUsage({ syntax, implied }: Option<unknown>): string {
+  if (syntax === undefined) return '';
+  return implied === undefined ? ` ${syntax.metavar}` : `[=${syntax.metavar}]`;
 }
 
 function defaultNote({ fallback }: Option<unknown>): string {

@@ -12,6 +12,17 @@ test('all ways to give a value', () => {
   }
 });
 
+test('an option with an implied value takes another one only behind =', () => {
+  assert.equal(parse('k').options.deterministic, undefined);
+  const { options, positionals } = parse('--deterministic', '7');
+  assert.deepEqual([options.deterministic, positionals], [0, ['7']]);
+  assert.equal(parse('--deterministic=7', 'k').options.deterministic, 7);
+  for (const seed of ['-1', '1.5', '', 'x', '9007199254740992']) {
+    assert.throws(() => parse(`--deterministic=${seed}`, 'k'), { code: 'E_USAGE' }, seed);
+  }
+  assert.throws(() => parse('--deterministic', '--deterministic=1', 'k'), { code: 'E_USAGE' });
+});
+
 test('options and positional arguments in any order, -- ends the options', () => {
   const { options, positionals } = parse('k', '--extended-status', '-c', '2');
   assert.deepEqual(positionals, ['k']);

@@ -92,6 +92,10 @@ class Scan {
       this.given[field] = true;
       return;
     }
+    if (option.implied !== undefined && equals < 0) {
+      this.given[field] = option.implied;
+      return;
+    }
     const value = this.#value(name, option, equals < 0 ? this.#words[this.#next++] : word.slice(equals + 1));
     if (option.kind === 'value') this.given[field] = value;
     else this.given[field] = [...((this.given[field] as unknown[] | undefined) ?? []), value];

@@ -6,6 +6,7 @@
  * and turns it into a `Vcpu` with the `attachVcpu` of the same hypervisor. All methods of a `Vcpu` belong to that worker.
  */
 import type { Bus } from '../devices/bus.ts';
+import type { Clock, TimedDevice } from '../devices/device.ts';
 import type { Gpa, GuestMemory, MemoryLayoutEntry } from '../memory/guest-memory.ts';
 import type { VcpuStatistics } from './statistics.ts';
 
@@ -46,6 +47,8 @@ export interface IoEvent {
 export interface VmAccess {
   readonly kind: HypervisorKind;
   readonly memory: GuestMemory;
+  /** The time of a deterministic VM, by which all its devices go. Exact on the thread of its vCPU. */
+  readonly guestClock?: Clock | undefined;
   readonly interrupts: InterruptController;
   /**
    * Signals `gsi` whenever the eventfd `fd` is written; `route` makes it an MSI. With `resampleFd` the line stays
@@ -89,6 +92,21 @@ export interface VmOptions {
   /** Number of vCPUs, ids 0 to cpus - 1. */
   readonly cpus: number;
   readonly irqchip: IrqchipKind;
+  /** For the software CPU; others ignore it. */
+  readonly soft?: SoftOptions;
+}
+
+/** How the software CPU works. None of it changes what a guest computes. */
+export interface SoftOptions {
+  /**
+   * The VM is deterministic: its time is the number of instructions executed, and what is random to the guest follows
+   * from this seed, a non-negative safe integer. Only with one vCPU.
+   */
+  readonly seed?: number | undefined;
+  /** Executions of a block of code before it is compiled: Infinity for never, 0 for at once. */
+  readonly jitThreshold?: number | undefined;
+  /** Instructions that a block of decoded code has at most, 1-64 [default: 64]. For tests and for finding bugs. */
+  readonly blockLength?: number | undefined;
 }
 
 /** The two things that each hypervisor exports. */
@@ -246,8 +264,32 @@ export interface GuestDebug {
 /** 'runnable' or what it waits for (KVM_GET_MP_STATE). */
 export type MpState = 'runnable' | 'uninitialized' | 'halted' | 'init-received' | 'sipi-received';
 
+/** What a vCPU of a deterministic VM offers besides. All of it belongs to the vCPU's thread. */
+export interface DeterministicVcpu {
+  /** Guest time: a nanosecond for each instruction, and what a halted CPU waits for. */
+  readonly clock: Clock;
+  /**
+   * From now on ticks `device` before the first instruction that begins at its deadline or later. So a device that
+   * completes something does so at a time that is the same in every run.
+   */
+  add(device: TimedDevice): void;
+  /** A deadline has come nearer: to be called by whatever made it so. */
+  rearm(): void;
+  /**
+   * Makes run() come back 'kicked' once, at the first boundary of instructions at guest time `time` or later that needs
+   * nothing else to be done differently than without: for tools that look at what the CPU does undisturbed.
+   */
+  pauseNear(time: number): void;
+  /** Every register that the guest's future depends on, by name, and how many instructions were executed. */
+  registers(): ReadonlyMap<string, bigint>;
+  /** The state of the hypervisor's own devices, by name. */
+  devices(): ReadonlyMap<string, Uint8Array>;
+}
+
 export interface Vcpu {
   readonly id: number;
+  /** Only of a deterministic VM. */
+  readonly deterministic?: DeterministicVcpu | undefined;
   /** The VM as this thread sees it. */
   readonly vm: VmAccess;
   /** Runs guest code until one of the VcpuExit reasons; I/O is served through `buses` meanwhile. */

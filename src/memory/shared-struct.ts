@@ -20,6 +20,9 @@ const TYPES = {
   f64: Float64Array,
 } as const;
 
+/** The lock's word, padded. */
+const LOCK_SIZE = 8;
+
 export type ScalarType = keyof typeof TYPES;
 type ArrayOf<T extends ScalarType> = InstanceType<(typeof TYPES)[T]>;
 export type Field = ScalarType | readonly [ScalarType, number];
@@ -34,11 +37,15 @@ type FieldValue<F extends Field> = F extends ScalarType
 type Scalars<F extends Fields> = { -readonly [K in keyof F as F[K] extends ScalarType ? K : never]: number };
 type Arrays<F extends Fields> = { readonly [K in keyof F as F[K] extends ScalarType ? never : K]: FieldValue<F[K]> };
 
-/** An instance: the declared fields, the lock that guards them, and the raw bytes for a snapshot. */
+/**
+ * An instance: the declared fields, the lock that guards them, and the raw bytes for a snapshot, with the lock's and
+ * without.
+ */
 export type SharedState<F extends Fields> = Scalars<F> &
   Arrays<F> & {
     readonly lock: Lock;
     readonly bytes: Uint8Array;
+    readonly contents: Uint8Array;
   };
 
 export interface SharedStruct<F extends Fields> {
@@ -63,7 +70,7 @@ function place(fields: Fields): { placed: Placed[]; byteLength: number } {
     return { name, type: isArray ? field[0] : field, count: isArray ? field[1] : 1, isArray };
   }) as Omit<Placed, 'offset'>[];
   list.sort((a, b) => TYPES[b.type].BYTES_PER_ELEMENT - TYPES[a.type].BYTES_PER_ELEMENT);
-  let offset = 8; // the lock word, padded
+  let offset = LOCK_SIZE;
   const placed = list.map((f) => {
     const at = { ...f, offset };
     offset += TYPES[f.type].BYTES_PER_ELEMENT * f.count;
@@ -79,10 +86,12 @@ export function sharedStruct<const F extends Fields>(fields: F): SharedStruct<F>
     static readonly byteLength = byteLength;
     readonly lock: Lock;
     readonly bytes: Uint8Array;
+    readonly contents: Uint8Array;
 
     constructor(buffer: SharedArrayBuffer, byteOffset = 0) {
       this.lock = new Lock(new Int32Array(buffer, byteOffset, 1));
       this.bytes = new Uint8Array(buffer, byteOffset, byteLength);
+      this.contents = this.bytes.subarray(LOCK_SIZE);
       for (const { name, type, count, isArray, offset } of placed) {
         const array = new (TYPES[type] as new (b: ArrayBufferLike, o: number, n: number) => object)(
           buffer,

@@ -1,6 +1,7 @@
 /** Puts a VM together: memory, hypervisor, devices and the guest's first state. */
 import { physicalAddressBits } from '../arch/x86_64/cpuid.ts';
 import { highMmio, ramLayout } from '../arch/x86_64/memory-map.ts';
+import type { SoftOptions } from '../hypervisor/hypervisor.ts';
 import type { VmConfig } from './config.ts';
 import { guestMemoryLayout, loadGuest } from './guest.ts';
 import { openGuestFiles } from './guest-files.ts';
@@ -8,6 +9,7 @@ import { type HypervisorChoice, loadHypervisor } from './hypervisors.ts';
 import { attachMachine, createMachine } from './machine.ts';
 import type { RunState } from './run-state.ts';
 import type { VmParts } from './running-vm.ts';
+import type { PortScript } from './scripted-input.ts';
 import { closeSerialTarget, openSerialTarget } from './serial-backends.ts';
 import type { SerialPortConfig } from './serial-ports.ts';
 
@@ -16,6 +18,13 @@ const MIB = 1 << 20;
 /** A VM whose threads have not been launched. */
 export type BuiltVm = Pick<VmParts, 'vm' | 'machine' | 'starts'>;
 
+export interface BuildOptions {
+  /** Input that a deterministic machine gets. */
+  readonly scripts?: readonly PortScript[];
+  /** How the software CPU works. */
+  readonly soft?: SoftOptions;
+}
+
 /** Throws a `CrosvmError` if the VM cannot be; `resources` gives back what has been taken. */
 export async function buildVm(
   config: VmConfig,
@@ -23,6 +32,7 @@ export async function buildVm(
   ports: readonly SerialPortConfig[],
   runState: RunState,
   resources: DisposableStack,
+  { scripts = [], soft }: BuildOptions = {},
 ): Promise<BuiltVm> {
   // The files are needed only until the guest is loaded.
   using opened = new DisposableStack();
@@ -35,7 +45,8 @@ export async function buildVm(
   const irqchip = split ? 'split' : 'kernel';
   const ramSize = config.mem * MIB;
   const ram = ramLayout(ramSize);
-  const vm = hypervisor.createVm({ memory: guestMemoryLayout(ram, files), cpus, irqchip });
+  const memory = guestMemoryLayout(ram, files);
+  const vm = hypervisor.createVm({ memory, cpus, irqchip, soft: { ...soft, seed: config.deterministic } });
   resources.defer(() => vm.close());
 
   const addressBits = physicalAddressBits(vm.supportedCpuid());
@@ -54,6 +65,7 @@ export async function buildVm(
     machine: handle,
     runState: runState.buffer,
     setup: { cpus, entry: id === 0 ? entry : undefined },
+    scripts,
   }));
   return { vm, machine, starts };
 }

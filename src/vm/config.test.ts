@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { completeConfig } from './config.ts';
+import { completeConfig, hypervisorOption } from './config.ts';
 
 const GIB = 2 ** 30;
 
@@ -29,4 +29,16 @@ test('the two spellings of a split irqchip may not contradict each other', () =>
   const split = { kernel: 'k', splitIrqchip: true };
   assert.throws(() => completeConfig({ ...split, irqchip: 'kernel' }, GIB), { code: 'E_OPTION' });
   assert.equal(completeConfig({ ...split, irqchip: 'split' }, GIB).irqchip, 'split');
+});
+
+test('only the software CPU with one vCPU is deterministic', () => {
+  const auto = completeConfig({ kernel: 'k', deterministic: 3 }, GIB);
+  assert.deepEqual(hypervisorOption(auto), { kind: 'soft', device: undefined });
+  assert.deepEqual(hypervisorOption(completeConfig({ kernel: 'k' }, GIB)), { kind: 'auto', device: undefined });
+  const kvm = { kind: 'kvm', device: undefined } as const;
+  assert.throws(() => completeConfig({ kernel: 'k', deterministic: 3, hypervisor: kvm }, GIB), { code: 'E_OPTION' });
+  assert.throws(() => completeConfig({ kernel: 'k', deterministic: 3, cpus: 2 }, GIB), { code: 'E_OPTION' });
+  for (const deterministic of [-1, 0.5, Number.NaN, 2 ** 53]) {
+    assert.throws(() => completeConfig({ kernel: 'k', deterministic }, GIB), { code: 'E_OPTION' });
+  }
 });

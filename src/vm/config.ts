@@ -22,8 +22,20 @@ export function completeConfig(input: VmConfigInput, hostMemory = totalmem()): V
   if (config.kernel !== undefined && config.bios !== undefined) option('a kernel and a BIOS exclude each other');
   if (config.splitIrqchip && config.irqchip === 'kernel')
     option('a split irqchip and irqchip=kernel exclude each other');
+  if (config.deterministic !== undefined) checkDeterministic(config);
   checkMemory(config.mem, Math.floor(hostMemory / MIB));
   return config;
+}
+
+/** What `auto` means depends on the rest: only the software CPU is deterministic. */
+export function hypervisorOption({ hypervisor, deterministic }: VmConfig): VmConfig['hypervisor'] {
+  return deterministic === undefined ? hypervisor : { kind: 'soft', device: undefined };
+}
+
+function checkDeterministic({ deterministic, hypervisor, cpus }: VmConfig): void {
+  if (!Number.isSafeInteger(deterministic) || deterministic! < 0) option(`${deterministic} is no seed`);
+  if (hypervisor.kind === 'kvm') option('only the software CPU is deterministic: use --hypervisor soft');
+  if (cpus !== 1) option(`a deterministic VM has one vCPU, not ${cpus}`);
 }
 
 function checkMemory(mib: number, hostMib: number): void {

@@ -1,5 +1,5 @@
 /** Brings bytes from outside to a serial port's input: from standard input, or from a file. */
-import { createReadStream, fstatSync } from 'node:fs';
+import { createReadStream, fstatSync, readFileSync, statSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { close, O_NONBLOCK, O_RDONLY, O_RDWR, open } from '../base/fd.ts';
@@ -9,6 +9,8 @@ import { EscapeKeys } from './escape-keys.ts';
 import { type InputPort, InputPump, type Timers } from './input-pump.ts';
 
 const STDIN = 0;
+/** The most input that is kept in memory, in bytes. */
+const MAX_SCRIPT = 64 << 20;
 
 /** A source that is connected to a port. */
 export interface ConsoleInput {
@@ -64,6 +66,51 @@ export function openInputFile(path: string): InputFile {
     connect: (port) => connect(stream, new InputPump(port, timers), () => stream.destroy()),
     close: () => void stream.destroy(),
   };
+}
+
+/**
+ * All of standard input once it has come to its end, or what there is of it when `abort` comes first; undefined if it is a
+ * terminal. Throws `E_SERIAL`.
+ */
+export async function readStdin(abort?: AbortSignal): Promise<Uint8Array | undefined> {
+  if (isTerminal(STDIN)) return undefined;
+  const { stdin } = process;
+  const giveUp = () => void stdin.destroy();
+  abort?.addEventListener('abort', giveUp);
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of stdin as AsyncIterable<Uint8Array>) {
+      length += chunk.length;
+      if (length > MAX_SCRIPT) throw tooLong('standard input');
+      chunks.push(chunk);
+    }
+  } catch (cause) {
+    if (cause instanceof CrosvmError) throw cause;
+    if (abort?.aborted !== true) {
+      throw new CrosvmError('E_SERIAL', `cannot read standard input: ${(cause as Error).message}`, { cause });
+    }
+  } finally {
+    abort?.removeEventListener('abort', giveUp);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** All that a file holds; undefined for what has no end, such as a FIFO. Throws `E_SERIAL`. */
+export function readInputFile(path: string): Uint8Array | undefined {
+  try {
+    const stat = statSync(path);
+    if (!stat.isFile()) return undefined;
+    if (stat.size > MAX_SCRIPT) throw tooLong(path);
+    return readFileSync(path);
+  } catch (cause) {
+    if (cause instanceof CrosvmError) throw cause;
+    throw new CrosvmError('E_SERIAL', `cannot read input: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function tooLong(name: string): CrosvmError {
+  return new CrosvmError('E_SERIAL', `${name}: more than ${MAX_SCRIPT >> 20} MiB of input for a deterministic guest`);
 }
 
 function openStream(path: string): Readable {

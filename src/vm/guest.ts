@@ -8,6 +8,7 @@ import { type BootImage, setUpGuest } from '../arch/x86_64/set-up-guest.ts';
 import { randomBytes } from '../base/random.ts';
 import { platformUnpackers } from '../base/zlib.ts';
 import { CrosvmError } from '../errors.ts';
+import { STREAM, seededBytes } from '../hypervisor/seeded-random.ts';
 import type { GuestMemory, MemoryLayoutEntry } from '../memory/guest-memory.ts';
 import type { VmConfig } from './config.ts';
 import type { GuestFiles } from './guest-files.ts';
@@ -44,7 +45,10 @@ export function loadGuest(
       if (size > MAX_ACPI_TABLE) throw new CrosvmError('E_ACPI_TABLE', `${name}: too large for an ACPI table`);
       return { name, bytes: readAt(0, size) };
     }),
-    rngSeed: randomBytes(RNG_SEED_BYTES),
+    rngSeed:
+      config.deterministic === undefined
+        ? randomBytes(RNG_SEED_BYTES)
+        : seededBytes(config.deterministic, STREAM.boot, RNG_SEED_BYTES),
   });
   return { registers, systemRegisters };
 }

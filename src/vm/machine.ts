@@ -4,8 +4,9 @@ import { FOUR_GIB } from '../arch/x86_64/memory-map.ts';
 import { HostClock } from '../base/clock.ts';
 import type { Clock, ExitReason, TimedDevice } from '../devices/device.ts';
 import { type IrqchipOptions, Platform } from '../devices/platform.ts';
-import { platformByteLength } from '../devices/platform-state.ts';
+import { platformByteLength, platformStates } from '../devices/platform-state.ts';
 import type { Serial } from '../devices/serial.ts';
+import { TimerGroup } from '../devices/timer-group.ts';
 import type { IrqchipKind, VcpuBuses, VmAccess } from '../hypervisor/hypervisor.ts';
 import { attachSerialTarget, type SerialTarget } from './serial-backends.ts';
 
@@ -42,7 +43,7 @@ export interface Machine {
   readonly clock: Clock;
   /** COM1 to COM4. */
   readonly serials: readonly (Serial | undefined)[];
-  /** RTC and, with a split irqchip, PIT; the main thread ticks them. */
+  /** RTC and, with a split irqchip, PIT: the main thread ticks them, or the vCPU of a deterministic VM. */
   readonly timers: TimedDevice;
   /** Where the exits of this thread's vCPU go. */
   readonly buses: VcpuBuses;
@@ -53,8 +54,16 @@ export function createMachine(config: MachineConfig): MachineHandle {
   return { ...config, state, clockOrigin: new HostClock().origin };
 }
 
+/** The state of the machine's devices, by name. */
+export function deviceStates({ state }: MachineHandle): ReadonlyMap<string, Uint8Array> {
+  const { serials, ...singles } = platformStates(state);
+  const all = { ...singles, ...Object.fromEntries(serials.map((serial, i) => [`serial${i + 1}`, serial])) };
+  return new Map(Object.entries(all).map(([name, { contents }]) => [name, contents]));
+}
+
 export function attachMachine(handle: MachineHandle, vm: VmAccess, link: MachineLink): Machine {
-  const clock = new HostClock(handle.clockOrigin);
+  const { guestClock } = vm;
+  const clock = guestClock ?? new HostClock(handle.clockOrigin);
   const { gpa, size } = handle.highMmio;
   const ramSize = (high: boolean) =>
     handle.ram.filter((r) => r.gpa >= FOUR_GIB === high).reduce((sum, r) => sum + r.size, 0);
@@ -69,7 +78,9 @@ export function attachMachine(handle: MachineHandle, vm: VmAccess, link: Machine
     onInputRoom: (index) => link.inputRoom(index + 1),
     rearm: link.rearm,
   });
-  return { clock, serials: platform.serials, timers: platform.timers, buses: busesOf(platform, handle, link) };
+  const othersTick = guestClock !== undefined && link.vcpu === undefined;
+  const timers = othersTick ? new TimerGroup([]) : platform.timers;
+  return { clock, serials: platform.serials, timers, buses: busesOf(platform, handle, link) };
 }
 
 function irqchipFor({ irqchip }: MachineHandle, vm: VmAccess, { vcpu }: MachineLink): IrqchipOptions {

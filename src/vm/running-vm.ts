@@ -8,7 +8,7 @@ import { DeadlineTimer } from './deadline-timer.ts';
 import type { InputPort } from './input-pump.ts';
 import type { Machine } from './machine.ts';
 import type { RunState } from './run-state.ts';
-import type { VcpuThreads } from './vcpu-threads.ts';
+import type { FinalState, VcpuThreads } from './vcpu-threads.ts';
 import type { VcpuStart } from './vcpu-worker.ts';
 
 /** What `RunningVm` is made of. */
@@ -44,6 +44,7 @@ export class RunningVm {
   readonly #inputs = new Map<number, ConsoleInput>();
   readonly #ready: Promise<unknown>;
   #failure: CrosvmError | undefined;
+  #finalState: FinalState | undefined;
 
   /** Launches the threads; the guest waits for `start`. */
   constructor(parts: VmParts) {
@@ -52,11 +53,19 @@ export class RunningVm {
     this.#ready = parts.threads.launch(parts.starts, {
       inputRoom: (num) => this.#inputs.get(num)?.room(),
       rearm: () => this.#timer.rearm(),
+      ended: (state) => {
+        this.#finalState = state;
+      },
       failed: (error) => this.#fail(error),
     });
     this.ended = parts.threads.gone.then(() => this.#finish());
     // Whoever awaits `ended` gets its error; until somebody does, it is not unhandled.
     this.ended.catch(() => {});
+  }
+
+  /** Of a deterministic VM that has ended: what two runs of it are to agree in. */
+  get finalState(): FinalState | undefined {
+    return this.#finalState;
   }
 
   /** Ends the VM, as if its power had been cut. Once it has ended this does nothing. */
@@ -107,6 +116,10 @@ export class RunningVm {
     this.#parts.resources.dispose();
     if (this.#failure !== undefined) throw this.#failure;
     const reason = this.#parts.runState.reason ?? 'stopped';
+    if (this.#finalState !== undefined) {
+      const { hash, instructions } = this.#finalState;
+      this.#parts.log('info', `the machine's state after ${instructions} instructions: SHA-256 ${hash}`);
+    }
     if (reason === 'crash') this.#parts.log('warn', 'the guest crashed (triple fault)');
     if (reason === 'panic') this.#parts.log('warn', 'the guest kernel panicked');
     return reason;

@@ -3,13 +3,14 @@ import type { VmRequest, VmResponse } from '../control/messages.ts';
 import { ControlServer, controlSocketPath } from '../control/server.ts';
 import { STATISTICS_VERSION, VCPUS_PER_ANSWER } from '../control/statistics.ts';
 import { CrosvmError } from '../errors.ts';
-import type { Log } from '../log.ts';
 import { buildVm } from './builder.ts';
 import type { VmConfig } from './config.ts';
-import { connectStdin, type InputFile, openInputFile } from './console-input.ts';
+import { connectStdin, type InputFile, openInputFile, readInputFile, readStdin } from './console-input.ts';
+import type { VmHost } from './create-vm.ts';
 import type { HypervisorChoice } from './hypervisors.ts';
 import { RunState } from './run-state.ts';
 import { RunningVm, type VmStatistics } from './running-vm.ts';
+import type { PortScript } from './scripted-input.ts';
 import { resolveSerialPorts, type SerialPortConfig } from './serial-ports.ts';
 import type { VcpuThreads } from './vcpu-threads.ts';
 
@@ -24,7 +25,7 @@ export async function startVm(
   config: VmConfig,
   choice: HypervisorChoice,
   threads: VcpuThreads,
-  log: Log,
+  { log = () => {}, abort }: VmHost,
 ): Promise<RunningVm> {
   const ports = resolveSerialPorts(config.serial);
   using resources = new DisposableStack();
@@ -42,11 +43,13 @@ export async function startVm(
     },
   };
   if (config.socket !== undefined) listen(controlSocketPath(config.socket), requests, resources);
-  const inputs = ports.map((port) => openInput(port, resources));
-  const built = await buildVm(config, choice, ports, runState, resources);
+  const scripts = config.deterministic === undefined ? [] : await readScripts(ports, abort);
+  const live = ports.filter(({ num }) => !scripts.some((script) => script.num === num));
+  const inputs = live.map((port) => openInput(port, resources));
+  const built = await buildVm(config, choice, ports, runState, resources, { scripts });
   vm = new RunningVm({ ...built, threads, runState, log, resources: resources.move() });
   await vm.start();
-  for (const [i, port] of ports.entries()) {
+  for (const [i, port] of live.entries()) {
     const connect = port.stdin ? connectStdin : inputs[i]?.connect;
     if (connect !== undefined) vm.connectInput(port.num, connect);
   }
@@ -62,6 +65,15 @@ function listen(path: string, vm: ControlledVm, resources: DisposableStack): voi
     process.off('exit', close);
     close();
   });
+}
+
+/** The ports whose input is complete before the guest starts, as that of a deterministic guest should be. */
+async function readScripts(ports: readonly SerialPortConfig[], abort?: AbortSignal): Promise<PortScript[]> {
+  const read = ports.map(async ({ num, stdin, input }) => {
+    const bytes = stdin ? await readStdin(abort) : input === undefined ? undefined : readInputFile(input);
+    return bytes === undefined ? [] : [{ num, bytes }];
+  });
+  return (await Promise.all(read)).flat();
 }
 
 function carryOut(vm: ControlledVm, request: VmRequest): VmResponse {

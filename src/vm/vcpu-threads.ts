@@ -4,11 +4,21 @@ import { CrosvmError } from '../errors.ts';
 import type { HypervisorChoice } from './hypervisors.ts';
 import type { VcpuStart, VcpuThreadMessage } from './vcpu-worker.ts';
 
+/** The last state of a deterministic VM. */
+export interface FinalState {
+  /** SHA-256 of registers, devices and memory, in hexadecimal. */
+  readonly hash: string;
+  /** How many instructions the guest has executed. */
+  readonly instructions: number;
+}
+
 export interface VcpuThreadEvents {
   /** Serial port `num` (1-4) takes input again. */
   inputRoom(num: number): void;
   /** A device wants to be looked at earlier than it said before. */
   rearm(): void;
+  /** A deterministic VM has come to its end. */
+  ended(state: FinalState): void;
   /** A thread cannot go on, so the VM cannot either. */
   failed(error: CrosvmError): void;
 }
@@ -73,6 +83,7 @@ class VcpuThread {
     if (message.type === 'ready') this.#ready.resolve();
     else if (message.type === 'rearm') this.#events?.rearm();
     else if (message.type === 'room') this.#events?.inputRoom(message.num);
+    else if (message.type === 'state') this.#events?.ended(message);
     else this.#fail(new CrosvmError(message.code, message.message));
   }
 

@@ -7,8 +7,10 @@ import type { ExitReason } from '../devices/device.ts';
 import { CrosvmError } from '../errors.ts';
 import type { Hypervisor, Vcpu, VcpuBuses, VcpuExit, VcpuHandle } from '../hypervisor/hypervisor.ts';
 import { type HypervisorChoice, loadHypervisor } from './hypervisors.ts';
-import { attachMachine, type MachineHandle } from './machine.ts';
+import { attachMachine, type Machine, type MachineHandle } from './machine.ts';
+import { hashOf, machineState } from './machine-state.ts';
 import { RunState } from './run-state.ts';
+import { type PortScript, ScriptedInput } from './scripted-input.ts';
 import { setUpVcpu, type VcpuSetup } from './vcpu-setup.ts';
 
 /** What a thread is told to run. */
@@ -17,6 +19,8 @@ export interface VcpuStart {
   readonly machine: MachineHandle;
   readonly runState: SharedArrayBuffer;
   readonly setup: VcpuSetup;
+  /** What the serial ports of a deterministic machine get. */
+  readonly scripts: readonly PortScript[];
 }
 
 /** What a thread tells the main thread. */
@@ -24,6 +28,7 @@ export type VcpuThreadMessage =
   | { readonly type: 'ready' }
   | { readonly type: 'rearm' }
   | { readonly type: 'room'; readonly num: number }
+  | { readonly type: 'state'; readonly hash: string; readonly instructions: number }
   | { readonly type: 'failed'; readonly code: string; readonly message: string };
 
 const post = (message: VcpuThreadMessage) => parentPort!.postMessage(message);
@@ -43,31 +48,57 @@ class VcpuThread {
   readonly #start: VcpuStart;
   readonly #vcpu: Vcpu;
   readonly #state: RunState;
+  readonly #input: ScriptedInput | undefined;
 
   constructor(hypervisor: Hypervisor, start: VcpuStart) {
     this.#start = start;
     this.#state = new RunState(start.runState);
     this.#vcpu = hypervisor.attachVcpu(start.handle);
+    const { deterministic } = this.#vcpu;
+    if (deterministic !== undefined) {
+      this.#input = new ScriptedInput(deterministic.clock, () => deterministic.rearm());
+    }
   }
 
   /** Blocks until the VM ends. */
   run(): void {
     const vcpu = this.#vcpu;
     try {
-      const machine = attachMachine(this.#start.machine, vcpu.vm, {
-        vcpu: vcpu.id,
-        end: (reason) => this.#end(reason),
-        isEnding: () => this.#state.reason !== undefined,
-        inputRoom: (num) => post({ type: 'room', num }),
-        rearm: () => post({ type: 'rearm' }),
-      });
+      const machine = this.#attachMachine();
       setUpVcpu(vcpu, this.#start.setup);
       post({ type: 'ready' });
       this.#state.waitForStart();
       this.#runGuest(machine.buses);
+      this.#reportState();
     } finally {
       vcpu.close();
     }
+  }
+
+  #attachMachine(): Machine {
+    const { vm, id, deterministic } = this.#vcpu;
+    const machine = attachMachine(this.#start.machine, vm, {
+      vcpu: id,
+      end: (reason) => this.#end(reason),
+      isEnding: () => this.#state.reason !== undefined,
+      inputRoom: (num) => {
+        if (this.#input?.room(num) !== true) post({ type: 'room', num });
+      },
+      rearm: deterministic === undefined ? () => post({ type: 'rearm' }) : () => deterministic.rearm(),
+    });
+    if (this.#input !== undefined) {
+      deterministic!.add(machine.timers);
+      deterministic!.add(this.#input);
+      for (const script of this.#start.scripts) this.#input.connect(machine.serials[script.num - 1]!, script);
+    }
+    return machine;
+  }
+
+  #reportState(): void {
+    const state = machineState(this.#vcpu, this.#start.machine);
+    if (state === undefined) return;
+    const instructions = Number(state.registers.get('instructions'));
+    post({ type: 'state', hash: hashOf(state), instructions });
   }
 
   #runGuest(buses: VcpuBuses): void {

@@ -74,7 +74,7 @@ const MESSAGE_PASSING = together(`
   wrong: exit 2`);
 
 /** vCPU 0 changes what function returns; vCPU 1, when told, executes a serializing instruction and calls it. */
-const crossModifying = (where: string): string =>
+const crossModifying = (where: string, change = 'movl %r12d, 1(%rbp)'): string =>
   together(`
     movl $1, %r12d
     ${where}
@@ -84,7 +84,7 @@ const crossModifying = (where: string): string =>
     movb $0xb8, (%rbp)
     movb $0xc3, 5(%rbp)
     write:
-    movl %r12d, 1(%rbp)
+    ${change}
     movl %r12d, ${FLAG}
     1: pause
     cmpl %r12d, ${ACK}
@@ -179,6 +179,10 @@ export const litmusCases: readonly BareMetalCase[] = [
   litmus(
     'code that another vCPU wrote, in a page that both execute, is executed as it is',
     crossModifying('movl $(ORIGIN + function - start), %ebp'),
+  ),
+  litmus(
+    'code that another vCPU changed by a locked instruction is executed as it is',
+    crossModifying(`movl $${DATA}, %ebp`, 'lock incl 1(%rbp)'),
   ),
   litmus('vCPUs interrupt each other again and again, and sleep in between', PING_PONG),
   litmus('an NMI from another vCPU wakes one that sleeps', NMI),

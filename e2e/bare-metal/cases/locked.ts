@@ -179,7 +179,33 @@ function checkTrial(memory: GuestMemory, { name, operation, size, address, times
   assert.equal(BigInt.asUintN(size * 8, value), BigInt.asUintN(size * 8, BigInt(expected)), name);
 }
 
-export const lockedCases: readonly BareMetalCase[] = Object.keys(PLACES).map((place) => ({
+const ofDevices: BareMetalCase = {
+  name: 'a locked access to a device is a read and a write',
+  needs: ['smp'],
+  async run(harness) {
+    await using guest = await harness.start({
+      mode: 'long',
+      cpus: 2,
+      source: `movl $MMIO, %esi
+        movl $0x01020304, %eax
+        xchgl %eax, (%rsi)
+        lock incb 4(%rsi)
+        outl %eax, $0x80
+        exit 1`,
+    });
+    const { code, accesses } = await guest.finish();
+    assert.equal(code, 1);
+    assert.deepEqual(accesses, [
+      'mmio read d0000000.4',
+      'mmio write d0000000.4 01020304',
+      'mmio read d0000004.1',
+      'mmio write d0000004.1 23',
+      'port write 80.4 14131211',
+    ]);
+  },
+};
+
+const inMemory: readonly BareMetalCase[] = Object.keys(PLACES).map((place) => ({
   name: `locked instructions of vCPUs lose nothing: ${place}`,
   needs: ['smp', 'locked-instructions'],
   async run(harness) {
@@ -210,3 +236,5 @@ export const lockedCases: readonly BareMetalCase[] = Object.keys(PLACES).map((pl
     assert.deepEqual(codes, [1, 1]);
   },
 }));
+
+export const lockedCases: readonly BareMetalCase[] = [...inMemory, ofDevices];

@@ -53,9 +53,13 @@ async function runVm(
 
   const { createVm } = await import('../../vm/create-vm.ts');
   let vm: RunningVm | undefined;
-  const signal = stopOnSignal(() => vm?.stop());
+  const abort = new AbortController();
+  const signal = stopOnSignal(() => {
+    abort.abort();
+    vm?.stop();
+  });
   try {
-    vm = await createVm({ ...options, kernel }, { log });
+    vm = await createVm({ ...options, kernel }, { log, abort: abort.signal });
     if (signal.received !== undefined) vm.stop();
     const reason = await vm.ended;
     if (signal.received !== undefined) return 128 + STOP_SIGNALS[signal.received];

@@ -21,6 +21,8 @@ export interface Option<T> extends Description {
   readonly syntax: ValueSyntax<unknown> | undefined;
   /** The field's value when the option is not given. */
   readonly fallback: T;
+  /** The value of an option that stands alone. One that has this takes a value only behind `=`. */
+  readonly implied?: T;
 }
 
 export type Options = Readonly<Record<string, Option<unknown>>>;
@@ -32,6 +34,13 @@ export function flag(description: Description): Option<boolean> {
 
 /** An option that may be left out. */
 export function value<T>(description: Description & { syntax: ValueSyntax<T> }): Option<T | undefined> {
+  return { ...description, kind: 'value', fallback: undefined };
+}
+
+/** An option that may be left out, and may stand without a value, which is `implied` then. */
+export function valueOrImplied<T>(
+  description: Description & { syntax: ValueSyntax<T>; implied: NoInfer<T> },
+): Option<T | undefined> {
   return { ...description, kind: 'value', fallback: undefined };
 }
 

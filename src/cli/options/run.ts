@@ -1,6 +1,6 @@
 import { globalOptions } from './global.ts';
 import { hypervisorSyntax } from './hypervisor.ts';
-import { flag, list, type Parsed, value, valueOr } from './option.ts';
+import { flag, list, type Parsed, value, valueOr, valueOrImplied } from './option.ts';
 import { serialSyntax } from './serial.ts';
 import { choice, integer, keyValues, mapped, path, required, text } from './syntax.ts';
 
@@ -60,6 +60,15 @@ export const runOptions = {
   splitIrqchip: flag({
     section: 'Machine',
     help: 'The same as --irqchip split.',
+  }),
+  deterministic: valueOrImplied({
+    section: 'Machine',
+    syntax: integer({ min: 0, max: Number.MAX_SAFE_INTEGER, metavar: 'SEED' }),
+    implied: 0,
+    help:
+      "Make every run of the same command the same: the guest's time is the number of its instructions, and what is " +
+      'random to it follows from SEED, a whole number [0 without one]. On the software CPU, with one vCPU. The hash of ' +
+      "the machine's last state is said at --log-level info.",
   }),
   acpiTable: list({
     section: 'Machine',

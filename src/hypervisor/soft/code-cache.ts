@@ -15,18 +15,18 @@ import { Insn } from './decode/insn.ts';
 import { OP } from './decode/opcodes.ts';
 import type { MicroOpTable } from './interpreter/micro-op-table.ts';
 import { FIRST, LAST, NO_LINK, RECORD, RECORD_SIZE, UNRESOLVED } from './interpreter/record.ts';
-import { Jit } from './jit/jit.ts';
+import { DEFAULT_THRESHOLD, Jit } from './jit/jit.ts';
 import { AREA, areaOf, CODE_SIZE, JUMP_ENTRIES, JUMP_ENTRY_SIZE } from './layout.ts';
-import { isLocked, lockedRules } from './lower/locked-rules.ts';
+import { ruleFor } from './lower/locked-rules.ts';
 import { Lowering } from './lower/lowering.ts';
-import { lowerToCallout, type Rule, rules } from './lower/rules.ts';
+import { lowerToCallout } from './lower/rules.ts';
 import { defineVectorRules } from './lower/vector-rules.ts';
 import { ACCESS } from './mmu/walk.ts';
 import { codeSizeOf, MODE, MODE_BITS } from './modes.ts';
 import { CPU, SLOT } from './state.ts';
 import type { CpuState } from './system/cpu-state.ts';
 
-const MAX_INSTRUCTIONS = 64;
+export const MAX_INSTRUCTIONS = 64;
 /** Conditional branches that a block goes on behind. */
 const MAX_BRANCHES = 3;
 /** Space that one block may need: its instructions, each with at most six records. */
@@ -41,8 +41,13 @@ const KEY_MODES = 1 << MODE_BITS;
 
 defineVectorRules();
 
-function ruleFor(l: Lowering): Rule | undefined {
-  return (l.shared && isLocked(l) ? lockedRules : rules)[l.insn.op];
+export interface CodeOptions {
+  /** Instructions of a block at most, 1-64; 64 if left out. */
+  readonly blockLength?: number | undefined;
+  /** Whether instructions that depend on time find out how many were executed before them. */
+  readonly exactTime?: boolean | undefined;
+  /** Executions of a block before it is compiled; Infinity: never, 0: at once; the JIT's own if left out. */
+  readonly jitThreshold?: number | undefined;
 }
 
 export class CodeCache {
@@ -56,6 +61,7 @@ export class CodeCache {
   readonly #limit: number;
   readonly #jumpCache: number;
   readonly #staleOp: number;
+  readonly #blockLength: number;
   readonly #snapshot: CodeSnapshot;
   #next: number;
   /** Blocks made since everything was dropped the last time, and how often that was. */
@@ -63,12 +69,14 @@ export class CodeCache {
   #drops = 0;
   #found: Block | undefined;
 
-  /** `jitThreshold`: executions of a block before it is compiled; Infinity: never. */
-  constructor(state: CpuState, vcpu: number, ops: MicroOpTable, jitThreshold: number) {
+  constructor(state: CpuState, vcpu: number, ops: MicroOpTable, options: CodeOptions = {}) {
+    const { blockLength = MAX_INSTRUCTIONS, exactTime = false, jitThreshold = DEFAULT_THRESHOLD } = options;
+    this.#blockLength = Math.max(1, Math.min(blockLength, MAX_INSTRUCTIONS));
     this.#state = state;
     this.#pages = new CodePages(state);
     this.#snapshot = new CodeSnapshot(state.bytes, MAX_BLOCK_BYTES + MAX_INSN);
     this.#lowering = new Lowering(state.view, this.#insn, ops);
+    this.#lowering.exactTime = exactTime;
     this.#lowering.shared = this.#pages.isShared;
     this.#staleOp = ops.number('stale');
     if (jitThreshold < Number.POSITIVE_INFINITY) this.jit = new Jit(state, ops, jitThreshold);
@@ -197,7 +205,7 @@ export class CodeCache {
   /** Guest physical page number of the page behind the code that was fetched. */
   #translateNextPage(): number {
     const state = this.#state;
-    this.#translate((state.u64(CPU.fetchAddress) | 0xfffn) + 1n);
+    this.#translate(((state.u64(CPU.fetchAddress) | 0xfffn) + 1n) & state.u64(CPU.ripMask));
     return Number(state.u64(CPU.scratch) >> 12n);
   }
 
@@ -276,7 +284,7 @@ export class CodeCache {
       if (insn.op === OP.jcc) branches++;
       afterSti = insn.op === OP.sti;
       if (step) break;
-      if ((l.count >= MAX_INSTRUCTIONS || branches >= MAX_BRANCHES) && !afterSti) return true;
+      if ((l.count >= this.#blockLength || branches >= MAX_BRANCHES) && !afterSti) return true;
     }
     if (afterSti) l.emit('shadow'); // the instruction that interrupts have to wait for is in another block
     return true;
@@ -285,7 +293,7 @@ export class CodeCache {
   /** One instruction that starts in this page and ends in the next; false if that is no memory. */
   #decodeAcross(block: Block): boolean {
     const state = this.#state;
-    const nextHost = this.#translate((state.u64(CPU.fetchAddress) | 0xfffn) + 1n);
+    const nextHost = this.#translate(((state.u64(CPU.fetchAddress) | 0xfffn) + 1n) & state.u64(CPU.ripMask));
     if (nextHost === 0) return false;
     block.secondPage = Number(state.u64(CPU.scratch) >> 12n);
     const snapshot = this.#snapshot;

@@ -2,16 +2,15 @@
  * Runs guest code of one vCPU: the core module's instance, the decoded code, and the calls between WebAssembly and
  * TypeScript. What the guest's faults, system instructions and I/O mean is the business of the hooks.
  */
-import { CodeCache } from './code-cache.ts';
+import { CodeCache, type CodeOptions } from './code-cache.ts';
 import { DECODE_MORE, decode } from './decode/decode.ts';
 import { Insn, OPERAND, SEG } from './decode/insn.ts';
 import { OP } from './decode/opcodes.ts';
 import { type CoreHost, compileCore } from './interpreter/core.ts';
 import { MicroOpTable } from './interpreter/micro-op-table.ts';
 import { LAST, RECORD } from './interpreter/record.ts';
-import { DEFAULT_THRESHOLD } from './jit/jit.ts';
 import { ACCESS, NON_CANONICAL } from './mmu/walk.ts';
-import { codeSizeOf } from './modes.ts';
+import { codeSizeOf, MODE } from './modes.ts';
 import { CPU, SLOT } from './state.ts';
 import { type CoreExports, type CpuState, GuestFault, VECTOR } from './system/cpu-state.ts';
 
@@ -35,6 +34,25 @@ export interface EngineHooks {
   /** Code was fetched from `gpa`, which is not RAM. */
   fetchFromNowhere(gpa: number): void;
 }
+
+export interface EngineOptions extends CodeOptions {
+  /** What compileCore() gave some thread. */
+  readonly compiled?: WebAssembly.Module;
+  /**
+   * With `exactTime`: the instruction at CPU.rip accesses a device, so it must be executed alone (MODE.step). run() comes
+   * back; nothing of it has been done.
+   */
+  readonly onNeedsAlone?: () => void;
+}
+
+/**
+ * How many instructions run() may execute beyond its budget: those of a compiled region, which looks at it only before
+ * jumps back, of the block behind that, and the charge of an unfinished repetition.
+ */
+export const MAX_OVERSHOOT = 2560;
+
+/** In CPU.fault: not the guest's fault, see EngineOptions.onNeedsAlone. */
+const NEEDS_ALONE = NON_CANONICAL + 1;
 
 const CONTINUE = 1;
 const JUMP = 0;
@@ -67,39 +85,68 @@ export class Engine {
   readonly #core: CoreExports;
   readonly #insn = new Insn();
   readonly #insnBytes = new Uint8Array(MAX_INSN);
+  readonly #onNeedsAlone: (() => void) | undefined;
+  /** CPU.budget when run() began. */
+  #budget = 0;
+  /** The record whose callout is under way; 0: none is. */
+  #calling = 0;
+  /** Whether accesses are those of generated code; otherwise TypeScript works for the guest. */
+  #inGenerated = false;
   /** An error of ours: thrown through WebAssembly it would cost nothing but clarity, so run() throws it. */
   #failure: unknown;
 
-  /** `compiled`: what compileCore() gave some thread; `jitThreshold`: see CodeCache. */
   constructor(
     memory: WebAssembly.Memory,
     vcpu: number,
     state: CpuState,
     hooks: EngineHooks,
-    compiled: WebAssembly.Module = compileCore(),
-    jitThreshold: number = DEFAULT_THRESHOLD,
+    options: EngineOptions = {},
   ) {
     this.state = state;
     this.#hooks = hooks;
+    this.#onNeedsAlone = options.exactTime === true ? options.onNeedsAlone : undefined;
     const host = this.#imports();
-    const { handlers, ...core } = new WebAssembly.Instance(compiled, { env: { memory, ...host } }).exports;
+    const module = options.compiled ?? compileCore();
+    const { handlers, ...core } = new WebAssembly.Instance(module, { env: { memory, ...host } }).exports;
     this.#core = core as unknown as CoreExports;
     state.core = this.#core;
     const table = handlers as unknown as WebAssembly.Table;
-    this.code = new CodeCache(state, vcpu, new MicroOpTable(memory, host, core, table), jitThreshold);
+    this.code = new CodeCache(state, vcpu, new MicroOpTable(memory, host, core, table), options);
   }
 
-  /** Runs until a block end with the budget used up or attention asked for, or until a hook says 'leave'. */
-  run(): void {
+  /**
+   * Runs until a block end with `budget` instructions executed or attention asked for, or until a hook says 'leave'.
+   * Returns how many instructions that were: at most MAX_OVERSHOOT more.
+   */
+  run(budget: number): number {
     const { state } = this;
+    state.setU32(CPU.budget, budget);
+    this.#budget = budget;
     this.code.jit?.look();
     const record = this.#lookup();
-    if (record > 0) this.#core.run(state.block, record);
+    if (record > 0) {
+      this.#inGenerated = true;
+      this.#core.run(state.block, record);
+      this.#inGenerated = false;
+    }
     if (this.#failure !== undefined) {
       const failure = this.#failure;
       this.#failure = undefined;
       throw failure;
     }
+    this.#budget = state.u32(CPU.budget) | 0;
+    return budget - this.#budget;
+  }
+
+  /**
+   * How many instructions run() has executed before the one that is executed now; 0 outside of run(). Exact for those
+   * that TypeScript executes, and for those that are alone in their block.
+   */
+  get executed(): number {
+    const charged = this.#budget - (this.state.u32(CPU.budget) | 0);
+    const record = this.#calling;
+    if (record === 0) return charged;
+    return this.#isLast(record) ? charged - 1 : charged + this.code.executedBefore(record);
   }
 
   /** The instruction at CPU.rip, if it can be fetched; valid until the next call. */
@@ -117,8 +164,12 @@ export class Engine {
     const { state } = this;
     const gpa = () => Number(state.u64(CPU.scratch));
     return {
-      mmioRead: (_cpu: number, size: number) => hooks.mmioRead(gpa(), size),
-      mmioWrite: (_cpu: number, size: number) => hooks.mmioWrite(gpa(), size),
+      mmioRead: (_cpu: number, size: number) => {
+        if (!this.#mustBeAlone()) hooks.mmioRead(gpa(), size);
+      },
+      mmioWrite: (_cpu: number, size: number) => {
+        if (!this.#mustBeAlone()) hooks.mmioWrite(gpa(), size);
+      },
       codeWritten: (_cpu: number, size: number) => this.code.written(gpa(), size),
       deliverFault: (_cpu: number, record: number) => this.#guard(() => this.#deliverFault(record)),
       callout: (_cpu: number, record: number) => this.#guard(() => this.#callout(record)),
@@ -139,18 +190,31 @@ export class Engine {
     };
   }
 
+  /** Whether the access that generated code is about to make must wait until its instruction is alone. */
+  #mustBeAlone(): boolean {
+    const { state } = this;
+    if (this.#onNeedsAlone === undefined || !this.#inGenerated) return false;
+    if ((state.u32(CPU.mode) & MODE.step) !== 0) return false;
+    state.setU32(CPU.fault, NEEDS_ALONE + 1);
+    return true;
+  }
+
   #writeIo(value: number): void {
     this.state.setU32(CPU.io, value % 0x1_0000_0000);
     this.state.setU32(CPU.io + 4, Math.floor(value / 0x1_0000_0000));
   }
 
   #guard(body: () => number): number {
+    const outer = this.#inGenerated;
+    this.#inGenerated = false;
     try {
       return body();
     } catch (error) {
       if (error instanceof GuestFault) return this.#fault(error);
       this.#failure = error;
       return LEAVE;
+    } finally {
+      this.#inGenerated = outer;
     }
   }
 
@@ -210,10 +274,15 @@ export class Engine {
   #deliverFault(record: number): number {
     const { state } = this;
     this.#setRip(record);
-    this.#charge(this.code.executedBefore(record) + 1);
     const vector = state.u32(CPU.fault) - 1;
     const error = state.u32(CPU.faultError);
     state.setU32(CPU.fault, 0);
+    if (vector === NEEDS_ALONE) {
+      this.#charge(this.code.executedBefore(record));
+      this.#onNeedsAlone!();
+      return LEAVE;
+    }
+    this.#charge(this.code.executedBefore(record) + 1);
     if (vector !== NON_CANONICAL) return STATUS[this.#hooks.fault(vector, error)];
     return this.#guard(() => {
       const insn = this.#decodedAtRip();
@@ -224,13 +293,19 @@ export class Engine {
   #callout(record: number): number {
     const { state } = this;
     this.#setRip(record);
+    this.#calling = record;
     const status = this.#guard(() => this.#execute(this.code.calloutAt(record) ?? this.#decodedAtRip()));
+    this.#calling = 0;
     // The last record of a block has charged for it, and has no neighbour to go on with.
-    if ((state.view.getUint16(record + RECORD.start, true) & LAST) !== 0) return status === CONTINUE ? JUMP : status;
+    if (this.#isLast(record)) return status === CONTINUE ? JUMP : status;
     // A device may have ended the VM.
     if (status === CONTINUE && state.u32(CPU.attention) === 0) return CONTINUE;
     this.#charge(this.code.executedBefore(record) + 1);
     return status === CONTINUE ? JUMP : status;
+  }
+
+  #isLast(record: number): boolean {
+    return (this.state.view.getUint16(record + RECORD.start, true) & LAST) !== 0;
   }
 
   /** Executes the instruction at CPU.rip. */

@@ -11,7 +11,7 @@ export const MODE = {
    * and written, and the stack pointer has 32 bits. So no access to them can fail its segment's checks.
    */
   checked: 1 << 3,
-  /** One instruction at a time: RFLAGS.TF, or a debugger. */
+  /** One instruction at a time: RFLAGS.TF, a debugger, or one that must be alone. */
   step: 1 << 4,
   /** CR0.EM or TS is set: instructions of the FPU, MMX and SSE fault. */
   noFpu: 1 << 5,

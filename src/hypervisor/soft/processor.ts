@@ -2,13 +2,13 @@
 import { random64 } from '../../base/random.ts';
 import type { Lapic } from '../../irqchip/lapic.ts';
 import { ATTENTION_INIT, ATTENTION_NMI } from '../../irqchip/lapic-state.ts';
-import type { Pit } from '../../irqchip/pit.ts';
 import type { CpuidEntry, GuestDebug, VcpuBuses, VcpuExit } from '../hypervisor.ts';
+import { bitsOf, nextState } from '../seeded-random.ts';
 import type { Insn } from './decode/insn.ts';
 import { Engine, type EngineHooks, type Next } from './engine.ts';
 import { Exact } from './fpu/exact.ts';
 import { X87 } from './fpu/x87.ts';
-import { MODE } from './modes.ts';
+import { InstructionClock } from './instruction-clock.ts';
 import { CPU } from './state.ts';
 import { CpuState, CS, FLAG, VECTOR } from './system/cpu-state.ts';
 import { defaultCpuid } from './system/cpuid.ts';
@@ -22,13 +22,9 @@ import type { PhysicalMemory, SystemCpu } from './system/system-cpu.ts';
 import { TscSync } from './tsc-sync.ts';
 import { VcpuIo } from './vcpu-io.ts';
 import type { VcpuSignals } from './vcpu-signals.ts';
+import { HostTime, InstructionTime, type VcpuTime } from './vcpu-time.ts';
 import { type SoftVmAccess, TSC_KHZ } from './vm-access.ts';
 
-/** Instructions between two looks at the clock. */
-const BUDGET = 100_000;
-const SHORTEST_BUDGET = 500;
-/** A guess of how many instructions one nanosecond has, to stop near the next deadline. */
-const INSTRUCTIONS_PER_NS = 0.08;
 /** PAUSE instructions that a vCPU executes before it gives way to others, and for how many milliseconds it does. */
 const PATIENCE = 1000;
 const MOMENT = 0.05;
@@ -54,33 +50,46 @@ export class Processor implements SystemCpu, EngineHooks {
   readonly #exact: Exact;
   readonly #engine: Engine;
   readonly #io: VcpuIo;
-  readonly #pit: Pit | undefined;
+  /** What it does when, and what its thread ticks. */
+  protected readonly time: VcpuTime;
   readonly #signals: VcpuSignals;
   #exit: VcpuExit | undefined;
   #debug: GuestDebug | undefined;
   /** The next instruction is executed alone: an interrupt must not come before it, but may behind it. */
   #shadowed = false;
+  /** The next instruction is executed alone: it accesses a device, at a time that must be exact. */
+  #needsAlone = false;
   #faulted = false;
-  /** The deadline that the budget was made for. */
-  #planned = NEVER;
   #tscOffset = 0;
   #tscDeadline = 0n;
 
-  /** `jitThreshold`: see CodeCache. */
-  constructor(id: number, vm: SoftVmAccess, jitThreshold?: number) {
+  constructor(id: number, vm: SoftVmAccess) {
     const { memory, cpus } = vm.machine;
     this.id = id;
     this.vm = vm;
     this.state = new CpuState(memory.buffer, id);
     this.apic = vm.irqchip.lapics[id]!;
     this.memory = vm.trackedMemory;
-    this.#pit = id === 0 ? vm.irqchip.isa.pit : undefined;
     this.#signals = vm.signals[id]!;
     this.#io = new VcpuIo(vm, this.apic, this.state, () => this.#lookSoon());
     this.cpuid = defaultCpuid({ id, vcpus: cpus, tscKhz: TSC_KHZ });
     this.fpu = new X87(this.state.view, this.state.block);
     this.#exact = new Exact(this.state.view, this.state.block);
-    this.#engine = new Engine(memory, id, this.state, this, vm.core, jitThreshold);
+    const { clock, options } = vm;
+    const exactTime = clock instanceof InstructionClock;
+    this.#engine = new Engine(memory, id, this.state, this, {
+      compiled: vm.core,
+      blockLength: options.blockLength,
+      jitThreshold: options.jitThreshold,
+      exactTime,
+      onNeedsAlone: () => {
+        this.#needsAlone = true;
+      },
+    });
+    if (exactTime) clock.sinceEntry = () => this.#engine.executed;
+    this.time = exactTime ? new InstructionTime(clock) : new HostTime(clock);
+    if (id === 0) this.time.add(vm.irqchip.isa.pit);
+    this.time.add(this.apic);
     this.activity = id === 0 ? 'running' : 'waits for INIT';
     reset(this);
   }
@@ -103,7 +112,7 @@ export class Processor implements SystemCpu, EngineHooks {
 
   /** Everything that others may want is looked at after `clear`: what comes later sets the attention word again. */
   #turn(): void {
-    this.#tickTimers();
+    this.time.tick();
     this.#signals.clear();
     if (this.#signals.takeKick()) {
       this.#exit = { reason: 'kicked' };
@@ -117,7 +126,7 @@ export class Processor implements SystemCpu, EngineHooks {
     this.#takeEvents();
     if (this.#exit !== undefined) return;
     if (this.activity !== 'running') {
-      this.#signals.wait((this.#deadline() - this.clock.now()) / 1e6);
+      this.time.wait(this.#signals);
       return;
     }
     this.#giveWay();
@@ -132,47 +141,49 @@ export class Processor implements SystemCpu, EngineHooks {
     const { state } = this;
     if (state.u32(CPU.pauses) < PATIENCE) return;
     state.setU32(CPU.pauses, 0);
-    this.#signals.wait(Math.min(MOMENT, (this.#deadline() - this.clock.now()) / 1e6));
+    this.time.rest(this.#signals, MOMENT);
   }
 
   #runGuest(): void {
     const { state } = this;
     const budget = this.nextBudget();
-    state.setU32(CPU.budget, budget);
-    if (this.#shadowed) this.#updateMode();
-    if ((state.u32(CPU.mode) & MODE.step) !== 0) this.#step();
-    else this.#enter();
-    state.count(CPU.instructions, budget - (state.u32(CPU.budget) | 0));
+    const alone = this.#shadowed || this.#needsAlone || budget === 0;
+    this.#shadowed = false;
+    this.#needsAlone = false;
+    if (state.alone !== alone) {
+      state.alone = alone;
+      state.updateMode();
+    }
+    const used = state.isTraced ? this.#step(budget) : this.#enter(budget);
+    state.count(CPU.instructions, used);
+    this.time.executed(used);
   }
 
-  #enter(): void {
+  #enter(budget: number): number {
     this.state.count(CPU.entries);
-    this.#engine.run();
+    return this.#engine.run(budget);
   }
 
-  /** One instruction: for RFLAGS.TF, breakpoints in DR7, debuggers, and those that hold interrupts off. */
-  #step(): void {
+  /** One instruction, for RFLAGS.TF, breakpoints in DR7 and debuggers; returns how many that was. */
+  #step(budget: number): number {
     const { state } = this;
     if (this.#atBreakpoint()) {
       this.#exit = { reason: 'debug' };
-      return;
+      return 0;
     }
     if (codeBreakpoint(this)) {
       this.#deliver({ vector: VECTOR.db, kind: 'fault' });
-      return;
+      return 0;
     }
     const flagsBefore = state.u32(CPU.eflags);
     const insn = this.#engine.peek();
     this.#faulted = false;
-    this.#enter();
-    if (this.#shadowed) {
-      this.#shadowed = false;
-      this.#updateMode();
-    }
+    const used = this.#enter(budget);
     if (insn !== undefined && !this.#faulted && afterStep(this, insn, flagsBefore) === 'shutdown') {
       this.#exit = { reason: 'shutdown' };
     }
     if (this.#debug?.singleStep === true) this.#exit ??= { reason: 'debug' };
+    return used;
   }
 
   /** Whether a debugger wants to stop before the instruction at RIP. */
@@ -185,11 +196,7 @@ export class Processor implements SystemCpu, EngineHooks {
 
   set debug(debug: GuestDebug | undefined) {
     this.#debug = debug;
-    this.#updateMode();
-  }
-
-  #updateMode(): void {
-    this.state.stepping = this.#debug !== undefined || this.#shadowed;
+    this.state.stepping = debug !== undefined;
     this.state.updateMode();
   }
 
@@ -198,25 +205,9 @@ export class Processor implements SystemCpu, EngineHooks {
     this.#engine.code.dropAll();
   }
 
-  // -- time
-
-  #deadline(): number {
-    return Math.min(this.apic.deadline(), this.#pit?.deadline() ?? NEVER);
-  }
-
-  /** Instructions until the next look at everything else. Asked at each look after which the guest runs on. */
+  /** Instructions until the next look at everything else, 0: one, alone. Asked at each look before the guest runs on. */
   nextBudget(): number {
-    this.#planned = this.#deadline();
-    if (this.#planned === NEVER) return BUDGET;
-    const left = (this.#planned - this.clock.now()) * INSTRUCTIONS_PER_NS;
-    return Math.max(SHORTEST_BUDGET, Math.min(BUDGET, Math.floor(left)));
-  }
-
-  #tickTimers(): void {
-    if (this.#deadline() === NEVER) return;
-    const now = this.clock.now();
-    if (this.#pit !== undefined && this.#pit.deadline() <= now) this.#pit.tick();
-    if (this.apic.deadline() <= now) this.apic.tick();
+    return this.time.plan();
   }
 
   // -- events
@@ -275,8 +266,10 @@ export class Processor implements SystemCpu, EngineHooks {
     const { apic, state } = this;
     const nmi = state.u32(CPU.nmiBlocked) === 0 ? ATTENTION_NMI : 0;
     const open = (state.u32(CPU.eflags) & FLAG.if) !== 0 ? -1 : ATTENTION_INIT | nmi;
-    const asked = (apic.attention() & open) !== 0 || state.u32(CPU.interruptShadow) !== 0;
-    if (asked || apic.deadline() < this.#planned) this.#signals.notify();
+    const attention = apic.attention();
+    const asked = (attention & open) !== 0 || state.u32(CPU.interruptShadow) !== 0;
+    if (asked || this.time.isSooner()) this.#signals.notify();
+    else if (attention !== 0 && apic.pendingVector() >= 0) state.setU32(CPU.interruptWaits, 1);
   }
 
   #deliver(event: GuestEvent): Next {
@@ -385,6 +378,9 @@ export class Processor implements SystemCpu, EngineHooks {
   }
 
   random(): bigint {
-    return random64();
+    const { state } = this;
+    if (!(this.clock instanceof InstructionClock)) return random64();
+    state.setU64(CPU.random, nextState(state.u64(CPU.random)));
+    return bitsOf(state.u64(CPU.random));
   }
 }

@@ -87,8 +87,8 @@ export const CPU = {
   efer: 384,
   /** Where the 8 bytes of an MMIO or port access travel between WebAssembly and TypeScript. */
   io: 392,
-  /** Wasm address of the bytes that the last write probe found, for a store-back; 0 if it needs the slow path. */
-  probe: 400,
+  /** WebAssembly address of what Emit.loadForStore() loaded; 0: the store back needs the MMU. */
+  storeBack: 400,
   /** Segment registers ES CS SS DS FS GS, then LDTR and TR: SEGMENT_SIZE bytes each. */
   segments: 416,
   /** XMM0-15 and the temporaries, 16 bytes each. */
@@ -141,6 +141,12 @@ export const CPU = {
   nmiBlocked: 2448,
   /** u32: set by MOV SS, POP SS and STI; no interrupt may come before one more instruction has been executed. */
   interruptShadow: 2452,
+
+  // Where time is instructions (instruction-clock.ts).
+  /** f64: the VM's clock in nanoseconds, as of the last time the loop was left. */
+  time: 2560,
+  /** u64: where the numbers that RDRAND gives go on. */
+  random: 2568,
 
   // Counters, f64 each: only the vCPU's thread writes them, any thread reads them at any time (an aligned f64 is
   // written as a whole, is exact up to 2^53, and costs TypeScript no BigInt). They start with the

@@ -2,7 +2,7 @@
 import { test } from 'node:test';
 import type { Insn } from './decode/insn.ts';
 import { OP } from './decode/opcodes.ts';
-import { Engine, type EngineHooks, type Next } from './engine.ts';
+import { Engine, type EngineHooks, type EngineOptions, type Next } from './engine.ts';
 import { REGION, REGIONS, ramBase, regionEntry } from './layout.ts';
 import { CPU } from './state.ts';
 import { GuestFault } from './system/cpu-state.ts';
@@ -50,10 +50,9 @@ export class TestEngine extends TestMachine {
   onExecute: (insn: Insn) => Next | undefined = () => undefined;
 
   /** `jitThreshold`: see CodeCache. */
-  constructor(jitThreshold = threshold) {
+  constructor(jitThreshold = threshold, options: EngineOptions = {}) {
     super();
-    this.engine = new Engine(this.wasm, 0, this.state, this.#hooks(), undefined, jitThreshold);
-    this.state.setU32(CPU.budget, BUDGET);
+    this.engine = new Engine(this.wasm, 0, this.state, this.#hooks(), { jitThreshold, ...options });
   }
 
   /** Cuts the RAM into regions: where each starts, and whether it can be written. The rest is no memory. */
@@ -91,10 +90,9 @@ export class TestEngine extends TestMachine {
 
   resume(budget = BUDGET): number {
     const { state } = this;
-    state.setU32(CPU.budget, budget);
-    this.engine.run();
+    const used = this.engine.run(budget);
     state.setU32(CPU.attention, 0);
-    return budget - (state.u32(CPU.budget) | 0);
+    return used;
   }
 
   #hooks(): EngineHooks {

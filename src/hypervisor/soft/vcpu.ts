@@ -6,6 +6,7 @@ import { ATTENTION_NMI, LAPIC_PAGE_SIZE } from '../../irqchip/lapic-state.ts';
 import { DELIVERY_NMI, DELIVERY_STARTUP } from '../../irqchip/msi.ts';
 import type { Gpa } from '../../memory/guest-memory.ts';
 import type * as h from '../hypervisor.ts';
+import { SoftDeterminism } from './deterministic-vcpu.ts';
 import { ACCESS } from './mmu/walk.ts';
 import { type Activity, Processor } from './processor.ts';
 import { CPU } from './state.ts';
@@ -14,6 +15,7 @@ import type { EventKind, GuestEvent } from './system/exceptions.ts';
 import { notePause } from './system/kvmclock.ts';
 import { MSR, readMsr, writeMsr } from './system/msrs.ts';
 import * as registers from './vcpu-registers.ts';
+import { InstructionTime } from './vcpu-time.ts';
 import { type SoftVcpuHandle, SoftVmAccess } from './vm-access.ts';
 
 const FXSAVE_SIZE = 512;
@@ -39,11 +41,15 @@ const ACTIVITIES: Readonly<Record<h.MpState, Activity>> = {
 const TRAPS: readonly number[] = [VECTOR.db, VECTOR.bp, VECTOR.of];
 
 export class SoftVcpu extends Processor implements h.Vcpu {
+  readonly deterministic: h.DeterministicVcpu | undefined;
   #sipiVector = 0;
 
-  /** For tools that repeat a run: `clock` is another time than the host's, `jitThreshold` see CodeCache. */
-  constructor(handle: SoftVcpuHandle, clock?: Clock, jitThreshold?: number) {
-    super(handle.id, new SoftVmAccess(handle.vm, clock), jitThreshold);
+  /** `clock`: another time than the host's, for tools that repeat a run. */
+  constructor(handle: SoftVcpuHandle, clock?: Clock) {
+    super(handle.id, new SoftVmAccess(handle.vm, clock));
+    const { time } = this;
+    const signals = this.vm.signals[handle.id]!;
+    if (time instanceof InstructionTime) this.deterministic = new SoftDeterminism(this, time, signals);
   }
 
   supportedCpuid(): h.CpuidEntry[] {

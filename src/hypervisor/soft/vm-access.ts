@@ -5,10 +5,19 @@ import type { Clock, InterruptLine } from '../../devices/device.ts';
 import { WiredOr, WiredOrState } from '../../devices/wired-or.ts';
 import { SoftIrqchip } from '../../irqchip/soft-irqchip.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
-import type { CpuidEntry, InterruptController, IoEvent, MsiRoute, VcpuHandle, VmAccess } from '../hypervisor.ts';
+import type {
+  CpuidEntry,
+  InterruptController,
+  IoEvent,
+  MsiRoute,
+  SoftOptions,
+  VcpuHandle,
+  VmAccess,
+} from '../hypervisor.ts';
 import { CodeMap } from './code-map.ts';
 import { CodeWrites } from './code-writes.ts';
 import { DirtyLog } from './dirty-log.ts';
+import { InstructionClock } from './instruction-clock.ts';
 import { IoEvents } from './io-events.ts';
 import { irqchipStates } from './irqchip-state.ts';
 import { Irqfds } from './irqfds.ts';
@@ -37,6 +46,7 @@ export interface SoftVmHandle {
   readonly irqfds: SharedArrayBuffer;
   readonly ioEvents: SharedArrayBuffer;
   readonly clockOrigin: number;
+  readonly options: SoftOptions;
 }
 
 export interface SoftVcpuHandle extends VcpuHandle {
@@ -55,6 +65,8 @@ export class SoftVmAccess implements VmAccess {
   readonly interrupts: InterruptController;
   readonly ioEvents: IoEvents;
   readonly clock: Clock;
+  readonly guestClock: Clock | undefined;
+  readonly options: SoftOptions;
   /** Who writes guest memory and is no vCPU tells it here: decoded code may have been made from it. */
   readonly codeWrites: CodeWrites;
   /** By vCPU. */
@@ -63,12 +75,15 @@ export class SoftVmAccess implements VmAccess {
   protected readonly dirtyLog: DirtyLog;
   protected readonly irqfds: Irqfds;
 
-  constructor(shared: SoftVmHandle, clock: Clock = new HostClock(shared.clockOrigin)) {
+  /** `clock`: another time than the one that the VM's options ask for. */
+  constructor(shared: SoftVmHandle, clock: Clock = clockOf(shared)) {
     const { machine } = shared;
     this.shared = shared;
+    this.options = shared.options;
     this.core = shared.core;
     this.machine = machine;
     this.clock = clock;
+    this.guestClock = clock instanceof InstructionClock ? clock : undefined;
     this.memory = guestMemoryOf(machine);
     this.signals = Array.from({ length: machine.cpus }, (_, id) => new VcpuSignals(machine.memory.buffer, id));
     const words = new Int32Array(machine.memory.buffer);
@@ -120,6 +135,14 @@ export class SoftVmAccess implements VmAccess {
     return defaultCpuid({ id: 0, vcpus: this.machine.cpus, tscKhz: TSC_KHZ });
   }
 
+  /** The state of the interrupt controllers, without what guards it. */
+  deviceStates(): ReadonlyMap<string, Uint8Array> {
+    const { pic, pit, ioapic, lapics } = irqchipStates(this.shared.irqchip, this.machine.cpus);
+    const wires = new WiredOrState(this.shared.wires);
+    const states = { pic, pit, ioapic, wires, ...Object.fromEntries(lapics.map((lapic, id) => [`lapic${id}`, lapic])) };
+    return new Map(Object.entries(states).map(([name, { contents }]) => [name, contents]));
+  }
+
   #trackedMemory(): PhysicalMemory {
     return {
       contains: (gpa, length) => this.memory.contains(gpa, length),
@@ -134,6 +157,10 @@ export class SoftVmAccess implements VmAccess {
   #flushTlbs(): boolean {
     return this.signals.map((signals) => signals.flushTlb(FLUSH_TIMEOUT)).every((done) => done);
   }
+}
+
+function clockOf({ options, machine, clockOrigin }: SoftVmHandle): Clock {
+  return options.seed === undefined ? new HostClock(clockOrigin) : new InstructionClock(machine.memory.buffer);
 }
 
 function interruptsOf(irqchip: SoftIrqchip, lines: readonly InterruptLine[]): InterruptController {

@@ -54,7 +54,7 @@ test('VMs that are closed leave nothing behind', async () => {
 
 test('a VM has the vCPUs that were asked for, in the memory there is', () => {
   const layout = (size: number) => ({ memory: [{ gpa: 0, size }], irqchip: 'kernel' as const });
-  assert.throws(() => SoftVm.create({ ...layout(2 * MIB), cpus: 0 }), { code: 'E_VCPUS' });
+  for (const cpus of [0, 16]) assert.throws(() => SoftVm.create({ ...layout(2 * MIB), cpus }), { code: 'E_VCPUS' });
   assert.throws(() => SoftVm.create({ ...layout(4096 * MIB), cpus: 1 }), { code: 'E_MEMORY_SIZE' });
   const vm = create();
   for (const id of [1, -1, 0.5]) {
@@ -63,6 +63,19 @@ test('a VM has the vCPUs that were asked for, in the memory there is', () => {
   }
   assert.throws(() => vm.interrupts.setLine(24, true), RangeError);
   vm.close();
+});
+
+test('on hosts that order memory accesses otherwise than x86 there is one vCPU', () => {
+  const arch = Object.getOwnPropertyDescriptor(process, 'arch')!;
+  Object.defineProperty(process, 'arch', { ...arch, value: 'arm64' });
+  try {
+    const create = (cpus: number) =>
+      SoftVm.create({ memory: [{ gpa: 0, size: 2 * MIB }], cpus, irqchip: 'kernel' }).close();
+    assert.throws(() => create(2), { code: 'E_VCPUS', message: /arm64/ });
+    create(1);
+  } finally {
+    Object.defineProperty(process, 'arch', arch);
+  }
 });
 
 test('I/O events match what was asked for, and only that', () => {

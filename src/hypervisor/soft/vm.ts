@@ -3,6 +3,7 @@ import { HostClock } from '../../base/clock.ts';
 import { WiredOrState } from '../../devices/wired-or.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { Vm, VmOptions } from '../hypervisor.ts';
+import { STREAM, streamStart } from '../seeded-random.ts';
 import type { SoftVcpuStatistics } from '../statistics.ts';
 import { compileCore } from './interpreter/core.ts';
 import { IoEventState } from './io-events.ts';
@@ -10,6 +11,7 @@ import { createIrqchipState } from './irqchip-state.ts';
 import { IrqfdState } from './irqfds.ts';
 import { blockOf } from './layout.ts';
 import { createMachineMemory, releaseMachineMemory } from './machine-memory.ts';
+import { CPU } from './state.ts';
 import { readStatistics } from './statistics.ts';
 import { type SoftVcpuHandle, SoftVmAccess } from './vm-access.ts';
 
@@ -22,7 +24,9 @@ export class SoftVm extends SoftVmAccess implements Vm {
         `on a host of architecture ${process.arch} the software CPU can have one vCPU, not ${options.cpus}: use --cpus 1`,
       );
     }
-    return new SoftVm({
+    const { seed } = options.soft ?? {};
+    const vm = new SoftVm({
+      options: options.soft ?? {},
       core: compileCore(),
       machine: createMachineMemory(options.memory, options.cpus),
       irqchip: createIrqchipState(options.cpus),
@@ -31,6 +35,16 @@ export class SoftVm extends SoftVmAccess implements Vm {
       ioEvents: new SharedArrayBuffer(IoEventState.byteLength),
       clockOrigin: new HostClock().origin,
     });
+    if (seed !== undefined) vm.#seed(seed);
+    return vm;
+  }
+
+  #seed(seed: number): void {
+    new DataView(this.machine.memory.buffer, blockOf(0)).setBigUint64(
+      CPU.random,
+      streamStart(seed, STREAM.rdrand),
+      true,
+    );
   }
 
   setDirtyLog(index: number, enabled: boolean): void {

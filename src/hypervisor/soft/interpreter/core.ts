@@ -36,7 +36,7 @@ export function compileCore(): WebAssembly.Module {
 
 /** The module with the MMU and the loop. */
 export function coreModule(): Uint8Array<ArrayBuffer> {
-  const m = new ModuleBuilder();
+  const m = new ModuleBuilder('interpreter');
   const two = (name: string) => m.importFunction(name, MMU_IMPORT_PARAMS, []);
   const mmuImports = { mmioRead: two('mmioRead'), mmioWrite: two('mmioWrite'), codeWritten: two('codeWritten') };
   const imports = importHost(m);

@@ -2,7 +2,7 @@
 
 import { TLB_ENTRY } from '../layout.ts';
 import { LOCKED, type LockedKind } from '../mmu/locked.ts';
-import { type Mmu, tlbEntry } from '../mmu/mmu.ts';
+import { following, type Mmu, tlbEntry } from '../mmu/mmu.ts';
 import { loadSized, storeSized } from '../mmu/sized.ts';
 import type { Emit, HostCalls, Operand } from '../semantics/emit.ts';
 import { Flags, type Size } from '../semantics/flags.ts';
@@ -190,6 +190,39 @@ export class InterpreterEmit implements Emit {
     );
   }
 
+  loadForStore(linear: I64, size: Size): Local<'i64'> {
+    const { f, cpu } = this;
+    const at = f.let(linear);
+    const entry = f.let(tlbEntry(at, f.load32(cpu, CPU.tlb)));
+    const value = f.local('i64');
+    f.if(
+      at.xor(f.load64(entry, TLB_ENTRY.write)).ltU(4097 - size),
+      () => {
+        const host = f.let(at.wrap().add(f.load32(entry, TLB_ENTRY.host)));
+        f.store32(cpu, CPU.storeBack, host);
+        f.set(value, loadSized(f, host, size));
+      },
+      () => {
+        f.store32(cpu, CPU.storeBack, 0);
+        f.run(this.#mmu.probeWrite, cpu, at, I32.const(size));
+        this.#leaveOnFault();
+        f.set(value, f.call(this.#mmu.load[size], 'i64', cpu, at));
+        this.#leaveOnFault();
+      },
+    );
+    return value;
+  }
+
+  storeBack(linear: I64, size: Size, value: I64): void {
+    const { f, cpu } = this;
+    const host = f.let(f.load32(cpu, CPU.storeBack));
+    f.if(
+      host,
+      () => storeSized(f, host, size, value),
+      () => f.run(this.#mmu.store[size], cpu, linear, value),
+    );
+  }
+
   load128(linear: I64): Local<'v128'> {
     const { f, cpu } = this;
     const at = f.let(linear);
@@ -201,7 +234,7 @@ export class InterpreterEmit implements Emit {
       () => {
         const low = f.let(f.call(this.#mmu.load[8], 'i64', cpu, at));
         this.#leaveOnFault();
-        const high = f.let(f.call(this.#mmu.load[8], 'i64', cpu, at.add(8)));
+        const high = f.let(f.call(this.#mmu.load[8], 'i64', cpu, following(f, cpu, at, 8)));
         this.#leaveOnFault();
         f.set(value, V128.splatI64(low).replaceI64(1, high));
       },
@@ -221,7 +254,8 @@ export class InterpreterEmit implements Emit {
         this.#leaveOnFault();
         const whole = f.let(value);
         f.run(this.#mmu.store[8], cpu, at, whole.extractI64(0));
-        f.run(this.#mmu.store[8], cpu, at.add(8), whole.extractI64(1));
+        f.run(this.#mmu.store[8], cpu, following(f, cpu, at, 8), whole.extractI64(1));
+        this.#leaveOnFault();
       },
     );
   }

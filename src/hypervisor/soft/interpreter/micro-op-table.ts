@@ -92,7 +92,7 @@ export class MicroOpTable {
 }
 
 function coldModule(semantics: Semantics): Uint8Array<ArrayBuffer> {
-  const m = new ModuleBuilder();
+  const m = new ModuleBuilder('cold-operations');
   const imports = importHost(m);
   const mmu = importMmu(m);
   const body = (f: FunctionBuilder, cpu: Local<'i32'>, rec: Local<'i32'>) => {

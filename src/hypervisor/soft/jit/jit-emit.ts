@@ -2,7 +2,7 @@
 import { RECORD, SCALE_SHIFT } from '../interpreter/record.ts';
 import { TLB_ENTRY } from '../layout.ts';
 import { LOCKED, type LockedKind } from '../mmu/locked.ts';
-import { type Mmu, tlbEntry } from '../mmu/mmu.ts';
+import { following, type Mmu, tlbEntry } from '../mmu/mmu.ts';
 import { loadSized, storeSized } from '../mmu/sized.ts';
 import type { Emit, HostCalls, Operand } from '../semantics/emit.ts';
 import { type Size, signExtend, zeroExtend } from '../semantics/flags.ts';
@@ -25,6 +25,8 @@ export interface JitImports {
 export interface JitExits {
   /** The interpreter executes the record instead, from its start: nothing of it has been done. */
   interpret(record: number): void;
+  /** Code was overwritten by the instruction, which is complete: the next one is looked up. */
+  leaveBehind(): void;
   /** The direct branch in `record` is taken. */
   jump(record: number): void;
   /** Goes on at a linear address; the instructions are accounted for. */
@@ -46,12 +48,15 @@ export class JitEmit implements Emit {
   /** Whether the block has asked for attention, so that it must be looked at where the block ends. */
   asksAttention = false;
   readonly #tlb: Local<'i32'>;
+  /** What loadForStore() loaded, in the WebAssembly memory; 0: the store back needs the MMU. */
+  readonly #storeBack: Local<'i32'>;
   readonly #registers: Registers;
   readonly #imports: JitImports;
   readonly #exits: JitExits;
   readonly #view: DataView;
   readonly #is64: boolean;
   #rec = 0;
+  #endsInstruction = false;
 
   constructor(
     f: FunctionBuilder,
@@ -76,6 +81,7 @@ export class JitEmit implements Emit {
     this.budget = f.lasting('i32');
     this.codeChanged = f.lasting('i32');
     this.#tlb = f.lasting('i32');
+    this.#storeBack = f.lasting('i32');
     this.host = {
       portRead: (port, size) => f.run(parts.imports.portRead, cpu, port, I32.const(size)),
       portWrite: (port, size) => f.run(parts.imports.portWrite, cpu, port, I32.const(size)),
@@ -93,9 +99,10 @@ export class JitEmit implements Emit {
     f.set(this.#tlb, f.load32(cpu, CPU.tlb));
   }
 
-  /** The record whose semantics are emitted next. */
-  at(record: number): void {
+  /** The record whose semantics are emitted next. `endsInstruction`: nothing is left to do behind its store. */
+  at(record: number, endsInstruction: boolean): void {
     this.#rec = record;
+    this.#endsInstruction = endsInstruction;
   }
 
   get(operand: Operand, size: Size): I64 {
@@ -228,6 +235,37 @@ export class JitEmit implements Emit {
     });
   }
 
+  loadForStore(linear: I64, size: Size): Local<'i64'> {
+    const { f, cpu } = this;
+    const value = f.local('i64');
+    this.#access(linear, TLB_ENTRY.write, size, {
+      fast: (host) => {
+        f.set(this.#storeBack, host);
+        f.set(value, loadSized(f, this.#storeBack, size));
+      },
+      slow: (at) => {
+        f.set(this.#storeBack, I32.const(0));
+        f.run(this.#imports.mmu.probeWrite, cpu, at, I32.const(size));
+        this.#leaveOnFault();
+        f.set(value, f.call(this.#imports.mmu.load[size], 'i64', cpu, at));
+        this.#leaveOnFault();
+      },
+    });
+    return value;
+  }
+
+  storeBack(linear: I64, size: Size, value: I64): void {
+    const { f, cpu } = this;
+    f.if(
+      this.#storeBack,
+      () => storeSized(f, this.#storeBack, size, value),
+      () => {
+        f.run(this.#imports.mmu.store[size], cpu, linear, value);
+        this.#noteCodeChange();
+      },
+    );
+  }
+
   lockedAccess(kind: LockedKind, linear: I64, size: Size, operand: I64, expected: I64): Local<'i64'> {
     const { f, cpu } = this;
     const locked = this.#imports.mmu.locked[size];
@@ -245,7 +283,7 @@ export class JitEmit implements Emit {
       slow: (at) => {
         const low = f.let(f.call(this.#imports.mmu.load[8], 'i64', cpu, at));
         this.#leaveOnFault();
-        const high = f.let(f.call(this.#imports.mmu.load[8], 'i64', cpu, at.add(8)));
+        const high = f.let(f.call(this.#imports.mmu.load[8], 'i64', cpu, following(f, cpu, at, 8)));
         this.#leaveOnFault();
         f.set(value, V128.splatI64(low).replaceI64(1, high));
       },
@@ -262,7 +300,8 @@ export class JitEmit implements Emit {
         this.#leaveOnFault();
         const whole = f.let(value);
         f.run(this.#imports.mmu.store[8], cpu, at, whole.extractI64(0));
-        f.run(this.#imports.mmu.store[8], cpu, at.add(8), whole.extractI64(1));
+        f.run(this.#imports.mmu.store[8], cpu, following(f, cpu, at, 8), whole.extractI64(1));
+        this.#leaveOnFault();
         this.#noteCodeChange();
       },
     });
@@ -360,9 +399,16 @@ export class JitEmit implements Emit {
     this.f.if(this.f.load32(this.cpu, CPU.fault), () => this.#exits.interpret(this.#rec));
   }
 
+  /** Behind a store by the MMU. Where nothing of the instruction is left to do, the region is left right here. */
   #noteCodeChange(): void {
-    this.mayChangeCode = true;
-    this.f.set(this.codeChanged, this.f.load32(this.cpu, CPU.codeChanged));
+    const { f } = this;
+    const changed = f.load32(this.cpu, CPU.codeChanged);
+    if (this.#endsInstruction) {
+      f.if(changed, () => this.#exits.leaveBehind());
+    } else {
+      this.mayChangeCode = true;
+      f.set(this.codeChanged, changed);
+    }
   }
 
   #shifted(slot: number): I64 {

@@ -37,6 +37,9 @@ export interface RegionContext {
 /** Micro-operations that only the interpreter executes. */
 const INTERPRETED = new Set(['callout', 'callout.end', 'shadow', 'attention', 'stale']);
 
+/** Micro-operations whose store is the last that they do. */
+const ENDS_WITH_STORE = /^(mov\.\d\.m[ri]|store(Back)?\.\d|storev\.\d+u?)$/;
+
 /** Emits the body of a region's function. */
 export function compileRegion(
   f: FunctionBuilder,
@@ -71,6 +74,8 @@ class RegionCompiler implements JitExits {
   #current = 0;
   /** Instructions since the last that were accounted for. */
   #count = 0;
+  /** Where the instruction behind the current one starts in the page, while its last record is emitted. */
+  #behind: number | undefined;
 
   constructor(f: FunctionBuilder, header: Local<'i32'>, blocks: readonly Block[], context: RegionContext) {
     this.#f = f;
@@ -181,7 +186,8 @@ class RegionCompiler implements JitExits {
         this.interpret(at);
         return;
       }
-      this.#emit.at(at);
+      this.#behind = this.#startBehind(at);
+      this.#emit.at(at, this.#behind !== undefined && ENDS_WITH_STORE.test(name));
       this.#f.scope(() => source.semantics(at)(this.#emit));
       if ((bits & LAST) !== 0) return;
     }
@@ -192,11 +198,22 @@ class RegionCompiler implements JitExits {
     const emit = this.#emit;
     if (!emit.mayChangeCode) return;
     emit.mayChangeCode = false;
-    this.#f.if(emit.codeChanged, () => {
-      this.#f.store32(this.#cpu, CPU.codeChanged, 0);
-      emit.charge(this.#count);
-      this.arrive(emit.addressInPage(start));
-    });
+    this.#f.if(emit.codeChanged, () => this.#leaveFor(start));
+  }
+
+  #leaveFor(start: number): void {
+    this.#f.store32(this.#cpu, CPU.codeChanged, 0);
+    this.#emit.charge(this.#count);
+    this.arrive(this.#emit.addressInPage(start));
+  }
+
+  /** Where the next instruction starts in the page, if the record at `at` is its instruction's last. */
+  #startBehind(at: number): number | undefined {
+    const { source } = this.#context;
+    const next = at + RECORD_SIZE;
+    const bits = source.view.getUint16(next + RECORD.start, true);
+    if (source.opName(next) === 'goto') return source.view.getInt32(next + RECORD.imm, true);
+    return (bits & FIRST) !== 0 ? bits & 0xfff : undefined;
   }
 
   // -- JitExits
@@ -212,6 +229,10 @@ class RegionCompiler implements JitExits {
     f.set(this.#next, I32.const(0));
     this.#flags.store();
     f.br(this.#leave);
+  }
+
+  leaveBehind(): void {
+    this.#leaveFor(this.#behind!);
   }
 
   jump(record: number): void {

@@ -6,7 +6,7 @@ import type { JitImports } from './jit-emit.ts';
 import { compileRegion, type RecordSource } from './region-compiler.ts';
 
 export class RegionModule {
-  readonly #module = new ModuleBuilder();
+  readonly #module = new ModuleBuilder('jit');
   readonly #source: RecordSource;
   readonly #cpu: number;
   readonly #imports: JitImports;

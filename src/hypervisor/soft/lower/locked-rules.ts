@@ -2,20 +2,23 @@
 import { OPERAND } from '../decode/insn.ts';
 import { OP, OPS, type OpName } from '../decode/opcodes.ts';
 import { type Address, AT_EA, type Lowering } from './lowering.ts';
-import type { Rule } from './rules.ts';
+import { type Rule, rules } from './rules.ts';
 
+/** For each semantic operation that LOCK may stand before. */
 const RULES: (Rule | undefined)[] = OPS.map(() => undefined);
-
-/** The rule for each semantic operation that LOCK may stand before. */
-export const lockedRules: readonly (Rule | undefined)[] = RULES;
 
 function rule(names: readonly OpName[], define: (name: OpName) => Rule): void {
   for (const name of names) RULES[OP[name]] = define(name);
 }
 
-/** Whether the instruction just decoded has to be atomic: XCHG with memory always is. */
-export function isLocked({ insn }: Lowering): boolean {
+/** XCHG with memory is always atomic. */
+function isLocked({ insn }: Lowering): boolean {
   return insn.lock || (insn.op === OP.xchg && insn.a.kind === OPERAND.mem);
+}
+
+/** The rule for the instruction just decoded: one that is atomic, where it has to be and others could see it. */
+export function ruleFor(l: Lowering): Rule | undefined {
+  return (l.shared && isLocked(l) ? RULES : rules)[l.insn.op];
 }
 
 rule(['add', 'or', 'adc', 'sbb', 'and', 'sub', 'xor'], (name) => (l) => {

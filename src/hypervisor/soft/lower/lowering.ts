@@ -36,6 +36,8 @@ export class Lowering {
   noFpu = false;
   /** Instructions on XMM registers do. */
   noSse = false;
+  /** Instructions that depend on time must know how many were executed before them: TypeScript counts. */
+  exactTime = false;
   /** The VM has several vCPUs: locked instructions must be atomic, and barriers be ones. */
   shared = false;
   /** Where the instruction starts in its page. */
@@ -221,7 +223,7 @@ export class Lowering {
     const address = pinned ? this.pinnedAddress(size, true) : this.address(size, true);
     this.emit(`loadForStore.${size}`, address);
     body(SLOT.t1);
-    this.emit(`store.${size}`, address);
+    this.emit(`storeBack.${size}`, address);
   }
 
   /** Runs `body` on the slot of a destination that is only written. */

@@ -131,6 +131,9 @@ rule(['xadd', 'cmpxchg'], (name) => (l) => {
   l.modify(a, (slot) => l.emit(`${name}.${a.size}`, { a: slot, b: l.slot(b) }), true);
 });
 
+// It may as well be atomic (semantics/locked.ts).
+rule(['cmpxchg8b'], () => (l) => l.emit('lock.cmpxchg8b', l.address(8, true)));
+
 rule(['bt', 'bts', 'btr', 'btc'], (name) => (l) => {
   const { a, b } = l.insn;
   const op = `${name}.${a.size}`;
@@ -151,7 +154,7 @@ rule(['bt', 'bts', 'btr', 'btc'], (name) => (l) => {
   }
   l.emit(`${writes ? 'loadForStore' : 'load'}.${a.size}`, address);
   l.emit(`${op}.${form}`, { a: SLOT.t1, ...right });
-  if (writes) l.emit(`store.${a.size}`, address);
+  if (writes) l.emit(`storeBack.${a.size}`, address);
 });
 rule(['bsf', 'bsr', 'popcnt'], (name) => (l) => {
   l.emit(`${name}.${l.insn.a.size}`, { b: l.source(l.insn.b), a: l.slot(l.insn.a) });
@@ -193,6 +196,11 @@ rule(['pop'], () => (l) => {
   } else {
     l.callout(false);
   }
+});
+
+rule(['pushSeg'], () => (l) => {
+  if (!l.isFlat) l.callout(false);
+  else l.emit(`push.flat.${l.insn.opSize}.segment${l.insn.a.reg}`);
 });
 
 /** Which of the forms in semantics/stack.ts the mode needs. */
@@ -304,17 +312,24 @@ rule(['movs', 'stos', 'lods', 'cmps', 'scas'], (name) => (l) => {
   l.emit(`${name}.${insn.opSize}${repeat}`, { a: l.count - 1, base, index: SLOT.zero, imm: insn.addrSize });
 });
 rule(['in', 'out'], (name) => (l) => {
+  if (l.exactTime) {
+    lowerToCallout(l);
+    return;
+  }
   const port = name === 'in' ? l.insn.b : l.insn.a;
   const data = name === 'in' ? l.insn.a : l.insn.b;
   if (port.kind === OPERAND.imm) l.emitBranch(`${name}.${data.size}.i`, false, { imm: l.insn.imm });
   else l.emitBranch(`${name}.${data.size}`, false);
 });
-rule(['rdtsc'], () => (l) => l.emit('rdtsc'));
+rule(['rdtsc'], () => (l) => (l.exactTime ? lowerToCallout(l) : l.emit('rdtsc')));
 rule(['ud', 'invalid'], () => (l) => l.emitBranch('undefined', true));
 
 /** Instructions for TypeScript that change neither the flow nor how code is decoded. */
 const STRAIGHT = new Set<OpName>([
   'cpuid',
+  'in',
+  'out',
+  'rdtsc',
   'rdmsr',
   'swapgs',
   'sgdt',
@@ -334,12 +349,10 @@ const STRAIGHT = new Set<OpName>([
   'rdrand',
   'lgdt',
   'lidt',
-  'cmpxchg8b',
   'cmpxchg16b',
   'fxsave',
   'ldmxcsr',
   'stmxcsr',
-  'pushSeg',
   'enter',
   'pusha',
   'popa',

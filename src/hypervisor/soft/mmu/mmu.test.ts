@@ -314,3 +314,25 @@ test('a million loads of CR3 do not lose the mappings', () => {
   m.go(0x5000);
   assert.equal(m.state.reg(0), 0x11n);
 });
+
+test('what reaches over 4 GiB goes on at 0 in code whose addresses have 32 bits', () => {
+  const m = machine();
+  m.view.setUint32(0x11018, 0x14007, true); // the last GiB below: only its last 2 MiB are there
+  m.view.setUint32(0x14ff8, 0x000e7, true);
+  m.state.setSegment(1, 8, 0n, 0xffff_ffff, 0xc09b);
+  m.state.updateMode();
+  m.view.setUint16(0x1f_fffe, 0x2211, true);
+  m.view.setUint16(0, 0x4433, true);
+  m.code(0x5000, 'a1 fe ff ff ff ff 05 fe ff ff ff 8b 18 0f 10 01 cc');
+  m.state.setReg(0, 0n);
+  m.state.setReg(1, 0xffff_fff8n);
+  m.go(0x5000);
+  assert.deepEqual(m.faults.length, 1, 'EAX leads nowhere');
+  assert.equal(m.state.reg(0), 0x4433_2211n);
+  assert.deepEqual([m.view.getUint16(0x1f_fffe, true), m.view.getUint16(0, true)], [0x2212, 0x4433]);
+  m.faults.length = 0;
+  m.go(0x500d);
+  assert.deepEqual(m.faults, []);
+  assert.equal(m.state.u64(CPU.xmm), 0x2212_0000_0000_0000n);
+  assert.equal(m.state.u64(CPU.xmm + 8), 0x4433n);
+});

@@ -19,7 +19,7 @@ import {
 import type { Size } from '../semantics/flags.ts';
 import { CPU } from '../state.ts';
 import { atomicFence } from '../wasm/atomics.ts';
-import { F64, I32, I64, type ValType } from '../wasm/expr.ts';
+import { F64, I32, I64, type I64Like, select, type ValType } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder } from '../wasm/function-builder.ts';
 import type { ModuleBuilder } from '../wasm/module-builder.ts';
 import { defineLocked, defineLockedResult } from './locked.ts';
@@ -205,6 +205,15 @@ function userBit(f: FunctionBuilder, cpu: I32): I32 {
   return f.load32(cpu, CPU.cpl).eq(3).shl(2);
 }
 
+/**
+ * va + offset, which wraps at 4 GiB where addresses have 32 bits. The tables that the CPU itself reads may lie above in
+ * compatibility mode.
+ */
+export function following(f: FunctionBuilder, cpu: I32, va: I64, offset: I64Like): I64 {
+  const bits = select(va.leU(0xffff_ffff), f.load64(cpu, CPU.ripMask), I64.const(-1));
+  return va.add(offset).and(bits);
+}
+
 function crossesPage(va: I64, size: Size): I32 {
   return va
     .wrap()
@@ -229,7 +238,7 @@ function defineLoad(
           const result = f.local('i64');
           const i = f.local('i64');
           f.loop((again) => {
-            f.set(result, result.or(f.call(load1, 'i64', cpu, va.add(i)).shl(i.shl(3))));
+            f.set(result, result.or(f.call(load1, 'i64', cpu, following(f, cpu, va, i)).shl(i.shl(3))));
             f.if(f.load32(cpu, CPU.fault), () => f.return(I64.const(0)));
             f.set(i, i.add(1));
             f.brIf(again, i.ltU(size));
@@ -265,7 +274,7 @@ function defineStore(
           f.if(f.load32(cpu, CPU.fault), () => f.return());
           const i = f.local('i64');
           f.loop((again) => {
-            f.run(bytewise.store1, cpu, va.add(i), value.shrU(i.shl(3)));
+            f.run(bytewise.store1, cpu, following(f, cpu, va, i), value.shrU(i.shl(3)));
             f.set(i, i.add(1));
             f.brIf(again, i.ltU(size));
           });
@@ -310,7 +319,7 @@ function defineProbeWrite(m: ModuleBuilder, fill: Callable): Callable {
       const access = f.let(userBit(f, cpu).or(ACCESS.write));
       f.drop(f.call(fill, 'i32', cpu, va, access));
       f.if(f.load32(cpu, CPU.fault), () => f.return());
-      const second = f.let(va.add(size.toI64()).sub(1).and(-4096));
+      const second = f.let(following(f, cpu, va, size.toI64().sub(1)).and(-4096));
       f.if(second.ne(va.and(-4096)), () => f.drop(f.call(fill, 'i32', cpu, second, access)));
     },
     'probeWrite',

@@ -62,7 +62,13 @@ export interface Emit {
   load(linear: I64, size: Size): Local<'i64'>;
   /** A store to guest memory; a fault leaves the instruction. */
   store(linear: I64, size: Size, value: I64): void;
-  /** The same for 16 bytes: nothing is stored if any of them faults. */
+  /**
+   * A load from where the same instruction will store; leaves it with the fault that the store would meet. Then the
+   * store there, which cannot fault.
+   */
+  loadForStore(linear: I64, size: Size): Local<'i64'>;
+  storeBack(linear: I64, size: Size, value: I64): void;
+  /** A load or store of 16 bytes: nothing is stored if any of them faults. */
   load128(linear: I64): Local<'v128'>;
   store128(linear: I64, value: V128): void;
   /**

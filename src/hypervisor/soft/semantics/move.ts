@@ -19,9 +19,10 @@ export function defineMoves(ops: MicroOps): void {
     // Memory operands of other operations: t1 is loaded, or loaded and checked for the store that follows.
     ops[wide ? 'hot' : 'cold'](`load.${size}`, (e) => e.setSlot(SLOT.t1, 8, e.load(e.address(), size)));
     ops[wide ? 'hot' : 'cold'](`loadForStore.${size}`, (e) => {
-      const at = e.f.let(e.address());
-      e.probeWrite(at, size);
-      e.setSlot(SLOT.t1, 8, e.load(at, size));
+      e.setSlot(SLOT.t1, 8, e.loadForStore(e.address(), size));
+    });
+    ops[wide ? 'hot' : 'cold'](`storeBack.${size}`, (e) => {
+      e.storeBack(e.address(), size, e.getSlot(SLOT.t1, size));
     });
     ops[wide ? 'hot' : 'cold'](`store.${size}`, (e) => e.store(e.address(), size, e.getSlot(SLOT.t1, size)));
     ops[size === 8 ? 'hot' : 'cold'](`xchg.${size}`, (e) => {

@@ -10,6 +10,8 @@ import type { Size } from './flags.ts';
 
 const GENERAL_PROTECTION = 13;
 const STACK_FAULT = 12;
+/** ES CS SS DS FS GS. */
+const SEGMENTS = 6;
 const SS = CPU.segments + 2 * SEGMENT_SIZE;
 
 /** Pushes in 64-bit mode. */
@@ -159,6 +161,12 @@ export function defineStack(ops: MicroOps): void {
     e.setSlot(SLOT.rbp, 4, value);
   });
   // RSP += imm: for POP to memory, whose address is computed with the new RSP but which must not change it on a fault.
+  for (let n = 0; n < SEGMENTS; n++) {
+    const selector = CPU.segments + n * SEGMENT_SIZE + SEGMENT.selector;
+    for (const size of [2, 4] as const) {
+      ops.cold(`push.flat.${size}.segment${n}`, (e) => pushFlat(e, e.f.load16u64(e.cpu, selector), size));
+    }
+  }
   for (const [mode, size] of [
     ['64', 8],
     ['flat', 4],

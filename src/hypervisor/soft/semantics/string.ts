@@ -7,7 +7,7 @@
  */
 
 import { CPU, FLAG, SLOT } from '../state.ts';
-import { I32, I64, select } from '../wasm/expr.ts';
+import { I64, select } from '../wasm/expr.ts';
 import { BINARY } from './arithmetic.ts';
 import { type Emit, type MicroOps, SIZES } from './emit.ts';
 import type { Size } from './flags.ts';
@@ -78,8 +78,11 @@ const ELEMENT: Readonly<Record<string, (e: Emit, p: Pointers, size: Size) => voi
   },
 };
 
-/** How many iterations one execution does before interrupts are looked at. */
-const BATCH = 4096;
+/**
+ * Interrupts are looked at wherever the count is a multiple of this: at places that depend on nothing but the count, so
+ * that two runs of a guest look at the same ones.
+ */
+const BATCH = 16384;
 
 export function defineStrings(ops: MicroOps): void {
   for (const [name, element] of Object.entries(ELEMENT)) {
@@ -106,12 +109,17 @@ function repeat(
   const count = () => e.getSlot(SLOT.rcx, 8).and(p.mask);
   f.block((done) => {
     f.brIf(done, count().eqz());
-    const left = f.let(I32.const(BATCH));
+    const left = f.let(
+      count()
+        .sub(1)
+        .and(BATCH - 1)
+        .add(1),
+    );
     f.loop((again) => {
       f.block((single) => {
         if (name !== 'movs' && name !== 'stos') f.br(single);
         const chunk = f.let(
-          name === 'stos' ? bulkFill(e, p, size, count) : name === 'movs' ? bulkCopy(e, p, size, count) : I64.const(0),
+          name === 'stos' ? bulkFill(e, p, size, left) : name === 'movs' ? bulkCopy(e, p, size, left) : I64.const(0),
         );
         f.brIf(single, chunk.eqz());
         p.advance(SLOT.rcx, I64.const(0).sub(chunk));
@@ -119,7 +127,7 @@ function repeat(
         if (name === 'movs') p.advance(SLOT.rsi, bytes);
         p.advance(SLOT.rdi, bytes);
         f.brIf(done, count().eqz());
-        f.set(left, left.sub(64));
+        f.set(left, left.sub(chunk));
         f.brIf(again, left.gtS(0));
         e.repeatLater();
       });
@@ -145,8 +153,8 @@ function minimum(f: Emit['f'], a: I64, b: I64): I64 {
   return f.let(select(x.ltU(y), x, y));
 }
 
-/** Fills up to a page; gives the number of elements. The page must be writable by the fast path. */
-function bulkFill(e: Emit, p: Pointers, size: Size, count: () => I64): I64 {
+/** Fills at most `most` elements, up to a page end; gives their number. The page must be writable by the fast path. */
+function bulkFill(e: Emit, p: Pointers, size: Size, most: I64): I64 {
   const { f } = e;
   const result = f.local('i64');
   f.set(result, I64.const(0));
@@ -154,7 +162,7 @@ function bulkFill(e: Emit, p: Pointers, size: Size, count: () => I64): I64 {
     const to = f.let(p.destination());
     const host = f.let(e.hostForWrite(to));
     f.if(host, () => {
-      const n = minimum(f, count(), elementsToPageEnd(to, size));
+      const n = minimum(f, most, elementsToPageEnd(to, size));
       f.set(result, n);
       const value = f.let(e.getSlot(SLOT.rax, size));
       const pattern = repeated(value, size);
@@ -188,8 +196,8 @@ function repeated(value: I64, size: Size): I64 {
   return size === 4 ? value.mul(I64.const(0x0000_0001_0000_0001n)) : value;
 }
 
-/** Copies up to the nearer page end; 0 if the ranges overlap the way that makes MOVS repeat a pattern. */
-function bulkCopy(e: Emit, p: Pointers, size: Size, count: () => I64): I64 {
+/** Copies as bulkFill fills; 0 if the ranges overlap the way that makes MOVS repeat a pattern. */
+function bulkCopy(e: Emit, p: Pointers, size: Size, most: I64): I64 {
   const { f } = e;
   const result = f.local('i64');
   f.set(result, I64.const(0));
@@ -199,7 +207,7 @@ function bulkCopy(e: Emit, p: Pointers, size: Size, count: () => I64): I64 {
     const hostFrom = f.let(e.hostForRead(from));
     const hostTo = f.let(e.hostForWrite(to));
     f.if(hostFrom.ne(0).and(hostTo.ne(0)), () => {
-      const n = minimum(f, minimum(f, count(), elementsToPageEnd(to, size)), elementsToPageEnd(from, size));
+      const n = minimum(f, minimum(f, most, elementsToPageEnd(to, size)), elementsToPageEnd(from, size));
       const bytes = f.let(n.shl(Math.log2(size)).wrap());
       f.if(hostTo.sub(hostFrom).geU(bytes), () => {
         f.memoryCopy(hostTo, hostFrom, bytes);

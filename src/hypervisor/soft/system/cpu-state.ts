@@ -116,6 +116,8 @@ export class CpuState {
   readonly splitLock: Lock;
   /** A debugger wants single steps; updateMode() makes it known. */
   stepping = false;
+  /** The next instruction is to be executed without any behind it; updateMode() makes it known. */
+  alone = false;
   readonly #i32: Int32Array;
   readonly #u64: BigUint64Array;
   readonly #f64: Float64Array;
@@ -273,7 +275,7 @@ export class CpuState {
 
   /**
    * Recomputes what generated code reads instead of CR0, CR4, EFER, CS and RFLAGS. To be called after every change of
-   * these, of a segment register in legacy mode, of the privilege, of `stepping` and of the enable bits in DR7.
+   * these, of a segment register in legacy mode, of the privilege, of `stepping`, `alone` and the enable bits in DR7.
    */
   updateMode(): void {
     const is64 = this.is64BitCode;
@@ -283,8 +285,7 @@ export class CpuState {
       this.#updateSpans();
       if (!this.#isFlat()) mode |= MODE.checked;
     }
-    const breakpoints = (this.u32(CPU.dr7) & 0xff) !== 0;
-    if (this.stepping || breakpoints || (this.u32(CPU.eflags) & FLAG.tf) !== 0) mode |= MODE.step;
+    if (this.alone || this.isTraced) mode |= MODE.step;
     if ((this.cr0 & (CR0.em | CR0.ts)) !== 0) mode |= MODE.noFpu;
     if ((this.cr4 & CR4.osfxsr) === 0) mode |= MODE.noSse;
     this.setU32(CPU.mode, mode);
@@ -294,6 +295,11 @@ export class CpuState {
     this.setU64(CPU.csBase, is64 ? 0n : this.segmentBase(CS));
     const user = this.cpl === 3;
     this.tlb.setMode(mode, user);
+  }
+
+  /** Somebody looks after each instruction, and each element of a repeated one: RFLAGS.TF, DR7 or a debugger. */
+  get isTraced(): boolean {
+    return this.stepping || (this.u32(CPU.dr7) & 0xff) !== 0 || (this.u32(CPU.eflags) & FLAG.tf) !== 0;
   }
 
   /** SEGMENT.span of the six segments. */

@@ -40,13 +40,18 @@ export function vmcall({ state }: SystemCpu): Next {
   return 'next';
 }
 
-export function rdtscp(cpu: SystemCpu): Next {
+export function rdtsc(cpu: SystemCpu): Next {
   const { state } = cpu;
   if ((state.cr4 & CR4.tsd) !== 0 && state.cpl !== 0) state.raise(VECTOR.gp);
   const tsc = cpu.readTsc();
   state.setReg(RAX, tsc, 4);
   state.setReg(RDX, tsc >> 32n, 4);
-  state.setReg(RCX, state.u64(CPU.tscAux), 4);
+  return 'next';
+}
+
+export function rdtscp(cpu: SystemCpu): Next {
+  rdtsc(cpu);
+  cpu.state.setReg(RCX, cpu.state.u64(CPU.tscAux), 4);
   return 'next';
 }
 
@@ -95,22 +100,6 @@ export function bound({ state }: SystemCpu, insn: Insn): Next {
   const lower = BigInt.asIntN(bits, state.read(at, size));
   const upper = BigInt.asIntN(bits, state.read(at + BigInt(size), size));
   if (index < lower || index > upper) state.raise(VECTOR.br);
-  return 'next';
-}
-
-export function cmpxchg8b({ state }: SystemCpu, insn: Insn): Next {
-  const at = memoryOperand(state, insn, 8, 'write');
-  state.probeWrite(at, 8);
-  const value = state.read(at, 8);
-  const low = (n: number) => BigInt.asUintN(32, state.reg(n));
-  const equal = value === (low(RAX) | (low(RDX) << 32n));
-  // The store happens in any case.
-  state.write(at, 8, equal ? low(RBX) | (low(RCX) << 32n) : value);
-  if (!equal) {
-    state.setReg(RAX, value, 4);
-    state.setReg(RDX, value >> 32n, 4);
-  }
-  setZeroFlag(state, equal);
   return 'next';
 }
 

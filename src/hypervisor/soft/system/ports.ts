@@ -1,6 +1,5 @@
 /** IN, OUT, INS and OUTS with their permission (Intel SDM vol. 1, chapter 19). */
 import { type Insn, OPERAND, SEG } from '../decode/insn.ts';
-import { MODE } from '../modes.ts';
 import { CPU } from '../state.ts';
 import { type CpuState, FLAG, TR, VECTOR } from './cpu-state.ts';
 import { isPresent } from './descriptors.ts';
@@ -17,8 +16,8 @@ const RSI = 6;
 const RDI = 7;
 /** Where a TSS has the offset of its I/O permission bitmap. */
 const BITMAP_OFFSET = 102;
-/** Elements that a repeated instruction moves before interrupts are looked at. */
-const ELEMENTS_AT_ONCE = 1024;
+/** A repeated instruction lets interrupts in wherever its count is a multiple of this. */
+const ELEMENTS_AT_ONCE = 1024n;
 
 /** #GP unless IOPL or the bitmap of the TSS opens the ports. */
 export function checkPort(state: CpuState, port: number, size: PortSize): void {
@@ -70,17 +69,17 @@ export function repeat(state: CpuState, insn: Insn, element: () => boolean): Nex
     return 'next';
   }
   const mask = addressMask(insn.addrSize);
-  const atOnce = (state.u32(CPU.mode) & MODE.step) !== 0 ? 1 : ELEMENTS_AT_ONCE;
-  let left = atOnce;
-  while ((state.reg(RCX) & mask) !== 0n) {
-    if (left-- === 0) {
-      // Each element counts as an instruction, so that timers are looked at in time; the last one does already.
-      state.setU32(CPU.budget, state.u32(CPU.budget) - (atOnce - 1));
-      return 'jump';
-    }
+  const atOnce = state.isTraced ? 1n : ELEMENTS_AT_ONCE;
+  for (let done = 1; (state.reg(RCX) & mask) !== 0n; done++) {
     const goesOn = element();
     addToAddress(state, RCX, -1, insn.addrSize);
-    if (!goesOn) return 'next';
+    const left = state.reg(RCX) & mask;
+    if (!goesOn || left === 0n) return 'next';
+    if (left % atOnce === 0n) {
+      // Each element counts as an instruction, so that timers are looked at in time; the last one does already.
+      state.setU32(CPU.budget, state.u32(CPU.budget) - (done - 1));
+      return 'jump';
+    }
   }
   return 'next';
 }

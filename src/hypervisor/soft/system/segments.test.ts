@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { MODE } from '../modes.ts';
 import { CPU } from '../state.ts';
 import { FLAG } from './cpu-state.ts';
 import { TestMachine } from './test-machine.ts';
@@ -139,4 +140,30 @@ test('LES loads both parts or none', () => {
   m.view.setUint16(0x4004, 0x68, true);
   m.run('c4 03');
   assert.deepEqual([m.state.reg(0), m.state.selector(0)], [0x1122_3344n, 0x68]);
+});
+
+test('code is flat if no access to CS, SS, DS and ES can fail', () => {
+  const flat = 0xffff_ffff;
+  const checked = (n: number, base: bigint, limit: number, attributes: number) => {
+    const m = protectedMachine();
+    m.state.setSegment(n, 0x10, base, limit, attributes);
+    m.state.updateMode();
+    return (m.state.u32(CPU.mode) & MODE.checked) !== 0;
+  };
+  for (const n of [0, 2, 3]) {
+    assert.equal(checked(n, 0n, flat, 0xc093), false);
+    assert.equal(checked(n, 0n, flat, 0xc0f2), false, 'for privilege 3, not accessed');
+    assert.equal(checked(n, 1n, flat, 0xc093), true, 'base');
+    assert.equal(checked(n, 0n, flat - 1, 0xc093), true, 'limit');
+    assert.equal(checked(n, 0n, flat, 0xc091), true, 'read-only');
+    assert.equal(checked(n, 0n, flat, 0xc097), true, 'expand-down');
+    assert.equal(checked(n, 0n, flat, 0xc09b), true, 'code');
+    assert.equal(checked(n, 0n, 0, 0), true, 'null');
+  }
+  assert.equal(checked(2, 0n, flat, 0x8093), true, 'a stack pointer of 16 bits');
+  assert.equal(checked(0, 0n, flat, 0x8093), false, 'the size matters to the stack only');
+  assert.equal(checked(1, 0n, flat, 0xc099), false, 'code that cannot be read: reads through CS are always checked');
+  assert.equal(checked(1, 0x10000n, flat, 0xc09b), true);
+  assert.equal(checked(1, 0n, 0xffff, 0x409b), true);
+  for (const n of [4, 5]) assert.equal(checked(n, 0n, 0, 0), false, 'FS and GS are always checked');
 });

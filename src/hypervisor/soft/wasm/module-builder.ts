@@ -17,12 +17,19 @@ const CAPACITY = 256;
 type Params<P extends readonly ValType[]> = { [K in keyof P]: Local<P[K] & ValType> };
 
 export class ModuleBuilder {
+  readonly #name: string | undefined;
   readonly #types: Signature[] = [];
   readonly #imports: { module: string; name: string; type: number }[] = [];
   readonly #functions: { type: number; body: Uint8Array | undefined; exportAs: string | undefined }[] = [];
   #elements: readonly Callable[] = [];
   #tableSize = 0;
   #tableExport: string | undefined;
+
+  /** The name is what profiles and stack traces call the module. */
+  constructor(name?: string) {
+    this.#name = name;
+  }
+
   /** All imports come before the first function. */
   importFunction(name: string, params: readonly ValType[], results: readonly ValType[]): Callable {
     if (this.#functions.length > 0) throw new Error(`import ${name} after a function`);
@@ -112,6 +119,8 @@ export class ModuleBuilder {
         s.bytes(f.body);
       }),
     );
+    const name = this.#name;
+    if (name !== undefined) section(w, 0, CAPACITY, (s) => nameSection(s, name));
     return w.take();
   }
 
@@ -138,6 +147,12 @@ function section(w: Writer, id: number, capacity: number, body: (s: Writer) => v
   w.u8(id);
   w.u32(s.length);
   w.bytes(s.view());
+}
+
+/** The custom section "name" with nothing but the module's (specification, appendix, 7.4.1). */
+function nameSection(s: Writer, name: string): void {
+  s.name('name');
+  section(s, 0, CAPACITY, (module) => module.name(name));
 }
 
 function vector<T>(w: Writer, items: readonly T[], each: (item: T) => void): void {

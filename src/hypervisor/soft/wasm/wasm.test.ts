@@ -78,3 +78,22 @@ test('an indirect call goes through the table', () => {
   const e = instantiate(m);
   assert.deepEqual([e['go']!(0), e['go']!(1)], [41, 42]);
 });
+
+test('the name of a module is what stack traces call it', () => {
+  const stackOf = (name?: string) => {
+    const m = new ModuleBuilder(name);
+    const host = m.importFunction('host', [], ['i32']);
+    m.func([], ['i32'], (f) => f.return(f.call(host, 'i32')), 'run');
+    let stack = '';
+    const exported = instantiate(m, {
+      host: () => {
+        stack = new Error().stack ?? '';
+        return 1;
+      },
+    });
+    exported['run']!();
+    return stack;
+  };
+  assert.match(stackOf('calculator'), /wasm:\/\/wasm\/calculator-/);
+  assert.match(stackOf(), /wasm:\/\/wasm\/[0-9a-f]+:/);
+});
