@@ -41,6 +41,11 @@ export const CPU = {
   flagResult: 256,
   flagCarry: 264,
   flagOther: 272,
+  /** What the last compiled region left of the flags (jit/jit-flags.ts): only while such regions follow each other. */
+  keptKind: 1136,
+  keptX: 1144,
+  keptY: 1152,
+  keptZ: 1160,
   /** RFLAGS without the six arithmetic flags; bit 1 is always set. */
   eflags: 276,
   /** RIP: exact only outside the interpreter loop and in callouts. */

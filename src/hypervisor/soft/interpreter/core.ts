@@ -4,13 +4,14 @@
  * and everything cold is a call away.
  */
 
-import { defineStoreFlags } from '../jit/jit-flags.ts';
+import { defineSettleFlags } from '../jit/jit-flags.ts';
 import { area, defineMmu, MMU_IMPORT_PARAMS, type Mmu, type MmuImports } from '../mmu/mmu.ts';
 import { CPU, SLOT } from '../state.ts';
 import { I32 } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder, Label, Local } from '../wasm/function-builder.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import { catalog } from './catalog.ts';
+import { defineChain } from './chain.ts';
 import { defineDeliver } from './deliver.ts';
 import { importHost } from './imports.ts';
 import { type CoreImports, type Exits, InterpreterEmit, type LoopLabels } from './interpreter-emit.ts';
@@ -44,12 +45,15 @@ export function coreModule(): Uint8Array<ArrayBuffer> {
   const mmu = defineMmu(m, mmuImports);
   const lookup = defineLookup(m, mmu.fetch);
   defineDeliver(m, mmu);
-  defineStoreFlags(m, 'storeFlags');
+  const settleFlags = defineSettleFlags(m, 'settleFlags');
   m.exportTable('handlers', MAX_COLD + MAX_REGIONS);
   const handlerType = m.type({ params: ['i32', 'i32'], results: ['i32'] });
   const { ops, hotNames } = catalog();
   const hot = hotNames.map((name) => ops.all.get(name)!.emit);
-  const parts = { mmu, imports, lookup, handlerType, hot };
+  // Behind the hot ones: the header, the cold ones, compiled regions.
+  const firstRegion = hot.length + 1 + MAX_COLD;
+  const chain = defineChain(m, { type: handlerType, firstOp: firstRegion, firstPlace: MAX_COLD, settleFlags });
+  const parts = { mmu, imports, lookup, chain, firstRegion, handlerType, hot };
   m.func(['i32', 'i32'], ['i32'], (f, cpu, rec) => emitLoop(f, cpu, rec, parts), 'run');
   return m.encode();
 }
@@ -59,6 +63,9 @@ interface LoopParts {
   readonly imports: CoreImports;
   /** Of lookup.ts. */
   readonly lookup: Callable;
+  /** Of chain.ts, for micro-operations from `firstRegion` on. */
+  readonly chain: Callable;
+  readonly firstRegion: number;
   readonly handlerType: number;
   readonly hot: readonly ((emit: InterpreterEmit) => void)[];
 }
@@ -150,7 +157,10 @@ function emitCases(
     exits.next(rec.add(RECORD_SIZE));
   });
   cases.push(() => emitHeader(f, cpu, rec, parts.imports, exits));
-  f.switch(op, cases, () => onStatus(f.callIndirect(parts.handlerType, 'i32', op.sub(cases.length), cpu, rec)));
+  f.switch(op, cases, () => {
+    f.if(op.geU(parts.firstRegion), () => onStatus(f.call(parts.chain, 'i32', cpu, rec)));
+    onStatus(f.callIndirect(parts.handlerType, 'i32', op.sub(cases.length), cpu, rec));
+  });
   f.unreachable();
 }
 

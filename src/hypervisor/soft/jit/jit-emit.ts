@@ -18,7 +18,7 @@ export interface JitImports {
   readonly portRead: Callable;
   readonly portWrite: Callable;
   readonly timeStamp: Callable;
-  readonly storeFlags: Callable;
+  readonly settleFlags: Callable;
 }
 
 /** How a micro-operation leaves its place in the region; the region compiler knows where to. */

@@ -84,7 +84,7 @@ class RegionCompiler implements JitExits {
     this.#context = context;
     this.#cpu = I32.const(context.cpu);
     this.#registers = new Registers(f, this.#cpu);
-    this.#flags = new JitFlags(f, this.#cpu, context.imports.storeFlags);
+    this.#flags = new JitFlags(f, this.#cpu, context.imports.settleFlags);
     this.#entry = f.lasting('i32');
     this.#next = f.lasting('i32');
     const { imports, is64 } = context;

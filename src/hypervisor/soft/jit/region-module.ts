@@ -17,8 +17,8 @@ export class RegionModule {
     const m = this.#module;
     this.#source = source;
     this.#cpu = cpu;
-    const storeFlags = m.importFunction('storeFlags', ['i32', 'i32', 'i64', 'i64', 'i64'], []);
-    this.#imports = { ...importHost(m), mmu: importMmu(m), storeFlags };
+    const settleFlags = m.importFunction('settleFlags', ['i32'], []);
+    this.#imports = { ...importHost(m), mmu: importMmu(m), settleFlags };
   }
 
   /** The name under which the module exports its region `i`. */
