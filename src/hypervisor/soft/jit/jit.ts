@@ -13,7 +13,7 @@ import { codeSizeOf, MODE_BITS } from '../modes.ts';
 import type { Semantics } from '../semantics/emit.ts';
 import { CPU } from '../state.ts';
 import type { CpuState } from '../system/cpu-state.ts';
-import { type DecodedCode, selectRegion } from './region.ts';
+import { type DecodedCode, selectRegion, WAITING } from './region.ts';
 import type { RecordSource } from './region-compiler.ts';
 import { RegionModule } from './region-module.ts';
 
@@ -24,8 +24,6 @@ const BATCH = 32;
 const MAX_AGE = 4;
 /** Modules and regions that are kept at most. */
 const MAX_MODULES = 1024;
-/** A block is not asked about again. */
-const NEVER = 0x7fff_ffff;
 /** Blocks of a page whose code keeps changing have to be hotter, up to this factor. */
 const MAX_PATIENCE = 64;
 
@@ -84,7 +82,7 @@ export class Jit implements DecodedCode, RecordSource {
   /** The header of a block has counted down. Gives the record to go on with. */
   hot(record: number): number {
     const block = this.#headers.get(record);
-    this.view.setInt32(record + RECORD.imm, NEVER, true);
+    this.view.setInt32(record + RECORD.imm, WAITING, true);
     if (block === undefined || block.secondPage >= 0) return record + RECORD_SIZE;
     if (this.#queue.length === 0) this.#age = 0;
     this.#queue.push(block);
@@ -138,7 +136,10 @@ export class Jit implements DecodedCode, RecordSource {
   /** All decoded code is dropped. */
   clear(): void {
     this.#headers.clear();
-    for (const batch of this.#batches) for (const region of batch.regions) this.#drop(region);
+    for (const batch of this.#batches) {
+      this.#state.count(CPU.jitDropped, batch.regions.size);
+      for (const region of batch.regions) this.#drop(region);
+    }
     this.#changes.clear();
     this.#queue = [];
     this.#state.setU32(CPU.codeChanged, 1);

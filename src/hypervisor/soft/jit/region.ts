@@ -9,6 +9,9 @@ const MAX_INSTRUCTIONS = 200;
 /** How often a block must have been executed to come along, as a part of what makes one hot. */
 const WARM = 1 / 16;
 
+/** From here the counter of a block goes on that waits for its compilation, or is not to be compiled. */
+export const WAITING = 0x7fff_ffff;
+
 /** What the selection needs to know of the decoded code. */
 export interface DecodedCode {
   readonly view: DataView;
@@ -50,7 +53,8 @@ function isJcxz(name: string): boolean {
 
 function comesAlong({ view, threshold }: DecodedCode, block: Block): boolean {
   if (block.region !== undefined || block.secondPage >= 0) return false;
-  return threshold - view.getInt32(block.record + RECORD.imm, true) >= threshold * WARM;
+  const left = view.getInt32(block.record + RECORD.imm, true);
+  return left >= WAITING / 2 || threshold - left >= threshold * WARM;
 }
 
 function successors(code: DecodedCode, block: Block): Block[] {
