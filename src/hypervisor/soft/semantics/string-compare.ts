@@ -37,19 +37,18 @@ interface Elements {
   readonly bitmask: number;
   /** a <= b. */
   readonly le: number;
-  /** For i8x16.swizzle: the bytes of element n, in every element. */
-  readonly places: (n: number) => V128;
+  /** For i8x16.swizzle: the places of the first element's bytes, in every element. */
+  readonly first: V128;
 }
 
 function elementsOf(imm: number): Elements {
   const signed = (imm & SIGNED) !== 0;
   if ((imm & WORDS) === 0) {
     const le = signed ? SIMD.leI8S : SIMD.leI8U;
-    return { count: 16, eq: SIMD.eqI8, bitmask: SIMD.bitmaskI8, le, places: (n) => bytes(() => n) };
+    return { count: 16, eq: SIMD.eqI8, bitmask: SIMD.bitmaskI8, le, first: zero() };
   }
   const le = signed ? SIMD.leI16S : SIMD.leI16U;
-  const places = (n: number) => bytes((i) => 2 * n + (i & 1));
-  return { count: 8, eq: SIMD.eqI16, bitmask: SIMD.bitmaskI16, le, places };
+  return { count: 8, eq: SIMD.eqI16, bitmask: SIMD.bitmaskI16, le, first: bytes((i) => i & 1) };
 }
 
 /** A string: its elements, and a bit for each that counts. */
@@ -96,17 +95,12 @@ function forPlaces(
   step: number,
   body: (places: Local<'v128'>) => void,
 ): void {
-  const places = f.let(elements.places(0)) as Local<'v128'>;
+  const places = f.let(elements.first) as Local<'v128'>;
+  const distance = bytes(() => (step * 16) / elements.count);
   f.if(times, () =>
     f.loop((again) => {
       body(places);
-      f.set(
-        places,
-        places.simd(
-          SIMD.addI8,
-          bytes(() => (step * 16) / elements.count),
-        ),
-      );
+      f.set(places, places.simd(SIMD.addI8, distance));
       f.set(times, times.sub(1));
       f.brIf(again, times);
     }),
