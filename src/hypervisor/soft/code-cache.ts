@@ -7,6 +7,7 @@
  * does the jump cache.
  * When the space is used up everything is dropped at once.
  */
+import { BlockTable } from './block-table.ts';
 import { PAGE_SIZE } from './code-map.ts';
 import { type Block, CodePages } from './code-pages.ts';
 import { CodeSnapshot } from './code-snapshot.ts';
@@ -20,6 +21,7 @@ import { AREA, areaOf, CODE_SIZE, JUMP_ENTRIES, JUMP_ENTRY_SIZE } from './layout
 import { ruleFor } from './lower/locked-rules.ts';
 import { Lowering } from './lower/lowering.ts';
 import { lowerToCallout } from './lower/rules.ts';
+import { defineSystemRules } from './lower/system-rules.ts';
 import { defineVectorRules } from './lower/vector-rules.ts';
 import { ACCESS } from './mmu/walk.ts';
 import { codeSizeOf, MODE, MODE_BITS } from './modes.ts';
@@ -39,6 +41,7 @@ const MAX_BLOCKS = 1 << 17;
 const MAX_CALLOUTS = 1 << 16;
 const KEY_MODES = 1 << MODE_BITS;
 
+defineSystemRules();
 defineVectorRules();
 
 export interface CodeOptions {
@@ -57,6 +60,7 @@ export class CodeCache {
   readonly #lowering: Lowering;
   readonly #insn = new Insn();
   readonly #pages: CodePages;
+  readonly #table: BlockTable;
   readonly #first: number;
   readonly #limit: number;
   readonly #jumpCache: number;
@@ -74,6 +78,7 @@ export class CodeCache {
     this.#blockLength = Math.max(1, Math.min(blockLength, MAX_INSTRUCTIONS));
     this.#state = state;
     this.#pages = new CodePages(state);
+    this.#table = new BlockTable(state.words, vcpu);
     this.#snapshot = new CodeSnapshot(state.bytes, MAX_BLOCK_BYTES + MAX_INSN);
     this.#lowering = new Lowering(state.view, this.#insn, ops);
     this.#lowering.exactTime = exactTime;
@@ -146,6 +151,7 @@ export class CodeCache {
   /** Drops all code. */
   dropAll(): void {
     this.#pages.clear();
+    this.#table.clear();
     this.jit?.clear();
     this.#lowering.callouts.clear();
     this.#next = this.#first;
@@ -196,6 +202,7 @@ export class CodeCache {
     }
     block ??= this.#build(key, host, page, mode);
     if (block === undefined) return undefined;
+    if (block.secondPage < 0) this.#table.set(page, key, block.record);
     // The walk of a second page has left its own entry there.
     state.setU32(CPU.scratch + 8, block.secondPage >= 0 ? leaf & state.u32(CPU.scratch + 8) : leaf);
     this.#found = block;
@@ -332,6 +339,7 @@ export class CodeCache {
   #forget(block: Block): void {
     const { view } = this.#state;
     this.#pages.remove(block);
+    this.#table.delete(block.page, block.key);
     this.jit?.forget(block);
     this.#state.count(CPU.blocksInvalidated);
     this.#state.count(CPU.blocks, -1);

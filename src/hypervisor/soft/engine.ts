@@ -162,7 +162,7 @@ export class Engine {
   #imports(): CoreHost {
     const hooks = this.#hooks;
     const { state } = this;
-    const gpa = () => Number(state.u64(CPU.scratch));
+    const gpa = () => state.u32(CPU.scratch) + state.u32(CPU.scratch + 4) * 0x1_0000_0000;
     return {
       mmioRead: (_cpu: number, size: number) => {
         if (!this.#mustBeAlone()) hooks.mmioRead(gpa(), size);
@@ -171,8 +171,8 @@ export class Engine {
         if (!this.#mustBeAlone()) hooks.mmioWrite(gpa(), size);
       },
       codeWritten: (_cpu: number, size: number) => this.code.written(gpa(), size),
-      deliverFault: (_cpu: number, record: number) => this.#guard(() => this.#deliverFault(record)),
-      callout: (_cpu: number, record: number) => this.#guard(() => this.#callout(record)),
+      deliverFault: (_cpu: number, record: number) => this.#forRecord(record, true),
+      callout: (_cpu: number, record: number) => this.#forRecord(record, false),
       exact: (_cpu: number, op: number, a: number, b: number, imm: number) => {
         const fault = hooks.exact(op, a, b, imm);
         if (fault !== 0) {
@@ -210,12 +210,30 @@ export class Engine {
     try {
       return body();
     } catch (error) {
-      if (error instanceof GuestFault) return this.#fault(error);
-      this.#failure = error;
-      return LEAVE;
+      return this.#caught(error);
     } finally {
       this.#inGenerated = outer;
     }
+  }
+
+  /** Delivers the fault of a record, or executes its instruction: as #guard, but it is worth having no closure. */
+  #forRecord(record: number, faults: boolean): number {
+    const outer = this.#inGenerated;
+    this.#inGenerated = false;
+    try {
+      return faults ? this.#deliverFault(record) : this.#callout(record);
+    } catch (error) {
+      return this.#caught(error);
+    } finally {
+      this.#inGenerated = outer;
+    }
+  }
+
+  /** Delivers a fault of the guest; an error of ours is for run(). */
+  #caught(error: unknown): number {
+    if (error instanceof GuestFault) return this.#fault(error);
+    this.#failure = error;
+    return LEAVE;
   }
 
   #fault({ vector, errorCode }: GuestFault): number {
@@ -261,8 +279,19 @@ export class Engine {
   /** Sets CPU.rip to the instruction of `record`. */
   #setRip(record: number): void {
     const { state } = this;
-    const start = BigInt(state.view.getUint16(record + RECORD.start, true) & 0xfff);
+    const offset = state.view.getUint16(record + RECORD.start, true) & 0xfff;
+    if (this.#is64BitCode()) {
+      state.setU32(CPU.rip, state.u32(SLOT.page) | offset);
+      state.setU32(CPU.rip + 4, state.u32(SLOT.page + 4));
+      return;
+    }
+    const start = BigInt(offset);
     state.rip = (state.u64(SLOT.page) + start - state.u64(CPU.csBase)) & state.u64(CPU.ripMask);
+  }
+
+  /** Whether linear addresses are RIP as it is. */
+  #is64BitCode(): boolean {
+    return (this.state.u32(CPU.mode) & MODE.codeSize) === 2;
   }
 
   /** Charges the budget for instructions. One that faults counts too, so that no loop is free of charge. */
@@ -284,17 +313,15 @@ export class Engine {
     }
     this.#charge(this.code.executedBefore(record) + 1);
     if (vector !== NON_CANONICAL) return STATUS[this.#hooks.fault(vector, error)];
-    return this.#guard(() => {
-      const insn = this.#decodedAtRip();
-      return STATUS[this.#hooks.fault(usesStack(insn, state) ? VECTOR.ss : VECTOR.gp, 0)];
-    });
+    const insn = this.#decodedAtRip();
+    return STATUS[this.#hooks.fault(usesStack(insn, state) ? VECTOR.ss : VECTOR.gp, 0)];
   }
 
   #callout(record: number): number {
     const { state } = this;
     this.#setRip(record);
     this.#calling = record;
-    const status = this.#guard(() => this.#execute(this.code.calloutAt(record) ?? this.#decodedAtRip()));
+    const status = this.#executeCallout(record);
     this.#calling = 0;
     // The last record of a block has charged for it, and has no neighbour to go on with.
     if (this.#isLast(record)) return status === CONTINUE ? JUMP : status;
@@ -304,6 +331,14 @@ export class Engine {
     return status === CONTINUE ? JUMP : status;
   }
 
+  #executeCallout(record: number): number {
+    try {
+      return this.#execute(this.code.calloutAt(record) ?? this.#decodedAtRip());
+    } catch (error) {
+      return this.#caught(error);
+    }
+  }
+
   #isLast(record: number): boolean {
     return (this.state.view.getUint16(record + RECORD.start, true) & LAST) !== 0;
   }
@@ -311,11 +346,14 @@ export class Engine {
   /** Executes the instruction at CPU.rip. */
   #execute(insn: Insn): number {
     const { state } = this;
-    const { rip } = state;
+    const low = state.u32(CPU.rip);
+    const high = state.u32(CPU.rip + 4);
     const next = this.#hooks.execute(insn);
     if (next !== 'next') return STATUS[next];
-    const end = rip + BigInt(insn.length);
-    state.rip = state.u64(CPU.ripMask) > 0xffff_ffffn ? BigInt.asUintN(64, end) : end & 0xffff_ffffn;
+    const end = low + insn.length;
+    state.setU32(CPU.rip, end);
+    // Outside of 64-bit code RIP has 32 bits.
+    state.setU32(CPU.rip + 4, this.#is64BitCode() ? high + (end > 0xffff_ffff ? 1 : 0) : 0);
     return CONTINUE;
   }
 

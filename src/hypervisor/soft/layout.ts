@@ -66,6 +66,21 @@ export const TLB_SIZE = TLB_ENTRIES * TLB_ENTRY_SIZE;
 export const JUMP_ENTRIES = 32768;
 export const JUMP_ENTRY_SIZE = 16;
 
+/**
+ * Code that was looked up by guest physical address: u32 page number, u32 key (the block's start in the page and the mode
+ * that it was decoded in), u32 record, 0 for none. The hash of a block is the upper bits of its address times BLOCK_HASH.
+ */
+export const BLOCK_ENTRIES = 65536;
+export const BLOCK_ENTRY = { page: 0, key: 4, record: 8 } as const;
+export const BLOCK_ENTRY_SIZE = 16;
+export const BLOCK_HASH = 0x9e37_79b1 | 0;
+export const BLOCK_HASH_SHIFT = 16;
+
+/** Pages that code was looked up in: u64 linear page address, u32 tag as in the jump cache, u32 guest physical page number. */
+export const CODE_PAGE_ENTRIES = 512;
+export const CODE_PAGE_ENTRY = { linear: 0, tag: 8, page: 12 } as const;
+export const CODE_PAGE_ENTRY_SIZE = 16;
+
 /** Which TLB entries a flush of the non-global ones has to visit: u32 count, then u32 entry addresses. */
 export const FILL_LOG_ENTRIES = 2047;
 
@@ -79,7 +94,9 @@ export const AREA = {
   largeMap: 2 * TLB_SIZE + JUMP_ENTRIES * JUMP_ENTRY_SIZE + 0x2000,
   /** What others wrote that decoded code may have been made from: code-writes.ts. */
   codeWrites: 2 * TLB_SIZE + JUMP_ENTRIES * JUMP_ENTRY_SIZE + 0x3000,
-  code: 0xc0000,
+  codePages: 0xa4000,
+  blocks: 0xc0000,
+  code: 0x1c0000,
 } as const;
 export const LARGE_MAP_SIZE = 1024;
 

@@ -19,6 +19,9 @@ export const MODE = {
   noSse: 1 << 6,
 } as const;
 export const MODE_BITS = 7;
+/** A jump tag is bit 31, a generation and a mode (with MODE.user): no tag is zero, as unused entries are. */
+export const JUMP_TAG_VALID = 1 << 31;
+export const JUMP_TAG_GENERATION = { one: 1 << MODE_BITS, mask: ~(JUMP_TAG_VALID | ((1 << MODE_BITS) - 1)) } as const;
 
 export function codeSizeOf(mode: number): CodeSize {
   return (2 << (mode & MODE.codeSize)) as CodeSize;

@@ -159,3 +159,19 @@ test('events that were injected are delivered before anything else', () => {
   assert.equal(inject({ nmi: { injected: false, pending: true, masked: false } }), 2);
   vm.close();
 });
+
+test('what is random in a deterministic VM follows from its seed, and it has one vCPU', () => {
+  const memory = [{ gpa: 0, size: 2 * MIB }];
+  const numbers = (seed: number) => {
+    const vm = SoftVm.create({ memory, cpus: 1, irqchip: 'kernel', soft: { seed } });
+    const vcpu = new SoftVcpu(vm.handle(0));
+    const drawn = [vcpu.random(), vcpu.random()];
+    vm.close();
+    return drawn;
+  };
+  const [first, second] = numbers(1);
+  assert.notEqual(first, second);
+  assert.deepEqual(numbers(1), [first, second]);
+  assert.notEqual(numbers(2)[0], first);
+  assert.throws(() => SoftVm.create({ memory, cpus: 2, irqchip: 'kernel', soft: { seed: 1 } }), { code: 'E_VCPUS' });
+});

@@ -25,6 +25,9 @@ export class SoftVm extends SoftVmAccess implements Vm {
       );
     }
     const { seed } = options.soft ?? {};
+    if (seed !== undefined && options.cpus !== 1) {
+      throw new CrosvmError('E_VCPUS', `a deterministic VM has one vCPU, not ${options.cpus}`);
+    }
     const vm = new SoftVm({
       options: options.soft ?? {},
       core: compileCore(),

@@ -5,15 +5,16 @@
  */
 
 import { defineStoreFlags } from '../jit/jit-flags.ts';
-import { AREA, AREA_PER_BLOCK_BYTE, JUMP_ENTRIES, JUMP_ENTRY_SIZE, VCPU_AREA } from '../layout.ts';
-import { defineMmu, MMU_IMPORT_PARAMS, type Mmu, type MmuImports } from '../mmu/mmu.ts';
+import { area, defineMmu, MMU_IMPORT_PARAMS, type Mmu, type MmuImports } from '../mmu/mmu.ts';
 import { CPU, SLOT } from '../state.ts';
 import { I32 } from '../wasm/expr.ts';
-import type { FunctionBuilder, Label, Local } from '../wasm/function-builder.ts';
+import type { Callable, FunctionBuilder, Label, Local } from '../wasm/function-builder.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import { catalog } from './catalog.ts';
+import { defineDeliver } from './deliver.ts';
 import { importHost } from './imports.ts';
 import { type CoreImports, type Exits, InterpreterEmit, type LoopLabels } from './interpreter-emit.ts';
+import { defineLookup, jumpEntry, jumpTag } from './lookup.ts';
 import { RECORD, RECORD_SIZE, UNRESOLVED } from './record.ts';
 
 /** What TypeScript must give the module, by import name. */
@@ -41,18 +42,23 @@ export function coreModule(): Uint8Array<ArrayBuffer> {
   const mmuImports = { mmioRead: two('mmioRead'), mmioWrite: two('mmioWrite'), codeWritten: two('codeWritten') };
   const imports = importHost(m);
   const mmu = defineMmu(m, mmuImports);
+  const lookup = defineLookup(m, mmu.fetch);
+  defineDeliver(m, mmu);
   defineStoreFlags(m, 'storeFlags');
   m.exportTable('handlers', MAX_COLD + MAX_REGIONS);
   const handlerType = m.type({ params: ['i32', 'i32'], results: ['i32'] });
   const { ops, hotNames } = catalog();
   const hot = hotNames.map((name) => ops.all.get(name)!.emit);
-  m.func(['i32', 'i32'], ['i32'], (f, cpu, rec) => emitLoop(f, cpu, rec, { mmu, imports, handlerType, hot }), 'run');
+  const parts = { mmu, imports, lookup, handlerType, hot };
+  m.func(['i32', 'i32'], ['i32'], (f, cpu, rec) => emitLoop(f, cpu, rec, parts), 'run');
   return m.encode();
 }
 
 interface LoopParts {
   readonly mmu: Mmu;
   readonly imports: CoreImports;
+  /** Of lookup.ts. */
+  readonly lookup: Callable;
   readonly handlerType: number;
   readonly hot: readonly ((emit: InterpreterEmit) => void)[];
 }
@@ -95,7 +101,7 @@ function emitLoop(f: FunctionBuilder, cpu: Local<'i32'>, rec: Local<'i32'>, part
         });
         f.brIf(boundary, mustLookUp());
       });
-      emitLookup(f, cpu, rec, target, next, imports, () => {
+      emitLookup(f, cpu, rec, target, next, parts, () => {
         setTargetToRip();
         f.brIf(boundary, mustLookUp());
       });
@@ -163,8 +169,9 @@ function emitHeader(
 }
 
 /**
- * Finds the record for the linear address `target`: in the jump cache, else by TypeScript. `afterFault` is emitted where
- * a fault of the fetch was delivered: its handler is looked for next, which may fault too, without an end.
+ * Finds the record for the linear address `target`: in the jump cache, by its physical address, else by TypeScript.
+ * `afterFault` is emitted where a fault of the fetch was delivered: its handler is looked for next, which may fault too,
+ * without an end.
  */
 function emitLookup(
   f: FunctionBuilder,
@@ -172,24 +179,17 @@ function emitLookup(
   rec: Local<'i32'>,
   target: Local<'i64'>,
   next: Label,
-  imports: CoreImports,
+  { lookup, imports }: LoopParts,
   afterFault: () => void,
 ): void {
   f.loop((again) => {
     f.set(target, target.and(f.load64(cpu, CPU.ripMask)));
-    const hash = target
-      .shrU(12)
-      .xor(target)
-      .wrap()
-      .and(JUMP_ENTRIES - 1);
-    const area = cpu.mul(AREA_PER_BLOCK_BYTE).add(VCPU_AREA + AREA.jumpCache);
-    const entry = f.let(hash.mul(JUMP_ENTRY_SIZE).add(area));
-    const tagAt = cpu.add(target.shrU(63).wrap().shl(2));
+    const entry = f.let(jumpEntry(target, area(cpu)));
     f.if(
       f
         .load64(entry)
         .eq(target)
-        .and(f.load32(entry, 8).eq(f.load32(tagAt, CPU.jumpTagLow))),
+        .and(f.load32(entry, 8).eq(jumpTag(f, cpu, target))),
       () => {
         f.set(rec, f.load32(entry, 12));
         f.store64(cpu, SLOT.page, target.and(-4096));
@@ -197,6 +197,8 @@ function emitLookup(
       },
     );
     f.store64(cpu, CPU.rip, target.sub(f.load64(cpu, CPU.csBase)).and(f.load64(cpu, CPU.ripMask)));
+    f.set(rec, f.call(lookup, 'i32', cpu));
+    f.brIf(next, rec);
     f.set(rec, f.call(imports.lookup, 'i32', cpu));
     f.brIf(next, rec.gtS(0));
     f.if(rec, () => f.return(I32.const(-1)));

@@ -31,5 +31,7 @@ export function importMmu(m: ModuleBuilder): Mmu {
     store: { 1: store(1), 2: store(2), 4: store(4), 8: store(8) },
     locked: { 1: locked(1), 2: locked(2), 4: locked(4), 8: locked(8) },
     probeWrite: m.importFunction('probeWrite', ['i32', 'i64', 'i32'], []),
+    flushNonGlobal: m.importFunction('flushNonGlobal', ['i32'], ['i32']),
+    invalidatePage: m.importFunction('invalidatePage', ['i32', 'i64'], ['i32']),
   };
 }

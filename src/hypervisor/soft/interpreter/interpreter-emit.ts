@@ -71,6 +71,8 @@ export class InterpreterEmit implements Emit {
         f.run(imports.timeStamp, cpu);
         return f.load64(cpu, CPU.io);
       },
+      flushNonGlobal: () => f.call(mmu.flushNonGlobal, 'i32', cpu),
+      invalidatePage: (linear) => f.call(mmu.invalidatePage, 'i32', cpu, linear),
     };
   }
 
@@ -326,6 +328,11 @@ export class InterpreterEmit implements Emit {
     const status = f.let(f.call(this.#imports.callout, 'i32', this.cpu, this.#rec));
     f.if(status.eq(1), () => this.#exits.next(this.#rec.add(RECORD_SIZE)));
     this.#exits.status(status);
+  }
+
+  calloutAtEnd(): void {
+    this.account();
+    this.callout();
   }
 
   /** The block ends here: its instructions have been executed. */

@@ -89,6 +89,8 @@ export class JitEmit implements Emit {
         f.run(parts.imports.timeStamp, cpu);
         return f.load64(cpu, CPU.io);
       },
+      flushNonGlobal: () => f.call(parts.imports.mmu.flushNonGlobal, 'i32', cpu),
+      invalidatePage: (linear) => f.call(parts.imports.mmu.invalidatePage, 'i32', cpu, linear),
     };
   }
 
@@ -367,6 +369,10 @@ export class JitEmit implements Emit {
   }
 
   callout(): void {
+    this.#exits.interpret(this.#rec);
+  }
+
+  calloutAtEnd(): void {
     this.#exits.interpret(this.#rec);
   }
 

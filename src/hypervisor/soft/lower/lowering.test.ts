@@ -108,7 +108,11 @@ function lowered(hex: string, codeSize: CodeSize, checked = false): string[] {
 test('flat 32-bit code becomes what 64-bit code does; other segments are checked', () => {
   for (const [hex, flat, checked] of [
     ['8b 44 8b 04', ['mov.4.rm'], ['ea.legacy', 'mov.4.rm']], // mov eax, [ebx+ecx*4+4]
-    ['01 45 fc', ['loadForStore.4', 'add.4.rr', 'store.4'], ['ea.legacy', 'loadForStore.4', 'add.4.rr', 'store.4']],
+    [
+      '01 45 fc',
+      ['loadForStore.4', 'add.4.rr', 'storeBack.4'],
+      ['ea.legacy', 'loadForStore.4', 'add.4.rr', 'storeBack.4'],
+    ],
     ['2e 8b 03', ['ea.legacy', 'mov.4.rm'], ['ea.legacy', 'mov.4.rm']], // mov eax, cs:[ebx]
     ['65 8b 03', ['ea.legacy', 'mov.4.rm'], ['ea.legacy', 'mov.4.rm']], // mov eax, gs:[ebx]
     ['67 8b 07', ['ea.mask', 'mov.4.rm'], ['ea.legacy', 'mov.4.rm']], // mov eax, [bx]

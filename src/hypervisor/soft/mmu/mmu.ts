@@ -22,6 +22,7 @@ import { atomicFence } from '../wasm/atomics.ts';
 import { F64, I32, I64, type I64Like, select, type ValType } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder } from '../wasm/function-builder.ts';
 import type { ModuleBuilder } from '../wasm/module-builder.ts';
+import { defineFlushes, type Flushes } from './flush.ts';
 import { defineLocked, defineLockedResult } from './locked.ts';
 import { loadSized, storeSized } from './sized.ts';
 import { ACCESS, defineRegionOf, defineWalk, noteDirty, PTE, regionHost } from './walk.ts';
@@ -36,7 +37,7 @@ export interface MmuImports {
   readonly codeWritten: Callable;
 }
 
-export interface Mmu {
+export interface Mmu extends Flushes {
   /** (cpu, va: i64, access) -> WebAssembly address; 0: not RAM, CPU.scratch is the gpa; -1: fault. */
   readonly translate: Callable;
   /** By size: (cpu, va: i64) -> i64, with CPU.fault set if it failed. */
@@ -52,15 +53,22 @@ export interface Mmu {
   readonly probeWrite: Callable;
 }
 
-export function defineMmu(m: ModuleBuilder, imports: MmuImports): Mmu {
+/** What only the core module uses. */
+export interface CoreMmu extends Mmu {
+  /** (cpu) -> like translate, for code at CPU.rip, whose linear address is left in CPU.fetchAddress. */
+  readonly fetch: Callable;
+}
+
+export function defineMmu(m: ModuleBuilder, imports: MmuImports): CoreMmu {
   const region = defineRegionOf(m);
   const walk = defineWalk(m, region);
   const fill = defineFill(m, region, walk);
   const translate = defineTranslate(m, fill);
-  defineFetch(m, fill);
+  const fetch = defineFetch(m, fill);
   const load1 = defineLoad(m, 1, translate, imports, undefined);
   const store1 = defineStore(m, 1, fill, region, imports, undefined);
   const probeWrite = defineProbeWrite(m, fill);
+  const flushes = defineFlushes(m);
   const store = (size: Size) => defineStore(m, size, fill, region, imports, { store1, probeWrite });
   const load = (size: Size) => defineLoad(m, size, translate, imports, load1);
   const loads = { 1: load1, 2: load(2), 4: load(4), 8: load(8) };
@@ -76,7 +84,9 @@ export function defineMmu(m: ModuleBuilder, imports: MmuImports): Mmu {
       noteCodeWrite: (f, cpu, bytes) => noteCodeWrite(f, cpu, bytes, region, imports),
     });
   return {
+    ...flushes,
     translate,
+    fetch,
     load: loads,
     store: stores,
     locked: { 1: locked(1), 2: locked(2), 4: locked(4), 8: locked(8) },
@@ -94,7 +104,7 @@ export function tlbEntry(va: I64, tlb: I32): I32 {
 }
 
 /** Address of the vCPU's area. */
-function area(cpu: I32): I32 {
+export function area(cpu: I32): I32 {
   return cpu.mul(AREA_PER_BLOCK_BYTE).add(VCPU_AREA);
 }
 
@@ -186,9 +196,8 @@ function defineTranslate(m: ModuleBuilder, fill: Callable): Callable {
   );
 }
 
-/** (cpu) -> like translate, for code at CPU.rip, whose linear address is left in CPU.fetchAddress. For TypeScript. */
-function defineFetch(m: ModuleBuilder, fill: Callable): void {
-  m.func(
+function defineFetch(m: ModuleBuilder, fill: Callable): Callable {
+  return m.func(
     ['i32'],
     ['i32'],
     (f, cpu) => {

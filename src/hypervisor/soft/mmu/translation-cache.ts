@@ -6,6 +6,8 @@ import {
   AREA,
   areaOf,
   blockOf,
+  CODE_PAGE_ENTRIES,
+  CODE_PAGE_ENTRY_SIZE,
   FILL_LOG_ENTRIES,
   LARGE_MAP_SIZE,
   TLB_ENTRIES,
@@ -13,14 +15,11 @@ import {
   TLB_ENTRY_SIZE,
   TLB_SIZE,
 } from '../layout.ts';
-import { MODE, MODE_BITS } from '../modes.ts';
+import { JUMP_TAG_GENERATION, JUMP_TAG_VALID, MODE } from '../modes.ts';
 import { CPU } from '../state.ts';
 import { PTE } from './walk.ts';
 
 const CR4_PGE = 0x80;
-/** A jump tag is this bit, a generation and a mode: no tag is zero, as unused entries are. */
-const VALID_JUMP = 0x8000_0000;
-const MAX_GENERATION = (1 << (31 - MODE_BITS)) - 1;
 
 /**
  * Makes writes of `vcpu` to guest physical page `page` look for decoded code again. Any thread may call it: see the
@@ -44,9 +43,6 @@ export class TranslationCache {
   /** Word indices of the vCPU's block and area. */
   readonly #block: number;
   readonly #area: number;
-  /** Generations of the jump cache's entries, for addresses of the lower and upper half. */
-  #lowGeneration = 0;
-  #highGeneration = 0;
 
   /** `words`: the whole WebAssembly memory. */
   constructor(words: Int32Array, vcpu: number) {
@@ -58,7 +54,10 @@ export class TranslationCache {
   /** Code runs in `mode` (modes.ts) from now on, with privilege 3 or another one. */
   setMode(mode: number, user: boolean): void {
     this.#setField(CPU.tlb, (this.#area << 2) + (user ? AREA.tlbUser : AREA.tlbSupervisor));
-    this.#setJumpTags(mode | (user ? MODE.user : 0));
+    for (const tag of [CPU.jumpTagLow, CPU.jumpTagHigh]) {
+      const generation = this.#field(tag) & JUMP_TAG_GENERATION.mask;
+      this.#setField(tag, generation | mode | (user ? MODE.user : 0) | JUMP_TAG_VALID);
+    }
   }
 
   /** Drops everything, global entries too. */
@@ -79,7 +78,7 @@ export class TranslationCache {
     }
     for (let i = 0; i < count; i++) this.#dropEntry(this.#words[log + 1 + i]! >>> 2);
     this.#words[log] = 0;
-    if (this.#hasGlobalPages()) this.#flushLowJumps();
+    if (this.#hasGlobalPages()) this.#nextGeneration(CPU.jumpTagLow);
     else this.flushJumps();
   }
 
@@ -97,10 +96,20 @@ export class TranslationCache {
     this.flushJumps();
   }
 
+  /** Whether the TLB lets writes to the page of `va` through without a look. */
+  mayWrite(va: bigint, user: boolean): boolean {
+    const tlb = user ? AREA.tlbUser : AREA.tlbSupervisor;
+    const entry = Number((va >> 12n) & BigInt(TLB_ENTRIES - 1)) * TLB_ENTRY_SIZE;
+    const at = this.#area + ((tlb + entry + TLB_ENTRY.write) >> 2);
+    return (
+      this.#words[at] === Number(BigInt.asIntN(32, va & ~0xfffn)) && this.#words[at + 1] === Number(va >> 32n) >> 0
+    );
+  }
+
   /** Forgets which code is at which linear address: mappings or decoded code have changed. */
   flushJumps(): void {
-    this.#highGeneration = this.#nextGeneration(this.#highGeneration);
-    this.#flushLowJumps();
+    this.#nextGeneration(CPU.jumpTagHigh);
+    this.#nextGeneration(CPU.jumpTagLow);
   }
 
   /**
@@ -117,20 +126,14 @@ export class TranslationCache {
     return (this.#field(CPU.cr4) & CR4_PGE) !== 0;
   }
 
-  #flushLowJumps(): void {
-    this.#lowGeneration = this.#nextGeneration(this.#lowGeneration);
-    this.#setJumpTags(this.#field(CPU.jumpTagLow) & ((1 << MODE_BITS) - 1));
-  }
-
-  #nextGeneration(generation: number): number {
-    const next = (generation + 1) & MAX_GENERATION;
-    if (next === 0) this.#clear(AREA.jumpCache, AREA.fillLog - AREA.jumpCache);
-    return next;
-  }
-
-  #setJumpTags(mode: number): void {
-    this.#setField(CPU.jumpTagLow, (this.#lowGeneration << MODE_BITS) | mode | VALID_JUMP);
-    this.#setField(CPU.jumpTagHigh, (this.#highGeneration << MODE_BITS) | mode | VALID_JUMP);
+  #nextGeneration(tag: number): void {
+    const old = this.#field(tag);
+    const next = (old + JUMP_TAG_GENERATION.one) & JUMP_TAG_GENERATION.mask;
+    if (next === 0) {
+      this.#clear(AREA.jumpCache, AREA.fillLog - AREA.jumpCache);
+      this.#clear(AREA.codePages, CODE_PAGE_ENTRIES * CODE_PAGE_ENTRY_SIZE);
+    }
+    this.#setField(tag, (old & ~JUMP_TAG_GENERATION.mask) | next);
   }
 
   /** The tags of an entry become pages whose index is another one's, so no address can match them. */

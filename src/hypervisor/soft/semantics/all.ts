@@ -10,6 +10,8 @@ import { defineShifts } from './shift.ts';
 import { defineStack } from './stack.ts';
 import { defineStrings } from './string.ts';
 import { defineSystem } from './system.ts';
+import { defineSystemCalls } from './system-calls.ts';
+import { defineSystemRegisters } from './system-registers.ts';
 import { defineVectorMemory } from './vector-memory.ts';
 
 export function defineAll(ops: MicroOps): void {
@@ -23,5 +25,7 @@ export function defineAll(ops: MicroOps): void {
   defineBranches(ops);
   defineStrings(ops);
   defineSystem(ops);
+  defineSystemCalls(ops);
+  defineSystemRegisters(ops);
   defineVectorMemory(ops);
 }

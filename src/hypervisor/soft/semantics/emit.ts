@@ -107,17 +107,22 @@ export interface Emit {
   exact(op: number): void;
   /** Like exact(), for what the whole instruction is needed: TypeScript decodes it again (system/). May end the block. */
   callout(): void;
+  /** The same in the last record of a block, whose instructions are counted as executed. */
+  calloutAtEnd(): void;
   /** Calls a function that TypeScript gives the core module. */
   readonly host: HostCalls;
 }
 
-/** Calls into TypeScript that semantics make directly. */
+/** Calls into TypeScript and the core module that semantics make directly. */
 export interface HostCalls {
   /** (cpu, port, size): a port read into CPU.io / write from it. */
   portRead(port: I32, size: Size): void;
   portWrite(port: I32, size: Size): void;
   /** Time stamp counter. */
   timeStamp(): I64;
+  /** Forgets translations, of CR3 and of a page (mmu/flush.ts): 0 if that is left to TypeScript, which has to flush all. */
+  flushNonGlobal(): I32;
+  invalidatePage(linear: I64): I32;
 }
 
 /** One micro-operation's semantics. */

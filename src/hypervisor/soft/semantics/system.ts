@@ -13,10 +13,7 @@ export function defineSystem(ops: MicroOps): void {
   ops.hot('nop', () => {});
   // TypeScript executes the instruction: in the middle of a block, or as its end.
   ops.cold('callout', (e) => e.callout());
-  ops.cold('callout.end', (e) => {
-    e.account();
-    e.callout();
-  });
+  ops.cold('callout.end', (e) => e.calloutAtEnd());
   ops.cold('undefined', (e) => e.raise(UNDEFINED_OPCODE));
   // The block goes on in other records, or its code was overwritten: look the address up again.
   ops.hot('goto', (e) => e.jump());

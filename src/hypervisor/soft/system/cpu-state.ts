@@ -88,6 +88,8 @@ export interface CoreExports {
   run(cpu: number, record: number): number;
   translate(cpu: number, va: bigint, access: number): number;
   fetch(cpu: number): number;
+  /** 1 if an event was delivered at CPU.rip (deliver.ts), 0 if it has to be done in TypeScript. */
+  deliver(cpu: number, vector: number, errorCode: number, isFault: number): number;
   /** The guest physical address, or -1 and the fault. */
   walk(cpu: number, va: bigint, access: number): bigint;
   load1(cpu: number, va: bigint): bigint;
@@ -354,6 +356,25 @@ export class CpuState {
     else if (size === 2) core.store2(block, address, v);
     else core.store1(block, address, v);
     this.#throwPending();
+  }
+
+  /** Address in the WebAssembly memory of [va, va + size), if it is RAM of one page that can be read; otherwise 0. */
+  hostForRead(va: bigint, size: number): number {
+    return this.#hostFor(va, size, ACCESS.read);
+  }
+
+  /** The same for writing: there is no decoded code in the page. */
+  hostForWrite(va: bigint, size: number): number {
+    const host = this.#hostFor(va, size, ACCESS.write);
+    return host !== 0 && this.tlb.mayWrite(va, this.cpl === 3) ? host : 0;
+  }
+
+  #hostFor(va: bigint, size: number, access: number): number {
+    if (Number(va & 0xfffn) + size > 4096) return 0;
+    const privilege = this.cpl === 3 ? ACCESS.user : 0;
+    const host = this.core.translate(this.block, BigInt.asIntN(64, va), access | privilege);
+    this.#throwPending();
+    return host >>> 0;
   }
 
   /** As privilege 0, whatever runs: descriptor tables, TSS, stacks of interrupts (implicit supervisor accesses). */

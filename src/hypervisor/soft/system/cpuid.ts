@@ -30,8 +30,11 @@ const CMP_LEGACY = bits(1);
 /** syscall nx pdpe1gb rdtscp lm. */
 const EXTENDED_EDX = bits(11, 20, 26, 27, 29);
 const INVARIANT_TSC = bits(8);
-/** Not affected by speculative store bypass or branch type confusion. */
-const NOT_AFFECTED = bits(26, 29);
+/**
+ * FXSAVE and FXRSTOR always have the pointers of the x87 unit, so a kernel need not clear them between programs; not
+ * affected by speculative store bypass or branch type confusion.
+ */
+const LEAF8_EBX = bits(2, 26, 29);
 /** LFENCE is serializing, null selectors clear the base, automatic IBRS, no SRSO. */
 const LEAF21_EAX = bits(2, 6, 8, 29);
 /** No TSA. */
@@ -77,7 +80,7 @@ export function defaultCpuid(model: CpuidModel): CpuidEntry[] {
     leaf(0x8000_0005, 0, 0, 0x2008_0140, 0x2008_0140),
     leaf(0x8000_0006, 0, 0, 0x0200_6140, 0),
     leaf(0x8000_0007, 0, 0, 0, INVARIANT_TSC),
-    leaf(0x8000_0008, ADDRESS_SIZES, NOT_AFFECTED, (idBits << 12) | (vcpus - 1), 0),
+    leaf(0x8000_0008, ADDRESS_SIZES, LEAF8_EBX, (idBits << 12) | (vcpus - 1), 0),
     leaf(0x8000_0021, LEAF21_EAX, 0, LEAF21_ECX, 0),
   ];
 }

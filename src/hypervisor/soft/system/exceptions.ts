@@ -42,6 +42,7 @@ const DR7_GD = 1 << 13;
  */
 export function deliver(cpu: SystemCpu, event: GuestEvent): 'jump' | 'shutdown' {
   const { state } = cpu;
+  if (deliverQuickly(state, event)) return 'jump';
   let current: GuestEvent = event;
   for (;;) {
     try {
@@ -54,6 +55,20 @@ export function deliver(cpu: SystemCpu, event: GuestEvent): 'jump' | 'shutdown' 
       current = next;
     }
   }
+}
+
+/** Delivers what is usual in 64-bit mode; false, and nothing has changed, if it is not. */
+function deliverQuickly(state: CpuState, event: GuestEvent): boolean {
+  const { vector, kind } = event;
+  if (kind === 'trap' || kind === 'software') return false;
+  if (state.core.deliver(state.block, vector, event.errorCode ?? 0, kind === 'fault' ? 1 : 0) === 0) return false;
+  delivered(state, event);
+  return true;
+}
+
+function delivered(state: CpuState, event: GuestEvent): void {
+  countDelivery(state, event);
+  if (event.kind === 'nmi') state.setU32(CPU.nmiBlocked, 1);
 }
 
 /** Delivers INT n, INT3 or INTO, returning to `returnRip`. A fault is thrown: it is one of the instruction. */
@@ -91,8 +106,7 @@ function deliverOnce(state: CpuState, event: GuestEvent, returnRip: bigint): voi
   if (state.isLongMode) deliverLong(state, delivery);
   else if (state.isProtected) deliverProtected(state, delivery);
   else deliverReal(state, delivery);
-  countDelivery(state, event);
-  if (kind === 'nmi') state.setU32(CPU.nmiBlocked, 1);
+  delivered(state, event);
   if (vector === VECTOR.db && !software) state.setU64(CPU.dr7, state.u64(CPU.dr7) & ~BigInt(DR7_GD));
   state.updateMode();
 }

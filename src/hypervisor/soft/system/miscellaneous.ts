@@ -146,15 +146,23 @@ function readImage(state: CpuState, at: bigint): DataView {
 
 export function fxsave({ state, fpu }: SystemCpu, insn: Insn): Next {
   const at = fxOperand(state, insn, 'write');
+  const format = { wide: insn.opSize === 8, code64: state.is64BitCode };
+  const host = state.hostForWrite(at, FX_SIZE);
+  if (host !== 0) {
+    fpu.fxsave(new DataView(state.view.buffer, host, FX_SIZE), format);
+    return 'next';
+  }
   state.probeWrite(at, FX_SIZE);
   const image = readImage(state, at);
-  fpu.fxsave(image, { wide: insn.opSize === 8, code64: state.is64BitCode });
+  fpu.fxsave(image, format);
   for (let n = 0; n < FX_SIZE; n += 8) state.write(at + BigInt(n), 8, image.getBigUint64(n, true));
   return 'next';
 }
 
 export function fxrstor({ state, fpu }: SystemCpu, insn: Insn): Next {
-  const image = readImage(state, fxOperand(state, insn, 'read'));
+  const at = fxOperand(state, insn, 'read');
+  const host = state.hostForRead(at, FX_SIZE);
+  const image = host === 0 ? readImage(state, at) : new DataView(state.view.buffer, host, FX_SIZE);
   const fault = fpu.fxrstor(image, { wide: insn.opSize === 8, code64: state.is64BitCode });
   if (fault !== 0) state.raise(fault - 1);
   return 'next';
