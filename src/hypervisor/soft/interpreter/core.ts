@@ -11,7 +11,7 @@ import { I32 } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder, Label, Local } from '../wasm/function-builder.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import { catalog } from './catalog.ts';
-import { defineChain } from './chain.ts';
+import { COMPILED, defineChain } from './chain.ts';
 import { defineDeliver } from './deliver.ts';
 import { importHost } from './imports.ts';
 import { type CoreImports, type Exits, InterpreterEmit, type LoopLabels } from './interpreter-emit.ts';
@@ -180,8 +180,8 @@ function emitHeader(
 
 /**
  * Finds the record for the linear address `target`: in the jump cache, by its physical address, else by TypeScript.
- * `afterFault` is emitted where a fault of the fetch was delivered: its handler is looked for next, which may fault too,
- * without an end.
+ * `goOnAtRip` is emitted where that is CPU.rip now: behind a compiled region, and where a fault of the fetch was delivered:
+ * its handler is looked for next, which may fault too, without an end.
  */
 function emitLookup(
   f: FunctionBuilder,
@@ -189,8 +189,8 @@ function emitLookup(
   rec: Local<'i32'>,
   target: Local<'i64'>,
   next: Label,
-  { lookup, imports }: LoopParts,
-  afterFault: () => void,
+  { lookup, chain, imports }: LoopParts,
+  goOnAtRip: () => void,
 ): void {
   f.loop((again) => {
     f.set(target, target.and(f.load64(cpu, CPU.ripMask)));
@@ -203,7 +203,12 @@ function emitLookup(
       () => {
         f.set(rec, f.load32(entry, 12));
         f.store64(cpu, SLOT.page, target.and(-4096));
-        f.br(next);
+        f.brIf(next, rec.ltU(COMPILED));
+        f.set(rec, f.call(chain, 'i32', cpu, rec));
+        f.brIf(next, rec.gtS(0));
+        f.if(rec, () => f.return(rec));
+        goOnAtRip();
+        f.br(again);
       },
     );
     f.store64(cpu, CPU.rip, target.sub(f.load64(cpu, CPU.csBase)).and(f.load64(cpu, CPU.ripMask)));
@@ -212,7 +217,7 @@ function emitLookup(
     f.set(rec, f.call(imports.lookup, 'i32', cpu));
     f.brIf(next, rec.gtS(0));
     f.if(rec, () => f.return(I32.const(-1)));
-    afterFault();
+    goOnAtRip();
     f.br(again);
   });
 }

@@ -1,7 +1,7 @@
 /**
  * Compiles a region: blocks of one page, in the order of their addresses, to one function
  *
- *     (cpu, header of a block) -> record to go on with; 0: at CPU.rip
+ *     (cpu, number of a block) -> record to go on with; 0: at CPU.rip
  *
  * which is what the interpreter's loop expects of a micro-operation. Loops of the guest become loops of WebAssembly, all
  * other jumps within the region are branches forward. Whoever comes from outside to a block in the middle of a loop goes
@@ -45,11 +45,11 @@ const ENDS_WITH_STORE = /^(mov\.\d\.m[ri]|store(Back)?\.\d|storev\.\d+u?)$/;
 /** Emits the body of a region's function. */
 export function compileRegion(
   f: FunctionBuilder,
-  header: Local<'i32'>,
+  start: Local<'i32'>,
   blocks: readonly Block[],
   context: RegionContext,
 ): void {
-  new RegionCompiler(f, header, blocks, context).compile();
+  new RegionCompiler(f, start, blocks, context).compile();
 }
 
 /** In #entry: the start of the loop. */
@@ -63,7 +63,7 @@ interface Way {
 
 class RegionCompiler implements JitExits {
   readonly #f: FunctionBuilder;
-  readonly #header: Local<'i32'>;
+  readonly #start: Local<'i32'>;
   readonly #blocks: readonly Block[];
   readonly #context: RegionContext;
   readonly #cpu: I32;
@@ -87,9 +87,9 @@ class RegionCompiler implements JitExits {
   /** Where the instruction behind the current one starts in the page, while its last record is emitted. */
   #behind: number | undefined;
 
-  constructor(f: FunctionBuilder, header: Local<'i32'>, blocks: readonly Block[], context: RegionContext) {
+  constructor(f: FunctionBuilder, start: Local<'i32'>, blocks: readonly Block[], context: RegionContext) {
     this.#f = f;
-    this.#header = header;
+    this.#start = start;
     this.#blocks = blocks;
     this.#context = context;
     this.#cpu = I32.const(context.cpu);
@@ -109,7 +109,7 @@ class RegionCompiler implements JitExits {
     const f = this.#f;
     this.#registers.loadLater();
     this.#emit.enter();
-    f.set(this.#entry, f.load32(this.#header, RECORD.imm));
+    f.set(this.#entry, this.#start);
     f.block((interpret) => {
       this.#interpret = interpret;
       f.block((leave) => {

@@ -30,7 +30,7 @@ export class RegionModule {
   add(blocks: readonly Block[], is64: boolean): void {
     const context = { source: this.#source, imports: this.#imports, cpu: this.#cpu, is64 };
     const name = RegionModule.nameOf(this.#regions++);
-    this.#module.func(['i32', 'i32'], ['i32'], (f, _cpu, header) => compileRegion(f, header, blocks, context), name);
+    this.#module.func(['i32', 'i32'], ['i32'], (f, _cpu, start) => compileRegion(f, start, blocks, context), name);
   }
 
   encode(): Uint8Array<ArrayBuffer> {
