@@ -5,7 +5,8 @@
  */
 
 import { defineStoreFlags } from '../jit/jit-flags.ts';
-import { area, defineMmu, MMU_IMPORT_PARAMS, type Mmu, type MmuImports } from '../mmu/mmu.ts';
+import { area, defineMmu, MMU_IMPORT_PARAMS, type MmuImports } from '../mmu/mmu.ts';
+import { defineRareFunctions } from '../semantics/float-rare.ts';
 import { CPU, SLOT } from '../state.ts';
 import { I32 } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder, Label, Local } from '../wasm/function-builder.ts';
@@ -13,7 +14,13 @@ import { ModuleBuilder } from '../wasm/module-builder.ts';
 import { catalog } from './catalog.ts';
 import { defineDeliver } from './deliver.ts';
 import { importHost } from './imports.ts';
-import { type CoreImports, type Exits, InterpreterEmit, type LoopLabels } from './interpreter-emit.ts';
+import {
+  type CoreImports,
+  type Exits,
+  InterpreterEmit,
+  type InterpreterParts,
+  type LoopLabels,
+} from './interpreter-emit.ts';
 import { defineLookup, jumpEntry, jumpTag } from './lookup.ts';
 import { RECORD, RECORD_SIZE, UNRESOLVED } from './record.ts';
 
@@ -44,19 +51,18 @@ export function coreModule(): Uint8Array<ArrayBuffer> {
   const mmu = defineMmu(m, mmuImports);
   const lookup = defineLookup(m, mmu.fetch);
   defineDeliver(m, mmu);
+  const rareFloat = defineRareFunctions(m);
   defineStoreFlags(m, 'storeFlags');
   m.exportTable('handlers', MAX_COLD + MAX_REGIONS);
   const handlerType = m.type({ params: ['i32', 'i32'], results: ['i32'] });
   const { ops, hotNames } = catalog();
   const hot = hotNames.map((name) => ops.all.get(name)!.emit);
-  const parts = { mmu, imports, lookup, handlerType, hot };
+  const parts = { mmu, imports, rareFloat, lookup, handlerType, hot };
   m.func(['i32', 'i32'], ['i32'], (f, cpu, rec) => emitLoop(f, cpu, rec, parts), 'run');
   return m.encode();
 }
 
-interface LoopParts {
-  readonly mmu: Mmu;
-  readonly imports: CoreImports;
+interface LoopParts extends InterpreterParts {
   /** Of lookup.ts. */
   readonly lookup: Callable;
   readonly handlerType: number;
@@ -143,7 +149,7 @@ function emitCases(
     },
     status: onStatus,
   };
-  const emit = new InterpreterEmit(f, cpu, rec, parts.mmu, parts.imports, exits);
+  const emit = new InterpreterEmit(f, cpu, rec, parts, exits);
   const op = f.load16u(rec, RECORD.op);
   const cases = parts.hot.map((handler) => () => {
     handler(emit);

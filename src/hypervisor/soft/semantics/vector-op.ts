@@ -27,6 +27,8 @@ export type VectorEmit = Pick<
   | 'setVector'
   | 'vectorRegister'
   | 'exact'
+  | 'rareFloat'
+  | 'floats'
 >;
 
 /** The register files of operands a and b: x XMM, m MMX, g general, i: b is the immediate. */
