@@ -3,7 +3,7 @@ import type { OpName } from '../decode/opcodes.ts';
 import { exactCode } from '../fpu/exact-code.ts';
 import { ROUND } from '../fpu/ieee.ts';
 import { CPU } from '../state.ts';
-import { I32, select, V128 } from '../wasm/expr.ts';
+import { I32, type I64, select, V128 } from '../wasm/expr.ts';
 import type { Local } from '../wasm/function-builder.ts';
 import type { Operand } from './emit.ts';
 import {
@@ -147,24 +147,15 @@ function compareToFlags(op: OpName, lanes: Lanes, ordered: boolean): VectorOp {
     checkComparison(e, { op, shape, ordered: I32.const(ordered ? 1 : 0), x, y }, () => {
       e.floats.note('a', lanes.bytes, 1);
       noteOperand(e, shape);
-      e.flags.load(comparisonFlags(lanes, x.value, y.value));
+      e.flags.floats(e.f.let(numberBits(lanes, x.value)), e.f.let(numberBits(lanes, y.value)));
     });
   };
   return { op, a: 'r', forms: XMM, emit };
 }
 
-const FLAG = { zero: 0x40, parity: 4, carry: 1 } as const;
-
-/** All three, without those that the order of the numbers clears. */
-function comparisonFlags(lanes: Lanes, a: V128, b: V128): I32 {
-  const bit = (simd: number, flag: number) => a.simd(simd, b).extractI32(0).and(flag);
-  const { zero, parity, carry } = FLAG;
-  const above = bit(lanes.lt, zero | parity).or(bit(lanes.eq, carry | parity));
-  const below = b
-    .simd(lanes.lt, a)
-    .extractI32(0)
-    .and(zero | parity | carry);
-  return above.or(below).xor(zero | parity | carry);
+/** Lane 0, which fits into binary64 in any case, as its bits there. */
+function numberBits({ bytes }: Lanes, v: V128): I64 {
+  return bytes === 8 ? v.extractI64(0) : v.extractF32(0).toF64().bits();
 }
 
 /** Immediate of roundps and its kin: bits 0-1 the rounding mode, bit 2 take MXCSR's instead, bit 3 do not flag precision. */
