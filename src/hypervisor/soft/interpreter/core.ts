@@ -5,7 +5,8 @@
  */
 
 import { defineSettleFlags } from '../jit/jit-flags.ts';
-import { area, defineMmu, MMU_IMPORT_PARAMS, type Mmu, type MmuImports } from '../mmu/mmu.ts';
+import { area, defineMmu, MMU_IMPORT_PARAMS, type MmuImports } from '../mmu/mmu.ts';
+import { defineRareFunctions } from '../semantics/float-rare.ts';
 import { CPU, SLOT } from '../state.ts';
 import { I32 } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder, Label, Local } from '../wasm/function-builder.ts';
@@ -14,7 +15,13 @@ import { catalog } from './catalog.ts';
 import { COMPILED, defineChain } from './chain.ts';
 import { defineDeliver } from './deliver.ts';
 import { importHost } from './imports.ts';
-import { type CoreImports, type Exits, InterpreterEmit, type LoopLabels } from './interpreter-emit.ts';
+import {
+  type CoreImports,
+  type Exits,
+  InterpreterEmit,
+  type InterpreterParts,
+  type LoopLabels,
+} from './interpreter-emit.ts';
 import { defineLookup, jumpEntry, jumpTag } from './lookup.ts';
 import { RECORD, RECORD_SIZE, UNRESOLVED } from './record.ts';
 
@@ -45,6 +52,7 @@ export function coreModule(): Uint8Array<ArrayBuffer> {
   const mmu = defineMmu(m, mmuImports);
   const lookup = defineLookup(m, mmu.fetch);
   defineDeliver(m, mmu);
+  const rareFloat = defineRareFunctions(m);
   const settleFlags = defineSettleFlags(m, 'settleFlags');
   m.exportTable('handlers', MAX_COLD + MAX_REGIONS);
   const handlerType = m.type({ params: ['i32', 'i32'], results: ['i32'] });
@@ -53,14 +61,12 @@ export function coreModule(): Uint8Array<ArrayBuffer> {
   // Behind the hot ones: the header, the cold ones, compiled regions.
   const firstRegion = hot.length + 1 + MAX_COLD;
   const chain = defineChain(m, { type: handlerType, firstOp: firstRegion, firstPlace: MAX_COLD, settleFlags });
-  const parts = { mmu, imports, lookup, chain, firstRegion, handlerType, hot };
+  const parts = { mmu, imports, rareFloat, lookup, chain, firstRegion, handlerType, hot };
   m.func(['i32', 'i32'], ['i32'], (f, cpu, rec) => emitLoop(f, cpu, rec, parts), 'run');
   return m.encode();
 }
 
-interface LoopParts {
-  readonly mmu: Mmu;
-  readonly imports: CoreImports;
+interface LoopParts extends InterpreterParts {
   /** Of lookup.ts. */
   readonly lookup: Callable;
   /** Of chain.ts, for micro-operations from `firstRegion` on. */
@@ -150,7 +156,7 @@ function emitCases(
     },
     status: onStatus,
   };
-  const emit = new InterpreterEmit(f, cpu, rec, parts.mmu, parts.imports, exits);
+  const emit = new InterpreterEmit(f, cpu, rec, parts, exits);
   const op = f.load16u(rec, RECORD.op);
   const cases = parts.hot.map((handler) => () => {
     handler(emit);

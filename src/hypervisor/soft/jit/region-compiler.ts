@@ -179,6 +179,7 @@ class RegionCompiler implements JitExits {
 
   #emitBlock(block: Block): void {
     this.#flags.forget();
+    this.#emit.floats.forget();
     this.#emit.asksAttention = false;
     this.#emitRecords(block);
   }

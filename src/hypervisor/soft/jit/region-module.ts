@@ -1,6 +1,7 @@
 /** A module of compiled regions, each a function of it. */
 import type { Block } from '../code-pages.ts';
 import { importHost, importMmu } from '../interpreter/imports.ts';
+import { importRareFunctions } from '../semantics/float-rare.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import type { JitImports } from './jit-emit.ts';
 import { compileRegion, type RecordSource } from './region-compiler.ts';
@@ -18,7 +19,7 @@ export class RegionModule {
     this.#source = source;
     this.#cpu = cpu;
     const settleFlags = m.importFunction('settleFlags', ['i32'], []);
-    this.#imports = { ...importHost(m), mmu: importMmu(m), settleFlags };
+    this.#imports = { ...importHost(m), mmu: importMmu(m), settleFlags, rareFloat: importRareFunctions(m) };
   }
 
   /** The name under which the module exports its region `i`. */
