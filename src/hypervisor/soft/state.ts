@@ -65,7 +65,9 @@ export const CPU = {
   /** Not 0: compiled code has been overwritten or dropped since the word was cleared. */
   codeChanged: 1132,
   /** PAUSE instructions executed since the vCPU last looked up. */
-  pauses: 1136,
+  pauses: 1168,
+  /** The JIT's unit of time (jit/jit.ts): block headers forget half of what they have counted when it changes. */
+  jitEpoch: 1172,
   /** Not 0 while run() is under way. */
   running: 1128,
   /** Not 0: an interrupt waits until RFLAGS.IF is set. */

@@ -8,7 +8,7 @@ import { defineSettleFlags } from '../jit/jit-flags.ts';
 import { area, defineMmu, MMU_IMPORT_PARAMS, type MmuImports } from '../mmu/mmu.ts';
 import { defineRareFunctions } from '../semantics/float-rare.ts';
 import { CPU, SLOT } from '../state.ts';
-import { I32 } from '../wasm/expr.ts';
+import { I32, select } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder, Label, Local } from '../wasm/function-builder.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import { catalog } from './catalog.ts';
@@ -170,7 +170,10 @@ function emitCases(
   f.unreachable();
 }
 
-/** The header of a block counts its executions down, and asks for a compiled form. */
+/**
+ * The header of a block counts its executions down, and asks for a compiled form. With each epoch that has passed since
+ * the last one, half of the executions are forgotten.
+ */
 function emitHeader(
   f: FunctionBuilder,
   cpu: Local<'i32'>,
@@ -178,7 +181,14 @@ function emitHeader(
   imports: CoreImports,
   exits: Exits,
 ): void {
-  const left = f.let(f.load32(rec, RECORD.imm).sub(1));
+  const left = f.let(f.load32(rec, RECORD.imm));
+  const passed = f.let(f.load32(cpu, CPU.jitEpoch).sub(f.load32(rec, RECORD.epoch)));
+  f.if(passed, () => {
+    const full = f.let(f.load32(rec, RECORD.full));
+    f.set(left, full.sub(full.sub(left).shrS(select(passed.ltU(31), passed, I32.const(31)))));
+    f.store32(rec, RECORD.epoch, f.load32(cpu, CPU.jitEpoch));
+  });
+  f.set(left, left.sub(1));
   f.store32(rec, RECORD.imm, left);
   f.if(left.ltS(0), () => exits.next(f.call(imports.hot, 'i32', cpu, rec)));
   exits.next(rec.add(RECORD_SIZE));
