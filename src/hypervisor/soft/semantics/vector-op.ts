@@ -23,10 +23,12 @@ export type VectorEmit = Pick<
   | 'set'
   | 'setSlot'
   | 'imm32'
+  | 'knownImm'
   | 'vector'
   | 'setVector'
   | 'vectorRegister'
   | 'exact'
+  | 'exactInstead'
   | 'rareFloat'
   | 'floats'
 >;
