@@ -16,7 +16,7 @@ const { values } = parseArgs({
   options: {
     boots: { type: 'string', default: '50' },
     cpus: { type: 'string', default: '1' },
-    timeout: { type: 'string', default: '120' },
+    timeout: { type: 'string', default: '300' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -27,7 +27,10 @@ const TAIL = 1500;
 
 const machine = `${machineLine()}; boots: ${boots}, vCPUs: ${cpus}`;
 const kernel = await vmlinuxOf(await fetchKernel(CLOUD_KERNEL_6_12));
-const commands = ['seq 1 20000 | gzip | gunzip | md5sum', 'for i in 1 2 3 4 5; do ls -lR /sys >/dev/null & done; wait'];
+const commands = [
+  'seq 1 20000 | gzip | gunzip | md5sum',
+  'for i in 1 2 3 4 5; do find /sys -maxdepth 3 >/dev/null & done; wait',
+];
 const initrd = await guestInitramfs({ kind: 'commands', commands });
 const words = OURS.linux({ kernel, initrd, params: [], cpus, memory: 256 });
 const seconds: number[] = [];

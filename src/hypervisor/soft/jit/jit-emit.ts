@@ -20,7 +20,7 @@ export interface JitImports {
   readonly portRead: Callable;
   readonly portWrite: Callable;
   readonly timeStamp: Callable;
-  readonly storeFlags: Callable;
+  readonly settleFlags: Callable;
   readonly rareFloat: RareFunctions;
 }
 

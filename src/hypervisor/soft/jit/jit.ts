@@ -17,8 +17,14 @@ import { type DecodedCode, selectRegion, WAITING } from './region.ts';
 import type { RecordSource } from './region-compiler.ts';
 import { RegionModule } from './region-module.ts';
 
-/** Executions of a block before it is compiled. */
-export const DEFAULT_THRESHOLD = 150;
+/**
+ * Executions of a block before it is compiled, and the instructions after which half of them are forgotten. Compiled code
+ * is some ten times larger than records: what is executed only now and then is interpreted sooner than the host's
+ * processor has fetched its compiled form from memory. Blocks that are executed at least once in 2 * EPOCH / threshold
+ * instructions are few enough for the host's caches.
+ */
+export const DEFAULT_THRESHOLD = 1000;
+const EPOCH = 10_000_000;
 /** Regions that are compiled together, unless the queue is older than MAX_AGE looks at it. */
 const BATCH = 32;
 const MAX_AGE = 4;
@@ -52,6 +58,8 @@ export class Jit implements DecodedCode, RecordSource {
   readonly #changes = new Map<number, number>();
   #queue: Block[] = [];
   #age = 0;
+  /** Instructions executed in this epoch. */
+  #instructions = 0;
 
   /** `threshold`: executions of a block before it is compiled; 0 compiles everything that is executed. */
   constructor(state: CpuState, ops: MicroOpTable, threshold: number) {
@@ -59,6 +67,10 @@ export class Jit implements DecodedCode, RecordSource {
     this.#ops = ops;
     this.view = state.view;
     this.threshold = threshold;
+  }
+
+  get epoch(): number {
+    return this.#state.u32(CPU.jitEpoch);
   }
 
   blockAt(record: number): Block | undefined {
@@ -91,8 +103,13 @@ export class Jit implements DecodedCode, RecordSource {
     return block.region === undefined ? record + RECORD_SIZE : record;
   }
 
-  /** To be called now and then: compiles what has waited for some time. */
-  look(): void {
+  /** To be called now and then, with the instructions executed since: compiles what has waited for some time. */
+  look(instructions: number): void {
+    this.#instructions += instructions;
+    if (this.#instructions >= EPOCH) {
+      this.#instructions = 0;
+      this.#state.setU32(CPU.jitEpoch, this.epoch + 1);
+    }
     if (this.#queue.length > 0 && ++this.#age >= MAX_AGE) this.compileQueue();
   }
 
@@ -173,6 +190,7 @@ export class Jit implements DecodedCode, RecordSource {
     this.#state.count(CPU.jitRegions, -1);
     if (batch.regions.size === 0) this.#removeBatch(batch);
     this.#ops.removeRegion(region.op);
+    this.#state.tlb.flushJumps();
     for (const block of region.blocks) {
       block.region = undefined;
       if (this.#headers.has(block.record)) this.#startCounting(block);
@@ -182,7 +200,10 @@ export class Jit implements DecodedCode, RecordSource {
   #startCounting(block: Block): void {
     const patience = Math.min(1 << Math.min(this.#changes.get(block.page) ?? 0, 30), MAX_PATIENCE);
     this.view.setUint16(block.record + RECORD.op, headerOp(), true);
-    this.view.setInt32(block.record + RECORD.imm, this.threshold * patience, true);
+    const full = this.threshold * patience;
+    this.view.setUint32(block.record + RECORD.full, full, true);
+    this.view.setUint32(block.record + RECORD.epoch, this.epoch, true);
+    this.view.setInt32(block.record + RECORD.imm, full, true);
   }
 
   /** Gives back the older half when there are too many. */

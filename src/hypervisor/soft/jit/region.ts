@@ -15,8 +15,8 @@ export const WAITING = 0x7fff_ffff;
 /** What the selection needs to know of the decoded code. */
 export interface DecodedCode {
   readonly view: DataView;
-  /** What the counters in the headers start from. */
-  readonly threshold: number;
+  /** CPU.jitEpoch. */
+  readonly epoch: number;
   /** The block whose header is at this address. */
   blockAt(record: number): Block | undefined;
   /** The name of a record's micro-operation. */
@@ -51,10 +51,13 @@ function isJcxz(name: string): boolean {
   return name.startsWith('jcxz.');
 }
 
-function comesAlong({ view, threshold }: DecodedCode, block: Block): boolean {
+function comesAlong({ view, epoch }: DecodedCode, block: Block): boolean {
   if (block.region !== undefined || block.secondPage >= 0) return false;
   const left = view.getInt32(block.record + RECORD.imm, true);
-  return left >= WAITING / 2 || threshold - left >= threshold * WARM;
+  if (left >= WAITING / 2) return true;
+  const full = view.getUint32(block.record + RECORD.full, true);
+  const passed = (epoch - view.getUint32(block.record + RECORD.epoch, true)) >>> 0;
+  return (full - left) / 2 ** passed >= full * WARM;
 }
 
 function successors(code: DecodedCode, block: Block): Block[] {

@@ -55,6 +55,10 @@ class TestEmit implements VectorEmit {
     this.setSlot(place(this.#form, operand), size, value);
   }
 
+  getSlot(slot: number, size: Size): I64 {
+    return zeroExtend(this.f.load64(this.cpu, slot), size);
+  }
+
   setSlot(slot: number, size: Size, value: I64): void {
     if (size === 1) this.f.store8of64(this.cpu, slot, value);
     else if (size === 2) this.f.store16of64(this.cpu, slot, value);
@@ -81,6 +85,10 @@ class TestEmit implements VectorEmit {
 
   vectorRegister(number: number): V128 {
     return this.f.load128(this.cpu, CPU.xmm + 16 * number);
+  }
+
+  setVectorRegister(number: number, value: V128): void {
+    this.f.store128(this.cpu, CPU.xmm + 16 * number, value);
   }
 
   vector(operand: Operand): V128 {
