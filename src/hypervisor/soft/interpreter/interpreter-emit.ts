@@ -120,6 +120,10 @@ export class InterpreterEmit implements Emit {
     return this.f.load32(this.#rec, RECORD.imm);
   }
 
+  knownImm(): undefined {
+    return undefined;
+  }
+
   imm64(): I64 {
     return this.f.load64(this.#rec, RECORD.disp);
   }
@@ -342,6 +346,11 @@ export class InterpreterEmit implements Emit {
     const [a, b] = [f.load8u(this.#rec, RECORD.a), f.load8u(this.#rec, RECORD.b)];
     f.run(this.#imports.exact, this.cpu, I32.const(op), a, b, this.imm32());
     this.#leaveOnFault();
+  }
+
+  exactInstead(op: number): void {
+    this.exact(op);
+    this.#exits.next(this.#rec.add(RECORD_SIZE));
   }
 
   rareFloat(bytes: 4 | 8, kind: I32Like, active: number, x: V128, y: V128): I32 {

@@ -41,7 +41,7 @@ export class JitEmit implements Emit {
   readonly cpu: I32;
   readonly flags: JitFlags;
   readonly host: HostCalls;
-  readonly floats = new JitFloatFacts((operand) => this.#byte(RECORD[operand]));
+  readonly floats: JitFloatFacts;
   files = 'gg';
   /** Instructions left, as CPU.budget; SLOT.page is a register like others. */
   readonly budget: Local<'i32'>;
@@ -76,6 +76,7 @@ export class JitEmit implements Emit {
   ) {
     this.f = f;
     this.cpu = cpu;
+    this.floats = new JitFloatFacts(f, (operand) => this.#byte(RECORD[operand]));
     this.#registers = parts.registers;
     this.flags = parts.flags;
     this.#imports = parts.imports;
@@ -103,6 +104,7 @@ export class JitEmit implements Emit {
     const { f, cpu } = this;
     f.set(this.budget, f.load32(cpu, CPU.budget));
     f.set(this.#tlb, f.load32(cpu, CPU.tlb));
+    this.floats.enter();
   }
 
   /** The record whose semantics are emitted next. `endsInstruction`: nothing is left to do behind its store. */
@@ -150,6 +152,10 @@ export class JitEmit implements Emit {
 
   imm32(): I32 {
     return I32.const(this.#int(RECORD.imm));
+  }
+
+  knownImm(): number {
+    return this.#int(RECORD.imm);
   }
 
   imm64(): I64 {
@@ -396,6 +402,10 @@ export class JitEmit implements Emit {
 
   exact(_op: number): void {
     this.#exits.interpret(this.#rec);
+  }
+
+  exactInstead(op: number): void {
+    this.exact(op);
   }
 
   rareFloat(bytes: 4 | 8, kind: I32Like, active: number, x: V128, y: V128): I32 {

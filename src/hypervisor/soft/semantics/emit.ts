@@ -36,6 +36,8 @@ export interface Emit {
   /** The immediate, sign-extended to 64 bits. */
   imm(): I64;
   imm32(): I32;
+  /** Its value, where that is known when the code is made: in the JIT. */
+  knownImm(): number | undefined;
   /** The 64-bit immediate of the few that have one; they have no displacement. */
   imm64(): I64;
 
@@ -109,9 +111,11 @@ export interface Emit {
    * instruction if that raised a fault. `op` is a semantic operation (OP in decode/opcodes.ts).
    */
   exact(op: number): void;
+  /** The same, and nothing behind it is executed: the micro-operation ends. */
+  exactInstead(op: number): void;
   /**
    * Calls the rare function for elements of so many bytes (float-rare.ts), with a kind of RARE and a bit for each lane
-   * that counts. Gives 0 if it has done it, otherwise exact() has to.
+   * that counts. Gives 0 if it has done it, otherwise exactInstead() has to.
    */
   rareFloat(bytes: 4 | 8, kind: I32Like, active: number, x: V128, y: V128): I32;
   readonly floats: FloatFacts;

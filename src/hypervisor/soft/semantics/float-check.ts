@@ -5,9 +5,9 @@
  */
 import type { OpName } from '../decode/opcodes.ts';
 import { exactCode } from '../fpu/exact-code.ts';
-import type { I32, V128 } from '../wasm/expr.ts';
+import type { I32, I32Like, V128 } from '../wasm/expr.ts';
 import type { Label, Local } from '../wasm/function-builder.ts';
-import { isDenormal, isNan, isZero, type Lanes, plainMode, splatFloat } from './float-lanes.ts';
+import { isDenormal, isNan, isZero, type Lanes, plainMode } from './float-lanes.ts';
 import { RARE, RARE_RESULT, type RareKind } from './float-rare.ts';
 import type { VectorEmit } from './vector-op.ts';
 
@@ -38,26 +38,19 @@ interface Arithmetic {
 }
 
 /**
- * Makes sure of a result that WebAssembly has computed. `use` is emitted once, with the result as x86 has it, for when
- * the instruction was not handed to TypeScript. Then no operand and no result is denormal, in compiled code.
+ * Makes sure of a result that WebAssembly has computed: the code behind has it as x86 does. Where that is more than the
+ * rare functions do, the micro-operation ends here. Behind it no operand and no result is denormal, in compiled code.
  */
-export function checkArithmetic(e: VectorEmit, a: Arithmetic, use: () => void): void {
+export function checkArithmetic(e: VectorEmit, a: Arithmetic): void {
   const { f } = e;
-  f.block((end) => {
-    f.block((done) => {
-      f.block((rare) => {
-        if (!e.floats.plain) f.brIf(rare, plainMode(e).eqz());
-        if (a.shape.scalar) checkScalar(e, a, rare, done);
-        else checkPacked(e, a, done);
-      });
-      const { shape, kind, x, y } = a;
-      f.if(e.rareFloat(shape.lanes.bytes, RARE[kind], activeLanes(shape), x.value, y.value), () => {
-        e.exact(exactCode(a.op));
-        f.br(end);
-      });
-      f.set(a.result, f.load128(e.cpu, RARE_RESULT));
+  f.block((done) => {
+    f.block((rare) => {
+      if (!e.floats.plain) f.brIf(rare, plainMode(e).eqz());
+      if (a.shape.scalar) checkScalar(e, a, rare, done);
+      else checkPacked(e, a, done);
     });
-    use();
+    askRare(e, a.op, a.shape, RARE[a.kind], a);
+    f.set(a.result, f.load128(e.cpu, RARE_RESULT));
   });
   e.floats.plain = true;
 }
@@ -72,18 +65,24 @@ function checkScalar(e: VectorEmit, { shape: { lanes }, kind, x, y, result }: Ar
   else f.brIf(done, zero(result));
 }
 
-function checkPacked(e: VectorEmit, { shape: { lanes }, kind, x, y, result }: Arithmetic, done: Label): void {
+function checkPacked(e: VectorEmit, { shape, kind, x, y, result }: Arithmetic, done: Label): void {
   const { f } = e;
+  const { lanes } = shape;
+  const smallest = e.floats.smallest(lanes);
   const operands = unknown(x, y);
-  const unusual = f.let(notOrdinary(lanes, result));
-  const suspicious = operands.reduce((mask: V128, { value }) => mask.or(belowNormal(lanes, value)), unusual);
-  f.brIf(done, suspicious.simdI32(lanes.bitmask).eqz());
+  const ordinary = f.let(ordinaryLanes(lanes, result, smallest));
+  const above = (v: V128) => smallest.simd(lanes.subInteger, v.simd(lanes.abs));
+  const sound = operands.reduce((mask: V128, { value }) => mask.and(above(value)), ordinary);
+  f.brIf(done, sound.simdI32(lanes.bitmask).eq(activeLanes(shape)));
   const zero = (v: V128) => isZero(lanes, v);
   let fine = zero(result);
   if (kind === 'mul') fine = fine.and(zero(x.value).or(zero(y.value)));
   if (kind === 'div') fine = fine.and(zero(x.value));
-  const wrong = operands.reduce((mask, { value }) => mask.or(isDenormal(lanes, value)), unusual.andnot(fine));
-  f.brIf(done, wrong.simdI32(lanes.bitmask).eqz());
+  const right = operands.reduce(
+    (mask, { value }) => mask.andnot(isDenormal(lanes, value, smallest)),
+    ordinary.or(fine),
+  );
+  f.brIf(done, right.simdI32(lanes.bitmask).eq(activeLanes(shape)));
 }
 
 /** Operands that have to be looked at, each once. */
@@ -92,72 +91,74 @@ function unknown(x: Checked, y: Checked): Checked[] {
   return operands.filter(({ normal }) => !normal);
 }
 
+interface Comparison {
+  readonly op: OpName;
+  readonly shape: Shape;
+  /** 1 if quiet NaNs are invalid too. */
+  readonly ordered: I32;
+  readonly x: Checked;
+  readonly y: Checked;
+}
+
 /**
- * Raises what a comparison of x and y raises (min and max are comparisons too). `use` is emitted once, for when the
- * instruction was not handed to TypeScript. Then no operand is denormal, in compiled code.
+ * Raises what a comparison of x and y raises (min and max are comparisons too), or ends the micro-operation. Behind it no
+ * operand is denormal, in compiled code.
  */
-export function checkComparison(
-  e: VectorEmit,
-  { op, shape, ordered, x, y }: { op: OpName; shape: Shape; ordered: I32; x: Checked; y: Checked },
-  use: () => void,
-): void {
+export function checkComparison(e: VectorEmit, c: Comparison): void {
   const { f } = e;
-  const { lanes } = shape;
-  f.block((end) => {
-    f.block((done) => {
-      if (shape.scalar) {
-        f.block((rare) => {
-          for (const { value } of unknown(x, y)) f.brIf(rare, isDenormalScalar(lanes, value));
-          f.brIf(done, isOrderedScalar(lanes, x.value, y.value));
-        });
+  const { lanes, scalar } = c.shape;
+  const [x, y] = [c.x.value, c.y.value];
+  f.block((done) => {
+    f.block((rare) => {
+      if (scalar) {
+        for (const { value } of unknown(c.x, c.y)) f.brIf(rare, isDenormalScalar(lanes, value));
+        f.brIf(rare, isNanScalar(lanes, x));
+        f.brIf(done, isNanScalar(lanes, y).eqz());
       } else {
-        const nan = isNan(lanes, x.value).or(isNan(lanes, y.value));
-        const wrong = unknown(x, y).reduce((mask, { value }) => mask.or(isDenormal(lanes, value)), nan);
+        const nan = isNan(lanes, x).or(isNan(lanes, y));
+        const wrong = unknown(c.x, c.y).reduce(
+          (mask, { value }) => mask.or(isDenormal(lanes, value, e.floats.smallest(lanes))),
+          nan,
+        );
         f.brIf(done, wrong.simdI32(lanes.bitmask).eqz());
       }
-      const kind = ordered.add(RARE.compare);
-      f.if(e.rareFloat(lanes.bytes, kind, activeLanes(shape), x.value, y.value), () => {
-        e.exact(exactCode(op));
-        f.br(end);
-      });
     });
-    use();
+    askRare(e, c.op, c.shape, c.ordered.add(RARE.compare), c);
   });
 }
 
-// -- lane 0, by its bits
+function askRare(e: VectorEmit, op: OpName, shape: Shape, kind: I32Like, { x, y }: { x: Checked; y: Checked }): void {
+  const left = e.rareFloat(shape.lanes.bytes, kind, activeLanes(shape), x.value, y.value);
+  e.f.if(left, () => e.exactInstead(exactCode(op)));
+}
+
+// -- lane 0, by its bits: the float extracted, as engines copy that to a general register in one instruction
 
 /** The exponent is 0, but the number is not. */
 function isDenormalScalar(lanes: Lanes, v: V128): I32 {
   if (lanes.bytes === 4) return v.extractI32(0).shl(1).sub(1).shrU(24).eqz();
-  return v.extractI64(0).shl(1).sub(1).shrU(53).eqz();
+  return v.extractF64(0).bits().shl(1).sub(1).shrU(53).eqz();
 }
 
 /** Finite and at least twice the smallest normal number: the smallest can be a tiny number rounded. */
 function isOrdinaryScalar(lanes: Lanes, v: V128): I32 {
   if (lanes.bytes === 4) return v.extractI32(0).shl(1).shrU(24).sub(2).ltU(0xfd);
-  return v.extractI64(0).shl(1).shrU(53).sub(2).ltU(0x7fd);
+  return v.extractF64(0).bits().shl(1).shrU(53).sub(2).ltU(0x7fd);
 }
 
 function isZeroScalar(lanes: Lanes, v: V128): I32 {
-  return lanes.bytes === 4 ? v.extractI32(0).shl(1).eqz() : v.extractI64(0).shl(1).eqz();
+  return lanes.bytes === 4 ? v.extractI32(0).shl(1).eqz() : v.extractF64(0).bits().shl(1).eqz();
 }
 
-function isOrderedScalar(lanes: Lanes, x: V128, y: V128): I32 {
-  const each = (v: V128) =>
-    lanes.bytes === 4 ? v.extractF32(0).eq(v.extractF32(0)) : v.extractF64(0).eq(v.extractF64(0));
-  return each(x).and(each(y));
+function isNanScalar(lanes: Lanes, v: V128): I32 {
+  return lanes.bytes === 4 ? v.extractF32(0).ne(v.extractF32(0)) : v.extractF64(0).ne(v.extractF64(0));
 }
 
-// -- all lanes: masks in their signs
-
-/** Zero or denormal. */
-const belowNormal = (lanes: Lanes, v: V128): V128 =>
-  v.simd(lanes.abs).simd(lanes.subInteger, splatFloat(lanes, lanes.smallest));
-
-/** Zero, denormal, hardly normal, infinite or no number. */
-function notOrdinary(lanes: Lanes, v: V128): V128 {
+/**
+ * The sign is set in lanes that are finite and above the smallest normal number, which can be a tiny number rounded: as
+ * integers, smallest - |v| is negative, and |v| + smallest, an exponent higher, is not.
+ */
+function ordinaryLanes(lanes: Lanes, v: V128, smallest: V128): V128 {
   const magnitude = v.simd(lanes.abs);
-  const small = magnitude.simd(lanes.subInteger, splatFloat(lanes, 2 * lanes.smallest));
-  return small.or(splatFloat(lanes, lanes.largest).simd(lanes.subInteger, magnitude));
+  return smallest.simd(lanes.subInteger, magnitude).andnot(magnitude.simd(lanes.addInteger, smallest));
 }

@@ -43,7 +43,8 @@ export interface Lanes {
   readonly allTrue: number;
   /** One bit for the sign of each lane. */
   readonly bitmask: number;
-  /** Subtraction of the lanes as integers. */
+  /** Addition and subtraction of the lanes as integers. */
+  readonly addInteger: number;
   readonly subInteger: number;
   /** The smallest and largest normal number. */
   readonly smallest: number;
@@ -67,6 +68,7 @@ export const F32_LANES: Lanes = {
   ge: SIMD.geF32,
   allTrue: SIMD.allTrueI32,
   bitmask: SIMD.bitmaskI32,
+  addInteger: SIMD.addI32,
   subInteger: SIMD.subI32,
   smallest: 2 ** -126,
   largest: (2 - 2 ** -23) * 2 ** 127,
@@ -88,6 +90,7 @@ export const F64_LANES: Lanes = {
   ge: SIMD.geF64,
   allTrue: SIMD.allTrueI64,
   bitmask: SIMD.bitmaskI64,
+  addInteger: SIMD.addI64,
   subInteger: SIMD.subI64,
   smallest: 2 ** -1022,
   largest: Number.MAX_VALUE,
@@ -131,10 +134,11 @@ export const notTiny = (lanes: Lanes, x: V128): V128 =>
 
 export const isNan = (lanes: Lanes, x: V128): V128 => x.simd(lanes.ne, x);
 
-export const isDenormal = (lanes: Lanes, x: V128): V128 =>
+/** `smallest`: the smallest normal number in all lanes. */
+export const isDenormal = (lanes: Lanes, x: V128, smallest = splatFloat(lanes, lanes.smallest)): V128 =>
   x
     .simd(lanes.abs)
-    .simd(lanes.lt, splatFloat(lanes, lanes.smallest))
+    .simd(lanes.lt, smallest)
     .and(x.simd(lanes.ne, splatFloat(lanes, 0)));
 
 export const isZero = (lanes: Lanes, x: V128): V128 => x.simd(lanes.eq, splatFloat(lanes, 0));

@@ -14,7 +14,7 @@ import {
   checkComparison,
   type Shape,
 } from './float-check.ts';
-import { F32_LANES, F64_LANES, holds, isNan, type Lanes, MXCSR, ordinary } from './float-lanes.ts';
+import { F32_LANES, F64_LANES, holds, type Lanes, MXCSR, ordinary } from './float-lanes.ts';
 import { bitselect, lanes as shuffleLanes, type VectorEmit, type VectorOp, XMM } from './vector-op.ts';
 
 const PS: Shape = { lanes: F32_LANES, scalar: false };
@@ -26,7 +26,7 @@ const SD: Shape = { lanes: F64_LANES, scalar: true };
 export function setResult(e: VectorEmit, shape: Shape, result: V128): void {
   if (!shape.scalar) e.setVector('a', result);
   else if (shape.lanes.bytes === 4) e.setVector('a', result.shuffle(e.vector('a'), shuffleLanes(4, [0, 5, 6, 7])));
-  else e.setVector('a', result.shuffle(e.vector('a'), shuffleLanes(8, [0, 3])));
+  else e.setVector('a', e.vector('a').replaceF64(0, result.extractF64(0)));
 }
 
 /** An operand as it is checked. */
@@ -53,10 +53,9 @@ function arithmetic(name: OpName, shape: Shape, kind: Exclude<ArithmeticKind, 's
     const x = operand(e, 'a', shape);
     const y = operand(e, 'b', shape);
     const result = e.f.let(x.value.simd(shape.lanes[kind], y.value)) as Local<'v128'>;
-    checkArithmetic(e, { op: name, shape, kind, x, y, result }, () => {
-      noteOperand(e, shape);
-      setNormal(e, shape, result);
-    });
+    checkArithmetic(e, { op: name, shape, kind, x, y, result });
+    noteOperand(e, shape);
+    setNormal(e, shape, result);
   };
   return { op: name, a: 'rw', forms: XMM, emit };
 }
@@ -76,10 +75,9 @@ function arranged(
     const x = { value: e.f.let(first) as Local<'v128'>, normal };
     const y = { value: e.f.let(second) as Local<'v128'>, normal };
     const result = e.f.let(x.value.simd(shape.lanes[kind], y.value)) as Local<'v128'>;
-    checkArithmetic(e, { op: name, shape, kind, x, y, result }, () => {
-      noteOperand(e, shape);
-      setNormal(e, shape, result);
-    });
+    checkArithmetic(e, { op: name, shape, kind, x, y, result });
+    noteOperand(e, shape);
+    setNormal(e, shape, result);
   };
   return { op: name, a: 'rw', forms: XMM, emit };
 }
@@ -88,10 +86,9 @@ function squareRoot(name: OpName, shape: Shape): VectorOp {
   const emit = (e: VectorEmit) => {
     const x = operand(e, 'b', shape);
     const result = e.f.let(x.value.simd(shape.lanes.sqrt)) as Local<'v128'>;
-    checkArithmetic(e, { op: name, shape, kind: 'sqrt', x, y: x, result }, () => {
-      noteOperand(e, shape);
-      setNormal(e, shape, result);
-    });
+    checkArithmetic(e, { op: name, shape, kind: 'sqrt', x, y: x, result });
+    noteOperand(e, shape);
+    setNormal(e, shape, result);
   };
   return { op: name, a: shape.scalar ? 'rw' : 'w', forms: XMM, emit };
 }
@@ -102,40 +99,38 @@ function extremum(op: OpName, shape: Shape, isMax: boolean): VectorOp {
     const x = operand(e, 'a', shape);
     const y = operand(e, 'b', shape);
     const { lt } = shape.lanes;
-    checkComparison(e, { op, shape, ordered: I32.const(1), x, y }, () => {
-      const takeA = isMax ? y.value.simd(lt, x.value) : x.value.simd(lt, y.value);
-      noteOperand(e, shape);
-      setNormal(e, shape, bitselect(x.value, y.value, takeA));
-    });
+    checkComparison(e, { op, shape, ordered: I32.const(1), x, y });
+    const takeA = isMax ? y.value.simd(lt, x.value) : x.value.simd(lt, y.value);
+    noteOperand(e, shape);
+    setNormal(e, shape, bitselect(x.value, y.value, takeA));
   };
   return { op, a: 'rw', forms: XMM, emit };
 }
 
-/** All ones if bit `k` of `table` is set. */
-const bitOf = (table: number, k: I32): I32 => I32.const(0).sub(I32.const(table).shrU(k).and(1));
-
-/** cmpps and its kin: predicate 0 eq, 1 lt, 2 le, 3 unordered, and 4 to 7 their opposites. */
+/** cmpps and its kin. */
 function compare(op: OpName, shape: Shape): VectorOp {
   const emit = (e: VectorEmit) => {
     const x = operand(e, 'a', shape);
     const y = operand(e, 'b', shape);
-    const [a, b] = [x.value, y.value];
     const predicate = e.f.let(e.imm32().and(7));
-    const { lanes } = shape;
-    const kind = () => predicate.and(3);
-    const ordered = kind().sub(1).ltU(2);
-    checkComparison(e, { op, shape, ordered, x, y }, () => {
-      const eq = a.simd(lanes.eq, b).and(V128.splatI32(bitOf(0b0101, kind())));
-      const lt = a.simd(lanes.lt, b).and(V128.splatI32(bitOf(0b0110, kind())));
-      const unordered = isNan(lanes, a)
-        .or(isNan(lanes, b))
-        .and(V128.splatI32(bitOf(0b1000, kind())));
-      const inverted = V128.splatI32(I32.const(0).sub(predicate.shrU(2)));
-      noteOperand(e, shape);
-      setResult(e, shape, eq.or(lt).or(unordered).xor(inverted));
-    });
+    const ordered = predicate.and(3).sub(1).ltU(2);
+    checkComparison(e, { op, shape, ordered, x, y });
+    const result = e.f.local('v128');
+    const each = [0, 1, 2, 3].map((k) => () => e.f.set(result, relation(shape.lanes, k, x.value, y.value)));
+    const known = e.knownImm();
+    if (known === undefined) e.f.switch(predicate.and(3), each.slice(0, 3), each[3]!);
+    else each[known & 3]!();
+    const inverted = V128.splatI32(I32.const(0).sub(predicate.shrU(2)));
+    noteOperand(e, shape);
+    setResult(e, shape, known === undefined ? result.xor(inverted) : (known & 4) === 0 ? result : result.not());
   };
   return { op, a: 'rw', forms: XMM, emit };
+}
+
+/** Predicate 0 equal, 1 less, 2 less or equal, 3 unordered; 4 to 7 are their opposites. */
+function relation({ eq, ne, lt, le }: Lanes, predicate: number, a: V128, b: V128): V128 {
+  if (predicate === 3) return a.simd(ne, a).or(b.simd(ne, b));
+  return a.simd([eq, lt, le][predicate]!, b);
 }
 
 /** comiss and its kin: ZF for equal, CF for less, these and PF for unordered. */
@@ -144,18 +139,17 @@ function compareToFlags(op: OpName, lanes: Lanes, ordered: boolean): VectorOp {
   const emit = (e: VectorEmit) => {
     const x = operand(e, 'a', shape);
     const y = operand(e, 'b', shape);
-    checkComparison(e, { op, shape, ordered: I32.const(ordered ? 1 : 0), x, y }, () => {
-      e.floats.note('a', lanes.bytes, 1);
-      noteOperand(e, shape);
-      e.flags.floats(e.f.let(numberBits(lanes, x.value)), e.f.let(numberBits(lanes, y.value)));
-    });
+    checkComparison(e, { op, shape, ordered: I32.const(ordered ? 1 : 0), x, y });
+    e.floats.note('a', lanes.bytes, 1);
+    noteOperand(e, shape);
+    e.flags.floats(e.f.let(numberBits(lanes, x.value)), e.f.let(numberBits(lanes, y.value)));
   };
   return { op, a: 'r', forms: XMM, emit };
 }
 
 /** Lane 0, which fits into binary64 in any case, as its bits there. */
 function numberBits({ bytes }: Lanes, v: V128): I64 {
-  return bytes === 8 ? v.extractI64(0) : v.extractF32(0).toF64().bits();
+  return bytes === 8 ? v.extractF64(0).bits() : v.extractF32(0).toF64().bits();
 }
 
 /** Immediate of roundps and its kin: bits 0-1 the rounding mode, bit 2 take MXCSR's instead, bit 3 do not flag precision. */

@@ -24,11 +24,13 @@ export type VectorEmit = Pick<
   | 'getSlot'
   | 'setSlot'
   | 'imm32'
+  | 'knownImm'
   | 'vector'
   | 'setVector'
   | 'vectorRegister'
   | 'setVectorRegister'
   | 'exact'
+  | 'exactInstead'
   | 'rareFloat'
   | 'floats'
 >;

@@ -65,6 +65,11 @@ class TestEmit implements VectorEmit {
     else this.f.store64(this.cpu, slot, zeroExtend(value, size));
   }
 
+  exactInstead(op: number): void {
+    this.exact(op);
+    this.f.return();
+  }
+
   rareFloat(bytes: 4 | 8, kind: I32Like, active: number, x: V128, y: V128): I32 {
     const rare = this.#rare[bytes];
     return this.f.call(rare, 'i32', this.cpu, I32.of(kind), I32.const(active), x, y).and(RARE_STATUS.left);
@@ -72,6 +77,10 @@ class TestEmit implements VectorEmit {
 
   imm32(): I32 {
     return this.#imm;
+  }
+
+  knownImm(): undefined {
+    return undefined;
   }
 
   vectorRegister(number: number): V128 {
