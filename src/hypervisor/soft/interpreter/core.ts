@@ -5,16 +5,23 @@
  */
 
 import { defineSettleFlags } from '../jit/jit-flags.ts';
-import { area, defineMmu, MMU_IMPORT_PARAMS, type Mmu, type MmuImports } from '../mmu/mmu.ts';
+import { area, defineMmu, MMU_IMPORT_PARAMS, type MmuImports } from '../mmu/mmu.ts';
+import { defineRareFunctions } from '../semantics/float-rare.ts';
 import { CPU, SLOT } from '../state.ts';
 import { I32, select } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder, Label, Local } from '../wasm/function-builder.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import { catalog } from './catalog.ts';
-import { defineChain } from './chain.ts';
+import { COMPILED, defineChain } from './chain.ts';
 import { defineDeliver } from './deliver.ts';
 import { importHost } from './imports.ts';
-import { type CoreImports, type Exits, InterpreterEmit, type LoopLabels } from './interpreter-emit.ts';
+import {
+  type CoreImports,
+  type Exits,
+  InterpreterEmit,
+  type InterpreterParts,
+  type LoopLabels,
+} from './interpreter-emit.ts';
 import { defineLookup, jumpEntry, jumpTag } from './lookup.ts';
 import { RECORD, RECORD_SIZE, UNRESOLVED } from './record.ts';
 
@@ -45,6 +52,7 @@ export function coreModule(): Uint8Array<ArrayBuffer> {
   const mmu = defineMmu(m, mmuImports);
   const lookup = defineLookup(m, mmu.fetch);
   defineDeliver(m, mmu);
+  const rareFloat = defineRareFunctions(m);
   const settleFlags = defineSettleFlags(m, 'settleFlags');
   m.exportTable('handlers', MAX_COLD + MAX_REGIONS);
   const handlerType = m.type({ params: ['i32', 'i32'], results: ['i32'] });
@@ -53,14 +61,12 @@ export function coreModule(): Uint8Array<ArrayBuffer> {
   // Behind the hot ones: the header, the cold ones, compiled regions.
   const firstRegion = hot.length + 1 + MAX_COLD;
   const chain = defineChain(m, { type: handlerType, firstOp: firstRegion, firstPlace: MAX_COLD, settleFlags });
-  const parts = { mmu, imports, lookup, chain, firstRegion, handlerType, hot };
+  const parts = { mmu, imports, rareFloat, lookup, chain, firstRegion, handlerType, hot };
   m.func(['i32', 'i32'], ['i32'], (f, cpu, rec) => emitLoop(f, cpu, rec, parts), 'run');
   return m.encode();
 }
 
-interface LoopParts {
-  readonly mmu: Mmu;
-  readonly imports: CoreImports;
+interface LoopParts extends InterpreterParts {
   /** Of lookup.ts. */
   readonly lookup: Callable;
   /** Of chain.ts, for micro-operations from `firstRegion` on. */
@@ -150,7 +156,7 @@ function emitCases(
     },
     status: onStatus,
   };
-  const emit = new InterpreterEmit(f, cpu, rec, parts.mmu, parts.imports, exits);
+  const emit = new InterpreterEmit(f, cpu, rec, parts, exits);
   const op = f.load16u(rec, RECORD.op);
   const cases = parts.hot.map((handler) => () => {
     handler(emit);
@@ -190,8 +196,8 @@ function emitHeader(
 
 /**
  * Finds the record for the linear address `target`: in the jump cache, by its physical address, else by TypeScript.
- * `afterFault` is emitted where a fault of the fetch was delivered: its handler is looked for next, which may fault too,
- * without an end.
+ * `goOnAtRip` is emitted where that is CPU.rip now: behind a compiled region, and where a fault of the fetch was delivered:
+ * its handler is looked for next, which may fault too, without an end.
  */
 function emitLookup(
   f: FunctionBuilder,
@@ -199,8 +205,8 @@ function emitLookup(
   rec: Local<'i32'>,
   target: Local<'i64'>,
   next: Label,
-  { lookup, imports }: LoopParts,
-  afterFault: () => void,
+  { lookup, chain, imports }: LoopParts,
+  goOnAtRip: () => void,
 ): void {
   f.loop((again) => {
     f.set(target, target.and(f.load64(cpu, CPU.ripMask)));
@@ -213,7 +219,12 @@ function emitLookup(
       () => {
         f.set(rec, f.load32(entry, 12));
         f.store64(cpu, SLOT.page, target.and(-4096));
-        f.br(next);
+        f.brIf(next, rec.ltU(COMPILED));
+        f.set(rec, f.call(chain, 'i32', cpu, rec));
+        f.brIf(next, rec.gtS(0));
+        f.if(rec, () => f.return(rec));
+        goOnAtRip();
+        f.br(again);
       },
     );
     f.store64(cpu, CPU.rip, target.sub(f.load64(cpu, CPU.csBase)).and(f.load64(cpu, CPU.ripMask)));
@@ -222,7 +233,7 @@ function emitLookup(
     f.set(rec, f.call(imports.lookup, 'i32', cpu));
     f.brIf(next, rec.gtS(0));
     f.if(rec, () => f.return(I32.const(-1)));
-    afterFault();
+    goOnAtRip();
     f.br(again);
   });
 }

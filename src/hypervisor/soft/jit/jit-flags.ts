@@ -31,6 +31,8 @@ const FORM = {
   dec: 8,
   /** RFLAGS image. */
   image: 9,
+  /** Bits of two numbers of binary64 that were compared. */
+  floats: 10,
 } as const;
 type Form = keyof typeof FORM;
 const FORMS = Object.keys(FORM) as Form[];
@@ -67,6 +69,8 @@ function wordsOf({ form, size }: Known, { x, y, z }: Kept): FlagWords {
       return flagWords.dec(x, y, size);
     case 'image':
       return flagWords.image(x.wrap());
+    case 'floats':
+      return flagWords.floats(x, y);
     default:
       throw new Error('flags in memory have no words');
   }
@@ -197,6 +201,10 @@ export class JitFlags extends Flags {
     this.#keep('image', 8, image.toI64());
   }
 
+  override floats(a: I64, b: I64): void {
+    this.#keep('floats', 8, a, b);
+  }
+
   override cf64(): I64 {
     const known = this.#readable();
     const { x, y } = this.#kept;
@@ -221,6 +229,7 @@ export class JitFlags extends Flags {
     const { form } = this.#readable();
     const { x, y } = this.#kept;
     if (form === 'add' || form === 'sub') return x.ltU(y);
+    if (form === 'floats') return x.asF64().ge(y.asF64()).eqz();
     return form === 'logic' ? I32.const(0) : this.cf64().wrap();
   }
 
@@ -230,6 +239,7 @@ export class JitFlags extends Flags {
     if (form === 'sub') return x.eq(y);
     if (form === 'add' || form === 'logic' || form === 'inc' || form === 'dec') return x.eqz();
     if (form === 'image') return bit(x, 6);
+    if (form === 'floats') return x.asF64().lt(y.asF64()).or(y.asF64().lt(x.asF64())).eqz();
     return form === 'adc' || form === 'sbb' ? z.eqz() : super.zf();
   }
 
@@ -260,7 +270,9 @@ export class JitFlags extends Flags {
 
   override pf(): I32 {
     const { form } = this.#readable();
-    return form === 'image' ? bit(this.#kept.x, 2) : super.pf();
+    const { x, y } = this.#kept;
+    if (form === 'floats') return x.asF64().ne(x.asF64()).or(y.asF64().ne(y.asF64()));
+    return form === 'image' ? bit(x, 2) : super.pf();
   }
 
   override af(): I32 {
@@ -276,6 +288,7 @@ export class JitFlags extends Flags {
       if (pair === 6) return lessSigned(x, y, size);
       if (pair === 7) return lessSigned(y, x, size).eqz();
     }
+    if (form === 'floats' && pair === 3) return y.asF64().lt(x.asF64()).eqz();
     if (form === 'logic') {
       if (pair === 3) return x.eqz();
       if (pair === 6) return negative(x, size);

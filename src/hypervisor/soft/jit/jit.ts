@@ -190,6 +190,7 @@ export class Jit implements DecodedCode, RecordSource {
     this.#state.count(CPU.jitRegions, -1);
     if (batch.regions.size === 0) this.#removeBatch(batch);
     this.#ops.removeRegion(region.op);
+    this.#state.tlb.flushJumps();
     for (const block of region.blocks) {
       block.region = undefined;
       if (this.#headers.has(block.record)) this.#startCounting(block);

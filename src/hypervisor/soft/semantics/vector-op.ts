@@ -29,6 +29,8 @@ export type VectorEmit = Pick<
   | 'vectorRegister'
   | 'setVectorRegister'
   | 'exact'
+  | 'rareFloat'
+  | 'floats'
 >;
 
 /** The register files of operands a and b: x XMM, m MMX, g general, i: b is the immediate. */
