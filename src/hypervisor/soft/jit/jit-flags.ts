@@ -88,6 +88,7 @@ const USES: Readonly<Record<Form, '' | 'y' | 'yz'>> = {
   inc: 'y',
   dec: 'y',
   image: '',
+  floats: 'y',
 };
 
 /**
