@@ -23,8 +23,8 @@ import { RegionModule } from './region-module.ts';
  * processor has fetched its compiled form from memory. Blocks that are executed at least once in 2 * EPOCH / threshold
  * instructions are few enough for the host's caches.
  */
-export const DEFAULT_THRESHOLD = 1000;
-const EPOCH = 10_000_000;
+export const DEFAULT_THRESHOLD = 500;
+export const EPOCH = 2_000_000;
 /** Regions that are compiled together, unless the queue is older than MAX_AGE looks at it. */
 const BATCH = 32;
 const MAX_AGE = 4;

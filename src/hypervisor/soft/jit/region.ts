@@ -7,7 +7,7 @@ const MAX_BLOCKS = 16;
 const MAX_INSTRUCTIONS = 200;
 
 /** How often a block must have been executed to come along, as a part of what makes one hot. */
-const WARM = 1 / 16;
+const WARM = 1 / 64;
 
 /** From here the counter of a block goes on that waits for its compilation, or is not to be compiled. */
 export const WAITING = 0x7fff_ffff;
