@@ -18,12 +18,13 @@ import type { RecordSource } from './region-compiler.ts';
 import { RegionModule } from './region-module.ts';
 
 /**
- * Executions of a block before it is compiled, and the instructions after which half of them are forgotten. Compiled code
+ * Executions of a block before it is compiled; with each EPOCH that passes half of them are forgotten. Compiled code
  * is some ten times larger than records: what is executed only now and then is interpreted sooner than the host's
  * processor has fetched its compiled form from memory. Blocks that are executed at least once in 2 * EPOCH / threshold
  * instructions are few enough for the host's caches.
  */
 export const DEFAULT_THRESHOLD = 500;
+/** Instructions of an epoch. */
 export const EPOCH = 2_000_000;
 /** Regions that are compiled together, unless the queue is older than MAX_AGE looks at it. */
 const BATCH = 32;
