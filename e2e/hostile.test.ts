@@ -6,17 +6,14 @@ import { programOf } from './hostile/generate.ts';
 import { MODES } from './hostile/program.ts';
 import { runHostile } from './hostile/watch.ts';
 
-const PLAIN = {};
-/** Looks at everything else after each block. */
-const INTERRUPTED = { budget: 1 };
-const PROGRAMS = 200;
+const PROGRAMS = 120;
 /** Seeds of programs that found something once. */
 const FOUND = [69, 79, 954, 962];
 
-const longest = { milliseconds: Number.POSITIVE_INFINITY, executions: [PLAIN, INTERRUPTED] } as const;
+const milliseconds = Number.POSITIVE_INFINITY;
 
 test('random programs of every kind', async () => {
-  const { programs, failures, endings } = await runHostile({ ...longest, seed: 1, programs: PROGRAMS });
+  const { programs, failures, endings } = await runHostile({ milliseconds, seed: 1, programs: PROGRAMS });
   assert.deepEqual(failures, []);
   assert.equal(programs, PROGRAMS);
   // The programs do something: they meet exceptions and go on behind them, until there are no more entries.
@@ -26,7 +23,7 @@ test('random programs of every kind', async () => {
 
 test('programs that found something', async () => {
   for (const seed of FOUND) {
-    const { failures } = await runHostile({ ...longest, seed, programs: 1 });
+    const { failures } = await runHostile({ milliseconds, seed, programs: 1 });
     assert.deepEqual(failures, []);
   }
 });

@@ -1,13 +1,10 @@
 /**
  * Random instruction sequences on the host's CPU and on the software CPU, until the time is over:
  *
-<<<<<<< HEAD
- *     npm run fuzz:cpu -- [--minutes N] [--batches N] [--seed N] [--bits 32|64] [--op name,name] [--interpreter]
-=======
- *     npm run fuzz -- cpu [--minutes N] [--batches N] [--seed N] [--bits 32|64] [--op name,name]
->>>>>>> stats
+ *     npm run fuzz -- cpu [--minutes N] [--batches N] [--seed N] [--bits 32|64] [--op name,name] [--interpreter]
  *
- * Code is compiled before it is executed, or never with --interpreter. Ends with status 1 if anything differed. A failure is repeated by the command that is printed with it.
+ * Code is compiled before it is executed, or never with --interpreter. Ends with status 1 if anything differed. A failure
+ * is repeated by the command that is printed with it.
  */
 import { parseArgs } from 'node:util';
 import { BATCH, Campaign } from '../e2e/differential/campaign.ts';

@@ -3,8 +3,8 @@
  *
  *     npm run fuzz -- guest [--minutes N] [--programs N] [--seed N] [--attacks name,name]
  *
- * Ends with status 1 if one crashed, hung, wrote where it must not, or came to something else when it was interrupted
- * after each block.
+ * Ends with status 1 if one crashed, hung, wrote where it must not, or came to something else when it was compiled, or
+ * interrupted after each block.
  */
 import { parseArgs } from 'node:util';
 import { ATTACKS } from '../e2e/hostile/attacks.ts';
@@ -30,7 +30,6 @@ const { programs, failures, endings } = await runHostile({
   seed,
   programs: values.programs === undefined ? Number.POSITIVE_INFINITY : Number(values.programs),
   milliseconds: Number(values.minutes) * 60_000,
-  executions: [{}, { budget: 1 }],
   ...(attacks !== undefined && { attacks }),
 });
 const suffix = values.attacks === undefined ? '' : ` --attacks ${values.attacks}`;

@@ -15,7 +15,7 @@ import {
 import { flagEffects } from './flag-effects.ts';
 import { CODE, DATA, MAX_CODE, MEMORY_PAGES, PAGE, STACK } from './layout.ts';
 import type { Random } from './random.ts';
-import { randomFxsave } from './random-fpu.ts';
+import { moderateDouble, randomFxsave, specialDouble } from './random-fpu.ts';
 import { selfModifyingOffset, selfModifyingSteps } from './self-modifying.ts';
 import type { State, Step, TestCase } from './test-case.ts';
 
@@ -217,19 +217,27 @@ export function undefinedAfter(before: number, insn: Insn, steps: readonly Step[
   return (certain ? before & ~defines : before) | undefines;
 }
 
+function memoryValue(random: Random): bigint {
+  switch (random.below(10)) {
+    case 0:
+      return BigInt(CODE + random.below(2 * PAGE));
+    case 1:
+      return BigInt(DATA + random.below(2 * PAGE));
+    case 2:
+      return moderateDouble(random);
+    case 3:
+      return specialDouble(random);
+    default:
+      return value(random);
+  }
+}
+
 /** Memory for a batch: random, with numbers that instructions care for, and addresses. */
 export function randomMemory(random: Random): Uint8Array {
   const memory = new Uint8Array(MEMORY_PAGES * PAGE);
   const view = new DataView(memory.buffer);
   for (let at = 0; at < memory.length; at += 8) {
-    const kind = random.below(8);
-    const v =
-      kind === 0
-        ? BigInt(CODE + random.below(2 * PAGE))
-        : kind === 1
-          ? BigInt(DATA + random.below(2 * PAGE))
-          : value(random);
-    view.setBigUint64(at, v, true);
+    view.setBigUint64(at, memoryValue(random), true);
   }
   return memory;
 }

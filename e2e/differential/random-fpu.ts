@@ -22,6 +22,8 @@ const SIGNIFICANDS = [
 ];
 
 const MASKED = 0x1f80;
+const PRECISION_FLAG = 0x20;
+const ALL_FLAGS = 0x3f;
 
 export function randomFxsave(random: Random): Uint8Array {
   const image = new Uint8Array(512);
@@ -41,7 +43,8 @@ export function randomFxsave(random: Random): Uint8Array {
   if (random.chance(0.1)) mxcsr |= 0x8000;
   if (random.chance(0.1)) mxcsr |= 0x40;
   if (random.chance(0.05)) mxcsr &= ~(0x80 << random.below(6));
-  if (random.chance(0.1)) mxcsr |= random.below(64) & ~(~mxcsr >> 7);
+  // Where flags are up already generated code does more by itself.
+  if (random.chance(0.6)) mxcsr |= random.pick([PRECISION_FLAG, ALL_FLAGS, random.below(64)]) & ~(~mxcsr >> 7);
   view.setUint32(24, mxcsr, true);
   for (let i = 0; i < 8; i++) randomExtended(random, view, 32 + i * 16);
   for (let i = 0; i < 16; i++) randomVector(random, view, 160 + i * 16);
@@ -57,10 +60,21 @@ function randomExtended(random: Random, view: DataView, at: number): void {
 }
 
 function randomVector(random: Random, view: DataView, at: number): void {
-  const kind = random.below(4);
+  const kind = random.below(6);
   for (let i = 0; i < 16; i += 4) {
     view.setUint32(at + i, kind === 0 || random.chance(0.6) ? random.pick(SINGLES) : random.u32(), true);
   }
   if (kind === 1) for (let i = 0; i < 16; i += 8) view.setBigUint64(at + i, random.pick(DOUBLES), true);
   if (kind === 2) for (let i = 0; i < 16; i++) view.setUint8(at + i, random.below(random.pick([2, 16, 256])));
+  if (kind === 4) for (let i = 0; i < 16; i += 8) view.setBigUint64(at + i, moderateDouble(random), true);
+  if (kind === 5) for (let i = 0; i < 16; i += 4) view.setFloat32(at + i, random.below(2 ** 24) / 2 ** 12 - 1000, true);
 }
+
+/** Bits of a number of binary64 as programs compute with. */
+export function moderateDouble(random: Random): bigint {
+  const exponent = BigInt(1023 - 20 + random.below(40));
+  return (BigInt(random.below(2)) << 63n) | (exponent << 52n) | (random.u64() >> 12n);
+}
+
+/** Bits of one of the numbers of binary64 that instructions care for. */
+export const specialDouble = (random: Random): bigint => random.pick(DOUBLES);

@@ -1,23 +1,24 @@
 /** A software VM in this thread that runs hostile programs one after the other, and what can be seen of it afterwards. */
 import { Bus, type BusDevice } from '../../src/devices/bus.ts';
 import type { Clock } from '../../src/devices/device.ts';
-import type { SystemRegisters } from '../../src/hypervisor/hypervisor.ts';
+import type { SoftOptions, SystemRegisters } from '../../src/hypervisor/hypervisor.ts';
 import type { Insn } from '../../src/hypervisor/soft/decode/insn.ts';
 import type { Next } from '../../src/hypervisor/soft/engine.ts';
-import { VCPU_AREA } from '../../src/hypervisor/soft/layout.ts';
+import { SPLIT_LOCK } from '../../src/hypervisor/soft/layout.ts';
 import { CPU, CPU_SIZE } from '../../src/hypervisor/soft/state.ts';
 import { reset } from '../../src/hypervisor/soft/system/reset.ts';
 import { SoftVcpu } from '../../src/hypervisor/soft/vcpu.ts';
 import { SoftVm } from '../../src/hypervisor/soft/vm.ts';
 import { registersAtOrigin, systemRegistersFor } from '../bare-metal/machine-state.ts';
 import { EXIT_PORT } from '../bare-metal/prelude.ts';
-import { GDT_SIZE, IDT, load, type Program, pageTables, RAM_SIZE, ROM, ROM_SIZE } from './program.ts';
+import { GDT_SIZE, IDT, load, type Program, pageTables, RAM_SIZE, ROM, ROM_SIZE, TABLES } from './program.ts';
 
 const CR0_WP = 0x1_0000n;
 const CR0_PG = 0x8000_0000n;
 const CR4_PSE = 0x10n;
 const CR4_OSFXSR = 0x200n;
 const MSR_TSC = 0x10;
+const ACCESSED_DIRTY = 0x60;
 const GENERAL = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi'] as const;
 const EXTENDED = ['r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'] as const;
 
@@ -25,7 +26,7 @@ const EXTENDED = ['r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'] as const
 const CLOCK: Clock = { now: () => 1_000_000_000, wallTime: () => 1_700_000_000_000 };
 /** Instructions after which a program is stopped, and what it may execute until it notices. */
 const MOST_INSTRUCTIONS = 20_000;
-const OVERSHOOT = 2000;
+const OVERSHOOT = 3000;
 
 /**
  * How a program ended: it wrote to EXIT_PORT, halted with nothing to wake it, met a triple fault, made the hypervisor
@@ -37,6 +38,7 @@ export type Ending = 'exited' | 'halted' | 'shutdown' | 'error' | 'stopped';
 export interface Execution {
   /** Instructions between two looks of the vCPU at everything else. */
   readonly budget?: number;
+  readonly soft?: SoftOptions;
 }
 
 /** A vCPU on which nothing is random, nothing sleeps, and programs are stopped after some time. */
@@ -73,15 +75,16 @@ export class HostileMachine {
   readonly #buses = { ports: new Bus(), mmio: new Bus() };
   readonly #rom = new Uint8Array(ROM_SIZE).fill(0xa5);
   readonly #outside: Uint8Array;
+  readonly #tables = new Uint8Array(TABLES.end - TABLES.start);
   readonly #lapic: Uint8Array;
   readonly #system: SystemRegisters;
 
-  constructor({ budget }: Execution = {}) {
+  constructor({ budget, soft = {} }: Execution = {}) {
     const memory = [
       { gpa: 0, size: RAM_SIZE },
       { gpa: ROM, size: ROM_SIZE, readOnly: true },
     ];
-    this.#vm = SoftVm.create({ memory, cpus: 1, irqchip: 'kernel' });
+    this.#vm = SoftVm.create({ memory, cpus: 1, irqchip: 'kernel', soft });
     this.vcpu = new HostileVcpu(this.#vm.handle(0), CLOCK);
     if (budget !== undefined) this.vcpu.budget = budget;
     this.#lapic = this.vcpu.getLapic();
@@ -89,7 +92,7 @@ export class HostileMachine {
     this.#buses.ports.insert(this.#recorder('port'), 0, 0x1_0000);
     this.#buses.mmio.insert(this.#recorder('mmio'), 0, 2 ** 52);
     this.#vm.memory.write(ROM, this.#rom);
-    this.#outside = this.vcpu.state.bytes.slice(CPU_SIZE, VCPU_AREA);
+    this.#outside = this.vcpu.state.bytes.slice(CPU_SIZE, SPLIT_LOCK);
   }
 
   [Symbol.dispose](): void {
@@ -109,6 +112,7 @@ export class HostileMachine {
     const { vcpu } = this;
     this.#vm.memory.fill(0, RAM_SIZE, 0);
     load(program, this.#vm.memory);
+    this.#tables.set(this.ram.subarray(TABLES.start, TABLES.end));
     vcpu.forgetCode();
     reset(vcpu);
     vcpu.setMpState('runnable');
@@ -121,6 +125,18 @@ export class HostileMachine {
     vcpu.state.setCounter(CPU.instructions, 0);
     this.accesses = 0;
     this.ending = 'running';
+  }
+
+  /**
+   * Whether page tables are as they were at the start, but for accessed and dirty bits. When an entry that changes comes
+   * into effect is up to the processor's caches, so programs that change any may have several outcomes.
+   */
+  get keptTables(): boolean {
+    const { ram } = this;
+    for (let at = TABLES.start; at < TABLES.end; at++) {
+      if (((ram[at]! ^ this.#tables[at - TABLES.start]!) & ~ACCESSED_DIRTY) !== 0) return false;
+    }
+    return true;
   }
 
   /** Runs the program to its end. */
@@ -145,8 +161,8 @@ export class HostileMachine {
   #checkCanaries(): void {
     const { bytes } = this.vcpu.state;
     if (Buffer.compare(this.#vm.memory.slice(ROM, ROM_SIZE), this.#rom) !== 0) throw new Error('the ROM has changed');
-    // The blocks of vCPUs that there are not, and the table of regions.
-    if (Buffer.compare(bytes.subarray(CPU_SIZE, VCPU_AREA), this.#outside) !== 0) {
+    // The blocks of vCPUs that there are not, and the table of regions; locks follow.
+    if (Buffer.compare(bytes.subarray(CPU_SIZE, SPLIT_LOCK), this.#outside) !== 0) {
       throw new Error('memory outside of the guest has changed');
     }
   }

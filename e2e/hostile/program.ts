@@ -48,6 +48,9 @@ export interface Program {
   readonly registers: readonly bigint[];
 }
 
+/** Guest physical memory that holds all page tables. */
+export const TABLES = { start: PML4, end: 0x13_0000 };
+
 /** CR3 of the first or the second page tables; 0 where there is no paging. */
 export function pageTables(mode: Mode, which: 'first' | 'second'): number {
   if (mode === 'long') return TABLES_OF_LONG_MODE[which];

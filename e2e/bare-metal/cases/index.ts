@@ -2,6 +2,7 @@ import { basicCases } from './basics.ts';
 import type { BareMetalCase } from './case.ts';
 import { debugCases } from './debug.ts';
 import { exceptionCases } from './exceptions.ts';
+import { hostileCases } from './hostile.ts';
 import { interruptCases } from './interrupts.ts';
 import { ioEventCases } from './io-events.ts';
 import { irqfdCases } from './irqfd.ts';
@@ -21,6 +22,7 @@ export const BARE_METAL_CASES: readonly BareMetalCase[] = [
   ...basicCases,
   ...exceptionCases,
   ...memoryCases,
+  ...hostileCases,
   ...segmentCases,
   ...interruptCases,
   ...windowCases,

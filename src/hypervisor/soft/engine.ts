@@ -88,6 +88,8 @@ export class Engine {
   readonly #onNeedsAlone: (() => void) | undefined;
   /** CPU.budget when run() began. */
   #budget = 0;
+  /** What run() executed the last time. */
+  #executed = 0;
   /** The record whose callout is under way; 0: none is. */
   #calling = 0;
   /** Whether accesses are those of generated code; otherwise TypeScript works for the guest. */
@@ -122,7 +124,7 @@ export class Engine {
     const { state } = this;
     state.setU32(CPU.budget, budget);
     this.#budget = budget;
-    this.code.jit?.look();
+    this.code.jit?.look(this.#executed);
     const record = this.#lookup();
     if (record > 0) {
       this.#inGenerated = true;
@@ -135,7 +137,8 @@ export class Engine {
       throw failure;
     }
     this.#budget = state.u32(CPU.budget) | 0;
-    return budget - this.#budget;
+    this.#executed = budget - this.#budget;
+    return this.#executed;
   }
 
   /**

@@ -205,7 +205,7 @@ export class Processor implements SystemCpu, EngineHooks {
     this.#engine.code.dropAll();
   }
 
-  /** Instructions until the next look at everything else. Asked at each look after which the guest runs on. */
+  /** Instructions until the next look at everything else, 0: one, alone. Asked at each look before the guest runs on. */
   nextBudget(): number {
     return this.time.plan();
   }

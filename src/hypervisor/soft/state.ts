@@ -41,6 +41,11 @@ export const CPU = {
   flagResult: 256,
   flagCarry: 264,
   flagOther: 272,
+  /** What the last compiled region left of the flags (jit/jit-flags.ts): only while such regions follow each other. */
+  keptKind: 1136,
+  keptX: 1144,
+  keptY: 1152,
+  keptZ: 1160,
   /** RFLAGS without the six arithmetic flags; bit 1 is always set. */
   eflags: 276,
   /** RIP: exact only outside the interpreter loop and in callouts. */
@@ -60,7 +65,9 @@ export const CPU = {
   /** Not 0: compiled code has been overwritten or dropped since the word was cleared. */
   codeChanged: 1132,
   /** PAUSE instructions executed since the vCPU last looked up. */
-  pauses: 1136,
+  pauses: 1168,
+  /** The JIT's unit of time (jit/jit.ts): block headers forget half of what they have counted when it changes. */
+  jitEpoch: 1172,
   /** Not 0 while run() is under way. */
   running: 1128,
   /** Not 0: an interrupt waits until RFLAGS.IF is set. */

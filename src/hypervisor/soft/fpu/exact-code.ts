@@ -4,7 +4,7 @@ const SIZE_SHIFT = 16;
 
 /**
  * What Emit.exact() gets for a vector instruction: the operation and, where an instruction has forms of two widths, the
- * size in bytes that decides (of the general operand; for pcmpestr* 8 under REX.W).
+ * size in bytes that decides (of the general operand).
  */
 export const exactCode = (op: OpName, size = 0): number => OP[op] | (size << SIZE_SHIFT);
 

@@ -21,10 +21,6 @@ function setUp(mxcsr = DEFAULT_MXCSR): { view: DataView; sse: SseExact; run(op: 
 
 const xmm = (n: number): number => BLOCK + CPU.xmm + 16 * n;
 
-function setText(view: DataView, n: number, text: string): void {
-  for (let i = 0; i < 16; i++) view.setUint8(xmm(n) + i, i < text.length ? text.charCodeAt(i) : 0);
-}
-
 test('an unmasked exception leaves the destination and gives #XM, or #UD where the system does not expect it', () => {
   const { view, run } = setUp(DEFAULT_MXCSR & ~DIVIDE_BY_ZERO.mask);
   view.setFloat64(xmm(1), 3, true);
@@ -55,25 +51,6 @@ test('a float that fits no integer becomes the indefinite one, and is invalid', 
     assert.equal(view.getBigUint64(BLOCK + SLOT.rbx, true), 0x8000_0000n);
   }
   assert.equal(view.getUint32(BLOCK + CPU.mxcsr, true) & 0x3f, 1);
-});
-
-test('pcmpistri finds the first character of a set', () => {
-  const { view, run } = setUp();
-  setText(view, 1, 'aeiou');
-  setText(view, 2, 'rhythm and blues');
-  assert.equal(run('pcmpistri'), 0);
-  assert.equal(view.getUint32(BLOCK + SLOT.rcx, true), 7);
-});
-
-test('pcmpestri takes lengths of either sign and no more than a vector', () => {
-  const { view, run } = setUp();
-  setText(view, 1, 'needle');
-  setText(view, 2, 'a needle in hay!');
-  const equalOrdered = 0x0c;
-  view.setBigInt64(BLOCK + SLOT.rax, -6n, true);
-  view.setBigInt64(BLOCK + SLOT.rdx, -0x8000_0000n, true);
-  assert.equal(run('pcmpestri', equalOrdered), 0);
-  assert.equal(view.getUint32(BLOCK + SLOT.rcx, true), 2);
 });
 
 test('what is not known is an invalid instruction', () => {

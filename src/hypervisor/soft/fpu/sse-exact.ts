@@ -4,20 +4,11 @@
  */
 import { OP, type OpName } from '../decode/opcodes.ts';
 import { writeArithmeticFlags } from '../flags-image.ts';
-import { CPU, FLAG, SLOT } from '../state.ts';
+import { CPU, FLAG } from '../state.ts';
 import { exactOp, exactSize } from './exact-code.ts';
 import { BINARY32, BINARY64, EXCEPTION, type Format, ROUND } from './ieee.ts';
 import { type Relation, reciprocal, reciprocalRoot, SseArithmetic } from './softfloat.ts';
 import { QUICK_OPERATIONS, type QuickOperation } from './sse-quick.ts';
-import {
-  compareStrings,
-  elementCount,
-  explicitLength,
-  implicitLength,
-  matchIndex,
-  matchMask,
-  readElements,
-} from './string-compare.ts';
 
 const VECTOR_BYTES = 16;
 
@@ -214,31 +205,6 @@ const fromGeneral =
     return storeElements(c, width(format), [c.arithmetic.fromInteger(format, value)]);
   };
 
-const compareStringsTo =
-  (explicit: boolean, output: 'index' | 'mask'): Operation =>
-  (c) => {
-    const { view, imm, cpu } = c;
-    const [a, b] = [readElements(view, c.a, imm), readElements(view, c.b, imm)];
-    const lengthIn = (slot: number) =>
-      explicitLength(BigInt.asIntN(c.size === 8 ? 64 : 32, view.getBigUint64(cpu + slot, true)), imm);
-    const lengthA = explicit ? lengthIn(SLOT.rax) : implicitLength(a);
-    const lengthB = explicit ? lengthIn(SLOT.rdx) : implicitLength(b);
-    const result = compareStrings({ elements: a, length: lengthA }, { elements: b, length: lengthB }, imm);
-    const count = elementCount(imm);
-    const zf = lengthB < count ? FLAG.zf : 0;
-    const sf = lengthA < count ? FLAG.sf : 0;
-    return () => {
-      writeArithmeticFlags(c.view, c.cpu, (result !== 0 ? FLAG.cf : 0) | zf | sf | ((result & 1) !== 0 ? FLAG.of : 0));
-      if (output === 'index') {
-        view.setBigUint64(cpu + SLOT.rcx, BigInt(matchIndex(result, imm)), true);
-        return;
-      }
-      const mask = matchMask(result, imm);
-      view.setBigUint64(cpu + CPU.xmm, BigInt.asUintN(64, mask), true);
-      view.setBigUint64(cpu + CPU.xmm + 8, mask >> 64n, true);
-    };
-  };
-
 /** The packed and scalar instructions of one name. */
 const family = (name: string, f: Binary): [string, Operation][] => [
   [`${name}ps`, binary(BINARY32, 4, f)],
@@ -293,10 +259,6 @@ const OPERATIONS: Readonly<Partial<Record<OpName, Operation>>> = Object.fromEntr
   ['cvttsd2si', toGeneral(BINARY64, true)],
   ['cvtsi2ss', fromGeneral(BINARY32)],
   ['cvtsi2sd', fromGeneral(BINARY64)],
-  ['pcmpestri', compareStringsTo(true, 'index')],
-  ['pcmpestrm', compareStringsTo(true, 'mask')],
-  ['pcmpistri', compareStringsTo(false, 'index')],
-  ['pcmpistrm', compareStringsTo(false, 'mask')],
 ]);
 
 /** The operations by Insn.op. */

@@ -4,16 +4,24 @@
  * and everything cold is a call away.
  */
 
-import { defineStoreFlags } from '../jit/jit-flags.ts';
-import { area, defineMmu, MMU_IMPORT_PARAMS, type Mmu, type MmuImports } from '../mmu/mmu.ts';
+import { defineSettleFlags } from '../jit/jit-flags.ts';
+import { area, defineMmu, MMU_IMPORT_PARAMS, type MmuImports } from '../mmu/mmu.ts';
+import { defineRareFunctions } from '../semantics/float-rare.ts';
 import { CPU, SLOT } from '../state.ts';
-import { I32 } from '../wasm/expr.ts';
+import { I32, select } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder, Label, Local } from '../wasm/function-builder.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import { catalog } from './catalog.ts';
+import { COMPILED, defineChain } from './chain.ts';
 import { defineDeliver } from './deliver.ts';
 import { importHost } from './imports.ts';
-import { type CoreImports, type Exits, InterpreterEmit, type LoopLabels } from './interpreter-emit.ts';
+import {
+  type CoreImports,
+  type Exits,
+  InterpreterEmit,
+  type InterpreterParts,
+  type LoopLabels,
+} from './interpreter-emit.ts';
 import { defineLookup, jumpEntry, jumpTag } from './lookup.ts';
 import { RECORD, RECORD_SIZE, UNRESOLVED } from './record.ts';
 
@@ -44,21 +52,26 @@ export function coreModule(): Uint8Array<ArrayBuffer> {
   const mmu = defineMmu(m, mmuImports);
   const lookup = defineLookup(m, mmu.fetch);
   defineDeliver(m, mmu);
-  defineStoreFlags(m, 'storeFlags');
+  const rareFloat = defineRareFunctions(m);
+  const settleFlags = defineSettleFlags(m, 'settleFlags');
   m.exportTable('handlers', MAX_COLD + MAX_REGIONS);
   const handlerType = m.type({ params: ['i32', 'i32'], results: ['i32'] });
   const { ops, hotNames } = catalog();
   const hot = hotNames.map((name) => ops.all.get(name)!.emit);
-  const parts = { mmu, imports, lookup, handlerType, hot };
+  // Behind the hot ones: the header, the cold ones, compiled regions.
+  const firstRegion = hot.length + 1 + MAX_COLD;
+  const chain = defineChain(m, { type: handlerType, firstOp: firstRegion, firstPlace: MAX_COLD, settleFlags });
+  const parts = { mmu, imports, rareFloat, lookup, chain, firstRegion, handlerType, hot };
   m.func(['i32', 'i32'], ['i32'], (f, cpu, rec) => emitLoop(f, cpu, rec, parts), 'run');
   return m.encode();
 }
 
-interface LoopParts {
-  readonly mmu: Mmu;
-  readonly imports: CoreImports;
+interface LoopParts extends InterpreterParts {
   /** Of lookup.ts. */
   readonly lookup: Callable;
+  /** Of chain.ts, for micro-operations from `firstRegion` on. */
+  readonly chain: Callable;
+  readonly firstRegion: number;
   readonly handlerType: number;
   readonly hot: readonly ((emit: InterpreterEmit) => void)[];
 }
@@ -143,18 +156,24 @@ function emitCases(
     },
     status: onStatus,
   };
-  const emit = new InterpreterEmit(f, cpu, rec, parts.mmu, parts.imports, exits);
+  const emit = new InterpreterEmit(f, cpu, rec, parts, exits);
   const op = f.load16u(rec, RECORD.op);
   const cases = parts.hot.map((handler) => () => {
     handler(emit);
     exits.next(rec.add(RECORD_SIZE));
   });
   cases.push(() => emitHeader(f, cpu, rec, parts.imports, exits));
-  f.switch(op, cases, () => onStatus(f.callIndirect(parts.handlerType, 'i32', op.sub(cases.length), cpu, rec)));
+  f.switch(op, cases, () => {
+    f.if(op.geU(parts.firstRegion), () => onStatus(f.call(parts.chain, 'i32', cpu, rec)));
+    onStatus(f.callIndirect(parts.handlerType, 'i32', op.sub(cases.length), cpu, rec));
+  });
   f.unreachable();
 }
 
-/** The header of a block counts its executions down, and asks for a compiled form. */
+/**
+ * The header of a block counts its executions down, and asks for a compiled form. With each epoch that has passed since
+ * the last one, half of the executions are forgotten.
+ */
 function emitHeader(
   f: FunctionBuilder,
   cpu: Local<'i32'>,
@@ -162,7 +181,14 @@ function emitHeader(
   imports: CoreImports,
   exits: Exits,
 ): void {
-  const left = f.let(f.load32(rec, RECORD.imm).sub(1));
+  const left = f.let(f.load32(rec, RECORD.imm));
+  const passed = f.let(f.load32(cpu, CPU.jitEpoch).sub(f.load32(rec, RECORD.epoch)));
+  f.if(passed, () => {
+    const full = f.let(f.load32(rec, RECORD.full));
+    f.set(left, full.sub(full.sub(left).shrS(select(passed.ltU(31), passed, I32.const(31)))));
+    f.store32(rec, RECORD.epoch, f.load32(cpu, CPU.jitEpoch));
+  });
+  f.set(left, left.sub(1));
   f.store32(rec, RECORD.imm, left);
   f.if(left.ltS(0), () => exits.next(f.call(imports.hot, 'i32', cpu, rec)));
   exits.next(rec.add(RECORD_SIZE));
@@ -170,8 +196,8 @@ function emitHeader(
 
 /**
  * Finds the record for the linear address `target`: in the jump cache, by its physical address, else by TypeScript.
- * `afterFault` is emitted where a fault of the fetch was delivered: its handler is looked for next, which may fault too,
- * without an end.
+ * `goOnAtRip` is emitted where that is CPU.rip now: behind a compiled region, and where a fault of the fetch was delivered:
+ * its handler is looked for next, which may fault too, without an end.
  */
 function emitLookup(
   f: FunctionBuilder,
@@ -179,8 +205,8 @@ function emitLookup(
   rec: Local<'i32'>,
   target: Local<'i64'>,
   next: Label,
-  { lookup, imports }: LoopParts,
-  afterFault: () => void,
+  { lookup, chain, imports }: LoopParts,
+  goOnAtRip: () => void,
 ): void {
   f.loop((again) => {
     f.set(target, target.and(f.load64(cpu, CPU.ripMask)));
@@ -193,7 +219,12 @@ function emitLookup(
       () => {
         f.set(rec, f.load32(entry, 12));
         f.store64(cpu, SLOT.page, target.and(-4096));
-        f.br(next);
+        f.brIf(next, rec.ltU(COMPILED));
+        f.set(rec, f.call(chain, 'i32', cpu, rec));
+        f.brIf(next, rec.gtS(0));
+        f.if(rec, () => f.return(rec));
+        goOnAtRip();
+        f.br(again);
       },
     );
     f.store64(cpu, CPU.rip, target.sub(f.load64(cpu, CPU.csBase)).and(f.load64(cpu, CPU.ripMask)));
@@ -202,7 +233,7 @@ function emitLookup(
     f.set(rec, f.call(imports.lookup, 'i32', cpu));
     f.brIf(next, rec.gtS(0));
     f.if(rec, () => f.return(I32.const(-1)));
-    afterFault();
+    goOnAtRip();
     f.br(again);
   });
 }

@@ -6,8 +6,10 @@ import { following, type Mmu, tlbEntry } from '../mmu/mmu.ts';
 import { loadSized, storeSized } from '../mmu/sized.ts';
 import type { Emit, HostCalls, Operand } from '../semantics/emit.ts';
 import { Flags, type Size } from '../semantics/flags.ts';
+import { NO_FACTS } from '../semantics/float-facts.ts';
+import { RARE_STATUS, type RareFunctions } from '../semantics/float-rare.ts';
 import { CPU, SLOT } from '../state.ts';
-import { I32, type I64, V128 } from '../wasm/expr.ts';
+import { I32, type I32Like, type I64, V128 } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder, Label, Local } from '../wasm/function-builder.ts';
 import { RECORD, RECORD_SIZE, SCALE_SHIFT } from './record.ts';
 
@@ -45,23 +47,34 @@ export interface Exits {
   status(status: I32): void;
 }
 
+/** Functions that handlers call. */
+export interface InterpreterParts {
+  readonly mmu: Mmu;
+  readonly imports: CoreImports;
+  readonly rareFloat: RareFunctions;
+}
+
 export class InterpreterEmit implements Emit {
   readonly f: FunctionBuilder;
   readonly cpu: Local<'i32'>;
   readonly flags: Flags;
   readonly host: HostCalls;
+  readonly floats = NO_FACTS;
   files = 'gg';
   readonly #rec: Local<'i32'>;
   readonly #mmu: Mmu;
   readonly #imports: CoreImports;
+  readonly #rare: RareFunctions;
   readonly #exits: Exits;
 
-  constructor(f: FunctionBuilder, cpu: Local<'i32'>, rec: Local<'i32'>, mmu: Mmu, imports: CoreImports, exits: Exits) {
+  constructor(f: FunctionBuilder, cpu: Local<'i32'>, rec: Local<'i32'>, parts: InterpreterParts, exits: Exits) {
+    const { mmu, imports } = parts;
     this.f = f;
     this.cpu = cpu;
     this.#rec = rec;
     this.#mmu = mmu;
     this.#imports = imports;
+    this.#rare = parts.rareFloat;
     this.#exits = exits;
     this.flags = new Flags(f, cpu);
     this.host = {
@@ -105,6 +118,10 @@ export class InterpreterEmit implements Emit {
 
   imm32(): I32 {
     return this.f.load32(this.#rec, RECORD.imm);
+  }
+
+  knownImm(): undefined {
+    return undefined;
   }
 
   imm64(): I64 {
@@ -225,6 +242,14 @@ export class InterpreterEmit implements Emit {
     );
   }
 
+  loadLow(linear: I64, size: 4 | 8): Local<'v128'> {
+    return this.f.let(V128.splatI64(0).replaceI64(0, this.load(linear, size))) as Local<'v128'>;
+  }
+
+  storeLow(linear: I64, size: 4 | 8, value: V128): void {
+    this.store(linear, size, value.extractI64(0));
+  }
+
   load128(linear: I64): Local<'v128'> {
     const { f, cpu } = this;
     const at = f.let(linear);
@@ -321,6 +346,16 @@ export class InterpreterEmit implements Emit {
     const [a, b] = [f.load8u(this.#rec, RECORD.a), f.load8u(this.#rec, RECORD.b)];
     f.run(this.#imports.exact, this.cpu, I32.const(op), a, b, this.imm32());
     this.#leaveOnFault();
+  }
+
+  exactInstead(op: number): void {
+    this.exact(op);
+    this.#exits.next(this.#rec.add(RECORD_SIZE));
+  }
+
+  rareFloat(bytes: 4 | 8, kind: I32Like, active: number, x: V128, y: V128): I32 {
+    const rare = this.#rare[bytes];
+    return this.f.call(rare, 'i32', this.cpu, I32.of(kind), I32.const(active), x, y).and(RARE_STATUS.left);
   }
 
   callout(): void {

@@ -1,5 +1,6 @@
 /** The micro-operations of one vCPU, by number: those in the loop, those that are called, and compiled regions. */
 import type { Semantics } from '../semantics/emit.ts';
+import { importRareFunctions } from '../semantics/float-rare.ts';
 import { CPU, SLOT } from '../state.ts';
 import { I32, type I64 } from '../wasm/expr.ts';
 import type { FunctionBuilder, Local } from '../wasm/function-builder.ts';
@@ -95,6 +96,7 @@ function coldModule(semantics: Semantics): Uint8Array<ArrayBuffer> {
   const m = new ModuleBuilder('cold-operations');
   const imports = importHost(m);
   const mmu = importMmu(m);
+  const rareFloat = importRareFunctions(m);
   const body = (f: FunctionBuilder, cpu: Local<'i32'>, rec: Local<'i32'>) => {
     const arrive = (linear: I64) => {
       f.store64(cpu, CPU.rip, linear.sub(f.load64(cpu, CPU.csBase)));
@@ -110,7 +112,7 @@ function coldModule(semantics: Semantics): Uint8Array<ArrayBuffer> {
       arrive,
       status: (status) => f.return(status),
     };
-    const emit = new InterpreterEmit(f, cpu, rec, mmu, imports, exits);
+    const emit = new InterpreterEmit(f, cpu, rec, { mmu, imports, rareFloat }, exits);
     semantics(emit);
     f.return(rec.add(RECORD_SIZE));
   };

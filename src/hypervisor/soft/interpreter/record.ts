@@ -10,6 +10,8 @@
  *     7  u8   slot of the index register              }
  *     8  i32  displacement; direct branches: the record of the target, or NO_LINK or UNRESOLVED
  *    12  i32  immediate; direct branches: the target's offset from the start of this page
+ *
+ * A header has a u32 at 4, what it counts down from, and at 8 the CPU.jitEpoch in which it was executed last.
  */
 export const RECORD = {
   op: 0,
@@ -23,6 +25,8 @@ export const RECORD = {
   count: 4,
   next: 6,
   link: 8,
+  full: 4,
+  epoch: 8,
 } as const;
 export const RECORD_SIZE = 16;
 

@@ -3,13 +3,15 @@ import { RECORD, SCALE_SHIFT } from '../interpreter/record.ts';
 import { TLB_ENTRY } from '../layout.ts';
 import { LOCKED, type LockedKind } from '../mmu/locked.ts';
 import { following, type Mmu, tlbEntry } from '../mmu/mmu.ts';
-import { loadSized, storeSized } from '../mmu/sized.ts';
+import { loadLow, loadSized, storeLow, storeSized } from '../mmu/sized.ts';
 import type { Emit, HostCalls, Operand } from '../semantics/emit.ts';
 import { type Size, signExtend, zeroExtend } from '../semantics/flags.ts';
+import type { RareFunctions } from '../semantics/float-rare.ts';
 import { CPU, MMX_FIRST, SLOT } from '../state.ts';
-import { I32, I64, V128 } from '../wasm/expr.ts';
+import { I32, type I32Like, I64, V128 } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder, Local } from '../wasm/function-builder.ts';
 import type { JitFlags } from './jit-flags.ts';
+import { JitFloatFacts } from './jit-float-facts.ts';
 import type { Registers } from './registers.ts';
 
 /** Functions that compiled regions call. */
@@ -18,7 +20,8 @@ export interface JitImports {
   readonly portRead: Callable;
   readonly portWrite: Callable;
   readonly timeStamp: Callable;
-  readonly storeFlags: Callable;
+  readonly settleFlags: Callable;
+  readonly rareFloat: RareFunctions;
 }
 
 /** How a micro-operation leaves its place in the region; the region compiler knows where to. */
@@ -38,6 +41,7 @@ export class JitEmit implements Emit {
   readonly cpu: I32;
   readonly flags: JitFlags;
   readonly host: HostCalls;
+  readonly floats: JitFloatFacts;
   files = 'gg';
   /** Instructions left, as CPU.budget; SLOT.page is a register like others. */
   readonly budget: Local<'i32'>;
@@ -72,6 +76,7 @@ export class JitEmit implements Emit {
   ) {
     this.f = f;
     this.cpu = cpu;
+    this.floats = new JitFloatFacts(f, (operand) => this.#byte(RECORD[operand]));
     this.#registers = parts.registers;
     this.flags = parts.flags;
     this.#imports = parts.imports;
@@ -99,6 +104,7 @@ export class JitEmit implements Emit {
     const { f, cpu } = this;
     f.set(this.budget, f.load32(cpu, CPU.budget));
     f.set(this.#tlb, f.load32(cpu, CPU.tlb));
+    this.floats.enter();
   }
 
   /** The record whose semantics are emitted next. `endsInstruction`: nothing is left to do behind its store. */
@@ -148,6 +154,10 @@ export class JitEmit implements Emit {
     return I32.const(this.#int(RECORD.imm));
   }
 
+  knownImm(): number {
+    return this.#int(RECORD.imm);
+  }
+
   imm64(): I64 {
     return I64.const(this.#view.getBigInt64(this.#rec + RECORD.disp, true));
   }
@@ -160,7 +170,7 @@ export class JitEmit implements Emit {
     const { f, cpu } = this;
     const number = this.#byte(RECORD[operand]);
     if (number < MMX_FIRST) {
-      f.set(this.#registers.writtenVector(number), value);
+      this.setVectorRegister(number, value);
       return;
     }
     // An MMX register is the significand of an x87 register, whose sign and exponent become all ones.
@@ -179,6 +189,7 @@ export class JitEmit implements Emit {
   }
 
   setVectorRegister(number: number, value: V128): void {
+    this.floats.written(number, this.#registers.vectorNumberOf(value));
     this.f.set(this.#registers.writtenVector(number), value);
   }
 
@@ -277,6 +288,31 @@ export class JitEmit implements Emit {
     return old;
   }
 
+  loadLow(linear: I64, size: 4 | 8): Local<'v128'> {
+    const { f, cpu } = this;
+    const value = f.local('v128');
+    this.#access(linear, TLB_ENTRY.read, size, {
+      fast: (host) => f.set(value, loadLow(f, host, size)),
+      slow: (at) => {
+        f.set(value, V128.splatI64(0).replaceI64(0, f.call(this.#imports.mmu.load[size], 'i64', cpu, at)));
+        this.#leaveOnFault();
+      },
+    });
+    return value;
+  }
+
+  storeLow(linear: I64, size: 4 | 8, value: V128): void {
+    const { f, cpu } = this;
+    this.#access(linear, TLB_ENTRY.write, size, {
+      fast: (host) => storeLow(f, host, size, value),
+      slow: (at) => {
+        f.run(this.#imports.mmu.store[size], cpu, at, value.extractI64(0));
+        this.#leaveOnFault();
+        this.#noteCodeChange();
+      },
+    });
+  }
+
   load128(linear: I64): Local<'v128'> {
     const { f, cpu } = this;
     const value = f.local('v128');
@@ -366,6 +402,14 @@ export class JitEmit implements Emit {
 
   exact(_op: number): void {
     this.#exits.interpret(this.#rec);
+  }
+
+  exactInstead(op: number): void {
+    this.exact(op);
+  }
+
+  rareFloat(bytes: 4 | 8, kind: I32Like, active: number, x: V128, y: V128): I32 {
+    return this.f.call(this.#imports.rareFloat[bytes], 'i32', this.cpu, I32.of(kind), I32.const(active), x, y);
   }
 
   callout(): void {

@@ -4,14 +4,16 @@
  * the compiler knows which operation it was, a condition becomes one comparison of its operands, and what nobody reads
  * is never computed.
  */
+
 import { Flags, type FlagWords, flagWords, type Size, signExtend, zeroExtend } from '../semantics/flags.ts';
+import { CPU } from '../state.ts';
 import { I32, I64, type I64Like } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder, Local } from '../wasm/function-builder.ts';
 import type { ModuleBuilder } from '../wasm/module-builder.ts';
 
 /** What x, y and z hold. The number is FORM * 4 + log2(size). */
 const FORM = {
-  /** Nothing: the flags are in the vCPU's block. */
+  /** Nothing: the flags are where they were when the region was entered. */
   memory: 0,
   /** flagResult, flagCarry, flagOther. */
   words: 1,
@@ -29,6 +31,8 @@ const FORM = {
   dec: 8,
   /** RFLAGS image. */
   image: 9,
+  /** Bits of two numbers of binary64 that were compared. */
+  floats: 10,
 } as const;
 type Form = keyof typeof FORM;
 const FORMS = Object.keys(FORM) as Form[];
@@ -65,22 +69,51 @@ function wordsOf({ form, size }: Known, { x, y, z }: Kept): FlagWords {
       return flagWords.dec(x, y, size);
     case 'image':
       return flagWords.image(x.wrap());
+    case 'floats':
+      return flagWords.floats(x, y);
     default:
       throw new Error('flags in memory have no words');
   }
 }
 
-/** (cpu, kind, x, y, z): stores flags of any kind to the vCPU's block; for exits that do not know which they are. */
-export function defineStoreFlags(m: ModuleBuilder, exportAs: string): Callable {
-  const body = (f: FunctionBuilder, cpu: I32, kind: I32, kept: Kept) => {
-    const cases = Array.from({ length: FORMS.length * 4 }, (_, k) => () => {
-      const form = FORMS[k >> 2]!;
-      if (form !== 'memory') new BlockFlags(f, cpu).put(wordsOf({ form, size: (1 << (k & 3)) as Size }, kept));
-    });
-    f.switch(kind, cases, () => {});
-  };
-  const params = ['i32', 'i32', 'i64', 'i64', 'i64'] as const;
-  return m.func(params, [], (f, cpu, kind, x, y, z) => body(f, cpu, kind, { x, y, z }), exportAs);
+/** Which of y and z a form uses besides x. */
+const USES: Readonly<Record<Form, '' | 'y' | 'yz'>> = {
+  memory: '',
+  words: 'yz',
+  add: 'y',
+  sub: 'y',
+  adc: 'yz',
+  sbb: 'yz',
+  logic: '',
+  inc: 'y',
+  dec: 'y',
+  image: '',
+  floats: 'y',
+};
+
+/**
+ * (cpu): turns what a region has left in CPU.keptKind and its companions into the flags of the vCPU's block. Regions leave
+ * it to each other; everybody else finds the flags in the block.
+ */
+export function defineSettleFlags(m: ModuleBuilder, exportAs: string): Callable {
+  return m.func(
+    ['i32'],
+    [],
+    (f, cpu) => {
+      const kept = {
+        x: f.let(f.load64(cpu, CPU.keptX)),
+        y: f.let(f.load64(cpu, CPU.keptY)),
+        z: f.load64(cpu, CPU.keptZ),
+      };
+      const cases = Array.from({ length: FORMS.length * 4 }, (_, k) => () => {
+        const form = FORMS[k >> 2]!;
+        if (form !== 'memory') new BlockFlags(f, cpu).put(wordsOf({ form, size: (1 << (k & 3)) as Size }, kept));
+      });
+      f.switch(f.load32(cpu, CPU.keptKind), cases, () => {});
+      f.store32(cpu, CPU.keptKind, 0);
+    },
+    exportAs,
+  );
 }
 
 /** Opens put() to this file. */
@@ -93,16 +126,16 @@ class BlockFlags extends Flags {
 export class JitFlags extends Flags {
   readonly #kind: Local<'i32'>;
   readonly #kept: { readonly x: Local<'i64'>; readonly y: Local<'i64'>; readonly z: Local<'i64'> };
-  readonly #storeFlags: Callable;
+  readonly #settleFlags: Callable;
   /** What the locals hold, as long as the code is inside `#place`, where it was put there. */
   #known: Known | undefined;
   #place = 0;
 
-  constructor(f: FunctionBuilder, cpu: I32, storeFlags: Callable) {
+  constructor(f: FunctionBuilder, cpu: I32, settleFlags: Callable) {
     super(f, cpu);
     this.#kind = f.lasting('i32');
     this.#kept = { x: f.lasting('i64'), y: f.lasting('i64'), z: f.lasting('i64') };
-    this.#storeFlags = storeFlags;
+    this.#settleFlags = settleFlags;
   }
 
   /** Code comes here from several places. */
@@ -110,11 +143,24 @@ export class JitFlags extends Flags {
     this.#known = undefined;
   }
 
-  /** Stores the flags to the vCPU's block, before the region is left for good. */
+  /** Stores what is kept for the next region, or for defineSettleFlags(): where the region is left. */
   store(): void {
+    const { f } = this;
     const known = this.#now();
-    if (known === undefined) this.#storeUnknown();
-    else if (known.form !== 'memory') super.put(wordsOf(known, this.#kept));
+    if (known === undefined) {
+      f.if(this.#kind, () => this.#storeKept(this.#kind, 'yz'));
+    } else if (known.form !== 'memory') {
+      this.#storeKept(I32.const(FORM[known.form] * 4 + Math.log2(known.size)), USES[known.form]);
+    }
+  }
+
+  #storeKept(kind: I32, uses: string): void {
+    const { f, cpu } = this;
+    const { x, y, z } = this.#kept;
+    f.store32(cpu, CPU.keptKind, kind);
+    f.store64(cpu, CPU.keptX, x);
+    if (uses.includes('y')) f.store64(cpu, CPU.keptY, y);
+    if (uses.includes('z')) f.store64(cpu, CPU.keptZ, z);
   }
 
   override logic(result: I64, size: Size): void {
@@ -156,6 +202,10 @@ export class JitFlags extends Flags {
     this.#keep('image', 8, image.toI64());
   }
 
+  override floats(a: I64, b: I64): void {
+    this.#keep('floats', 8, a, b);
+  }
+
   override cf64(): I64 {
     const known = this.#readable();
     const { x, y } = this.#kept;
@@ -180,6 +230,7 @@ export class JitFlags extends Flags {
     const { form } = this.#readable();
     const { x, y } = this.#kept;
     if (form === 'add' || form === 'sub') return x.ltU(y);
+    if (form === 'floats') return x.asF64().ge(y.asF64()).eqz();
     return form === 'logic' ? I32.const(0) : this.cf64().wrap();
   }
 
@@ -189,6 +240,7 @@ export class JitFlags extends Flags {
     if (form === 'sub') return x.eq(y);
     if (form === 'add' || form === 'logic' || form === 'inc' || form === 'dec') return x.eqz();
     if (form === 'image') return bit(x, 6);
+    if (form === 'floats') return x.asF64().lt(y.asF64()).or(y.asF64().lt(x.asF64())).eqz();
     return form === 'adc' || form === 'sbb' ? z.eqz() : super.zf();
   }
 
@@ -219,7 +271,9 @@ export class JitFlags extends Flags {
 
   override pf(): I32 {
     const { form } = this.#readable();
-    return form === 'image' ? bit(this.#kept.x, 2) : super.pf();
+    const { x, y } = this.#kept;
+    if (form === 'floats') return x.asF64().ne(x.asF64()).or(y.asF64().ne(y.asF64()));
+    return form === 'image' ? bit(x, 2) : super.pf();
   }
 
   override af(): I32 {
@@ -235,6 +289,7 @@ export class JitFlags extends Flags {
       if (pair === 6) return lessSigned(x, y, size);
       if (pair === 7) return lessSigned(y, x, size).eqz();
     }
+    if (form === 'floats' && pair === 3) return y.asF64().lt(x.asF64()).eqz();
     if (form === 'logic') {
       if (pair === 3) return x.eqz();
       if (pair === 6) return negative(x, size);
@@ -279,19 +334,18 @@ export class JitFlags extends Flags {
   #readable(): Known {
     const known = this.#now();
     if (known !== undefined) return known;
-    this.#storeUnknown();
+    this.#settle();
     this.#known = { form: 'memory', size: 1 };
     this.#place = this.f.place;
     return this.#known;
   }
 
-  #storeUnknown(): void {
-    const { f } = this;
-    const { x, y, z } = this.#kept;
-    f.if(this.#kind, () => {
-      f.run(this.#storeFlags, this.cpu, this.#kind, x, y, z);
-      f.set(this.#kind, I32.const(0));
-    });
+  /** Makes sure that the flags are in the vCPU's block. */
+  #settle(): void {
+    const { f, cpu } = this;
+    f.if(this.#kind, () => this.#storeKept(this.#kind, 'yz'));
+    f.if(f.load32(cpu, CPU.keptKind), () => f.run(this.#settleFlags, cpu));
+    f.set(this.#kind, I32.const(0));
   }
 }
 

@@ -13,19 +13,23 @@ import { codeSizeOf, MODE_BITS } from '../modes.ts';
 import type { Semantics } from '../semantics/emit.ts';
 import { CPU } from '../state.ts';
 import type { CpuState } from '../system/cpu-state.ts';
-import { type DecodedCode, selectRegion } from './region.ts';
+import { type DecodedCode, selectRegion, WAITING } from './region.ts';
 import type { RecordSource } from './region-compiler.ts';
 import { RegionModule } from './region-module.ts';
 
-/** Executions of a block before it is compiled. */
-export const DEFAULT_THRESHOLD = 150;
+/**
+ * Executions of a block before it is compiled, and the instructions after which half of them are forgotten. Compiled code
+ * is some ten times larger than records: what is executed only now and then is interpreted sooner than the host's
+ * processor has fetched its compiled form from memory. Blocks that are executed at least once in 2 * EPOCH / threshold
+ * instructions are few enough for the host's caches.
+ */
+export const DEFAULT_THRESHOLD = 500;
+export const EPOCH = 2_000_000;
 /** Regions that are compiled together, unless the queue is older than MAX_AGE looks at it. */
 const BATCH = 32;
 const MAX_AGE = 4;
 /** Modules and regions that are kept at most. */
 const MAX_MODULES = 1024;
-/** A block is not asked about again. */
-const NEVER = 0x7fff_ffff;
 /** Blocks of a page whose code keeps changing have to be hotter, up to this factor. */
 const MAX_PATIENCE = 64;
 
@@ -54,6 +58,8 @@ export class Jit implements DecodedCode, RecordSource {
   readonly #changes = new Map<number, number>();
   #queue: Block[] = [];
   #age = 0;
+  /** Instructions executed in this epoch. */
+  #instructions = 0;
 
   /** `threshold`: executions of a block before it is compiled; 0 compiles everything that is executed. */
   constructor(state: CpuState, ops: MicroOpTable, threshold: number) {
@@ -61,6 +67,10 @@ export class Jit implements DecodedCode, RecordSource {
     this.#ops = ops;
     this.view = state.view;
     this.threshold = threshold;
+  }
+
+  get epoch(): number {
+    return this.#state.u32(CPU.jitEpoch);
   }
 
   blockAt(record: number): Block | undefined {
@@ -84,7 +94,7 @@ export class Jit implements DecodedCode, RecordSource {
   /** The header of a block has counted down. Gives the record to go on with. */
   hot(record: number): number {
     const block = this.#headers.get(record);
-    this.view.setInt32(record + RECORD.imm, NEVER, true);
+    this.view.setInt32(record + RECORD.imm, WAITING, true);
     if (block === undefined || block.secondPage >= 0) return record + RECORD_SIZE;
     if (this.#queue.length === 0) this.#age = 0;
     this.#queue.push(block);
@@ -93,8 +103,13 @@ export class Jit implements DecodedCode, RecordSource {
     return block.region === undefined ? record + RECORD_SIZE : record;
   }
 
-  /** To be called now and then: compiles what has waited for some time. */
-  look(): void {
+  /** To be called now and then, with the instructions executed since: compiles what has waited for some time. */
+  look(instructions: number): void {
+    this.#instructions += instructions;
+    if (this.#instructions >= EPOCH) {
+      this.#instructions = 0;
+      this.#state.setU32(CPU.jitEpoch, this.epoch + 1);
+    }
     if (this.#queue.length > 0 && ++this.#age >= MAX_AGE) this.compileQueue();
   }
 
@@ -138,7 +153,10 @@ export class Jit implements DecodedCode, RecordSource {
   /** All decoded code is dropped. */
   clear(): void {
     this.#headers.clear();
-    for (const batch of this.#batches) for (const region of batch.regions) this.#drop(region);
+    for (const batch of this.#batches) {
+      this.#state.count(CPU.jitDropped, batch.regions.size);
+      for (const region of batch.regions) this.#drop(region);
+    }
     this.#changes.clear();
     this.#queue = [];
     this.#state.setU32(CPU.codeChanged, 1);
@@ -172,6 +190,7 @@ export class Jit implements DecodedCode, RecordSource {
     this.#state.count(CPU.jitRegions, -1);
     if (batch.regions.size === 0) this.#removeBatch(batch);
     this.#ops.removeRegion(region.op);
+    this.#state.tlb.flushJumps();
     for (const block of region.blocks) {
       block.region = undefined;
       if (this.#headers.has(block.record)) this.#startCounting(block);
@@ -181,7 +200,10 @@ export class Jit implements DecodedCode, RecordSource {
   #startCounting(block: Block): void {
     const patience = Math.min(1 << Math.min(this.#changes.get(block.page) ?? 0, 30), MAX_PATIENCE);
     this.view.setUint16(block.record + RECORD.op, headerOp(), true);
-    this.view.setInt32(block.record + RECORD.imm, this.threshold * patience, true);
+    const full = this.threshold * patience;
+    this.view.setUint32(block.record + RECORD.full, full, true);
+    this.view.setUint32(block.record + RECORD.epoch, this.epoch, true);
+    this.view.setInt32(block.record + RECORD.imm, full, true);
   }
 
   /** Gives back the older half when there are too many. */

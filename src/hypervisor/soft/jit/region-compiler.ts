@@ -1,11 +1,12 @@
 /**
  * Compiles a region: blocks of one page, in the order of their addresses, to one function
  *
- *     (cpu, header of a block) -> record to go on with; 0: at CPU.rip
+ *     (cpu, number of a block) -> record to go on with; 0: at CPU.rip
  *
- * which is what the interpreter's loop expects of a micro-operation. Jumps forward within the region are branches, jumps
- * back go through a table of all blocks, or to a loop around the block that jumps to itself. Whatever is rare, faults
- * above all, is left to the interpreter: it executes the record once more, with all registers stored.
+ * which is what the interpreter's loop expects of a micro-operation. Loops of the guest become loops of WebAssembly, all
+ * other jumps within the region are branches forward. Whoever comes from outside to a block in the middle of a loop goes
+ * by way of the loop's start, where a table leads on. Whatever is rare, faults above all, is left to the interpreter: it
+ * executes the record once more, with all registers stored.
  */
 import type { Block } from '../code-pages.ts';
 import { FIRST, LAST, NO_LINK, RECORD, RECORD_SIZE, UNRESOLVED } from '../interpreter/record.ts';
@@ -15,6 +16,7 @@ import { I32, type I64, select } from '../wasm/expr.ts';
 import type { FunctionBuilder, Label, Local } from '../wasm/function-builder.ts';
 import { JitEmit, type JitExits, type JitImports } from './jit-emit.ts';
 import { JitFlags } from './jit-flags.ts';
+import { findLoops, type Item, itemsOf, type Loop } from './loops.ts';
 import { isDirectJump, isPureJump } from './region.ts';
 import { Registers } from './registers.ts';
 
@@ -43,16 +45,25 @@ const ENDS_WITH_STORE = /^(mov\.\d\.m[ri]|store(Back)?\.\d|storev\.\d+u?)$/;
 /** Emits the body of a region's function. */
 export function compileRegion(
   f: FunctionBuilder,
-  header: Local<'i32'>,
+  start: Local<'i32'>,
   blocks: readonly Block[],
   context: RegionContext,
 ): void {
-  new RegionCompiler(f, header, blocks, context).compile();
+  new RegionCompiler(f, start, blocks, context).compile();
+}
+
+/** In #entry: the start of the loop. */
+const START = -1;
+
+/** How to get to a block: a branch to a label, with this in #entry if that is where a loop starts. */
+interface Way {
+  readonly label: Label;
+  readonly entry: number | undefined;
 }
 
 class RegionCompiler implements JitExits {
   readonly #f: FunctionBuilder;
-  readonly #header: Local<'i32'>;
+  readonly #start: Local<'i32'>;
   readonly #blocks: readonly Block[];
   readonly #context: RegionContext;
   readonly #cpu: I32;
@@ -61,30 +72,29 @@ class RegionCompiler implements JitExits {
   readonly #emit: JitEmit;
   /** By the offset in the page where a block starts. */
   readonly #indexOf = new Map<number, number>();
-  /** The block to go on with at #again. */
+  readonly #loops: readonly Loop[];
+  /** At the start of a loop: the block to go on with, or START. */
   readonly #entry: Local<'i32'>;
   /** The record that is returned. */
   readonly #next: Local<'i32'>;
-  #labels: Label[] = [];
-  #again!: Label;
+  /** How the code that is being emitted gets to each block. */
+  readonly #ways: Way[] = [];
   #leave!: Label;
   #interpret!: Label;
-  /** The start of the block that is being emitted, if it jumps to itself. */
-  #self: Label | undefined;
   #current = 0;
   /** Instructions since the last that were accounted for. */
   #count = 0;
   /** Where the instruction behind the current one starts in the page, while its last record is emitted. */
   #behind: number | undefined;
 
-  constructor(f: FunctionBuilder, header: Local<'i32'>, blocks: readonly Block[], context: RegionContext) {
+  constructor(f: FunctionBuilder, start: Local<'i32'>, blocks: readonly Block[], context: RegionContext) {
     this.#f = f;
-    this.#header = header;
+    this.#start = start;
     this.#blocks = blocks;
     this.#context = context;
     this.#cpu = I32.const(context.cpu);
     this.#registers = new Registers(f, this.#cpu);
-    this.#flags = new JitFlags(f, this.#cpu, context.imports.storeFlags);
+    this.#flags = new JitFlags(f, this.#cpu, context.imports.settleFlags);
     this.#entry = f.lasting('i32');
     this.#next = f.lasting('i32');
     const { imports, is64 } = context;
@@ -92,37 +102,67 @@ class RegionCompiler implements JitExits {
     const parts = { registers: this.#registers, flags: this.#flags, imports, exits: this, view, is64 };
     this.#emit = new JitEmit(f, this.#cpu, parts);
     for (const [i, block] of blocks.entries()) this.#indexOf.set(block.start, i);
+    this.#loops = findLoops(this.#jumpsBack());
   }
 
   compile(): void {
     const f = this.#f;
     this.#registers.loadLater();
     this.#emit.enter();
-    f.set(this.#entry, f.load32(this.#header, RECORD.imm));
+    f.set(this.#entry, this.#start);
     f.block((interpret) => {
       this.#interpret = interpret;
       f.block((leave) => {
         this.#leave = leave;
-        f.loop((again) => {
-          this.#again = again;
-          this.#emitFrom(this.#blocks.length - 1);
-        });
+        this.#emitItems(itemsOf(this.#loops, 0, this.#blocks.length - 1));
       });
       this.#emitReturn(false);
     });
     this.#emitReturn(true);
   }
 
-  /** Blocks up to `last` inside of the label of `last`: jumps to a later block are branches out of its label. */
-  #emitFrom(last: number): void {
+  /**
+   * Emits the parts of the region, or of a loop that starts at `loopStart`, behind a branch to that which #entry names. All
+   * parts up to the last are inside of the label of the last, and so on: a jump to a later part is a branch out of its
+   * label.
+   */
+  #emitItems(items: readonly Item[], loopStart?: Label): void {
+    const labels: Label[] = [];
+    const emitUpTo = (last: number): void => {
+      this.#f.block((label) => {
+        labels[last] = label;
+        if (last > 0) emitUpTo(last - 1);
+        else this.#emitDispatch(items, labels, loopStart);
+      });
+      this.#emitItem(items[last]!);
+    };
+    emitUpTo(items.length - 1);
+  }
+
+  #emitDispatch(items: readonly Item[], labels: readonly Label[], loopStart: Label | undefined): void {
     const f = this.#f;
-    f.block((label) => {
-      this.#labels[last] = label;
-      if (last > 0) this.#emitFrom(last - 1);
-      else f.brTable(this.#entry, this.#labels.slice(0, -1), this.#labels.at(-1)!);
-    });
-    this.#current = last;
-    this.#emitBlock(this.#blocks[last]!);
+    const first = items[0]!.first;
+    const byBlock: Label[] = [];
+    for (const [i, item] of items.entries()) {
+      for (let block = item.first; block <= item.last; block++) {
+        byBlock.push(labels[i]!);
+        const entry = item.loop === undefined ? undefined : block === item.first ? START : block;
+        this.#ways[block] = { label: labels[i]!, entry };
+      }
+    }
+    if (loopStart !== undefined) this.#ways[first] = { label: loopStart, entry: START };
+    if (byBlock.length === 1) return;
+    if (loopStart !== undefined) f.brIf(labels[0]!, this.#entry.ltS(0));
+    f.brTable(this.#entry.sub(first), byBlock, labels[0]!);
+  }
+
+  #emitItem({ first, loop }: Item): void {
+    if (loop === undefined) {
+      this.#current = first;
+      this.#emitBlock(this.#blocks[first]!);
+    } else {
+      this.#f.loop((start) => this.#emitItems(itemsOf(this.#loops, loop.first, loop.last, loop), start));
+    }
   }
 
   #emitReturn(interpret: boolean): void {
@@ -139,24 +179,23 @@ class RegionCompiler implements JitExits {
 
   #emitBlock(block: Block): void {
     this.#flags.forget();
+    this.#emit.floats.forget();
     this.#emit.asksAttention = false;
-    this.#self = undefined;
-    if (!this.#jumpsToItself(block)) {
-      this.#emitRecords(block);
-      return;
-    }
-    this.#f.loop((self) => {
-      this.#self = self;
-      this.#emitRecords(block);
-    });
+    this.#emitRecords(block);
   }
 
-  #jumpsToItself(block: Block): boolean {
+  /** For each block that is jumped back to, the last block that does so. */
+  #jumpsBack(): Map<number, number> {
     const { view, opName } = this.#reader();
-    for (let at = block.record; at < block.recordEnd; at += RECORD_SIZE) {
-      if (isDirectJump(opName(at)) && view.getInt32(at + RECORD.imm, true) === block.start) return true;
+    const sources = new Map<number, number>();
+    for (const [from, block] of this.#blocks.entries()) {
+      for (let at = block.record; at < block.recordEnd; at += RECORD_SIZE) {
+        if (!isDirectJump(opName(at)) || view.getInt32(at + RECORD.link, true) === NO_LINK) continue;
+        const to = this.#indexOf.get(view.getInt32(at + RECORD.imm, true));
+        if (to !== undefined && to <= from) sources.set(to, from);
+      }
     }
-    return false;
+    return sources;
   }
 
   #reader() {
@@ -272,14 +311,9 @@ class RegionCompiler implements JitExits {
     if (!isForward || this.#emit.asksAttention) {
       f.if(this.#mustLookUp(), () => this.arrive(this.#emit.addressInPage(target)));
     }
-    if (isForward) {
-      f.br(this.#labels[index]!);
-    } else if (index === this.#current && this.#self !== undefined) {
-      f.br(this.#self);
-    } else {
-      f.set(this.#entry, I32.const(index));
-      f.br(this.#again);
-    }
+    const { label, entry } = this.#ways[index]!;
+    if (entry !== undefined) f.set(this.#entry, I32.const(entry));
+    f.br(label);
   }
 
   #mustLookUp(): I32 {

@@ -1,6 +1,7 @@
 /** A module of compiled regions, each a function of it. */
 import type { Block } from '../code-pages.ts';
 import { importHost, importMmu } from '../interpreter/imports.ts';
+import { importRareFunctions } from '../semantics/float-rare.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import type { JitImports } from './jit-emit.ts';
 import { compileRegion, type RecordSource } from './region-compiler.ts';
@@ -17,8 +18,8 @@ export class RegionModule {
     const m = this.#module;
     this.#source = source;
     this.#cpu = cpu;
-    const storeFlags = m.importFunction('storeFlags', ['i32', 'i32', 'i64', 'i64', 'i64'], []);
-    this.#imports = { ...importHost(m), mmu: importMmu(m), storeFlags };
+    const settleFlags = m.importFunction('settleFlags', ['i32'], []);
+    this.#imports = { ...importHost(m), mmu: importMmu(m), settleFlags, rareFloat: importRareFunctions(m) };
   }
 
   /** The name under which the module exports its region `i`. */
@@ -30,7 +31,7 @@ export class RegionModule {
   add(blocks: readonly Block[], is64: boolean): void {
     const context = { source: this.#source, imports: this.#imports, cpu: this.#cpu, is64 };
     const name = RegionModule.nameOf(this.#regions++);
-    this.#module.func(['i32', 'i32'], ['i32'], (f, _cpu, header) => compileRegion(f, header, blocks, context), name);
+    this.#module.func(['i32', 'i32'], ['i32'], (f, _cpu, start) => compileRegion(f, start, blocks, context), name);
   }
 
   encode(): Uint8Array<ArrayBuffer> {

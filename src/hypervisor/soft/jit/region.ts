@@ -7,13 +7,16 @@ const MAX_BLOCKS = 16;
 const MAX_INSTRUCTIONS = 200;
 
 /** How often a block must have been executed to come along, as a part of what makes one hot. */
-const WARM = 1 / 16;
+const WARM = 1 / 64;
+
+/** From here the counter of a block goes on that waits for its compilation, or is not to be compiled. */
+export const WAITING = 0x7fff_ffff;
 
 /** What the selection needs to know of the decoded code. */
 export interface DecodedCode {
   readonly view: DataView;
-  /** What the counters in the headers start from. */
-  readonly threshold: number;
+  /** CPU.jitEpoch. */
+  readonly epoch: number;
   /** The block whose header is at this address. */
   blockAt(record: number): Block | undefined;
   /** The name of a record's micro-operation. */
@@ -48,9 +51,13 @@ function isJcxz(name: string): boolean {
   return name.startsWith('jcxz.');
 }
 
-function comesAlong({ view, threshold }: DecodedCode, block: Block): boolean {
+function comesAlong({ view, epoch }: DecodedCode, block: Block): boolean {
   if (block.region !== undefined || block.secondPage >= 0) return false;
-  return threshold - view.getInt32(block.record + RECORD.imm, true) >= threshold * WARM;
+  const left = view.getInt32(block.record + RECORD.imm, true);
+  if (left >= WAITING / 2) return true;
+  const full = view.getUint32(block.record + RECORD.full, true);
+  const passed = (epoch - view.getUint32(block.record + RECORD.epoch, true)) >>> 0;
+  return (full - left) / 2 ** passed >= full * WARM;
 }
 
 function successors(code: DecodedCode, block: Block): Block[] {

@@ -3,7 +3,7 @@
  * and stored where it is left.
  */
 import { CPU, SLOT } from '../state.ts';
-import type { I32 } from '../wasm/expr.ts';
+import type { I32, V128 } from '../wasm/expr.ts';
 import type { FunctionBuilder, Local } from '../wasm/function-builder.ts';
 
 /** Slots from here on are temporaries of an instruction: they hold nothing where a region is entered. */
@@ -67,6 +67,12 @@ export class Registers {
   /** XMM register or temporary `number`. */
   vector(number: number): Local<'v128'> {
     return this.#vectors.use(number);
+  }
+
+  /** The number of the vector register whose value an expression is, if it is nothing but that. */
+  vectorNumberOf(value: V128): number | undefined {
+    const number = this.#vectors.locals.indexOf(value as Local<'v128'>);
+    return number < 0 ? undefined : number;
   }
 
   writtenVector(number: number): Local<'v128'> {

@@ -130,3 +130,11 @@ test('flat 32-bit code becomes what 64-bit code does; other segments are checked
     assert.deepEqual(lowered(hex, 4, true), checked, `${hex} checked`);
   }
 });
+
+test('immediates of string comparisons that mean the same share a micro-operation', () => {
+  const names = (immediates: readonly number[]) =>
+    immediates.flatMap((imm) => lowered(`66 0f 3a 63 ca ${imm.toString(16)}`, 8)); // pcmpistri xmm1, xmm2, imm
+  assert.equal(new Set(names([0x02, 0x00, 0x20, 0xa2])).size, 1);
+  assert.equal(new Set(names([0x04, 0x06, 0x14, 0x34, 0x44, 0x05])).size, 6);
+  assert.equal(new Set(names(Array.from({ length: 256 }, (_, imm) => imm))).size, 60);
+});

@@ -57,8 +57,8 @@ function lowerVector(l: Lowering, op: VectorOp): void {
 }
 
 function emitForm(l: Lowering, op: VectorOp, form: VectorForm, a: number, b: number): void {
-  const { files, sizeA, sizeB, opSize, memory } = form;
-  const name = `${op.op}.${files}.${sizeA}.${sizeB}.${opSize === 8 ? 'w' : ''}${memory ?? ''}`;
+  const { files, sizeA, sizeB, opSize, memory, imm } = form;
+  const name = `${op.op}.${files}.${sizeA}.${sizeB}.${opSize === 8 ? 'w' : ''}${memory ?? ''}${imm === undefined ? '' : `.${imm}`}`;
   const semantics = (e: Emit) => {
     e.files = files;
     op.emit(e, form);

@@ -10,9 +10,10 @@
  * some paths only, or in a loop, it may read in the same or an inner block, and not before at the head of that loop.
  */
 import type { LockedKind } from '../mmu/locked.ts';
-import type { I32, I64, V128 } from '../wasm/expr.ts';
+import type { I32, I32Like, I64, V128 } from '../wasm/expr.ts';
 import type { FunctionBuilder, Local } from '../wasm/function-builder.ts';
 import type { Flags, Size } from './flags.ts';
+import type { FloatFacts } from './float-facts.ts';
 
 export type Operand = 'a' | 'b';
 
@@ -35,6 +36,8 @@ export interface Emit {
   /** The immediate, sign-extended to 64 bits. */
   imm(): I64;
   imm32(): I32;
+  /** Its value, where that is known when the code is made: in the JIT. */
+  knownImm(): number | undefined;
   /** The 64-bit immediate of the few that have one; they have no displacement. */
   imm64(): I64;
 
@@ -68,6 +71,9 @@ export interface Emit {
    */
   loadForStore(linear: I64, size: Size): Local<'i64'>;
   storeBack(linear: I64, size: Size, value: I64): void;
+  /** A load of 4 or 8 bytes to the low end of a vector with zeros above, and a store of as many from there. */
+  loadLow(linear: I64, size: 4 | 8): Local<'v128'>;
+  storeLow(linear: I64, size: 4 | 8, value: V128): void;
   /** A load or store of 16 bytes: nothing is stored if any of them faults. */
   load128(linear: I64): Local<'v128'>;
   store128(linear: I64, value: V128): void;
@@ -105,6 +111,14 @@ export interface Emit {
    * instruction if that raised a fault. `op` is a semantic operation (OP in decode/opcodes.ts).
    */
   exact(op: number): void;
+  /** The same, and nothing behind it is executed: the micro-operation ends. */
+  exactInstead(op: number): void;
+  /**
+   * Calls the rare function for elements of so many bytes (float-rare.ts), with a kind of RARE and a bit for each lane
+   * that counts. Gives 0 if it has done it, otherwise exactInstead() has to.
+   */
+  rareFloat(bytes: 4 | 8, kind: I32Like, active: number, x: V128, y: V128): I32;
+  readonly floats: FloatFacts;
   /** Like exact(), for what the whole instruction is needed: TypeScript decodes it again (system/). May end the block. */
   callout(): void;
   /** The same in the last record of a block, whose instructions are counted as executed. */

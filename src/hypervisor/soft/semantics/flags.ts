@@ -80,6 +80,17 @@ export const flagWords = {
     return { result: signExtend(result, size), carry: carryWord(cf, overflow), other };
   },
 
+  /** After COMISD of two numbers, whose bits these are: ZF, PF and CF, without those that their order clears. */
+  floats: (a: I64, b: I64): FlagWords => {
+    const [x, y] = [a.asF64(), b.asF64()];
+    const carry = x.ge(y).eqz().toI64();
+    return {
+      result: x.lt(y).or(y.lt(x)).toI64().shl(8),
+      carry: carryWord(carry, I64.const(0)),
+      other: x.eq(x).and(y.eq(y)).shl(8),
+    };
+  },
+
   /** The six flags of an RFLAGS image. */
   image: (image: I32): FlagWords => {
     const cf = image.and(1).toI64();
@@ -168,6 +179,11 @@ export class Flags {
   /** All six at once from the bits of an RFLAGS image. */
   load(image: I32): void {
     this.put(flagWords.image(this.f.let(image)));
+  }
+
+  /** After COMISD of two numbers, whose bits these are, in locals. */
+  floats(a: I64, b: I64): void {
+    this.put(flagWords.floats(a, b));
   }
 
   // -- reading: I32 that is 0 or 1

@@ -6,12 +6,17 @@
  * Scalar instructions compute on whole vectors too and look at lane 0 only: that needs no moves between register files.
  */
 import { CPU } from '../state.ts';
-import { type I32, V128 } from '../wasm/expr.ts';
+import { I32, V128 } from '../wasm/expr.ts';
 import { SIMD } from '../wasm/simd.ts';
 import type { VectorEmit } from './vector-op.ts';
 
 /** MXCSR's flags, modes and masks. */
 export const MXCSR = {
+  invalid: 0x01,
+  denormal: 0x02,
+  divideByZero: 0x04,
+  overflow: 0x08,
+  underflow: 0x10,
   precisionFlag: 0x20,
   denormalsAreZero: 0x40,
   masks: 0x1f80,
@@ -31,10 +36,16 @@ export interface Lanes {
   readonly sqrt: number;
   readonly abs: number;
   readonly eq: number;
+  readonly ne: number;
   readonly lt: number;
   readonly le: number;
   readonly ge: number;
   readonly allTrue: number;
+  /** One bit for the sign of each lane. */
+  readonly bitmask: number;
+  /** Addition and subtraction of the lanes as integers. */
+  readonly addInteger: number;
+  readonly subInteger: number;
   /** The smallest and largest normal number. */
   readonly smallest: number;
   readonly largest: number;
@@ -51,10 +62,14 @@ export const F32_LANES: Lanes = {
   sqrt: SIMD.sqrtF32,
   abs: SIMD.absF32,
   eq: SIMD.eqF32,
+  ne: SIMD.neF32,
   lt: SIMD.ltF32,
   le: SIMD.leF32,
   ge: SIMD.geF32,
   allTrue: SIMD.allTrueI32,
+  bitmask: SIMD.bitmaskI32,
+  addInteger: SIMD.addI32,
+  subInteger: SIMD.subI32,
   smallest: 2 ** -126,
   largest: (2 - 2 ** -23) * 2 ** 127,
   round: [SIMD.nearestF32, SIMD.floorF32, SIMD.ceilF32, SIMD.truncF32],
@@ -69,10 +84,14 @@ export const F64_LANES: Lanes = {
   sqrt: SIMD.sqrtF64,
   abs: SIMD.absF64,
   eq: SIMD.eqF64,
+  ne: SIMD.neF64,
   lt: SIMD.ltF64,
   le: SIMD.leF64,
   ge: SIMD.geF64,
   allTrue: SIMD.allTrueI64,
+  bitmask: SIMD.bitmaskI64,
+  addInteger: SIMD.addI64,
+  subInteger: SIMD.subI64,
   smallest: 2 ** -1022,
   largest: Number.MAX_VALUE,
   round: [SIMD.nearestF64, SIMD.floorF64, SIMD.ceilF64, SIMD.truncF64],
@@ -86,6 +105,7 @@ export function splatFloat(lanes: Lanes, value: number): V128 {
 
 /** Whether arithmetic may run in WebAssembly: masked, to nearest, nothing flushed, precision already flagged. */
 export function plainMode(e: VectorEmit): I32 {
+  if (e.floats.plain) return I32.const(1);
   const { masks, rounding, flushToZero, denormalsAreZero, precisionFlag } = MXCSR;
   const watched = masks | rounding | flushToZero | denormalsAreZero | precisionFlag;
   return e.f
@@ -111,6 +131,15 @@ export const usable = (lanes: Lanes, x: V128): V128 => ordinary(lanes, x).and(fi
 /** Lanes that are so large that nothing was lost at the lower end: even the smallest normal can be a tiny result rounded. */
 export const notTiny = (lanes: Lanes, x: V128): V128 =>
   x.simd(lanes.abs).simd(lanes.ge, splatFloat(lanes, 2 * lanes.smallest));
+
+export const isNan = (lanes: Lanes, x: V128): V128 => x.simd(lanes.ne, x);
+
+/** `smallest`: the smallest normal number in all lanes. */
+export const isDenormal = (lanes: Lanes, x: V128, smallest = splatFloat(lanes, lanes.smallest)): V128 =>
+  x
+    .simd(lanes.abs)
+    .simd(lanes.lt, smallest)
+    .and(x.simd(lanes.ne, splatFloat(lanes, 0)));
 
 export const isZero = (lanes: Lanes, x: V128): V128 => x.simd(lanes.eq, splatFloat(lanes, 0));
 

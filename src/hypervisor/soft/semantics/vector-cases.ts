@@ -14,7 +14,7 @@ export interface VectorCase {
   readonly op: VectorOp;
   readonly form: VectorForm;
   readonly code: readonly number[];
-  /** Whether the last byte of the code is an immediate. */
+  /** Whether the last byte of the code is an immediate that may be any. */
   readonly immediate: boolean;
 }
 
@@ -33,7 +33,7 @@ function register(letter: string, position: number): number {
 const PREFIX: Readonly<Record<string, readonly number[]>> = { np: [], 66: [0x66], f2: [0xf2], f3: [0xf3] };
 const MEMORY_RDI = 7;
 
-function encode(row: OpcodeRow, memory: boolean, wide: boolean): number[] {
+function encode(row: OpcodeRow, { memory, wide, imm }: Variant): number[] {
   const [prefix, ...rest] = row[0].split(' ');
   const opcode = rest.filter((token) => !token.startsWith('/')).map((token) => Number.parseInt(token, 16));
   const digit = rest.find((token) => token.startsWith('/'));
@@ -46,36 +46,43 @@ function encode(row: OpcodeRow, memory: boolean, wide: boolean): number[] {
     else if (token[0] !== 'I') rm = register(token[0]!, i);
   });
   code.push(memory ? (reg << 3) | MEMORY_RDI : 0xc0 | (reg << 3) | rm);
-  if (operands.at(-1) === 'Ib') code.push(0);
+  if (operands.at(-1) === 'Ib') code.push(imm);
   return code;
 }
 
+interface Variant {
+  readonly memory: boolean;
+  readonly wide: boolean;
+  readonly imm: number;
+}
+
 /** The rows' operands say which variants there are: M is memory only; U, N and R are registers only; y has REX.W. */
-function variants(row: OpcodeRow<OpName>): { memory: boolean; wide: boolean }[] {
+function variants(row: OpcodeRow<OpName>, op: VectorOp): Variant[] {
   const operands = row[2] ?? '';
   const memories = /\bM/.test(operands) ? [true] : /\b[UNR]/.test(operands) ? [false] : [false, true];
   const widths = /y\b/.test(operands) || row[1].startsWith('pcmpestr') ? [false, true] : [false];
-  return memories.flatMap((memory) => widths.map((wide) => ({ memory, wide })));
+  const immediates = op.immediate === undefined ? [0] : Array.from({ length: 256 }, (_, imm) => imm);
+  return memories.flatMap((memory) => widths.flatMap((wide) => immediates.map((imm) => ({ memory, wide, imm }))));
 }
 
 /** All cases; throws if an instruction of the decoder is missing in the table, or one of its forms. */
 export function vectorCases(): VectorCase[] {
   const ops = new Map(VECTOR_OPS.map((op) => [op.op, op]));
-  return ROWS.filter((row) => !OTHERS.has(row[1])).flatMap((row) =>
-    variants(row).map(({ memory, wide }) => {
-      const name = row[1];
-      const op = ops.get(name);
-      if (op === undefined) throw new Error(`${name} has no semantics`);
-      const code = encode(row, memory, wide);
+  return ROWS.filter((row) => !OTHERS.has(row[1])).flatMap((row) => {
+    const name = row[1];
+    const op = ops.get(name);
+    if (op === undefined) throw new Error(`${name} has no semantics`);
+    return variants(row, op).map((variant) => {
+      const code = encode(row, variant);
       const insn = new Insn();
       const length = decode(Uint8Array.from(code), 0, code.length, 8, insn);
       if (length !== code.length || OPS[insn.op] !== name) throw new Error(`${name} was not encoded right`);
       const form = formOf(op, insn);
       if (form === undefined) throw new Error(`${name} has no form for "${row[2]}"`);
-      const immediate = insn.b.kind === OPERAND.imm || insn.c.kind === OPERAND.imm;
+      const immediate = op.immediate === undefined && (insn.b.kind === OPERAND.imm || insn.c.kind === OPERAND.imm);
       return { name, op, form, code, immediate };
-    }),
-  );
+    });
+  });
 }
 
 /** A small generator of pseudorandom numbers (mulberry32). */

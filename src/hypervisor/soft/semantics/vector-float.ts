@@ -3,27 +3,19 @@ import type { OpName } from '../decode/opcodes.ts';
 import { exactCode } from '../fpu/exact-code.ts';
 import { ROUND } from '../fpu/ieee.ts';
 import { CPU } from '../state.ts';
-import { I32, select, V128 } from '../wasm/expr.ts';
+import { I32, type I64, select, V128 } from '../wasm/expr.ts';
+import type { Local } from '../wasm/function-builder.ts';
+import type { Operand } from './emit.ts';
 import {
-  F32_LANES,
-  F64_LANES,
-  finite,
-  holds,
-  isZero,
-  type Lanes,
-  MXCSR,
-  notTiny,
-  ordinary,
-  plainMode,
-  usable,
-} from './float-lanes.ts';
+  type ArithmeticKind,
+  activeLanes,
+  type Checked,
+  checkArithmetic,
+  checkComparison,
+  type Shape,
+} from './float-check.ts';
+import { F32_LANES, F64_LANES, holds, type Lanes, MXCSR, ordinary } from './float-lanes.ts';
 import { bitselect, lanes as shuffleLanes, type VectorEmit, type VectorOp, XMM } from './vector-op.ts';
-
-/** An instruction for one element type, on all lanes or on lane 0. */
-interface Shape {
-  readonly lanes: Lanes;
-  readonly scalar: boolean;
-}
 
 const PS: Shape = { lanes: F32_LANES, scalar: false };
 const PD: Shape = { lanes: F64_LANES, scalar: false };
@@ -34,110 +26,130 @@ const SD: Shape = { lanes: F64_LANES, scalar: true };
 export function setResult(e: VectorEmit, shape: Shape, result: V128): void {
   if (!shape.scalar) e.setVector('a', result);
   else if (shape.lanes.bytes === 4) e.setVector('a', result.shuffle(e.vector('a'), shuffleLanes(4, [0, 5, 6, 7])));
-  else e.setVector('a', result.shuffle(e.vector('a'), shuffleLanes(8, [0, 3])));
+  else e.setVector('a', e.vector('a').replaceF64(0, result.extractF64(0)));
 }
 
-/** Checks of operands x and y and result r, all locals: a mask of lanes that are right. */
-type Check = (lanes: Lanes, x: V128, y: V128, r: V128) => V128;
+/** An operand as it is checked. */
+const operand = (e: VectorEmit, name: Operand, shape: Shape): Checked => {
+  const active = activeLanes(shape);
+  const normal = (e.floats.normal(name, shape.lanes.bytes) & active) === active;
+  return { value: e.f.let(e.vector(name)) as Local<'v128'>, normal };
+};
 
-const sumIsExact: Check = (l, x, y, r) => usable(l, x).and(usable(l, y)).and(finite(l, r));
-const productIsExact: Check = (l, x, y, r) =>
-  sumIsExact(l, x, y, r).and(notTiny(l, r).or(isZero(l, x)).or(isZero(l, y)));
-const quotientIsExact: Check = (l, x, y, r) => sumIsExact(l, x, y, r).and(notTiny(l, r).or(isZero(l, x)));
+/** Sets a to a result with no denormal in its lanes. */
+function setNormal(e: VectorEmit, shape: Shape, result: V128): void {
+  const { bytes } = shape.lanes;
+  const before = shape.scalar ? e.floats.normal('a', bytes) : 0;
+  setResult(e, shape, result);
+  e.floats.note('a', bytes, before | activeLanes(shape));
+}
 
-/** r = compute(x, y), where x and y are arranged from a and b. */
-function arithmetic(
-  op: OpName,
+/** Notes that the instruction has found no denormal in b. */
+const noteOperand = (e: VectorEmit, shape: Shape): void => e.floats.note('b', shape.lanes.bytes, activeLanes(shape));
+
+/** a = kind(a, b). */
+function arithmetic(name: OpName, shape: Shape, kind: Exclude<ArithmeticKind, 'sqrt'>): VectorOp {
+  const emit = (e: VectorEmit) => {
+    const x = operand(e, 'a', shape);
+    const y = operand(e, 'b', shape);
+    const result = e.f.let(x.value.simd(shape.lanes[kind], y.value)) as Local<'v128'>;
+    checkArithmetic(e, { op: name, shape, kind, x, y, result });
+    noteOperand(e, shape);
+    setNormal(e, shape, result);
+  };
+  return { op: name, a: 'rw', forms: XMM, emit };
+}
+
+/** a = kind(x, y), where all lanes of x and y are arranged from a and b. */
+function arranged(
+  name: OpName,
   shape: Shape,
-  simd: number,
-  check: Check,
-  arrange: (a: V128, b: V128) => readonly [V128, V128] = (a, b) => [a, b],
+  kind: 'add' | 'sub',
+  arrange: (a: V128, b: V128) => readonly [V128, V128],
 ): VectorOp {
   const emit = (e: VectorEmit) => {
-    const [first, second] = arrange(e.f.let(e.vector('a')), e.f.let(e.vector('b')));
-    const x = e.f.let(first);
-    const y = e.f.let(second);
-    const r = e.f.let(x.simd(simd, y));
-    const ok = plainMode(e).and(holds(shape.lanes, check(shape.lanes, x, y, r), shape.scalar));
-    e.f.if(
-      ok,
-      () => setResult(e, shape, r),
-      () => e.exact(exactCode(op)),
-    );
+    const a = operand(e, 'a', shape);
+    const b = operand(e, 'b', shape);
+    const normal = a.normal && b.normal;
+    const [first, second] = arrange(a.value, b.value);
+    const x = { value: e.f.let(first) as Local<'v128'>, normal };
+    const y = { value: e.f.let(second) as Local<'v128'>, normal };
+    const result = e.f.let(x.value.simd(shape.lanes[kind], y.value)) as Local<'v128'>;
+    checkArithmetic(e, { op: name, shape, kind, x, y, result });
+    noteOperand(e, shape);
+    setNormal(e, shape, result);
   };
-  return { op, a: 'rw', forms: XMM, emit };
+  return { op: name, a: 'rw', forms: XMM, emit };
 }
 
-function squareRoot(op: OpName, shape: Shape): VectorOp {
+function squareRoot(name: OpName, shape: Shape): VectorOp {
   const emit = (e: VectorEmit) => {
-    const b = e.f.let(e.vector('b'));
-    const r = e.f.let(b.simd(shape.lanes.sqrt));
-    const right = usable(shape.lanes, b).and(finite(shape.lanes, r));
-    e.f.if(
-      plainMode(e).and(holds(shape.lanes, right, shape.scalar)),
-      () => setResult(e, shape, r),
-      () => e.exact(exactCode(op)),
-    );
+    const x = operand(e, 'b', shape);
+    const result = e.f.let(x.value.simd(shape.lanes.sqrt)) as Local<'v128'>;
+    checkArithmetic(e, { op: name, shape, kind: 'sqrt', x, y: x, result });
+    noteOperand(e, shape);
+    setNormal(e, shape, result);
   };
-  return { op, a: shape.scalar ? 'rw' : 'w', forms: XMM, emit };
+  return { op: name, a: shape.scalar ? 'rw' : 'w', forms: XMM, emit };
 }
 
-/** min and max give b where the operands are equal; they raise nothing for ordinary operands, whatever MXCSR says. */
+/** min and max give b where the operands are equal or one is a NaN. */
 function extremum(op: OpName, shape: Shape, isMax: boolean): VectorOp {
   const emit = (e: VectorEmit) => {
-    const a = e.f.let(e.vector('a'));
-    const b = e.f.let(e.vector('b'));
-    const { lanes } = shape;
-    const takeA = isMax ? b.simd(lanes.lt, a) : a.simd(lanes.lt, b);
-    e.f.if(
-      holds(lanes, ordinary(lanes, a).and(ordinary(lanes, b)), shape.scalar),
-      () => setResult(e, shape, bitselect(a, b, takeA)),
-      () => e.exact(exactCode(op)),
-    );
+    const x = operand(e, 'a', shape);
+    const y = operand(e, 'b', shape);
+    const { lt } = shape.lanes;
+    checkComparison(e, { op, shape, ordered: I32.const(1), x, y });
+    const takeA = isMax ? y.value.simd(lt, x.value) : x.value.simd(lt, y.value);
+    noteOperand(e, shape);
+    setNormal(e, shape, bitselect(x.value, y.value, takeA));
   };
   return { op, a: 'rw', forms: XMM, emit };
 }
 
-/** All ones if bit `k` of `table` is set. */
-const bitOf = (table: number, k: I32): I32 => I32.const(0).sub(I32.const(table).shrU(k).and(1));
-
-/** cmpps and its kin: predicate 0 eq, 1 lt, 2 le, 3 unordered, and 4 to 7 their opposites. */
+/** cmpps and its kin. */
 function compare(op: OpName, shape: Shape): VectorOp {
   const emit = (e: VectorEmit) => {
-    const a = e.f.let(e.vector('a'));
-    const b = e.f.let(e.vector('b'));
+    const x = operand(e, 'a', shape);
+    const y = operand(e, 'b', shape);
     const predicate = e.f.let(e.imm32().and(7));
-    const { lanes } = shape;
-    const kind = () => predicate.and(3);
-    const eq = a.simd(lanes.eq, b).and(V128.splatI32(bitOf(0b0101, kind())));
-    const lt = a.simd(lanes.lt, b).and(V128.splatI32(bitOf(0b0110, kind())));
+    const ordered = predicate.and(3).sub(1).ltU(2);
+    checkComparison(e, { op, shape, ordered, x, y });
+    const result = e.f.local('v128');
+    const each = [0, 1, 2, 3].map((k) => () => e.f.set(result, relation(shape.lanes, k, x.value, y.value)));
+    const known = e.knownImm();
+    if (known === undefined) e.f.switch(predicate.and(3), each.slice(0, 3), each[3]!);
+    else each[known & 3]!();
     const inverted = V128.splatI32(I32.const(0).sub(predicate.shrU(2)));
-    e.f.if(
-      holds(lanes, ordinary(lanes, a).and(ordinary(lanes, b)), shape.scalar),
-      () => setResult(e, shape, eq.or(lt).xor(inverted)),
-      () => e.exact(exactCode(op)),
-    );
+    noteOperand(e, shape);
+    setResult(e, shape, known === undefined ? result.xor(inverted) : (known & 4) === 0 ? result : result.not());
   };
   return { op, a: 'rw', forms: XMM, emit };
 }
 
-/** comiss and its kin: ZF for equal, CF for less. */
-function compareToFlags(op: OpName, lanes: Lanes): VectorOp {
+/** Predicate 0 equal, 1 less, 2 less or equal, 3 unordered; 4 to 7 are their opposites. */
+function relation({ eq, ne, lt, le }: Lanes, predicate: number, a: V128, b: V128): V128 {
+  if (predicate === 3) return a.simd(ne, a).or(b.simd(ne, b));
+  return a.simd([eq, lt, le][predicate]!, b);
+}
+
+/** comiss and its kin: ZF for equal, CF for less, these and PF for unordered. */
+function compareToFlags(op: OpName, lanes: Lanes, ordered: boolean): VectorOp {
+  const shape = { lanes, scalar: true };
   const emit = (e: VectorEmit) => {
-    const a = e.f.let(e.vector('a'));
-    const b = e.f.let(e.vector('b'));
-    const eq = a
-      .simd(lanes.eq, b)
-      .extractI32(0)
-      .and(1 << 6);
-    const lt = a.simd(lanes.lt, b).extractI32(0).and(1);
-    e.f.if(
-      holds(lanes, ordinary(lanes, a).and(ordinary(lanes, b)), true),
-      () => e.flags.load(eq.or(lt)),
-      () => e.exact(exactCode(op)),
-    );
+    const x = operand(e, 'a', shape);
+    const y = operand(e, 'b', shape);
+    checkComparison(e, { op, shape, ordered: I32.const(ordered ? 1 : 0), x, y });
+    e.floats.note('a', lanes.bytes, 1);
+    noteOperand(e, shape);
+    e.flags.floats(e.f.let(numberBits(lanes, x.value)), e.f.let(numberBits(lanes, y.value)));
   };
   return { op, a: 'r', forms: XMM, emit };
+}
+
+/** Lane 0, which fits into binary64 in any case, as its bits there. */
+function numberBits({ bytes }: Lanes, v: V128): I64 {
+  return bytes === 8 ? v.extractF64(0).bits() : v.extractF32(0).toF64().bits();
 }
 
 /** Immediate of roundps and its kin: bits 0-1 the rounding mode, bit 2 take MXCSR's instead, bit 3 do not flag precision. */
@@ -179,10 +191,10 @@ const neighbours = (width: 4 | 8) => {
     [a.shuffle(b, shuffleLanes(width, elements(0))), a.shuffle(b, shuffleLanes(width, elements(1)))] as const;
 };
 
-/** b with the sign of its even lanes inverted. */
+/** b with the sign of its even lanes inverted, but of NaNs, which a subtraction leaves as they are. */
 const alternating = (lanes: Lanes) => {
   const signs = [...new Uint8Array(16)].map((_, i) => (i % (2 * lanes.bytes) === lanes.bytes - 1 ? 0x80 : 0));
-  return (a: V128, b: V128) => [a, b.xor(V128.const(signs))] as const;
+  return (a: V128, b: V128) => [a, b.xor(b.simd(lanes.eq, b).and(V128.const(signs)))] as const;
 };
 
 const SUFFIXES = [
@@ -195,26 +207,26 @@ const SUFFIXES = [
 /** Float arithmetic, comparison and rounding. */
 export const VECTOR_FLOAT: readonly VectorOp[] = [
   ...SUFFIXES.flatMap(([suffix, shape]) => [
-    arithmetic(`add${suffix}`, shape, shape.lanes.add, sumIsExact),
-    arithmetic(`sub${suffix}`, shape, shape.lanes.sub, sumIsExact),
-    arithmetic(`mul${suffix}`, shape, shape.lanes.mul, productIsExact),
-    arithmetic(`div${suffix}`, shape, shape.lanes.div, quotientIsExact),
+    arithmetic(`add${suffix}`, shape, 'add'),
+    arithmetic(`sub${suffix}`, shape, 'sub'),
+    arithmetic(`mul${suffix}`, shape, 'mul'),
+    arithmetic(`div${suffix}`, shape, 'div'),
     squareRoot(`sqrt${suffix}`, shape),
     extremum(`min${suffix}`, shape, false),
     extremum(`max${suffix}`, shape, true),
     compare(`cmp${suffix}`, shape),
     roundToInteger(`round${suffix}`, shape),
   ]),
-  arithmetic('haddps', PS, F32_LANES.add, sumIsExact, neighbours(4)),
-  arithmetic('haddpd', PD, F64_LANES.add, sumIsExact, neighbours(8)),
-  arithmetic('hsubps', PS, F32_LANES.sub, sumIsExact, neighbours(4)),
-  arithmetic('hsubpd', PD, F64_LANES.sub, sumIsExact, neighbours(8)),
-  arithmetic('addsubps', PS, F32_LANES.add, sumIsExact, alternating(F32_LANES)),
-  arithmetic('addsubpd', PD, F64_LANES.add, sumIsExact, alternating(F64_LANES)),
-  compareToFlags('comiss', F32_LANES),
-  compareToFlags('comisd', F64_LANES),
-  compareToFlags('ucomiss', F32_LANES),
-  compareToFlags('ucomisd', F64_LANES),
+  arranged('haddps', PS, 'add', neighbours(4)),
+  arranged('haddpd', PD, 'add', neighbours(8)),
+  arranged('hsubps', PS, 'sub', neighbours(4)),
+  arranged('hsubpd', PD, 'sub', neighbours(8)),
+  arranged('addsubps', PS, 'add', alternating(F32_LANES)),
+  arranged('addsubpd', PD, 'add', alternating(F64_LANES)),
+  compareToFlags('comiss', F32_LANES, true),
+  compareToFlags('comisd', F64_LANES, true),
+  compareToFlags('ucomiss', F32_LANES, false),
+  compareToFlags('ucomisd', F64_LANES, false),
   outside('dpps', 'rw'),
   outside('dppd', 'rw'),
   outside('rcpps'),

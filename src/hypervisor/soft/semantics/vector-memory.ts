@@ -8,12 +8,16 @@ import type { Size } from './flags.ts';
 const GENERAL_PROTECTION = 13;
 
 export function defineVectorMemory(ops: MicroOps): void {
-  for (const size of [1, 2, 4, 8] as const) {
-    ops[size >= 4 ? 'hot' : 'cold'](`loadv.${size}`, (e) => {
+  for (const size of [4, 8] as const) {
+    ops.hot(`loadv.${size}`, (e) => e.setVectorRegister(XMM_TEMP, e.loadLow(e.address(), size)));
+    ops.hot(`storev.${size}`, (e) => e.storeLow(e.address(), size, e.vectorRegister(XMM_TEMP)));
+  }
+  for (const size of [1, 2] as const) {
+    ops.cold(`loadv.${size}`, (e) => {
       const low = e.load(e.address(), size);
       e.setVectorRegister(XMM_TEMP, V128.splatI64(0).replaceI64(0, low));
     });
-    ops[size >= 4 ? 'hot' : 'cold'](`storev.${size}`, (e) => {
+    ops.cold(`storev.${size}`, (e) => {
       e.store(e.address(), size, e.vectorRegister(XMM_TEMP).extractI64(0));
     });
   }

@@ -19,7 +19,12 @@ import {
   zero,
 } from './vector-op.ts';
 
-const copy = (op: OpName, forms: VectorOp['forms'] = XMM): VectorOp => unary(op, forms, (b) => b);
+const copy = (op: OpName, forms: VectorOp['forms'] = XMM): VectorOp => ({
+  op,
+  a: 'w',
+  forms,
+  emit: (e) => e.setVector('a', e.vector('b')),
+});
 
 /** movss and movsd: a load clears the rest of the register, a move between registers leaves it. */
 function moveScalar(op: OpName, mergeLanes: readonly number[]): VectorOp {

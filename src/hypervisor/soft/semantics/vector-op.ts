@@ -21,12 +21,18 @@ export type VectorEmit = Pick<
   | 'get'
   | 'getSigned'
   | 'set'
+  | 'getSlot'
   | 'setSlot'
   | 'imm32'
+  | 'knownImm'
   | 'vector'
   | 'setVector'
   | 'vectorRegister'
+  | 'setVectorRegister'
   | 'exact'
+  | 'exactInstead'
+  | 'rareFloat'
+  | 'floats'
 >;
 
 /** The register files of operands a and b: x XMM, m MMX, g general, i: b is the immediate. */
@@ -42,6 +48,8 @@ export interface VectorForm {
   readonly opSize: number;
   /** The operand that is in memory, if one is. */
   readonly memory?: 'a' | 'b';
+  /** What VectorOp.immediate made of the immediate. */
+  readonly imm?: number;
 }
 
 export interface VectorOp {
@@ -56,6 +64,11 @@ export interface VectorOp {
    * the lowering stores those bytes.
    */
   readonly special?: 'maskmove';
+  /**
+   * For instructions whose semantics are emitted for each immediate: the immediate (a byte) that stands for all that mean
+   * the same.
+   */
+  readonly immediate?: (imm: number) => number;
   readonly emit: (e: VectorEmit, form: VectorForm) => void;
 }
 
@@ -72,7 +85,13 @@ export function formOf(op: VectorOp, insn: Insn): VectorForm | undefined {
   const [a, b] = [fileOf(insn.a.kind), fileOf(insn.b.kind)];
   const files = op.forms.find((f) => (a ?? f[0]) === f[0] && (b ?? f[1]) === f[1]);
   if (files === undefined) return undefined;
-  const form = { files, sizeA: insn.a.size, sizeB: insn.b.size, opSize: insn.opSize };
+  const form: VectorForm = {
+    files,
+    sizeA: insn.a.size,
+    sizeB: insn.b.size,
+    opSize: insn.opSize,
+    ...(op.immediate === undefined ? {} : { imm: op.immediate(insn.imm) }),
+  };
   if (insn.a.kind === OPERAND.mem) return { ...form, memory: 'a' };
   return insn.b.kind === OPERAND.mem ? { ...form, memory: 'b' } : form;
 }

@@ -1,11 +1,13 @@
 /** For tests: vector semantics as functions of a WebAssembly module, with their operands at fixed places. */
 import { SseExact } from '../fpu/sse-exact.ts';
 import { CPU, MMX_FIRST, SLOT, XMM_TEMP } from '../state.ts';
-import { I32, type I64, type V128 } from '../wasm/expr.ts';
+import { I32, type I32Like, type I64, type V128 } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder } from '../wasm/function-builder.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import type { Operand } from './emit.ts';
 import { Flags, type Size, signExtend, zeroExtend } from './flags.ts';
+import { NO_FACTS } from './float-facts.ts';
+import { defineRareFunctions, RARE_STATUS, type RareFunctions } from './float-rare.ts';
 import type { VectorCase } from './vector-cases.ts';
 import type { VectorEmit, VectorForm } from './vector-op.ts';
 
@@ -29,13 +31,16 @@ class TestEmit implements VectorEmit {
   readonly #form: VectorForm;
   readonly #imm: I32;
   readonly #exact: Callable;
+  readonly #rare: RareFunctions;
+  readonly floats = NO_FACTS;
 
-  constructor(f: FunctionBuilder, form: VectorForm, imm: I32, exact: Callable) {
+  constructor(f: FunctionBuilder, form: VectorForm, imm: I32, exact: Callable, rare: RareFunctions) {
     this.f = f;
     this.flags = new Flags(f, this.cpu);
     this.#form = form;
     this.#imm = imm;
     this.#exact = exact;
+    this.#rare = rare;
   }
 
   get(operand: Operand, size: Size): I64 {
@@ -50,18 +55,40 @@ class TestEmit implements VectorEmit {
     this.setSlot(place(this.#form, operand), size, value);
   }
 
+  getSlot(slot: number, size: Size): I64 {
+    return zeroExtend(this.f.load64(this.cpu, slot), size);
+  }
+
   setSlot(slot: number, size: Size, value: I64): void {
     if (size === 1) this.f.store8of64(this.cpu, slot, value);
     else if (size === 2) this.f.store16of64(this.cpu, slot, value);
     else this.f.store64(this.cpu, slot, zeroExtend(value, size));
   }
 
+  exactInstead(op: number): void {
+    this.exact(op);
+    this.f.return();
+  }
+
+  rareFloat(bytes: 4 | 8, kind: I32Like, active: number, x: V128, y: V128): I32 {
+    const rare = this.#rare[bytes];
+    return this.f.call(rare, 'i32', this.cpu, I32.of(kind), I32.const(active), x, y).and(RARE_STATUS.left);
+  }
+
   imm32(): I32 {
     return this.#imm;
   }
 
+  knownImm(): undefined {
+    return undefined;
+  }
+
   vectorRegister(number: number): V128 {
     return this.f.load128(this.cpu, CPU.xmm + 16 * number);
+  }
+
+  setVectorRegister(number: number, value: V128): void {
+    this.f.store128(this.cpu, CPU.xmm + 16 * number, value);
   }
 
   vector(operand: Operand): V128 {
@@ -94,8 +121,9 @@ export interface TestModule {
 export function buildTestModule(cases: readonly VectorCase[]): TestModule {
   const m = new ModuleBuilder();
   const exactImport = m.importFunction('exact', ['i32', 'i32', 'i32', 'i32'], ['i32']);
+  const rare = defineRareFunctions(m);
   cases.forEach(({ op, form }, i) => {
-    m.func(['i32'], [], (f, imm) => op.emit(new TestEmit(f, form, imm, exactImport), form), String(i));
+    m.func(['i32'], [], (f, imm) => op.emit(new TestEmit(f, form, imm, exactImport, rare), form), String(i));
   });
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
   const view = new DataView(memory.buffer);

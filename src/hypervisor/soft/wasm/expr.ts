@@ -335,6 +335,9 @@ export class F32 extends Expr {
   bits(): I32 {
     return new I32([0xbc], [this]);
   }
+  toF64(): F64 {
+    return new F64([0xbb], [this]);
+  }
   /** Truncated, saturating at the ends. */
   toI32Sat(): I32 {
     return new I32([0xfc, 0], [this]);

@@ -141,6 +141,13 @@ export class FunctionBuilder {
   load32s64(base: I32, offset = 0): I64 {
     return new I64(memory(0x34, 0, offset), [base]);
   }
+  /** Four or eight bytes, and zeros above. */
+  load32zero(base: I32, offset = 0): V128 {
+    return new V128([0xfd, ...memory(92, 0, offset)], [base]);
+  }
+  load64zero(base: I32, offset = 0): V128 {
+    return new V128([0xfd, ...memory(93, 0, offset)], [base]);
+  }
   load128(base: I32, offset = 0): V128 {
     return new V128([0xfd, ...memory(0, 0, offset)], [base]);
   }
@@ -172,6 +179,15 @@ export class FunctionBuilder {
     value.emit(this.#out);
     this.#out.u8(0xfd);
     this.#out.bytes(memory(11, 0, offset));
+  }
+
+  /** The lowest four or eight bytes of a vector. */
+  store32low(base: I32, offset: number, value: V128): void {
+    this.effect([0xfd, ...memory(90, 0, offset), 0], base, value);
+  }
+
+  store64low(base: I32, offset: number, value: V128): void {
+    this.effect([0xfd, ...memory(91, 0, offset), 0], base, value);
   }
 
   memoryCopy(to: I32, from: I32, bytes: I32Like): void {

@@ -1,0 +1,87 @@
+/**
+ * From one compiled region to the next: a loop of its own, as that of the interpreter is too large to be as quick. It
+ * ends where something else than a region comes next.
+ *
+ * What the jump cache says about a compiled block is the place of its region in the table and the number of the block
+ * in it, so that nothing else needs to be read. Whoever drops a region must flush the jump cache (jit.ts does).
+ */
+import { area } from '../mmu/mmu.ts';
+import { CPU, SLOT } from '../state.ts';
+import { I32 } from '../wasm/expr.ts';
+import type { Callable, FunctionBuilder, Local } from '../wasm/function-builder.ts';
+import type { ModuleBuilder } from '../wasm/module-builder.ts';
+import { jumpEntry, jumpTag } from './lookup.ts';
+import { RECORD } from './record.ts';
+
+/** Marks a block of a region: its place in the table is above BLOCK_BITS, its number below. Records are at lower addresses. */
+export const COMPILED = 1 << 30;
+const BLOCK_BITS = 5;
+
+/** Blocks of a region at most. */
+export const MAX_REGION_BLOCKS = 1 << BLOCK_BITS;
+
+interface ChainParts {
+  /** The type of regions. */
+  readonly type: number;
+  /** The micro-operation of the region in place `firstPlace` of the table. */
+  readonly firstOp: number;
+  readonly firstPlace: number;
+  /** Of jit-flags.ts. */
+  readonly settleFlags: Callable;
+}
+
+/**
+ * (cpu, header of a compiled block, or COMPILED and what belongs to it) -> record to go on with; 0: at CPU.rip; less: the
+ * loop must be left.
+ */
+export function defineChain(m: ModuleBuilder, parts: ChainParts): Callable {
+  return m.func(['i32', 'i32'], ['i32'], (f, cpu, first) => {
+    const block = f.let(first);
+    const status = f.local('i32');
+    f.if(block.ltU(COMPILED), () => f.set(block, compiled(f, parts, block)));
+    f.loop((again) => {
+      const place = block.shrU(BLOCK_BITS).sub(COMPILED >> BLOCK_BITS);
+      f.set(status, f.callIndirect(parts.type, 'i32', place, cpu, block.and(MAX_REGION_BLOCKS - 1)));
+      f.if(
+        status,
+        () =>
+          f.if(status.gtS(0), () => {
+            f.set(block, compiled(f, parts, status));
+            f.brIf(again, block);
+          }),
+        () => {
+          const target = f.let(f.load64(cpu, CPU.rip).add(f.load64(cpu, CPU.csBase)).and(f.load64(cpu, CPU.ripMask)));
+          const entry = f.let(jumpEntry(target, area(cpu)));
+          const isKnown = f
+            .load64(entry)
+            .eq(target)
+            .and(f.load32(entry, 8).eq(jumpTag(f, cpu, target)));
+          const mayGoOn = f.load32(cpu, CPU.budget).or(f.load32(cpu, CPU.attention)).geS(0);
+          f.if(isKnown.and(mayGoOn), () => {
+            f.store64(cpu, SLOT.page, target.and(-4096));
+            f.set(block, f.load32(entry, 12));
+            f.brIf(again, block.geU(COMPILED));
+            f.set(status, block);
+            f.set(block, compiled(f, parts, status));
+            f.if(block, () => {
+              f.store32(entry, 12, block);
+              f.br(again);
+            });
+          });
+        },
+      );
+    });
+    f.if(f.load32(cpu, CPU.keptKind), () => f.run(parts.settleFlags, cpu));
+    f.return(status);
+  });
+}
+
+/** COMPILED and so on for a record; 0 if it is not the header of a compiled block. */
+function compiled(f: FunctionBuilder, { firstOp, firstPlace }: ChainParts, record: I32): Local<'i32'> {
+  const place = f.let(f.load16u(record, RECORD.op).sub(firstOp));
+  const block = place.add(firstPlace).shl(BLOCK_BITS).or(f.load32(record, RECORD.imm)).or(COMPILED);
+  const result = f.local('i32');
+  f.set(result, I32.const(0));
+  f.if(place.geS(0), () => f.set(result, block));
+  return result;
+}
