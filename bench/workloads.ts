@@ -68,10 +68,10 @@ export async function floatGroup(): Promise<WorkloadGroup> {
     files: await programs('nbody', 'mandelbrot', 'matrix'),
     setup: [],
     workloads: [
-      { name: 'n bodies, scalar', command: './nbody 200000' },
-      { name: 'Mandelbrot set, scalar', command: './mandelbrot scalar 500' },
-      { name: 'Mandelbrot set, SSE2', command: './mandelbrot packed 500' },
-      { name: 'matrix product, SSE2', command: './matrix 160 10' },
+      { name: 'n bodies, scalar', command: './nbody 1000000' },
+      { name: 'Mandelbrot set, scalar', command: './mandelbrot scalar 1500' },
+      { name: 'Mandelbrot set, SSE2', command: './mandelbrot packed 1500' },
+      { name: 'matrix product, SSE2', command: './matrix 160 50' },
     ],
   };
 }
@@ -83,8 +83,8 @@ export async function processGroup(): Promise<WorkloadGroup> {
     setup: [],
     workloads: [
       { name: 'fork and exec, 500', command: './process exec 500' },
-      { name: 'pipe between processes, 10,000 round trips', command: './process pipe 10000' },
-      { name: 'page faults, 51,200', command: './process fault 200' },
+      { name: 'pipe between processes, 30,000 round trips', command: './process pipe 30000' },
+      { name: 'page faults, 153,600', command: './process fault 600' },
       { name: 'fork, 500', command: './process fork 500', extra: true },
       { name: 'getpid, 1,000,000', command: './process getpid 1000000', extra: true },
     ],

@@ -49,7 +49,12 @@ test('npm start on a terminal gives a shell; Ctrl-A x quits and the terminal is 
   // Ctrl-C reaches the guest, where it ends a program.
   child.stdin.write('echo $((2 + 1)) to go; cat\r');
   await waitFor(/^3 to go\r$/m);
+  // Only once cat answers: before it runs, Ctrl-C would go to the shell, which goes on and starts it.
+  child.stdin.write('purr\r');
+  await waitFor(/^purr\s+^purr\r$/m);
   child.stdin.write('\x03');
+  // What is typed before the prompt may still be read by cat, and end with it.
+  await waitFor(/^\^C\s+^\/root # /m);
   child.stdin.write('echo still $((1 + 1)) here\r');
   await waitFor(/^still 2 here\r$/m);
   child.stdin.write('\x01x');
