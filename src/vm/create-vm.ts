@@ -22,7 +22,7 @@ export async function createVm(input: VmConfigInput, host: VmHost = {}): Promise
   const choice = chooseHypervisor(hypervisorOption(config), config.kvmDevice);
   log('debug', `running on ${choice.kind === 'kvm' ? `KVM (${choice.device})` : 'the software CPU'}`);
   // The threads load their program while this one loads its own, which is most of the time that a start takes.
-  using starting = new DisposableStack();
+  await using starting = new AsyncDisposableStack();
   const threads = starting.adopt(new VcpuThreads(choice, config.cpus), (started) => started.discard());
   const { startVm } = await import('./start-vm.ts');
   const vm = await startVm(config, choice, threads, host);

@@ -41,9 +41,10 @@ export class VcpuThreads {
     await Promise.all(this.#threads.map((thread, id) => thread.launch(starts[id]!, events)));
   }
 
-  /** Ends the threads of a VM that was not launched. */
-  discard(): void {
+  /** Ends the threads of a VM that was not launched; settles when they are gone. */
+  async discard(): Promise<void> {
     for (const thread of this.#threads) thread.discard();
+    await this.gone;
   }
 }
 
@@ -75,8 +76,9 @@ class VcpuThread {
     return this.#ready.promise;
   }
 
+  /** The thread ends by itself: one that is terminated while it loads native code takes the process with it. */
   discard(): void {
-    if (!this.#launched) void this.#worker.terminate();
+    if (!this.#launched) this.#worker.postMessage(undefined);
   }
 
   #handle(message: VcpuThreadMessage): void {

@@ -34,7 +34,8 @@ export type VcpuThreadMessage =
 const post = (message: VcpuThreadMessage) => parentPort!.postMessage(message);
 
 const hypervisor = await loadHypervisor(workerData as HypervisorChoice);
-parentPort!.once('message', (start: VcpuStart) => {
+parentPort!.once('message', (start: VcpuStart | undefined) => {
+  if (start === undefined) return; // there is no VM after all
   try {
     new VcpuThread(hypervisor, start).run();
   } catch (error) {
