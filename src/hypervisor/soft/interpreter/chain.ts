@@ -5,20 +5,18 @@
  * What the jump cache says about a compiled block is the place of its region in the table and the number of the block
  * in it, so that nothing else needs to be read. Whoever drops a region must flush the jump cache (jit.ts does).
  */
+import { MAX_BLOCKS } from '../jit/region.ts';
 import { area } from '../mmu/mmu.ts';
 import { CPU, SLOT } from '../state.ts';
 import { I32 } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder, Local } from '../wasm/function-builder.ts';
 import type { ModuleBuilder } from '../wasm/module-builder.ts';
-import { jumpEntry, jumpTag } from './lookup.ts';
+import { isJumpKnown, jumpEntry } from './lookup.ts';
 import { RECORD } from './record.ts';
 
 /** Marks a block of a region: its place in the table is above BLOCK_BITS, its number below. Records are at lower addresses. */
 export const COMPILED = 1 << 30;
-const BLOCK_BITS = 5;
-
-/** Blocks of a region at most. */
-export const MAX_REGION_BLOCKS = 1 << BLOCK_BITS;
+const BLOCK_BITS = Math.log2(MAX_BLOCKS);
 
 interface ChainParts {
   /** The type of regions. */
@@ -41,7 +39,7 @@ export function defineChain(m: ModuleBuilder, parts: ChainParts): Callable {
     f.if(block.ltU(COMPILED), () => f.set(block, compiled(f, parts, block)));
     f.loop((again) => {
       const place = block.shrU(BLOCK_BITS).sub(COMPILED >> BLOCK_BITS);
-      f.set(status, f.callIndirect(parts.type, 'i32', place, cpu, block.and(MAX_REGION_BLOCKS - 1)));
+      f.set(status, f.callIndirect(parts.type, 'i32', place, cpu, block.and(MAX_BLOCKS - 1)));
       f.if(
         status,
         () =>
@@ -52,12 +50,8 @@ export function defineChain(m: ModuleBuilder, parts: ChainParts): Callable {
         () => {
           const target = f.let(f.load64(cpu, CPU.rip).add(f.load64(cpu, CPU.csBase)).and(f.load64(cpu, CPU.ripMask)));
           const entry = f.let(jumpEntry(target, area(cpu)));
-          const isKnown = f
-            .load64(entry)
-            .eq(target)
-            .and(f.load32(entry, 8).eq(jumpTag(f, cpu, target)));
           const mayGoOn = f.load32(cpu, CPU.budget).or(f.load32(cpu, CPU.attention)).geS(0);
-          f.if(isKnown.and(mayGoOn), () => {
+          f.if(isJumpKnown(f, cpu, entry, target).and(mayGoOn), () => {
             f.store64(cpu, SLOT.page, target.and(-4096));
             f.set(block, f.load32(entry, 12));
             f.brIf(again, block.geU(COMPILED));

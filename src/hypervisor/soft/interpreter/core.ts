@@ -22,7 +22,7 @@ import {
   type InterpreterParts,
   type LoopLabels,
 } from './interpreter-emit.ts';
-import { defineLookup, jumpEntry, jumpTag } from './lookup.ts';
+import { defineLookup, isJumpKnown, jumpEntry } from './lookup.ts';
 import { RECORD, RECORD_SIZE, UNRESOLVED } from './record.ts';
 
 /** What TypeScript must give the module, by import name. */
@@ -211,22 +211,16 @@ function emitLookup(
   f.loop((again) => {
     f.set(target, target.and(f.load64(cpu, CPU.ripMask)));
     const entry = f.let(jumpEntry(target, area(cpu)));
-    f.if(
-      f
-        .load64(entry)
-        .eq(target)
-        .and(f.load32(entry, 8).eq(jumpTag(f, cpu, target))),
-      () => {
-        f.set(rec, f.load32(entry, 12));
-        f.store64(cpu, SLOT.page, target.and(-4096));
-        f.brIf(next, rec.ltU(COMPILED));
-        f.set(rec, f.call(chain, 'i32', cpu, rec));
-        f.brIf(next, rec.gtS(0));
-        f.if(rec, () => f.return(rec));
-        goOnAtRip();
-        f.br(again);
-      },
-    );
+    f.if(isJumpKnown(f, cpu, entry, target), () => {
+      f.set(rec, f.load32(entry, 12));
+      f.store64(cpu, SLOT.page, target.and(-4096));
+      f.brIf(next, rec.ltU(COMPILED));
+      f.set(rec, f.call(chain, 'i32', cpu, rec));
+      f.brIf(next, rec.gtS(0));
+      f.if(rec, () => f.return(rec));
+      goOnAtRip();
+      f.br(again);
+    });
     f.store64(cpu, CPU.rip, target.sub(f.load64(cpu, CPU.csBase)).and(f.load64(cpu, CPU.ripMask)));
     f.set(rec, f.call(lookup, 'i32', cpu));
     f.brIf(next, rec);

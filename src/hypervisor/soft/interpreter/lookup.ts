@@ -15,7 +15,7 @@ import {
   JUMP_ENTRY_SIZE,
 } from '../layout.ts';
 import { area } from '../mmu/mmu.ts';
-import { PTE } from '../mmu/walk.ts';
+import { CR4_PGE, PTE } from '../mmu/walk.ts';
 import { MODE_BITS } from '../modes.ts';
 import { CPU, SLOT } from '../state.ts';
 import { I32, type I64 } from '../wasm/expr.ts';
@@ -35,6 +35,14 @@ export function jumpEntry(linear: I64, base: I32): I32 {
 /** The tag that entries for `linear` carry in the jump cache while they are valid. */
 export function jumpTag(f: FunctionBuilder, cpu: I32, linear: I64): I32 {
   return f.load32(cpu.add(linear.shrU(63).wrap().shl(2)), CPU.jumpTagLow);
+}
+
+/** Whether the jump cache's `entry` says where the code of `linear` is. */
+export function isJumpKnown(f: FunctionBuilder, cpu: I32, entry: I32, linear: I64): I32 {
+  return f
+    .load64(entry)
+    .eq(linear)
+    .and(f.load32(entry, 8).eq(jumpTag(f, cpu, linear)));
 }
 
 /**
@@ -107,6 +115,6 @@ function mayRemember(f: FunctionBuilder, cpu: I32, linear: I64): I32 {
     .load32(cpu, CPU.scratch + 8)
     .and(PTE.global)
     .ne(0);
-  const noGlobalPages = f.load64(cpu, CPU.cr4).wrap().and(0x80).eqz(); // PGE
+  const noGlobalPages = f.load64(cpu, CPU.cr4).wrap().and(CR4_PGE).eqz();
   return linear.geS(0).or(isGlobal).or(noGlobalPages);
 }

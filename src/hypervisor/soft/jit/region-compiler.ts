@@ -186,21 +186,16 @@ class RegionCompiler implements JitExits {
 
   /** For each block that is jumped back to, the last block that does so. */
   #jumpsBack(): Map<number, number> {
-    const { view, opName } = this.#reader();
+    const { source } = this.#context;
     const sources = new Map<number, number>();
     for (const [from, block] of this.#blocks.entries()) {
       for (let at = block.record; at < block.recordEnd; at += RECORD_SIZE) {
-        if (!isDirectJump(opName(at)) || view.getInt32(at + RECORD.link, true) === NO_LINK) continue;
-        const to = this.#indexOf.get(view.getInt32(at + RECORD.imm, true));
+        if (!isDirectJump(source.opName(at)) || source.view.getInt32(at + RECORD.link, true) === NO_LINK) continue;
+        const to = this.#indexOf.get(source.view.getInt32(at + RECORD.imm, true));
         if (to !== undefined && to <= from) sources.set(to, from);
       }
     }
     return sources;
-  }
-
-  #reader() {
-    const { source } = this.#context;
-    return { view: source.view, opName: (record: number) => source.opName(record) };
   }
 
   #emitRecords(block: Block): void {
@@ -275,9 +270,9 @@ class RegionCompiler implements JitExits {
   }
 
   jump(record: number): void {
-    const { view, opName } = this.#reader();
-    const target = view.getInt32(record + RECORD.imm, true);
-    const link = view.getInt32(record + RECORD.link, true);
+    const { source } = this.#context;
+    const target = source.view.getInt32(record + RECORD.imm, true);
+    const link = source.view.getInt32(record + RECORD.link, true);
     if (link === NO_LINK) {
       this.#emit.account();
       this.arrive(this.#emit.addressInPage(target));
@@ -285,7 +280,7 @@ class RegionCompiler implements JitExits {
       this.#emit.account();
       this.#goInside(target);
     } else {
-      this.#jumpOutside(record, target, isPureJump(opName(record)));
+      this.#jumpOutside(record, target, isPureJump(source.opName(record)));
     }
   }
 

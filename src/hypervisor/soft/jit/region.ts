@@ -3,7 +3,7 @@ import type { Block } from '../code-pages.ts';
 import { FIRST, RECORD, RECORD_SIZE } from '../interpreter/record.ts';
 
 /** Beyond this an optimizing compiler spends more time on a region than it saves. */
-const MAX_BLOCKS = 16;
+export const MAX_BLOCKS = 16;
 const MAX_INSTRUCTIONS = 200;
 
 /** How often a block must have been executed to come along, as a part of what makes one hot. */

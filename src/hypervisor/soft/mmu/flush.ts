@@ -15,8 +15,7 @@ import { I32, type I64 } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder } from '../wasm/function-builder.ts';
 import type { ModuleBuilder } from '../wasm/module-builder.ts';
 import { area, tlbEntry } from './mmu.ts';
-
-const CR4_PGE = 0x80;
+import { CR4_PGE } from './walk.ts';
 
 export interface Flushes {
   /** (cpu) -> 1 if what is not global has been dropped, 0 if TypeScript has to flush everything. */

@@ -17,9 +17,7 @@ import {
 } from '../layout.ts';
 import { JUMP_TAG_GENERATION, JUMP_TAG_VALID, MODE } from '../modes.ts';
 import { CPU } from '../state.ts';
-import { PTE } from './walk.ts';
-
-const CR4_PGE = 0x80;
+import { CR4_PGE, PTE } from './walk.ts';
 
 /**
  * Makes writes of `vcpu` to guest physical page `page` look for decoded code again. Any thread may call it: see the

@@ -20,6 +20,9 @@ const PAGE_FAULT = 14;
  */
 export const NON_CANONICAL = 32;
 
+/** CR4.PGE: there are global pages. */
+export const CR4_PGE = 0x80;
+
 /** Bits of paging-structure entries. */
 export const PTE = {
   present: 1,

@@ -2,7 +2,7 @@
  * SYSCALL, SYSRET, IRET and SWAPGS between privileges 0 and 3 of 64-bit code. Whatever is unusual is left to system/,
  * before anything has changed.
  */
-import { CPU, FLAG, SLOT } from '../state.ts';
+import { ARITHMETIC_FLAGS, CPU, FLAG, SLOT } from '../state.ts';
 import { type I32, I64 } from '../wasm/expr.ts';
 import type { Local } from '../wasm/function-builder.ts';
 import type { Emit, MicroOps } from './emit.ts';
@@ -35,7 +35,6 @@ const DPL_USER = 0x60;
 const SYSRET_FLAGS = 0x3c_7fd7;
 /** RFLAGS besides the arithmetic flags as IRET at privilege 0 loads it (SDM vol. 2, IRET); TF is for system/. */
 const IRET_FLAGS = FLAG.if | FLAG.df | FLAG.iopl | FLAG.nt | FLAG.rf | FLAG.ac | FLAG.id;
-const ARITHMETIC = FLAG.cf | FLAG.pf | FLAG.af | FLAG.zf | FLAG.sf | FLAG.of;
 const FRAME = { rip: 0, cs: 8, flags: 16, rsp: 24, ss: 32 } as const;
 
 /** #GP unless the privilege is 0. */
@@ -70,7 +69,7 @@ function syscall(e: Emit): void {
   e.setSlot(SLOT.r11, 8, flags.toI64());
   const kept = f.let(flags.and(f.load64(cpu, CPU.sfmask).wrap().xor(-1)));
   e.flags.load(kept);
-  f.store32(cpu, CPU.eflags, kept.and(~ARITHMETIC).or(2));
+  f.store32(cpu, CPU.eflags, kept.and(~ARITHMETIC_FLAGS).or(2));
   const selector = f.let(f.load32(cpu, CPU.star + 4).and(0xfffc));
   setFlatSegment(f, cpu, CS, selector, CODE64_ATTRIBUTES);
   setFlatSegment(f, cpu, SS, selector.add(8).and(0xffff), DATA_ATTRIBUTES);
@@ -86,7 +85,7 @@ function sysret(e: Emit): void {
   const usual = hasSyscall(e).and(EFER_SCE).and(f.load32(cpu, CPU.cpl).eqz());
   leaveIf(e, usual.eqz().or(isNotCanonical(rip)).or(flags.and(FLAG.tf)));
   e.flags.load(flags);
-  setEflags(e, flags.and(~ARITHMETIC));
+  setEflags(e, flags.and(~ARITHMETIC_FLAGS));
   const selector = f.let(f.load32(cpu, CPU.star + 4).shrU(16));
   setFlatSegment(f, cpu, CS, selector.add(16).and(0xfffc).or(RPL_USER), CODE64_ATTRIBUTES | DPL_USER);
   setFlatSegment(f, cpu, SS, selector.add(8).and(0xfffc).or(RPL_USER), DATA_ATTRIBUTES | DPL_USER);
