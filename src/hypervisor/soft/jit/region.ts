@@ -2,7 +2,7 @@
 import type { Block } from '../code-pages.ts';
 import { FIRST, RECORD, RECORD_SIZE } from '../interpreter/record.ts';
 
-/** Beyond this an optimizing compiler spends more time on a region than it saves. */
+/** Beyond this an optimizing compiler spends more time on a region than it saves. The blocks: a power of two. */
 export const MAX_BLOCKS = 16;
 const MAX_INSTRUCTIONS = 200;
 
