@@ -1,0 +1,96 @@
+/** A stretch of memory that pieces of requests lie in: guest RAM, or a buffer of ours. */
+export interface HostMemory {
+  readonly bytes: Uint8Array;
+  /** Where `bytes[0]` lies in this process (for system calls), or 0 where there is no such thing. */
+  readonly address: number;
+}
+
+/**
+ * Where the bytes of a request lie: pieces of memory, in order, as readv(2) takes them. One list serves all requests of
+ * a queue, so nothing is allocated for a request.
+ */
+export class ScatterList {
+  /** Number of pieces; beyond it the arrays hold what earlier requests left. */
+  count = 0;
+  /** Bytes of all pieces together. */
+  length = 0;
+  readonly memories: HostMemory[] = [];
+  /** Where each piece starts in the bytes of its memory. */
+  readonly starts: number[] = [];
+  readonly lengths: number[] = [];
+
+  clear(): void {
+    this.count = 0;
+    this.length = 0;
+  }
+
+  /** Appends a piece. The caller has checked that it lies within `memory`. */
+  add(memory: HostMemory, start: number, length: number): void {
+    this.memories[this.count] = memory;
+    this.starts[this.count] = start;
+    this.lengths[this.count] = length;
+    this.count++;
+    this.length += length;
+  }
+
+  /** Appends bytes `from` to `from + length` of another list, which has that many. */
+  addRange(source: ScatterList, from: number, length: number): void {
+    let skip = from;
+    let rest = length;
+    for (let i = 0; i < source.count && rest > 0; i++) {
+      const size = source.lengths[i]!;
+      if (skip >= size) {
+        skip -= size;
+        continue;
+      }
+      const part = Math.min(size - skip, rest);
+      this.add(source.memories[i]!, source.starts[i]! + skip, part);
+      rest -= part;
+      skip = 0;
+    }
+    if (rest > 0) throw new RangeError(`bytes ${from}-${from + length} of a list of ${source.length}`);
+  }
+
+  /** Copies the bytes at `from` of this list to `target`; as many as both have. Returns how many. */
+  copyTo(target: Uint8Array, from = 0): number {
+    return this.#copy(target, from, (bytes, start, at, length) => {
+      target.set(bytes.subarray(start, start + length), at);
+    });
+  }
+
+  /** Copies `source` to the bytes at `from` of this list; as many as both have. Returns how many. */
+  copyFrom(source: Uint8Array, from = 0): number {
+    return this.#copy(source, from, (bytes, start, at, length) => {
+      bytes.set(source.subarray(at, at + length), start);
+    });
+  }
+
+  /** Fills all pieces with zeroes. */
+  zero(): void {
+    for (let i = 0; i < this.count; i++) {
+      const start = this.starts[i]!;
+      this.memories[i]!.bytes.fill(0, start, start + this.lengths[i]!);
+    }
+  }
+
+  #copy(
+    other: Uint8Array,
+    from: number,
+    copy: (bytes: Uint8Array, start: number, at: number, length: number) => void,
+  ): number {
+    let skip = from;
+    let at = 0;
+    for (let i = 0; i < this.count && at < other.length; i++) {
+      const size = this.lengths[i]!;
+      if (skip >= size) {
+        skip -= size;
+        continue;
+      }
+      const part = Math.min(size - skip, other.length - at);
+      copy(this.memories[i]!.bytes, this.starts[i]! + skip, at, part);
+      at += part;
+      skip = 0;
+    }
+    return at;
+  }
+}
