@@ -67,6 +67,10 @@ export class InflightTracker {
     this.#set(head, 1);
   }
 
+  untaken(head: number): void {
+    this.#set(head, 0);
+  }
+
   /** To be called before the used index moves on. */
   returning(head: number): void {
     this.#view.setUint16(entry(head) + ENTRY.next, this.#view.getUint16(AT.lastBatchHead, true), true);

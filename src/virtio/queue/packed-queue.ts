@@ -99,6 +99,13 @@ export class PackedQueue implements Virtqueue {
     }
   }
 
+  unpop(chain: DescriptorChain): void {
+    this.#nextAvailable -= chain.slots;
+    if (this.#nextAvailable >= 0) return;
+    this.#nextAvailable += this.size;
+    this.#availableWrap ^= 1;
+  }
+
   needsInterrupt(): boolean {
     const slots = this.#unsignalled;
     if (slots === 0) return false;

@@ -87,6 +87,11 @@ export class SplitQueue implements Virtqueue {
     this.#inflight?.returned(chain.id, this.#nextUsed);
   }
 
+  unpop(chain: DescriptorChain): void {
+    this.#inflight?.untaken(chain.id);
+    this.#nextAvailable = (this.#nextAvailable - 1) & 0xffff;
+  }
+
   needsInterrupt(): boolean {
     const old = this.#signalledUsed;
     if (old === this.#nextUsed) return false;

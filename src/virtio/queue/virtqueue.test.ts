@@ -96,6 +96,24 @@ for (const format of RING_FORMATS) {
     }
   });
 
+  test(`${format}: a request that was taken back is the next one again`, () => {
+    const driver = new MockGuest().driver(format, 4);
+    const queue = driver.open();
+    const chain = new DescriptorChain();
+    for (let round = 0; round < 10; round++) {
+      const id = driver.add({ readable: [text('a'), text('b'), text('c')] });
+      const { base } = queue;
+      for (let i = 0; i < 2; i++) {
+        assert.ok(queue.pop(chain));
+        assert.equal(chain.id, id);
+        if (i === 0) queue.unpop(chain);
+        if (i === 0) assert.equal(queue.base, base);
+      }
+      queue.push(chain, 0);
+      assert.equal(driver.take()?.id, id);
+    }
+  });
+
   test(`${format}: a request may lie in several regions of memory`, () => {
     const guest = new MockGuest();
     const { bytes } = guest.region;

@@ -29,6 +29,8 @@ export interface Virtqueue {
   pop(chain: DescriptorChain): boolean;
   /** Gives a request back, with the number of bytes that were written to its writable part. */
   push(chain: DescriptorChain, written: number): void;
+  /** Undoes the last `pop`, of a request that was not pushed: it will be the next one again. */
+  unpop(chain: DescriptorChain): void;
 
   /** Whether the driver wants an interrupt for what was pushed since this was last asked. */
   needsInterrupt(): boolean;
