@@ -9,7 +9,7 @@ import {
 } from './descriptor-chain.ts';
 import type { DeviceMemory, RingPart } from './device-memory.ts';
 import type { InflightTracker } from './inflight.ts';
-import { passed, type RingAddresses, type RingFeatures, type Virtqueue } from './virtqueue.ts';
+import { MAX_QUEUE_SIZE, passed, type RingAddresses, type RingFeatures, type Virtqueue } from './virtqueue.ts';
 
 const VIRTQ_AVAIL_F_NO_INTERRUPT = 1;
 const VIRTQ_USED_F_NO_NOTIFY = 1;
@@ -38,7 +38,8 @@ export class SplitQueue implements Virtqueue {
 
   /**
    * `base` is the first available entry to take, `size` a power of two up to MAX_QUEUE_SIZE. With `inflight`, requests
-   * that a predecessor took and did not give back come first. Throws `E_VIRTQUEUE` when the ring is not in memory.
+   * that a predecessor took and did not give back come first. Throws `E_VIRTQUEUE` for another size, and when the ring
+   * is not in memory.
    */
   constructor(
     memory: DeviceMemory,
@@ -48,6 +49,7 @@ export class SplitQueue implements Virtqueue {
     base: number,
     inflight?: InflightTracker,
   ) {
+    if (size < 1 || size > MAX_QUEUE_SIZE || (size & (size - 1)) !== 0) throw brokenRing(`a queue has ${size} entries`);
     this.#memory = memory;
     this.size = size;
     this.#addresses = addresses;
@@ -56,7 +58,7 @@ export class SplitQueue implements Virtqueue {
     this.#locate();
     this.#nextUsed = this.#usedIndex();
     this.#signalledUsed = this.#nextUsed;
-    this.#nextAvailable = inflight === undefined ? base : (this.#nextUsed + inflight.recover(this.#nextUsed)) & 0xffff;
+    this.#nextAvailable = (inflight === undefined ? base : this.#nextUsed + inflight.recover(this.#nextUsed)) & 0xffff;
   }
 
   get base(): number {
