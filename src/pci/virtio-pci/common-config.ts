@@ -1,11 +1,11 @@
 import type { BusDevice } from '../../devices/bus.ts';
+import { type FeatureSet, hasFeature, VIRTIO_F_RING_PACKED } from '../../virtio/features.ts';
 import * as at from './layout.ts';
-import { type FeatureWords, hasFeature, VIRTIO_F_RING_PACKED } from './virtio-link.ts';
 import type { VirtioPciState } from './virtio-pci-state.ts';
 
 /** What of a device the common configuration tells the driver. */
 export interface CommonConfigDevice {
-  readonly features: FeatureWords;
+  readonly features: FeatureSet;
   /** For each queue the largest size that the driver may choose, a power of two up to 32768. */
   readonly maxQueueSizes: readonly number[];
   readonly msixVectors: number;
@@ -87,7 +87,7 @@ export class CommonConfig implements BusDevice {
       case at.DEVICE_FEATURE_SELECT:
         return s.deviceFeatureSelect;
       case at.DEVICE_FEATURE:
-        return features[s.deviceFeatureSelect] ?? 0;
+        return Number(BigInt.asUintN(32, features >> (32n * BigInt(s.deviceFeatureSelect))));
       case at.DRIVER_FEATURE_SELECT:
         return s.driverFeatureSelect;
       case at.DRIVER_FEATURE:

@@ -1,13 +1,8 @@
+import { type FeatureSet, hasFeature, VIRTIO_F_RING_PACKED, VIRTIO_F_VERSION_1 } from '../../virtio/features.ts';
 import type { CommonConfigDevice } from './common-config.ts';
 import * as at from './layout.ts';
 import type { VirtioInterrupts } from './virtio-interrupts.ts';
-import {
-  hasFeature,
-  type QueueSetup,
-  VIRTIO_F_RING_PACKED,
-  VIRTIO_F_VERSION_1,
-  type VirtioLink,
-} from './virtio-link.ts';
+import type { QueueSetup, VirtioLink } from './virtio-link.ts';
 import type { VirtioPciState } from './virtio-pci-state.ts';
 
 /** Bits that a driver sets. It clears them only all at once, by a reset. */
@@ -97,10 +92,13 @@ export class DeviceStatus {
 
   /** A driver may take only what was offered, and must know that this is no legacy device (6.1). */
   #areFeaturesOffered(): boolean {
-    const { driverFeatures } = this.#state;
-    const { features } = this.#deps.device;
-    const unknown = (driverFeatures[0]! & ~features[0]) | (driverFeatures[1]! & ~features[1]);
-    return unknown === 0 && hasFeature([driverFeatures[0]!, driverFeatures[1]!], VIRTIO_F_VERSION_1);
+    const chosen = this.#driverFeatures();
+    return (chosen & ~this.#deps.device.features) === 0n && hasFeature(chosen, VIRTIO_F_VERSION_1);
+  }
+
+  #driverFeatures(): FeatureSet {
+    const [low, high] = this.#state.driverFeatures;
+    return BigInt(low!) | (BigInt(high!) << 32n);
   }
 
   #start(): void {
@@ -112,14 +110,14 @@ export class DeviceStatus {
       }
       // Before the device knows anything: a start that fails half-way has to be stopped as well.
       s.started = 1;
-      this.#deps.link.start([s.driverFeatures[0]!, s.driverFeatures[1]!], queues);
+      this.#deps.link.start(this.#driverFeatures(), queues);
     });
   }
 
   #queue(index: number): QueueSetup {
     const s = this.#state;
     const size = s.queueSize[index]!;
-    const isPacked = hasFeature([s.driverFeatures[0]!, s.driverFeatures[1]!], VIRTIO_F_RING_PACKED);
+    const isPacked = hasFeature(this.#driverFeatures(), VIRTIO_F_RING_PACKED);
     if (!isPacked && (size & (size - 1)) !== 0) throw new Error(`the driver gave queue ${index} ${size} entries`);
     // The rings' sizes and alignments: 2.7 (split; both rings with the word of event index), 2.8.10.1 (packed).
     const address = (words: Uint32Array, what: string, length: number, alignment: number) => {

@@ -1,14 +1,5 @@
 /** What a virtio transport and the device behind it have to say to each other. */
-
-/** A set of feature bits: 0-31 and 32-63. */
-export type FeatureWords = readonly [low: number, high: number];
-
-export const VIRTIO_F_VERSION_1 = 32;
-export const VIRTIO_F_RING_PACKED = 34;
-
-export function hasFeature(features: FeatureWords, bit: number): boolean {
-  return ((features[bit >> 5]! >>> (bit & 31)) & 1) !== 0;
-}
+import type { FeatureSet } from '../../virtio/features.ts';
 
 /** Where a queue's interrupts go: an MSI-X vector from 0 on, or one of these. */
 export const INTERRUPT_LINE = -1;
@@ -32,7 +23,7 @@ export interface QueueSetup {
  */
 export interface VirtioLink {
   /** The driver is ready. `queues` are those that it has enabled. */
-  start(features: FeatureWords, queues: readonly QueueSetup[]): void;
+  start(features: FeatureSet, queues: readonly QueueSetup[]): void;
   /** The driver resets a device that was started: when this returns the device uses no queue any more. */
   stop(): void;
   /** A queue of a started device interrupts in another way from now on. */

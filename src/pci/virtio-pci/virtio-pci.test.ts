@@ -15,12 +15,13 @@ import { VirtioPciState } from './virtio-pci-state.ts';
 const BAR = 0xd000_0000;
 const SLOT = 3;
 const RAM = 0x10_0000;
+/** In the high half of the features. */
 const VERSION_1 = 1;
 const PACKED = 4;
 const SPEC: VirtioPciSpec = {
   type: 2,
   classCode: 0x01_8000,
-  features: [0x244, VERSION_1 | PACKED],
+  features: 0x5_0000_0244n,
   maxQueueSizes: [256, 64],
   configSize: 12,
 };
@@ -194,7 +195,7 @@ test('a driver that is ready starts the device', () => {
   setUpQueue(0, 128);
   driverOk();
   const setup = { index: 0, size: 128, desc: 0x1000, driver: 0x2000, device: 0x3000, interrupt: INTERRUPT_LINE };
-  assert.deepEqual(started(), ['start', [0x200, VERSION_1], [setup]]);
+  assert.deepEqual(started(), ['start', 0x1_0000_0200n, [setup]]);
   driverOk();
   assert.equal(calls.filter((c) => Array.isArray(c) && c[0] === 'start').length, 1);
 });

@@ -1,4 +1,5 @@
 import type { InterruptLine } from '../../devices/device.ts';
+import type { FeatureSet } from '../../virtio/features.ts';
 import { ConfigSpace, type ConfigState } from '../config-space.ts';
 import { Msix, type MsixSources, type MsixState } from '../msix.ts';
 import type { PciDevice } from '../pci-device.ts';
@@ -6,7 +7,7 @@ import { CommonConfig, type CommonConfigDevice } from './common-config.ts';
 import { DeviceStatus } from './device-status.ts';
 import * as at from './layout.ts';
 import { type IsrState, VirtioInterrupts } from './virtio-interrupts.ts';
-import type { FeatureWords, VirtioLink } from './virtio-link.ts';
+import type { VirtioLink } from './virtio-link.ts';
 import type { VirtioPciState } from './virtio-pci-state.ts';
 
 /** A virtio device as the machine describes it: survives structured clone. */
@@ -15,7 +16,7 @@ export interface VirtioPciSpec {
   readonly type: number;
   readonly classCode: number;
   /** What it offers, with the features of the transport. */
-  readonly features: FeatureWords;
+  readonly features: FeatureSet;
   readonly maxQueueSizes: readonly number[];
   /** Bytes of its configuration that there are. */
   readonly configSize: number;
