@@ -24,6 +24,8 @@ export interface QueueSetup {
 export interface VirtioLink {
   /** The driver is ready. `queues` are those that it has enabled. */
   start(features: FeatureSet, queues: readonly QueueSetup[]): void;
+  /** Another device has taken the place of one that was lost, and is to go on where that was. */
+  restart(features: FeatureSet, queues: readonly QueueSetup[]): void;
   /** The driver resets a device that was started: when this returns the device uses no queue any more. */
   stop(): void;
   /** A queue of a started device interrupts in another way from now on. */

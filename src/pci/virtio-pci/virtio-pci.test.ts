@@ -38,6 +38,7 @@ let attach: () => { root: PciRoot; device: VirtioPci };
 
 const link: VirtioLink = {
   start: (features, queues) => call('start', features, queues),
+  restart: (features, queues) => call('restart', features, queues),
   stop: () => call('stop'),
   setInterrupt: (queue, interrupt) => call('interrupt', queue, interrupt),
   readConfig: (config) => {
