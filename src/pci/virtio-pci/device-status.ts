@@ -77,14 +77,15 @@ export class DeviceStatus {
 
   #reset(): void {
     const s = this.#state;
-    const wasStarted = s.started !== 0;
-    s.started = 0;
-    try {
-      if (wasStarted) this.#deps.link.stop();
-    } catch (error) {
-      // What is broken is found broken again when it is started.
-      this.#deps.report((error as Error).message);
+    if (s.started !== 0) {
+      try {
+        this.#deps.link.stop();
+      } catch (error) {
+        // A device that failed before fails here too, and when it is started again.
+        if ((s.status & at.DEVICE_NEEDS_RESET) === 0) this.#deps.report((error as Error).message);
+      }
     }
+    s.started = 0;
     s.status = 0;
     this.#resetRegisters();
     this.#deps.interrupts.acknowledge();
