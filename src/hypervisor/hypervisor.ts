@@ -95,6 +95,8 @@ export interface VmOptions {
   /** Number of vCPUs, ids 0 to cpus - 1. */
   readonly cpus: number;
   readonly irqchip: IrqchipKind;
+  /** Other processes write guest memory: devices. */
+  readonly hasExternalWriters?: boolean;
   /** For the software CPU; others ignore it. */
   readonly soft?: SoftOptions;
 }

@@ -54,7 +54,13 @@ export async function buildVm(
   const ramSize = config.mem * MIB;
   const ram = ramLayout(ramSize);
   const memory = guestMemoryLayout(ram, files);
-  const vm = hypervisor.createVm({ memory, cpus, irqchip, soft: { ...soft, seed: config.deterministic } });
+  const vm = hypervisor.createVm({
+    memory,
+    cpus,
+    irqchip,
+    hasExternalWriters: devices.length > 0,
+    soft: { ...soft, seed: config.deterministic },
+  });
   resources.defer(() => vm.close());
 
   const addressBits = physicalAddressBits(vm.supportedCpuid());

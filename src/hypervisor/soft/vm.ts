@@ -31,7 +31,7 @@ export class SoftVm extends SoftVmAccess implements Vm {
     const vm = new SoftVm({
       options: options.soft ?? {},
       core: compileCore(),
-      machine: createMachineMemory(options.memory, options.cpus),
+      machine: createMachineMemory(options.memory, options.cpus, options.hasExternalWriters),
       irqchip: createIrqchipState(options.cpus),
       wires: new SharedArrayBuffer(WiredOrState.byteLength),
       irqfds: Irqfds.create(),
