@@ -1,3 +1,4 @@
+import type { VirtioDeviceName } from './device-types.ts';
 import type { FeatureSet } from './features.ts';
 import type { DeviceMemory } from './queue/device-memory.ts';
 import type { Virtqueue } from './queue/virtqueue.ts';
@@ -7,8 +8,7 @@ import type { Virtqueue } from './queue/virtqueue.ts';
  * its process is. Everything happens on one thread, synchronously: a method returns when its work is done.
  */
 export interface VirtioDevice {
-  /** A VIRTIO_ID_ number. */
-  readonly type: number;
+  readonly type: VirtioDeviceName;
   /** The features of this device. Those of rings and transports are added by whoever runs it. */
   readonly features: FeatureSet;
   /** The largest size of each queue, a power of two. */

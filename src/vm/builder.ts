@@ -1,8 +1,13 @@
 /** Puts a VM together: memory, hypervisor, devices and the guest's first state. */
 import { physicalAddressBits } from '../arch/x86_64/cpuid.ts';
 import { highMmio, ramLayout } from '../arch/x86_64/memory-map.ts';
+import { FIRST_MSI_GSI } from '../arch/x86_64/platform.ts';
 import type { SoftOptions } from '../hypervisor/hypervisor.ts';
+import type { Log } from '../log.ts';
 import type { VmConfig } from './config.ts';
+import { type ConnectedDevice, connectDevice } from './devices/connect-device.ts';
+import { watchDevice } from './devices/device-watch.ts';
+import { planDevices } from './devices/plan.ts';
 import { guestMemoryLayout, loadGuest } from './guest.ts';
 import { openGuestFiles } from './guest-files.ts';
 import { type HypervisorChoice, loadHypervisor } from './hypervisors.ts';
@@ -19,6 +24,8 @@ const MIB = 1 << 20;
 export type BuiltVm = Pick<VmParts, 'vm' | 'machine' | 'starts'>;
 
 export interface BuildOptions {
+  /** Gets what devices have to say. */
+  readonly log?: Log;
   /** Input that a deterministic machine gets. */
   readonly scripts?: readonly PortScript[];
   /** How the software CPU works. */
@@ -32,11 +39,12 @@ export async function buildVm(
   ports: readonly SerialPortConfig[],
   runState: RunState,
   resources: DisposableStack,
-  { scripts = [], soft }: BuildOptions = {},
+  { scripts = [], soft, log = () => {} }: BuildOptions = {},
 ): Promise<BuiltVm> {
   // The files are needed only until the guest is loaded.
   using opened = new DisposableStack();
   const files = openGuestFiles(config, opened);
+  const devices = connectDevices(config, resources);
   const serial = ports.map((port) => resources.adopt(openSerialTarget(port), closeSerialTarget));
 
   const { cpus } = config;
@@ -46,12 +54,25 @@ export async function buildVm(
   const ramSize = config.mem * MIB;
   const ram = ramLayout(ramSize);
   const memory = guestMemoryLayout(ram, files);
-  const vm = hypervisor.createVm({ memory, cpus, irqchip, soft: { ...soft, seed: config.deterministic } });
+  const vm = hypervisor.createVm({
+    memory,
+    cpus,
+    irqchip,
+    hasExternalWriters: devices.length > 0,
+    soft: { ...soft, seed: config.deterministic },
+  });
   resources.defer(() => vm.close());
 
   const addressBits = physicalAddressBits(vm.supportedCpuid());
   const entry = loadGuest(config, files, ports, vm.memory, { ramSize, addressBits });
-  const handle = createMachine({ cpus, irqchip, ram, highMmio: highMmio(ramSize, addressBits), serial });
+  const handle = createMachine({
+    cpus,
+    irqchip,
+    ram,
+    highMmio: highMmio(ramSize, addressBits),
+    serial,
+    virtio: devices.map(({ handle }) => handle),
+  });
   const machine = attachMachine(handle, vm, {
     vcpu: undefined,
     // Only input and timers reach the devices on this thread, and neither of them does any of this.
@@ -59,7 +80,12 @@ export async function buildVm(
     isEnding: () => runState.reason !== undefined,
     inputRoom: () => {},
     rearm: () => {},
+    warn: (sentence) => log('warn', sentence),
   });
+  for (const [i, connected] of devices.entries()) {
+    const { device, link } = machine.virtio[i]!;
+    watchDevice(connected, device, link, resources);
+  }
   const starts = Array.from({ length: cpus }, (_, id) => ({
     handle: vm.handle(id),
     machine: handle,
@@ -68,4 +94,14 @@ export async function buildVm(
     scripts,
   }));
   return { vm, machine, starts };
+}
+
+/** Each device has as many GSIs as it has MSI-X vectors. */
+function connectDevices(config: VmConfig, resources: DisposableStack): ConnectedDevice[] {
+  let firstGsi = FIRST_MSI_GSI;
+  return planDevices(config).map((plan) => {
+    const device = connectDevice(plan, firstGsi, resources);
+    firstGsi += device.handle.backEnd.wiring.vectors.length;
+    return device;
+  });
 }

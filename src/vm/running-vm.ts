@@ -53,6 +53,7 @@ export class RunningVm {
     this.#ready = parts.threads.launch(parts.starts, {
       inputRoom: (num) => this.#inputs.get(num)?.room(),
       rearm: () => this.#timer.rearm(),
+      warning: (sentence) => parts.log('warn', sentence),
       ended: (state) => {
         this.#finalState = state;
       },

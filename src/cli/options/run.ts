@@ -3,6 +3,7 @@ import { hypervisorSyntax } from './hypervisor.ts';
 import { flag, list, type Parsed, value, valueOr, valueOrImplied } from './option.ts';
 import { serialSyntax } from './serial.ts';
 import { choice, integer, keyValues, mapped, path, required, text } from './syntax.ts';
+import { vhostUserFsSyntax, vhostUserSyntax } from './vhost-user.ts';
 
 /** In MiB: more than this does not fit the address space of any x86-64 processor. */
 const MAX_MEMORY_MIB = 2 ** 32;
@@ -24,6 +25,14 @@ const cpus = mapped(
   ),
   (given) => given['num-cores'],
 );
+
+/** A device by the socket of its back end. */
+const backEnd = (short: string, what: string) =>
+  list({
+    section: 'Devices',
+    syntax: path('SOCKET'),
+    help: `Add ${what} whose vhost-user back end listens at this socket: the same as --vhost-user type=${short},socket=SOCKET.`,
+  });
 
 /** Every option of `crosvm run`. */
 export const runOptions = {
@@ -98,6 +107,22 @@ export const runOptions = {
     section: 'Devices',
     syntax: serialSyntax,
     help: 'Set up a serial port. Without any that is a console, COM1 is one, on standard input and output.',
+  }),
+  vhostUser: list({
+    section: 'Devices',
+    syntax: vhostUserSyntax,
+    help: 'Add a virtio device that another program provides, over a vhost-user connection.',
+  }),
+  vhostUserBlk: backEnd('block', 'a disk'),
+  vhostUserNet: backEnd('net', 'a network card'),
+  vhostUserConsole: backEnd('console', 'a console'),
+  vhostUserVsock: backEnd('vsock', 'a socket device'),
+  vhostUserGpu: backEnd('gpu', 'a graphics card'),
+  vhostUserSnd: backEnd('snd', 'a sound card'),
+  vhostUserFs: list({
+    section: 'Devices',
+    syntax: vhostUserFsSyntax,
+    help: 'Add a file system whose vhost-user back end (such as virtiofsd) listens at this socket.',
   }),
 
   socket: value({

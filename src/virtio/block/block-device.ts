@@ -2,7 +2,6 @@ import type { Disk } from '../../disk/disk.ts';
 import { CrosvmError } from '../../errors.ts';
 import { ScatterList } from '../../memory/scatter-list.ts';
 import type { DeviceHost, VirtioDevice } from '../device.ts';
-import { VIRTIO_ID_BLOCK } from '../device-types.ts';
 import { type FeatureSet, featureSet, hasFeature } from '../features.ts';
 import { DescriptorChain } from '../queue/descriptor-chain.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
@@ -60,7 +59,7 @@ const RANGE_SIZE = 16;
 
 /** The block device (VIRTIO 1.3, section 5.2). Whatever a request says wrong, it fails alone. */
 export class BlockDevice implements VirtioDevice {
-  readonly type = VIRTIO_ID_BLOCK;
+  readonly type = 'block';
   readonly features: FeatureSet;
   readonly queueSizes: readonly number[];
   readonly config: Uint8Array;

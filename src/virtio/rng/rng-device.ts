@@ -1,6 +1,5 @@
 import type { HostMemory } from '../../memory/scatter-list.ts';
 import type { DeviceHost, VirtioDevice } from '../device.ts';
-import { VIRTIO_ID_ENTROPY } from '../device-types.ts';
 import { DescriptorChain } from '../queue/descriptor-chain.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
 import { serveRequests } from '../serve-requests.ts';
@@ -19,7 +18,7 @@ const BATCH = 16;
 
 /** The entropy device (VIRTIO 1.3, section 5.4). */
 export class RngDevice implements VirtioDevice {
-  readonly type = VIRTIO_ID_ENTROPY;
+  readonly type = 'rng';
   readonly features = 0n;
   readonly queueSizes = [256];
   readonly config = new Uint8Array(0);
