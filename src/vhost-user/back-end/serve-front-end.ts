@@ -8,10 +8,10 @@ import { MessageChannel } from '../message-channel.ts';
 import { BackEnd, FRONT_END_TIMEOUT } from './back-end.ts';
 
 /**
- * Runs a device for the front end at the other end of a connection, blocking this thread, until that goes away or breaks
- * the rules, which is logged. The connection and the device are closed then.
+ * Runs a device for the front end at the other end of a connection, blocking this thread, until that goes away (true) or
+ * breaks the rules (false), which is logged. The connection and the device are closed then.
  */
-export function serveFrontEnd(device: VirtioDevice, connection: StreamConnection, log: Log): void {
+export function serveFrontEnd(device: VirtioDevice, connection: StreamConnection, log: Log): boolean {
   const loop = new EventLoop();
   const channel = new MessageChannel(connection, FRONT_END_TIMEOUT);
   const backEnd = new BackEnd(device, channel, loop, log);
@@ -28,9 +28,11 @@ export function serveFrontEnd(device: VirtioDevice, connection: StreamConnection
       loop.turn(runner.isUnfinished ? 0 : -1);
       runner.serveUnfinished();
     }
+    return true;
   } catch (error) {
     if (!(error instanceof CrosvmError)) throw error;
     log('error', error.message);
+    return false;
   } finally {
     backEnd.close();
     device.close();
