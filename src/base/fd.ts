@@ -1,4 +1,5 @@
 /** Raw file descriptors: numbers that live until `close`. All are opened close-on-exec. */
+import { fstatSync } from 'node:fs';
 import { check, EAGAIN, EINTR, errno, libc } from './ffi.ts';
 import { SystemError } from './system-error.ts';
 
@@ -45,6 +46,15 @@ export function open(path: string, flags: number, mode = 0o666): number {
 
 export function close(fd: number): void {
   check(cClose(fd), 'close');
+}
+
+export function closeAll(fds: readonly number[]): void {
+  for (const fd of fds) close(fd);
+}
+
+/** Bytes in a regular file or a memfd; 0 for what has no size. */
+export function fileSize(fd: number): number {
+  return fstatSync(fd).size;
 }
 
 /** A second descriptor of the same open file. */

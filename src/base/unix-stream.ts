@@ -3,7 +3,7 @@
  * speak over. Descriptors that arrive are close-on-exec and belong to the receiver.
  */
 import { CrosvmError } from '../errors.ts';
-import { close } from './fd.ts';
+import { close, closeAll } from './fd.ts';
 import { addressOf, check, EAGAIN, EINTR, errno, libc, pin } from './ffi.ts';
 import { waitReadable, waitWritable } from './readable.ts';
 import { SystemError } from './system-error.ts';
@@ -165,7 +165,7 @@ function takeDescriptors(fds: number[]): void {
     for (let at = CMSG_HEADER; at + 4 <= end; at += 4) fds.push(control[at / 4]!);
   }
   if ((header[HEADER_FLAGS]! & MSG_CTRUNC) === 0) return;
-  for (const fd of fds.splice(before)) close(fd);
+  closeAll(fds.splice(before));
   throw new CrosvmError(
     'E_SOCKET_DESCRIPTORS',
     `the other end of the socket sent more than the ${MAX_DESCRIPTORS} descriptors allowed in one message`,

@@ -1,4 +1,4 @@
-import { close } from '../base/fd.ts';
+import { closeAll } from '../base/fd.ts';
 import type { StreamConnection } from '../base/unix-stream.ts';
 import {
   decodeHeader,
@@ -66,7 +66,7 @@ export class MessageChannel {
   }
 
   close(): void {
-    for (const fd of this.#fds) close(fd);
+    closeAll(this.#fds);
     this.#fds = [];
     this.#stream.close();
   }

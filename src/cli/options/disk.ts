@@ -1,0 +1,35 @@
+import { DISK_FORMATS } from '../../disk/disk.ts';
+import { CrosvmError } from '../../errors.ts';
+import { boolean, choice, defaulted, integer, keyValues, mapped, optional, path, required, text } from './syntax.ts';
+
+const MAX_ID_BYTES = 20;
+const MAX_BLOCK_SIZE = 65536;
+const MAX_QUEUES = 64;
+
+const trueOrFalse = mapped(choice('true', 'false'), (word) => word === 'true');
+
+const blockSize = mapped(integer({ min: 512, max: MAX_BLOCK_SIZE, metavar: 'BYTES' }), (size): number => {
+  if ((size & (size - 1)) === 0) return size;
+  throw new CrosvmError('E_OPTION', `${size} is not a power of two`);
+});
+
+const serial = mapped(text('TEXT'), (id) => {
+  const bytes = new TextEncoder().encode(id).length;
+  if (bytes <= MAX_ID_BYTES) return id;
+  throw new CrosvmError('E_OPTION', `a serial number has up to ${MAX_ID_BYTES} bytes, "${id}" has ${bytes}`);
+});
+
+/** What can be said of a disk of a guest. */
+export const diskKeys = {
+  path: required(path(), 'The disk image, or a block device.'),
+  ro: boolean('The guest may only read.'),
+  sparse: optional(trueOrFalse, 'What the guest discards is given back to the host [default: true].'),
+  'block-size': defaulted(blockSize, 512, 'What the guest reads and writes in multiples of.'),
+  id: optional(serial, 'Serial number, up to 20 bytes.'),
+  direct: boolean("Past the host's page cache."),
+  format: optional(choice(...DISK_FORMATS), 'Format of the image [default: told by its contents].'),
+  lock: optional(trueOrFalse, 'Keep other programs from an image in use [default: true].'),
+  queues: defaulted(integer({ min: 1, max: MAX_QUEUES }), 1, 'Number of queues.'),
+};
+
+export const diskSyntax = keyValues(diskKeys, { first: 'path' });

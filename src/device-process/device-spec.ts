@@ -1,0 +1,28 @@
+/** What a device process is told to be. It travels as JSON. */
+import type { DiskFormat } from '../disk/disk.ts';
+
+export interface BlockSpec {
+  readonly type: 'block';
+  /** The disk image. */
+  readonly path: string;
+  /** Told by the contents if it is not given. */
+  readonly format?: DiskFormat | undefined;
+  readonly writable: boolean;
+  /** Discards of the guest give space back. */
+  readonly sparse: boolean;
+  /** In bytes, a power of two from 512. */
+  readonly blockSize: number;
+  /** The serial number, up to 20 bytes. */
+  readonly id: string;
+  readonly queues: number;
+  /** Past the host's page cache. */
+  readonly direct: boolean;
+  /** Keeps other programs of ours from the image, and from writing it if it is read only. */
+  readonly lock: boolean;
+}
+
+export interface RngSpec {
+  readonly type: 'rng';
+}
+
+export type DeviceSpec = BlockSpec | RngSpec;
