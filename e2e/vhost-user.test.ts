@@ -1,11 +1,13 @@
 /** Virtio devices of programs that we did not write. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fetchBusybox } from '../tools/guest-packages.ts';
 import { CROSVM, finish } from './linux-guest.ts';
 import { checkExt4, makeExt4, missingProgram, readExt4, runVirtioGuest } from './virtio-guest.ts';
 
@@ -108,6 +110,33 @@ test('several queues on several vCPUs, at the PCI address that was asked for', {
   );
   assert.equal(outputs[1]!.output, '2\n0000:00:07.0\n');
   checkExt4(image);
+});
+
+test('pages that held code of one program hold that of another one, by the device alone', { skip }, async (t) => {
+  const programs = join(folder, 'programs');
+  mkdirSync(programs);
+  try {
+    for (const architecture of ['amd64', 'i386'] as const) {
+      copyFileSync(await fetchBusybox(architecture), join(programs, `busybox-${architecture}`));
+    }
+  } catch (error) {
+    return t.skip(`there is no second program: ${(error as Error).message}`);
+  }
+  makeExt4(image, 32, programs);
+  const daemon = await storageDaemon();
+  const expected = createHash('sha256').update('1\n2\n3\n').digest('hex');
+  // Linux must not zero the pages, which the CPU would see.
+  const { outputs } = await runVirtioGuest(
+    ['--vhost-user-blk', socket, '-m', '128', '-p', 'init_on_alloc=0'],
+    [
+      `${MOUNT}; for i in 1 2 3 4 5 6 7 8; do for b in /mnt/busybox-*; do
+        echo 3 >/proc/sys/vm/drop_caches
+        $b seq 3 | $b sha256sum | $b grep -q ${expected} || exit
+      done; done`,
+    ],
+  );
+  await end(daemon);
+  assert.equal(outputs[0]!.status, 0, outputs[0]!.output);
 });
 
 test('a back end that is killed takes only its device with it', { skip }, async () => {

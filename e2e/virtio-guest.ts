@@ -35,11 +35,11 @@ export function missingProgram(...programs: readonly string[]): string | undefin
   return missing === undefined ? undefined : `${missing} is not installed`;
 }
 
-/** Makes a file of `mib` MiB with an empty ext4 file system. */
-export function makeExt4(path: string, mib: number): void {
+/** Makes a file of `mib` MiB with an ext4 file system, empty or of what is in `folder`. */
+export function makeExt4(path: string, mib: number, folder?: string): void {
   writeFileSync(path, '');
   truncateSync(path, mib << 20);
-  execFileSync('mke2fs', ['-q', '-F', '-t', 'ext4', path]);
+  execFileSync('mke2fs', ['-q', '-F', '-t', 'ext4', ...(folder === undefined ? [] : ['-d', folder]), path]);
 }
 
 /** A file in an ext4 image. */

@@ -5,9 +5,11 @@ import { FIRST_MSI_GSI } from '../arch/x86_64/platform.ts';
 import type { SoftOptions } from '../hypervisor/hypervisor.ts';
 import type { Log } from '../log.ts';
 import type { VmConfig } from './config.ts';
-import { type ConnectedDevice, connectDevice } from './devices/connect-device.ts';
-import { watchDevice } from './devices/device-watch.ts';
 import { planDevices } from './devices/plan.ts';
+import { processLauncher } from './devices/process-launcher.ts';
+import { threadLauncher } from './devices/thread-launcher.ts';
+import type { VirtioDeviceHandle } from './devices/virtio-device.ts';
+import { VmDevice } from './devices/vm-device.ts';
 import { guestMemoryLayout, loadGuest } from './guest.ts';
 import { openGuestFiles } from './guest-files.ts';
 import { type HypervisorChoice, loadHypervisor } from './hypervisors.ts';
@@ -21,7 +23,7 @@ import type { SerialPortConfig } from './serial-ports.ts';
 const MIB = 1 << 20;
 
 /** A VM whose threads have not been launched. */
-export type BuiltVm = Pick<VmParts, 'vm' | 'machine' | 'starts'>;
+export type BuiltVm = Pick<VmParts, 'vm' | 'machine' | 'starts' | 'devices'>;
 
 export interface BuildOptions {
   /** Gets what devices have to say. */
@@ -44,7 +46,8 @@ export async function buildVm(
   // The files are needed only until the guest is loaded.
   using opened = new DisposableStack();
   const files = openGuestFiles(config, opened);
-  const devices = connectDevices(config, resources);
+  // They come up while the rest is made.
+  const devices = startDevices(config, log, resources);
   const serial = ports.map((port) => resources.adopt(openSerialTarget(port), closeSerialTarget));
 
   const { cpus } = config;
@@ -65,13 +68,14 @@ export async function buildVm(
 
   const addressBits = physicalAddressBits(vm.supportedCpuid());
   const entry = loadGuest(config, files, ports, vm.memory, { ramSize, addressBits });
+  const virtio = await connectDevices(devices);
   const handle = createMachine({
     cpus,
     irqchip,
     ram,
     highMmio: highMmio(ramSize, addressBits),
     serial,
-    virtio: devices.map(({ handle }) => handle),
+    virtio,
   });
   const machine = attachMachine(handle, vm, {
     vcpu: undefined,
@@ -82,10 +86,7 @@ export async function buildVm(
     rearm: () => {},
     warn: (sentence) => log('warn', sentence),
   });
-  for (const [i, connected] of devices.entries()) {
-    const { device, link } = machine.virtio[i]!;
-    watchDevice(connected, device, link, resources);
-  }
+  for (const [i, { device, link }] of machine.virtio.entries()) devices[i]!.watch(device, link);
   const starts = Array.from({ length: cpus }, (_, id) => ({
     handle: vm.handle(id),
     machine: handle,
@@ -93,15 +94,24 @@ export async function buildVm(
     setup: { cpus, entry: id === 0 ? entry : undefined },
     scripts,
   }));
-  return { vm, machine, starts };
+  return { vm, machine, starts, devices };
+}
+
+function startDevices(config: VmConfig, log: Log, resources: DisposableStack): VmDevice[] {
+  const launcher = config.disableSandbox ? threadLauncher : processLauncher;
+  return planDevices(config).map((plan) =>
+    resources.adopt(new VmDevice(plan, launcher, log), (device) => void device.close()),
+  );
 }
 
 /** Each device has as many GSIs as it has MSI-X vectors. */
-function connectDevices(config: VmConfig, resources: DisposableStack): ConnectedDevice[] {
+async function connectDevices(devices: readonly VmDevice[]): Promise<VirtioDeviceHandle[]> {
+  const handles: VirtioDeviceHandle[] = [];
   let firstGsi = FIRST_MSI_GSI;
-  return planDevices(config).map((plan) => {
-    const device = connectDevice(plan, firstGsi, resources);
-    firstGsi += device.handle.backEnd.wiring.vectors.length;
-    return device;
-  });
+  for (const device of devices) {
+    const handle = await device.connect(firstGsi);
+    firstGsi += handle.backEnd.wiring.vectors.length;
+    handles.push(handle);
+  }
+  return handles;
 }

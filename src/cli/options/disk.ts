@@ -1,6 +1,20 @@
 import { DISK_FORMATS } from '../../disk/disk.ts';
 import { CrosvmError } from '../../errors.ts';
-import { boolean, choice, defaulted, integer, keyValues, mapped, optional, path, required, text } from './syntax.ts';
+import { pciAddress } from './pci-address.ts';
+import {
+  boolean,
+  choice,
+  defaulted,
+  integer,
+  type KeyValues,
+  keyValues,
+  mapped,
+  optional,
+  path,
+  required,
+  text,
+  type ValueSyntax,
+} from './syntax.ts';
 
 const MAX_ID_BYTES = 20;
 const MAX_BLOCK_SIZE = 65536;
@@ -33,3 +47,36 @@ export const diskKeys = {
 };
 
 export const diskSyntax = keyValues(diskKeys, { first: 'path' });
+
+/** A disk of a VM. */
+export interface BlockOption extends KeyValues<typeof diskKeys> {
+  /** The guest's root file system is on it. */
+  readonly root: boolean;
+  /** Its device number on PCI bus 0, if it is to have a certain one. */
+  readonly slot: number | undefined;
+}
+
+/** What `crosvm run` takes: other spellings too, and where the disk goes. */
+const runKeys = {
+  ...diskKeys,
+  block_size: optional(blockSize, 'The same as block-size.'),
+  o_direct: optional(trueOrFalse, 'The same as direct.'),
+  'pci-address': optional(pciAddress, 'Where it is on the PCI bus [default: the first free place].'),
+};
+
+function blockOption(given: KeyValues<typeof runKeys>): Omit<BlockOption, 'root'> {
+  const { block_size, o_direct, 'pci-address': slot, ...disk } = given;
+  return { ...disk, 'block-size': block_size ?? disk['block-size'], direct: o_direct ?? disk.direct, slot };
+}
+
+/** `--block`. */
+export const blockSyntax: ValueSyntax<BlockOption> = mapped(
+  keyValues({ ...runKeys, root: boolean("The guest's root file system is on it.") }, { first: 'path' }),
+  ({ root, ...given }) => ({ ...blockOption(given), root }),
+);
+
+/** A disk whose option says by itself how it is used. */
+export function blockSyntaxAs(use: { readonly ro: boolean; readonly root: boolean }): ValueSyntax<BlockOption> {
+  const syntax = keyValues(runKeys, { first: 'path', metavar: 'PATH[,KEY=VALUE,...]' });
+  return mapped(syntax, (given) => ({ ...blockOption(given), ...use, ro: use.ro || given.ro }));
+}

@@ -1,3 +1,4 @@
+import { blockSyntax, blockSyntaxAs } from './disk.ts';
 import { globalOptions } from './global.ts';
 import { hypervisorSyntax } from './hypervisor.ts';
 import { flag, list, type Parsed, value, valueOr, valueOrImplied } from './option.ts';
@@ -108,6 +109,36 @@ export const runOptions = {
     syntax: serialSyntax,
     help: 'Set up a serial port. Without any that is a console, COM1 is one, on standard input and output.',
   }),
+  block: list({
+    short: 'b',
+    section: 'Devices',
+    syntax: blockSyntax,
+    help: 'Add a disk. Disks are /dev/vda, /dev/vdb and so on in a Linux guest, in the order in which they are given.',
+    variants: {
+      root: {
+        short: 'r',
+        syntax: blockSyntaxAs({ ro: true, root: true }),
+        help: "Add a read-only disk that the guest's root file system is on.",
+      },
+      rwroot: {
+        syntax: blockSyntaxAs({ ro: false, root: true }),
+        help: 'The same, but the guest may write.',
+      },
+      disk: {
+        short: 'd',
+        syntax: blockSyntaxAs({ ro: true, root: false }),
+        help: 'Add a read-only disk.',
+      },
+      rwdisk: {
+        syntax: blockSyntaxAs({ ro: false, root: false }),
+        help: 'Add a disk that the guest may write.',
+      },
+    },
+  }),
+  noRng: flag({
+    section: 'Devices',
+    help: "Do without the device that gives the guest random bytes of the host's.",
+  }),
   vhostUser: list({
     section: 'Devices',
     syntax: vhostUserSyntax,
@@ -123,6 +154,10 @@ export const runOptions = {
     section: 'Devices',
     syntax: vhostUserFsSyntax,
     help: 'Add a file system whose vhost-user back end (such as virtiofsd) listens at this socket.',
+  }),
+  disableSandbox: flag({
+    section: 'Devices',
+    help: 'Run devices as threads of one process, not as processes of their own.',
   }),
 
   socket: value({

@@ -1,24 +1,12 @@
 import { CrosvmError } from '../../errors.ts';
 import { type VirtioDeviceName, virtioDeviceTypes } from '../../virtio/device-types.ts';
+import { pciAddress } from './pci-address.ts';
 import { choice, integer, keyValues, mapped, optional, path, required, text, type ValueSyntax } from './syntax.ts';
 
 const MAX_QUEUE_SIZE = 32768;
-/** The devices on bus 0 that a user may choose: 0 is the host bridge, 31 pvpanic. */
-const MAX_SLOT = 30;
 
 /** The name of a virtio device type, as the command line has it. */
 const types = Object.keys(virtioDeviceTypes) as VirtioDeviceName[];
-
-/** `BUS:DEVICE.FUNCTION` in hexadecimal; the device number, as all of ours are function 0 on bus 0. */
-export const pciAddress: ValueSyntax<number> = {
-  metavar: 'BUS:DEVICE.FUNCTION',
-  parse(value) {
-    const match = /^(?:0{1,4}:)?0{1,2}:([0-9a-f]{1,2})\.0$/i.exec(value);
-    const slot = Number.parseInt(match?.[1] ?? '0', 16);
-    if (slot >= 1 && slot <= MAX_SLOT) return slot;
-    throw new CrosvmError('E_OPTION', `"${value}" is not an address from 00:01.0 to 00:1e.0`);
-  },
-};
 
 const queueSize: ValueSyntax<number> = mapped(integer({ min: 2, max: MAX_QUEUE_SIZE }), (size): number => {
   if ((size & (size - 1)) === 0) return size;

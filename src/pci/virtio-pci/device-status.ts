@@ -56,6 +56,12 @@ export class DeviceStatus {
     this.attempt(() => this.#deps.link.setInterrupt(queue, this.#deps.interrupts.route(s.queueVector[queue]!)));
   }
 
+  /** A device that was lost has come back. If it was started it goes on. */
+  restart(): void {
+    if (this.#state.started === 0) return;
+    this.attempt(() => this.#deps.link.restart(this.#driverFeatures(), this.#queues()));
+  }
+
   /** Runs something that needs the device; if that fails, the driver is told that only a reset helps. */
   attempt(action: () => void): void {
     if (this.#state.status & at.DEVICE_NEEDS_RESET) return;
@@ -103,16 +109,20 @@ export class DeviceStatus {
   }
 
   #start(): void {
-    const s = this.#state;
     this.attempt(() => {
-      const queues: QueueSetup[] = [];
-      for (let i = 0; i < this.#deps.device.maxQueueSizes.length; i++) {
-        if (s.queueEnabled[i] !== 0) queues.push(this.#queue(i));
-      }
+      const queues = this.#queues();
       // Before the device knows anything: a start that fails half-way has to be stopped as well.
-      s.started = 1;
+      this.#state.started = 1;
       this.#deps.link.start(this.#driverFeatures(), queues);
     });
+  }
+
+  #queues(): QueueSetup[] {
+    const queues: QueueSetup[] = [];
+    for (let i = 0; i < this.#deps.device.maxQueueSizes.length; i++) {
+      if (this.#state.queueEnabled[i] !== 0) queues.push(this.#queue(i));
+    }
+    return queues;
   }
 
   #queue(index: number): QueueSetup {

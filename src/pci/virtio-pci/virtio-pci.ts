@@ -145,6 +145,18 @@ export class VirtioPci implements PciDevice {
     this.#locked(() => this.#status.fail(reason));
   }
 
+  /**
+   * Another back end is there, which `adopt` makes known to the link. If it can go on where a lost one was (`resumes`) the
+   * driver notices nothing; else it has to reset the device before it can use it.
+   */
+  backEndReplaced(adopt: () => void, resumes: boolean): void {
+    Atomics.add(this.#states.virtio.configVersion, 0, 1);
+    this.#locked(() => {
+      adopt();
+      if (resumes) this.#status.restart();
+    });
+  }
+
   /** The thread that comes first. */
   #initialize(): void {
     this.#locked(() => {

@@ -18,6 +18,8 @@ export const RESPONSE_TIMEOUT_MS = 5_000;
 
 const PROTOCOL = featureSet(f.VHOST_USER_F_PROTOCOL_FEATURES);
 
+const PACKED_RING_START = 0x8000_8000;
+
 /** What all threads need to remember of a back end. */
 const VhostUserState = sharedStruct({
   /** The connection is of no use any more. */
@@ -80,7 +82,9 @@ export class VhostUserLink implements VirtioLink {
 
   start(features: FeatureSet, queues: readonly QueueSetup[]): void {
     this.close();
-    this.#talk(() => this.#start(features, queues, () => 0));
+    // A packed ring's position is two indices with their wrap counters, which are 1 at first (2.8.1).
+    const base = hasFeature(features, VIRTIO_F_RING_PACKED) ? PACKED_RING_START : 0;
+    this.#talk(() => this.#start(features, queues, () => base));
   }
 
   restart(features: FeatureSet, queues: readonly QueueSetup[]): void {

@@ -1,19 +1,21 @@
 /** From the plan of a device to one that a machine can be built with. */
-import { connectStream, streamPair } from '../../base/unix-stream.ts';
+import { type StreamConnection, streamPair } from '../../base/unix-stream.ts';
 import { CrosvmError } from '../../errors.ts';
 import { virtioVectors } from '../../pci/virtio-pci/virtio-pci.ts';
 import { MAX_QUEUES } from '../../pci/virtio-pci/virtio-pci-state.ts';
 import { FrontEnd } from '../../vhost-user/front-end/front-end.ts';
 import { type BackEndOffer, guestFeatures, handshake } from '../../vhost-user/front-end/handshake.ts';
-import { createVhostUserState, RESPONSE_TIMEOUT_MS } from '../../vhost-user/front-end/vhost-user-link.ts';
+import { createVhostUserState } from '../../vhost-user/front-end/vhost-user-link.ts';
 import { MessageChannel } from '../../vhost-user/message-channel.ts';
 import { VHOST_USER_PROTOCOL_F_CONFIG } from '../../vhost-user/protocol/features.ts';
 import { type VirtioDeviceType, virtioDeviceTypes } from '../../virtio/device-types.ts';
-import { featureSet } from '../../virtio/features.ts';
+import { featureSet, VIRTIO_F_RING_PACKED } from '../../virtio/features.ts';
 import type { DevicePlan } from './plan.ts';
 import type { VirtioDeviceHandle } from './virtio-device.ts';
-import { closeWiring, createWiring } from './wiring.ts';
+import { createWiring } from './wiring.ts';
 
+/** How long a back end may take to come up. */
+const GREETING_TIMEOUT_MS = 30_000;
 /** How long a back end may take to read an answer of ours. */
 const ANSWER_TIMEOUT_MS = 100;
 const FS_TAG_SIZE = 36;
@@ -21,55 +23,52 @@ const FS_TAG_SIZE = 36;
 /** Of net: what is about its configuration, which a back end may leave to us (VIRTIO 1.3, 5.1.3). We have nothing to say. */
 const NET_CONFIG_FEATURES = featureSet(3, 5, 16, 17, 18, 19, 20, 21, 22, 23, 57, 60, 63);
 
-export interface ConnectedDevice {
-  readonly handle: VirtioDeviceHandle;
-  /** What the back end asks of us comes here. */
+/** A back end that has said what it is. */
+export interface BackEnd extends BackEndOffer {
+  /** What it asks of us comes here. */
   readonly requests: MessageChannel;
 }
 
-/**
- * Connects to the back end of a device. `firstGsi`: the GSIs of its MSI-X vectors start here. `resources` gives back what
- * it takes. Throws `E_DEVICE`, which names the device.
- */
-export function connectDevice(plan: DevicePlan, firstGsi: number, resources: DisposableStack): ConnectedDevice {
+/** The first words on a new connection. Throws `CrosvmError`. */
+export function greetBackEnd(connection: StreamConnection): BackEnd {
+  const [ours, theirs] = streamPair();
+  const requests = new MessageChannel(ours, ANSWER_TIMEOUT_MS);
   try {
-    const stream = resources.adopt(connectStream(plan.socket), (connection) => connection.close());
-    const [ours, theirs] = streamPair();
-    const requests = resources.adopt(new MessageChannel(ours, ANSWER_TIMEOUT_MS), (channel) => channel.close());
-    let offer: BackEndOffer;
-    try {
-      offer = handshake(new FrontEnd(new MessageChannel(stream, RESPONSE_TIMEOUT_MS)), theirs.fd);
-    } finally {
-      theirs.close();
-    }
-    return { handle: describe(plan, offer, stream.fd, firstGsi, resources), requests };
-  } catch (cause) {
-    throw new CrosvmError('E_DEVICE', `${plan.name}: ${(cause as Error).message}`, { cause });
+    const frontEnd = new FrontEnd(new MessageChannel(connection, GREETING_TIMEOUT_MS));
+    return { ...handshake(frontEnd, theirs.fd), requests };
+  } catch (error) {
+    requests.close();
+    throw error;
+  } finally {
+    theirs.close();
   }
 }
 
-function describe(
+/** What threads attach to. `fd` is the connection; the GSIs of MSI-X vectors start at `firstGsi`. Throws `CrosvmError`. */
+export function describeDevice(
   plan: DevicePlan,
   offer: BackEndOffer,
   fd: number,
   firstGsi: number,
-  resources: DisposableStack,
 ): VirtioDeviceHandle {
   const type: VirtioDeviceType = virtioDeviceTypes[plan.type];
   const hasConfig = (offer.protocolFeatures & (1 << VHOST_USER_PROTOCOL_F_CONFIG)) !== 0;
   const isBareNet = plan.type === 'net' && !hasConfig;
   const queues = Math.min(MAX_QUEUES, isBareNet ? type.queues : (offer.queues ?? type.queues));
   const localConfig = ownConfig(plan, type, queues, hasConfig);
-  const features = guestFeatures(offer.features);
+  let features = guestFeatures(offer.features);
+  if (isBareNet) features &= ~NET_CONFIG_FEATURES;
+  // Where a packed ring stood when its device was lost nobody knows.
+  if (plan.source.kind === 'own') features &= ~featureSet(VIRTIO_F_RING_PACKED);
   const spec = {
     type: type.id,
     classCode: type.classCode,
-    features: isBareNet ? features & ~NET_CONFIG_FEATURES : features,
+    features,
     maxQueueSizes: new Array<number>(queues).fill(plan.maxQueueSize ?? type.queueSize),
     configSize: type.configSize,
   };
-  const wiring = resources.adopt(createWiring(queues, virtioVectors(spec)), closeWiring);
   const { speaksProtocol, protocolFeatures } = offer;
+  const wiring = createWiring(queues, virtioVectors(spec));
   const backEnd = { fd, speaksProtocol, protocolFeatures, localConfig, wiring, state: createVhostUserState() };
   return { name: plan.name, slot: plan.slot, firstGsi, spec, backEnd };
 }
