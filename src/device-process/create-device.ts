@@ -9,6 +9,8 @@ export async function createDevice(spec: DeviceSpec): Promise<VirtioDevice> {
   switch (spec.type) {
     case 'block':
       return (await import('./create-block.ts')).createBlock(spec);
+    case 'console':
+      return (await import('./create-console.ts')).createConsole(spec);
     case 'rng':
       return (await import('./create-rng.ts')).createRng();
   }
