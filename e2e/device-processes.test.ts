@@ -33,3 +33,17 @@ test('a console carries a megabyte both ways unchanged, on terminals and on chan
   assert.match(readFileSync(at('hvc0'), 'utf8'), /hello\r\n/);
   assert.ok(readFileSync(at('received')).equals(readFileSync(at('sent'))));
 });
+
+test('a balloon takes memory of the guest', async () => {
+  const device = await DeviceProcess.start(at('balloon'), ['balloon', '--strict', '--size', `${64 << 20}`]);
+  const { outputs } = await runVirtioGuest(
+    ['--vhost-user', `type=balloon,socket=${device.socket}`],
+    [
+      'sleep 1; awk "/MemTotal/ {print \\$2}" /proc/meminfo',
+      'rmmod virtio_balloon; awk "/MemTotal/ {print \\$2}" /proc/meminfo',
+    ],
+  );
+  assert.deepEqual(await device.end(), { status: 0, stderr: '' });
+  const [inflated, deflated] = outputs.map(({ output }) => Number(output));
+  assert.equal(deflated! - inflated!, 64 << 10);
+});

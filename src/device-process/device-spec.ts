@@ -41,4 +41,14 @@ export interface ConsoleSpec {
   readonly ports: readonly ConsolePortSpec[];
 }
 
-export type DeviceSpec = BlockSpec | ConsoleSpec | RngSpec;
+export interface BalloonSpec {
+  readonly type: 'balloon';
+  /** The guest may take memory back when it has no other. */
+  readonly deflateOnOom: boolean;
+  /** The guest gives back what it does not use, without being asked. */
+  readonly pageReporting: boolean;
+  /** Bytes that the balloon is to take from the start. */
+  readonly size: number;
+}
+
+export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | RngSpec;
