@@ -19,10 +19,13 @@ export interface DeviceJob {
 
 const { name, spec, socket, orders } = JSON.parse(process.argv[2]!) as DeviceJob;
 const say = (line: string) => process.stderr.write(`crosvm: ${name}: ${line}\n`);
+const connection = new StreamConnection(socket);
 try {
-  const isWell = await runDevice(spec, new StreamConnection(socket), (level, line) => say(`${level}: ${line}`), orders);
+  const isWell = await runDevice(spec, connection, (level, line) => say(`${level}: ${line}`), orders);
   process.exitCode = isWell ? 0 : 1;
 } catch (error) {
   say(error instanceof CrosvmError ? error.message : `internal error: ${(error as Error).stack}`);
   process.exitCode = 1;
+} finally {
+  connection.close(); // the end of a thread would not
 }
