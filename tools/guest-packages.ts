@@ -36,8 +36,10 @@ const MODULES = {
   vsock: ['vsock', 'vmw_vsock_virtio_transport_common', 'vmw_vsock_virtio_transport'],
 } as const;
 
+export type ModuleSet = keyof typeof MODULES;
+
 /** The paths of some modules of a Debian kernel, in the order to load them. */
-export async function fetchModules(set: keyof typeof MODULES, name: string = CLOUD_KERNEL): Promise<string[]> {
+export async function fetchModules(set: ModuleSet, name: string = CLOUD_KERNEL): Promise<string[]> {
   const modules = MODULES[set];
   const folder = await cachedFolder(`guest/${name}-${set}`, async (target) => {
     const patterns = modules.map((module) => `./lib/modules/*/${module}.ko*`);
