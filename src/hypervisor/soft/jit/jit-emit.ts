@@ -10,6 +10,7 @@ import type { RareFunctions } from '../semantics/float-rare.ts';
 import { CPU, MMX_FIRST, SLOT } from '../state.ts';
 import { I32, type I32Like, I64, V128 } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder, Local } from '../wasm/function-builder.ts';
+import { significantBits } from '../wasm/narrow.ts';
 import type { JitFlags } from './jit-flags.ts';
 import { JitFloatFacts } from './jit-float-facts.ts';
 import type { Registers } from './registers.ts';
@@ -60,6 +61,8 @@ export class JitEmit implements Emit {
   readonly #view: DataView;
   readonly #is64: boolean;
   #rec = 0;
+  /** Code that is emitted elsewhere than here is not always executed. */
+  #place = 0;
   #endsInstruction = false;
 
   constructor(
@@ -110,6 +113,7 @@ export class JitEmit implements Emit {
   /** The record whose semantics are emitted next. `endsInstruction`: nothing is left to do behind its store. */
   at(record: number, endsInstruction: boolean): void {
     this.#rec = record;
+    this.#place = this.f.place;
     this.#endsInstruction = endsInstruction;
   }
 
@@ -134,10 +138,10 @@ export class JitEmit implements Emit {
   setSlot(slot: number, size: Size, value: I64): void {
     const { f } = this;
     const local = this.#registers.writtenSlot(slot);
-    if (size === 8) {
-      f.set(local, value);
-    } else if (size === 4) {
-      f.set(local, value.and(0xffff_ffff));
+    if (size >= 4) {
+      const whole = zeroExtend(value, size);
+      f.set(local, whole);
+      this.#registers.noteWidth(slot, significantBits(whole), f.place === this.#place);
     } else {
       const mask = size === 1 ? 0xffn : 0xffffn;
       const shift = BigInt((slot & 7) * 8);
@@ -269,7 +273,7 @@ export class JitEmit implements Emit {
 
   storeBack(linear: I64, size: Size, value: I64): void {
     const { f, cpu } = this;
-    f.if(
+    f.ifLikely(
       this.#storeBack,
       () => storeSized(f, this.#storeBack, size, value),
       () => {
@@ -430,7 +434,7 @@ export class JitEmit implements Emit {
     const { f } = this;
     const at = f.let(linear) as Local<'i64'>;
     const entry = f.let(tlbEntry(at, this.#tlb));
-    f.if(
+    f.ifLikely(
       at.xor(f.load64(entry, tag)).ltU(4097 - size),
       () => ways.fast(at.wrap().add(f.load32(entry, TLB_ENTRY.host))),
       () => ways.slow(at),
@@ -446,7 +450,7 @@ export class JitEmit implements Emit {
   }
 
   #leaveOnFault(): void {
-    this.f.if(this.f.load32(this.cpu, CPU.fault), () => this.#exits.interpret(this.#rec));
+    this.f.ifRare(this.f.load32(this.cpu, CPU.fault), () => this.#exits.interpret(this.#rec));
   }
 
   /** Behind a store by the MMU. Where nothing of the instruction is left to do, the region is left right here. */
@@ -454,7 +458,7 @@ export class JitEmit implements Emit {
     const { f } = this;
     const changed = f.load32(this.cpu, CPU.codeChanged);
     if (this.#endsInstruction) {
-      f.if(changed, () => this.#exits.leaveBehind());
+      f.ifRare(changed, () => this.#exits.leaveBehind());
     } else {
       this.mayChangeCode = true;
       f.set(this.codeChanged, changed);
