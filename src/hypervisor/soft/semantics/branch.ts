@@ -1,23 +1,22 @@
 /** Near jumps, calls, returns and loops. The record knows the direct target. */
 
+import { VECTOR } from '../architecture.ts';
 import { CPU, SLOT } from '../state.ts';
 import { I64 } from '../wasm/expr.ts';
 import type { Emit, MicroOps } from './emit.ts';
 import type { Size } from './flags.ts';
 import { pop64, popFlat, popLegacy, push64, pushFlat, pushLegacy } from './stack.ts';
 
-const GENERAL_PROTECTION = 13;
-
 /** A near return address or target outside the canonical half or the code segment is a fault of the branch itself. */
 function checkCanonical(e: Emit, target: I64): void {
-  e.f.if(target.shl(16).shrS(16).ne(target), () => e.raise(GENERAL_PROTECTION));
+  e.f.if(target.shl(16).shrS(16).ne(target), () => e.raise(VECTOR.gp));
 }
 
 /** Linear address of offset `ip` of CS, for a branch with operand size `size` (2 or 4). */
 function legacyTarget(e: Emit, ip: I64, size: Size): I64 {
   const offset = e.f.let(ip.and(size === 2 ? 0xffff : 0xffff_ffff));
   const limit = e.f.load32u64(e.cpu, CPU.segments + 24 + 8); // CS
-  e.f.if(offset.gtU(limit), () => e.raise(GENERAL_PROTECTION));
+  e.f.if(offset.gtU(limit), () => e.raise(VECTOR.gp));
   return e.f.let(offset.add(e.f.load64(e.cpu, CPU.csBase)).and(0xffff_ffff));
 }
 
@@ -90,7 +89,7 @@ export function defineBranches(ops: MicroOps): void {
       const limit = e.f.load32u64(e.cpu, CPU.segments + 24 + 8);
       e.f.if(ip.gtU(limit), () => {
         e.setSlot(SLOT.rsp, 8, sp);
-        e.raise(GENERAL_PROTECTION);
+        e.raise(VECTOR.gp);
       });
       e.jumpTo(legacyTarget(e, ip, size));
     });
@@ -108,7 +107,7 @@ function returnTo(e: Emit, extra: I64): void {
   const target = pop64(e, 8, extra);
   e.f.if(target.shl(16).shrS(16).ne(target), () => {
     e.setSlot(SLOT.rsp, 8, sp);
-    e.raise(GENERAL_PROTECTION);
+    e.raise(VECTOR.gp);
   });
   e.jumpTo(target);
 }

@@ -3,13 +3,12 @@
  * flat means), and in the other modes (SS base, limit and size). RSP changes only when the access has succeeded.
  */
 
-import { CPU, FLAG, SEGMENT, SEGMENT_SIZE, SLOT } from '../state.ts';
+import { FLAG, VECTOR } from '../architecture.ts';
+import { CPU, SEGMENT, SEGMENT_SIZE, SLOT } from '../state.ts';
 import { I32, I64, select } from '../wasm/expr.ts';
 import type { Emit, MicroOps } from './emit.ts';
 import type { Size } from './flags.ts';
 
-const GENERAL_PROTECTION = 13;
-const STACK_FAULT = 12;
 /** ES CS SS DS FS GS. */
 const SEGMENTS = 6;
 const SS = CPU.segments + 2 * SEGMENT_SIZE;
@@ -60,8 +59,8 @@ function legacyStack(e: Emit): LegacyStack {
     const last = f.let(offset.add(size - 1));
     f.if(
       attributes.and(0x1c).eq(0x14), // expand-down
-      () => f.if(offset.leU(limit).or(last.gtU(mask)), () => e.raise(STACK_FAULT)),
-      () => f.if(last.gtU(limit), () => e.raise(STACK_FAULT)),
+      () => f.if(offset.leU(limit).or(last.gtU(mask)), () => e.raise(VECTOR.ss)),
+      () => f.if(last.gtU(limit), () => e.raise(VECTOR.ss)),
     );
     return f.let(offset.add(f.load64(e.cpu, SS + SEGMENT.base)).and(0xffff_ffff));
   };
@@ -176,7 +175,7 @@ export function defineStack(ops: MicroOps): void {
   const guarded = (e: Emit, change: (v: I32) => I32) => {
     const { f } = e;
     const old = f.let(f.load32(e.cpu, CPU.eflags));
-    f.if(f.load32(e.cpu, CPU.cpl).gtU(old.shrU(12).and(3)), () => e.raise(GENERAL_PROTECTION));
+    f.if(f.load32(e.cpu, CPU.cpl).gtU(old.shrU(12).and(3)), () => e.raise(VECTOR.gp));
     f.store32(e.cpu, CPU.eflags, change(old));
   };
   ops.hot('cli', (e) => guarded(e, (v) => v.and(~FLAG.if)));
