@@ -14,14 +14,8 @@ import { ModuleBuilder } from '../wasm/module-builder.ts';
 import { catalog } from './catalog.ts';
 import { COMPILED, defineChain } from './chain.ts';
 import { defineDeliver } from './deliver.ts';
-import { importHost } from './imports.ts';
-import {
-  type CoreImports,
-  type Exits,
-  InterpreterEmit,
-  type InterpreterParts,
-  type LoopLabels,
-} from './interpreter-emit.ts';
+import { type CoreImports, importHost } from './imports.ts';
+import { type Exits, InterpreterEmit, type InterpreterParts, type LoopLabels } from './interpreter-emit.ts';
 import { defineLookup, isJumpKnown, jumpEntry } from './lookup.ts';
 import { RECORD, RECORD_SIZE, UNRESOLVED } from './record.ts';
 

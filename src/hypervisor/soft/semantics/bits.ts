@@ -1,6 +1,7 @@
 /** Bit instructions, conditional moves and sets, compare-exchange, byte swaps, CRC32, flag instructions. */
 
-import { CPU, FLAG, SLOT } from '../state.ts';
+import { FLAG } from '../architecture.ts';
+import { CPU, SLOT } from '../state.ts';
 import { I32, I64, select } from '../wasm/expr.ts';
 import { type Emit, type MicroOps, SIZES } from './emit.ts';
 import { type Size, zeroExtend } from './flags.ts';

@@ -6,7 +6,8 @@
  * registers as of the iteration that faulted, so it goes on from there; the bulk forms stop at page ends.
  */
 
-import { CPU, FLAG, SLOT } from '../state.ts';
+import { FLAG } from '../architecture.ts';
+import { CPU, SLOT } from '../state.ts';
 import { I64, select } from '../wasm/expr.ts';
 import { BINARY } from './arithmetic.ts';
 import { type Emit, type MicroOps, SIZES } from './emit.ts';
