@@ -14,14 +14,19 @@ export interface VirtioGuest {
 
 /** Boots Debian's kernel on the software CPU with `words` for crosvm, loads the drivers and runs the commands. */
 export async function runVirtioGuest(words: readonly string[], commands: readonly string[]): Promise<VirtioGuest> {
-  const modules = await fetchModules('virtio');
-  const files = modules.map((path) => ({ name: basename(path), data: readFileSync(path) }));
-  const load = `for m in ${files.map(({ name }) => name).join(' ')}; do insmod $m || exit; done; mkdir -p /mnt`;
-  const initrd = await guestInitramfs({ kind: 'commands', commands: [load, ...commands] }, files);
+  const initrd = await virtioInitramfs(commands);
   const kernel = await fetchKernel(CLOUD_KERNEL);
   const options = ['--hypervisor', 'soft', '--initrd', initrd, '-p', 'panic=-1 cryptomgr.notests'];
   const finished = await finish(CROSVM, ['run', ...options, ...words, kernel]);
   return { finished, outputs: commandOutputs(finished).slice(1) };
+}
+
+/** The path of an initramfs that loads the drivers, as its first command, and runs the others. */
+export async function virtioInitramfs(commands: readonly string[]): Promise<string> {
+  const modules = await fetchModules('virtio');
+  const files = modules.map((path) => ({ name: basename(path), data: readFileSync(path) }));
+  const load = `for m in ${files.map(({ name }) => name).join(' ')}; do insmod $m || exit; done; mkdir -p /mnt`;
+  return guestInitramfs({ kind: 'commands', commands: [load, ...commands] }, files);
 }
 
 /** Why a test that needs these programs cannot run; undefined if it can. */

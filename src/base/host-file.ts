@@ -2,7 +2,8 @@ import type { ByteStore } from '../disk/byte-store.ts';
 import { CrosvmError } from '../errors.ts';
 import type { HostMemory, ScatterList } from '../memory/scatter-list.ts';
 import { close, O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR, open } from './fd.ts';
-import { addressOf, check, EINTR, errno, libc, pin } from './ffi.ts';
+import { addressOf, check, EINTR, errno, libc } from './ffi.ts';
+import { addressOfMemory, fillIovecs, iovecs, iovecsAddress } from './iovecs.ts';
 import { SystemError } from './system-error.ts';
 
 const O_DIRECT = 0o40000;
@@ -27,9 +28,6 @@ const LOCK_NB = 4;
 /** What O_DIRECT asks of offsets, lengths and addresses at least; a disk may ask for more, by EINVAL. */
 const DIRECT_ALIGNMENT = 512;
 
-/** Pieces that one system call takes. */
-const IOV_MAX = 1024;
-
 type Transfer = (fd: number, address: number, n: number, offset: number) => number;
 const cPread = libc<Transfer>('int64_t pread(int, int64_t, int64_t, int64_t)');
 const cPwrite = libc<Transfer>('int64_t pwrite(int, int64_t, int64_t, int64_t)');
@@ -42,10 +40,6 @@ const cFallocate = libc<(fd: number, mode: number, offset: number, length: numbe
 const cFtruncate = libc<(fd: number, size: number) => number>('int ftruncate(int, int64_t)');
 const cLseek = libc<(fd: number, offset: number, whence: number) => number>('int64_t lseek(int, int64_t, int)');
 const cFlock = libc<(fd: number, operation: number) => number>('int flock(int, int)');
-
-/** struct iovec for one call: address and length, 8 bytes each, written as halves. */
-const iovecs = new Uint32Array(IOV_MAX * 4);
-const iovecsAddress = pin(iovecs);
 
 const ZEROES: HostMemory = { bytes: new Uint8Array(65536), address: 0 };
 
@@ -248,33 +242,6 @@ function areAligned(count: number, offset: number): boolean {
     if (iovecs[i * 4]! % DIRECT_ALIGNMENT !== 0 || iovecs[i * 4 + 2]! % DIRECT_ALIGNMENT !== 0) return false;
   }
   return true;
-}
-
-/** Describes up to IOV_MAX pieces from `piece` on, of which the first lacks its first `skip` bytes; how many. */
-function fillIovecs(list: ScatterList, piece: number, skip: number, length: number): number {
-  let count = 0;
-  for (let i = piece, rest = length, from = skip; i < list.count && rest > 0 && count < IOV_MAX; i++, from = 0) {
-    const size = Math.min(list.lengths[i]! - from, rest);
-    if (size === 0) continue;
-    const address = addressOfMemory(list.memories[i]!) + list.starts[i]! + from;
-    const at = count++ * 4;
-    iovecs[at] = address;
-    iovecs[at + 1] = address / 0x1_0000_0000;
-    iovecs[at + 2] = size;
-    iovecs[at + 3] = size / 0x1_0000_0000;
-    rest -= size;
-  }
-  return count;
-}
-
-/** Of memories that came without an address; a buffer whose address was asked for once stays where it is. */
-const addresses = new WeakMap<HostMemory, number>();
-
-function addressOfMemory(memory: HostMemory): number {
-  if (memory.address !== 0) return memory.address;
-  let address = addresses.get(memory);
-  if (address === undefined) addresses.set(memory, (address = addressOf(memory.bytes)));
-  return address;
 }
 
 function lockFile(fd: number, path: string, exclusive: boolean): void {

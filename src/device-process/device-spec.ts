@@ -1,4 +1,5 @@
 /** What a device process is told to be. It travels as JSON. */
+import type { ConsoleFile } from '../base/console-files.ts';
 import type { DiskFormat } from '../disk/disk.ts';
 
 export interface BlockSpec {
@@ -25,4 +26,29 @@ export interface RngSpec {
   readonly type: 'rng';
 }
 
-export type DeviceSpec = BlockSpec | RngSpec;
+export interface ConsolePortSpec {
+  /** By what the guest finds it; may be empty. */
+  readonly name: string;
+  /** A terminal of the guest, not just a channel. */
+  readonly isConsole: boolean;
+  readonly input: ConsoleFile | undefined;
+  readonly output: ConsoleFile | undefined;
+}
+
+export interface ConsoleSpec {
+  readonly type: 'console';
+  /** At least one. */
+  readonly ports: readonly ConsolePortSpec[];
+}
+
+export interface BalloonSpec {
+  readonly type: 'balloon';
+  /** The guest may take memory back when it has no other. */
+  readonly deflateOnOom: boolean;
+  /** The guest gives back what it does not use, without being asked. */
+  readonly pageReporting: boolean;
+  /** Bytes that the balloon is to take from the start. */
+  readonly size: number;
+}
+
+export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | RngSpec;

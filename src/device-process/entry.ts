@@ -13,13 +13,15 @@ export interface DeviceJob {
   readonly spec: DeviceSpec;
   /** The descriptor of a stream socket whose other end is the front end. */
   readonly socket: number;
+  /** The descriptor of a SOCK_SEQPACKET socket at which it takes orders of the VMM (device-orders.ts). */
+  readonly orders?: number | undefined;
 }
 
-const { name, spec, socket } = JSON.parse(process.argv[2]!) as DeviceJob;
+const { name, spec, socket, orders } = JSON.parse(process.argv[2]!) as DeviceJob;
 const say = (line: string) => process.stderr.write(`crosvm: ${name}: ${line}\n`);
 const connection = new StreamConnection(socket);
 try {
-  const isWell = await runDevice(spec, connection, (level, line) => say(`${level}: ${line}`));
+  const isWell = await runDevice(spec, connection, (level, line) => say(`${level}: ${line}`), orders);
   process.exitCode = isWell ? 0 : 1;
 } catch (error) {
   say(error instanceof CrosvmError ? error.message : `internal error: ${(error as Error).stack}`);

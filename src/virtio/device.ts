@@ -45,11 +45,14 @@ export interface DeviceHost {
   queue(index: number): Virtqueue | undefined;
   /** Interrupts the driver, if it wants that, for what was pushed to the queue. */
   interrupt(index: number): void;
+  /** Serves a queue again soon, as there may be something to do for it that the driver has not kicked for. */
+  serveSoon(index: number): void;
   /** Tells the driver that the configuration space has changed. */
   configChanged(): void;
   /** Calls back with the EPOLL flags whenever one of `events` is true of a descriptor, or it has an error. */
   watch(fd: number, events: number, callback: (events: number) => void): void;
-  /** Waits for something else on a watched descriptor; 0 for nothing but errors. */
+  /** Waits for something else on a watched descriptor. Errors and hang-ups come all the same. */
   rewatch(fd: number, events: number): void;
+  /** Does nothing for a descriptor that is not watched. */
   unwatch(fd: number): void;
 }

@@ -1,5 +1,7 @@
 import { commandGroup } from '../command-group.ts';
+import { deviceBalloon } from './device/balloon.ts';
 import { deviceBlock } from './device/block.ts';
+import { deviceConsole } from './device/console.ts';
 import { deviceRng } from './device/rng.ts';
 
 export const device = commandGroup({
@@ -8,5 +10,5 @@ export const device = commandGroup({
   description:
     'Runs one virtio device as a program of its own, for any virtual machine monitor that speaks vhost-user: ' +
     '"crosvm run --vhost-user", QEMU with vhost-user devices, and others.',
-  members: [deviceBlock, deviceRng],
+  members: [deviceBalloon, deviceBlock, deviceConsole, deviceRng],
 });

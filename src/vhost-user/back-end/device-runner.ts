@@ -70,6 +70,10 @@ export class DeviceRunner implements DeviceHost {
     this.vrings[index]!.interrupt();
   }
 
+  serveSoon(index: number): void {
+    this.#unfinished.add(index);
+  }
+
   configChanged(): void {
     this.#onConfigChanged();
   }

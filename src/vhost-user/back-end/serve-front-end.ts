@@ -9,10 +9,17 @@ import { BackEnd, FRONT_END_TIMEOUT } from './back-end.ts';
 
 /**
  * Runs a device for the front end at the other end of a connection, blocking this thread, until that goes away (true) or
- * breaks the rules (false), which is logged. The connection and the device are closed then.
+ * breaks the rules (false), which is logged. The connection and the device are closed then. `prepare` may add what else
+ * is to be waited for.
  */
-export function serveFrontEnd(device: VirtioDevice, connection: StreamConnection, log: Log): boolean {
+export function serveFrontEnd(
+  device: VirtioDevice,
+  connection: StreamConnection,
+  log: Log,
+  prepare: (loop: EventLoop) => void = () => {},
+): boolean {
   const loop = new EventLoop();
+  prepare(loop);
   const channel = new MessageChannel(connection, FRONT_END_TIMEOUT);
   const backEnd = new BackEnd(device, channel, loop, log);
   const { runner } = backEnd;

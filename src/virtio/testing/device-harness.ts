@@ -4,6 +4,7 @@ import type { Virtqueue } from '../queue/virtqueue.ts';
 import { type MockDriver, MockGuest, type MockRequest, type MockResult, type RingFormat } from './mock-guest.ts';
 
 const QUEUE_SIZE = 64;
+const MAX_TURNS = 10_000;
 
 /** A device, its transport and its driver in one test. */
 export class DeviceHarness implements DeviceHost {
@@ -14,6 +15,7 @@ export class DeviceHarness implements DeviceHost {
   readonly interrupts: number[];
   configChanges = 0;
   readonly #queues: (Virtqueue | undefined)[];
+  readonly #soon = new Set<number>();
   readonly #watched = new Map<number, { events: number; callback: (events: number) => void }>();
 
   /** The driver accepts `features`, all that the device offers without it. */
@@ -47,6 +49,10 @@ export class DeviceHarness implements DeviceHost {
     if (this.#queues[index]?.needsInterrupt()) this.interrupts[index]!++;
   }
 
+  serveSoon(index: number): void {
+    this.#soon.add(index);
+  }
+
   configChanged(): void {
     this.configChanges++;
   }
@@ -76,12 +82,24 @@ export class DeviceHarness implements DeviceHost {
   /** These events are true of a watched descriptor. */
   ready(fd: number, events: number): void {
     this.#watched.get(fd)!.callback(events);
+    this.settle();
   }
 
   /** The driver kicks a queue, and the device serves it until it is empty. */
   kick(index: number): void {
-    const queue = this.#queues[index];
-    while (queue !== undefined && this.device.serve(index, queue));
+    this.#soon.add(index);
+    this.settle();
+  }
+
+  /** Serves the queues that the device asked for, until nothing is left to do. */
+  settle(): void {
+    for (let turns = 0; this.#soon.size > 0; turns++) {
+      if (turns === MAX_TURNS) throw new Error('the device is never done');
+      const index = this.#soon.values().next().value!;
+      this.#soon.delete(index);
+      const queue = this.#queues[index];
+      if (queue !== undefined && this.device.serve(index, queue)) this.#soon.add(index);
+    }
   }
 
   /** Makes a request and kicks; what came back, if it did at once. */
