@@ -46,6 +46,8 @@ export const CPU = {
   keptX: 1144,
   keptY: 1152,
   keptZ: 1160,
+  keptCf: 1176,
+  keptOf: 1184,
   /** RFLAGS without the six arithmetic flags; bit 1 is always set. */
   eflags: 276,
   /** RIP: exact only outside the interpreter loop and in callouts. */

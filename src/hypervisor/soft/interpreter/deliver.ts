@@ -119,7 +119,7 @@ class Delivery {
     const f = this.#f;
     const { cpu } = this.#event;
     const number = f.let(ist);
-    const pointer = f.let(f.load64(cpu, SLOT.rsp));
+    const pointer = f.variable(f.load64(cpu, SLOT.rsp));
     f.if(number.or(this.#cpl), () => {
       const isIst = number.ne(0);
       const offset = f.let(

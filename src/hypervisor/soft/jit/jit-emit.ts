@@ -9,6 +9,7 @@ import type { RareFunctions } from '../semantics/float-rare.ts';
 import { CPU, MMX_FIRST, SLOT } from '../state.ts';
 import { I32, type I32Like, I64, type V128 } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder, Local } from '../wasm/function-builder.ts';
+import { significantBits } from '../wasm/narrow.ts';
 import type { JitFlags } from './jit-flags.ts';
 import { JitFloatFacts } from './jit-float-facts.ts';
 import type { Registers } from './registers.ts';
@@ -54,6 +55,8 @@ export class JitEmit extends AccessEmit implements Emit {
   readonly #view: DataView;
   readonly #is64: boolean;
   #rec = 0;
+  /** Code that is emitted elsewhere than here is not always executed. */
+  #place = 0;
   #endsInstruction = false;
 
   constructor(
@@ -94,6 +97,7 @@ export class JitEmit extends AccessEmit implements Emit {
   /** The record whose semantics are emitted next. `endsInstruction`: nothing is left to do behind its store. */
   at(record: number, endsInstruction: boolean): void {
     this.#rec = record;
+    this.#place = this.f.place;
     this.#endsInstruction = endsInstruction;
   }
 
@@ -118,10 +122,10 @@ export class JitEmit extends AccessEmit implements Emit {
   setSlot(slot: number, size: Size, value: I64): void {
     const { f } = this;
     const local = this.#registers.writtenSlot(slot);
-    if (size === 8) {
-      f.set(local, value);
-    } else if (size === 4) {
-      f.set(local, value.and(0xffff_ffff));
+    if (size >= 4) {
+      const whole = zeroExtend(value, size);
+      f.set(local, whole);
+      this.#registers.noteWidth(slot, significantBits(whole), f.place === this.#place);
     } else {
       const mask = size === 1 ? 0xffn : 0xffffn;
       const shift = BigInt((slot & 7) * 8);
@@ -285,7 +289,7 @@ export class JitEmit extends AccessEmit implements Emit {
     const { f } = this;
     const changed = f.load32(this.cpu, CPU.codeChanged);
     if (this.#endsInstruction) {
-      f.if(changed, () => this.#exits.leaveBehind());
+      f.ifRare(changed, () => this.#exits.leaveBehind());
     } else {
       this.mayChangeCode = true;
       f.set(this.codeChanged, changed);

@@ -58,7 +58,7 @@ export abstract class AccessEmit {
         this.leaveOnFault();
       },
     });
-    return value;
+    return f.narrow(value, size * 8);
   }
 
   store(linear: I64, size: Size, value: I64): void {
@@ -81,13 +81,13 @@ export abstract class AccessEmit {
         this.leaveOnFault();
       },
     });
-    return value;
+    return f.narrow(value, size * 8);
   }
 
   storeBack(linear: I64, size: Size, value: I64): void {
     const { f } = this;
     const host = this.keptForStore();
-    f.if(
+    f.ifLikely(
       host,
       () => storeSized(f, host, size, value),
       () => {
@@ -162,7 +162,7 @@ export abstract class AccessEmit {
 
   /** Behind what may have set CPU.fault. */
   protected leaveOnFault(): void {
-    this.f.if(this.f.load32(this.cpu, CPU.fault), () => this.leaveForFault());
+    this.f.ifRare(this.f.load32(this.cpu, CPU.fault), () => this.leaveForFault());
   }
 
   #access(linear: I64, tag: number, size: number, { fast, slow }: Ways): void {
@@ -171,10 +171,10 @@ export abstract class AccessEmit {
     const entry = f.let(tlbEntry(at, this.tlb()));
     const distance = at.xor(f.load64(entry, tag));
     if (fast === undefined) {
-      f.if(distance.geU(4097 - size), () => slow(at));
+      f.ifRare(distance.geU(4097 - size), () => slow(at));
       return;
     }
-    f.if(
+    f.ifLikely(
       distance.ltU(4097 - size),
       () => fast(at.wrap().add(f.load32(entry, TLB_ENTRY.host))),
       () => slow(at),

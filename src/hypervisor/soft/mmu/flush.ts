@@ -32,7 +32,7 @@ export function defineFlushes(m: ModuleBuilder): Flushes {
       const base = f.let(area(cpu));
       const count = f.let(f.load32(base, AREA.fillLog));
       f.if(count.gtU(FILL_LOG_ENTRIES), () => f.return(I32.const(0)));
-      const at = f.let(base.add(AREA.fillLog + 4));
+      const at = f.variable(base.add(AREA.fillLog + 4));
       const end = f.let(at.add(count.shl(2)));
       const entry = f.local('i32');
       f.loop((again) =>

@@ -41,7 +41,7 @@ const ADDRESS_BITS = 0x000f_ffff_ffff_f000n;
 /** (gpa: i64) -> address of the region's entry, 0 if no region holds gpa. */
 export function defineRegionOf(m: ModuleBuilder): Callable {
   return m.func(['i64'], ['i32'], (f, gpa) => {
-    const entry = f.let(I32.const(REGIONS + 8));
+    const entry = f.variable(I32.const(REGIONS + 8));
     const end = f.let(f.load32(I32.const(REGIONS)).mul(REGION_SIZE).add(entry));
     f.loop((again) => {
       f.if(gpa.sub(f.load64(entry, REGION.start)).ltU(f.load64(entry, REGION.size)), () => f.return(entry));
@@ -93,8 +93,8 @@ function emitWalk(f: FunctionBuilder, regionOf: Callable, { cpu, va, access }: R
   const cr4 = f.let(f.load64(cpu, CPU.cr4).wrap());
   const efer = f.let(f.load64(cpu, CPU.efer).wrap());
   const shift = f.local('i32');
-  const wide = f.let(I32.const(1)); // entries of 8 bytes
-  const reservedBits = f.let(I64.const(RESERVED_ADDRESS_BITS));
+  const wide = f.variable(I32.const(1)); // entries of 8 bytes
+  const reservedBits = f.variable(I64.const(RESERVED_ADDRESS_BITS));
   const top = f.local('i32'); // a PAE page-directory-pointer entry has no permission bits
   f.if(
     efer.and(EFER.lma),
@@ -123,10 +123,10 @@ function emitWalk(f: FunctionBuilder, regionOf: Callable, { cpu, va, access }: R
     },
   );
   const nxe = f.let(efer.and(EFER.nxe).ne(0));
-  const table = f.let(f.load64(cpu, CPU.cr3).and(ADDRESS_BITS));
+  const table = f.variable(f.load64(cpu, CPU.cr3).and(ADDRESS_BITS));
   f.if(f.load64(cpu, CPU.efer).wrap().and(EFER.lma).eqz(), () => f.set(table, table.and(0xffff_ffff)));
   f.if(top, () => f.set(table, f.load64(cpu, CPU.cr3).and(0xffff_ffe0)));
-  const allowed = f.let(I32.const(PTE.writable | PTE.user));
+  const allowed = f.variable(I32.const(PTE.writable | PTE.user));
   const noExecute = f.local('i32');
   const entry = f.local('i64');
   const entryAt = f.local('i32');
@@ -149,7 +149,7 @@ function emitWalk(f: FunctionBuilder, regionOf: Callable, { cpu, va, access }: R
       const reserved = f.let(entry.and(reservedBits).ne(0).or(entry.ltS(0).and(nxe.eqz())));
       f.if(reserved, () => pageFault(f, cpu, va, asked.or(9)));
     });
-    const isLarge = f.let(entry.wrap().and(PTE.large).ne(0).and(shift.gtU(12)).and(top.eqz()));
+    const isLarge = f.variable(entry.wrap().and(PTE.large).ne(0).and(shift.gtU(12)).and(top.eqz()));
     // 4 MiB pages need CR4.PSE; PML4 entries and PDPT entries of PAE have no large form.
     f.if(wide.eqz().and(cr4.and(CR4.pse).eqz()), () => f.set(isLarge, I32.const(0)));
     f.if(isLarge.and(shift.eq(39)), () => pageFault(f, cpu, va, asked.or(9)));

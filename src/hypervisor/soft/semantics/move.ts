@@ -119,7 +119,7 @@ function checkLegacyAccess(e: Emit, at: I32, offset: I64, last: I64): void {
   const attributes = f.let(f.load32(at, CPU.segments + SEGMENT.attributes));
   const limit = f.let(f.load32u64(at, CPU.segments + SEGMENT.limit));
   const expandDown = f.let(attributes.and(0x1c).eq(0x14)); // data segment with E set
-  const bad = f.let(attributes.and(0x80).eqz()); // not present: a null or unusable segment
+  const bad = f.variable(attributes.and(0x80).eqz()); // not present: a null or unusable segment
   f.if(
     expandDown,
     () => {

@@ -95,7 +95,7 @@ function popFlags(e: Emit, image: I64, size: Size): void {
   const value = f.let(image.wrap());
   const old = f.let(f.load32(e.cpu, CPU.eflags));
   // TF changes how code is decoded, and virtual-8086 mode has rules of its own: leave those to TypeScript.
-  const mask = f.let(I32.const(size === 2 ? ALWAYS & 0xffff : ALWAYS));
+  const mask = f.variable(I32.const(size === 2 ? ALWAYS & 0xffff : ALWAYS));
   const cpl = f.load32(e.cpu, CPU.cpl);
   f.if(cpl.leU(old.shrU(12).and(3)), () => f.set(mask, mask.or(FLAG.if)));
   f.if(cpl.eqz(), () => f.set(mask, mask.or(FLAG.iopl)));

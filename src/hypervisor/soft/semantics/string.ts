@@ -110,7 +110,7 @@ function repeat(
   const count = () => e.getSlot(SLOT.rcx, 8).and(p.mask);
   f.block((done) => {
     f.brIf(done, count().eqz());
-    const left = f.let(
+    const left = f.variable(
       count()
         .sub(1)
         .and(BATCH - 1)
@@ -172,7 +172,7 @@ function bulkFill(e: Emit, p: Pointers, size: Size, most: I64): I64 {
         pattern.eq(value.and(0xff).mul(I64.const(0x0101_0101_0101_0101n))),
         () => f.memoryFill(host, value.wrap(), bytes),
         () => {
-          const at = f.let(host);
+          const at = f.variable(host);
           const end = f.let(host.add(bytes));
           f.if(bytes, () =>
             f.loop((again) => {

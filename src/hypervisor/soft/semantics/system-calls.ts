@@ -116,7 +116,7 @@ function iret(e: Emit): void {
       .or(image.and(FLAG.tf))
       .or(isNotCanonical(rip)),
   );
-  const [code, stack] = [f.let(I64.const(0)), f.let(I64.const(0))];
+  const [code, stack] = [f.variable(I64.const(0)), f.variable(I64.const(0))];
   f.if(isNotNull(cs), () => f.set(code, e.load(gdtEntry(f, cpu, cs), 8)));
   f.if(isNotNull(ss), () => f.set(stack, e.load(gdtEntry(f, cpu, ss), 8)));
   const isUser = f.let(cs.and(3).ne(0));

@@ -63,7 +63,7 @@ function maskMove(e: Emit, size: Size | 16): void {
   const mask = f.let(e.getSlot(SLOT.t3, 8).wrap());
   const from = f.let(e.vectorAddress('a'));
   // No byte may be stored if a later one faults.
-  const i = f.let(I32.const(0));
+  const i = f.variable(I32.const(0));
   const selected = () => mask.shrU(i).and(1);
   f.loop((again) => {
     f.if(selected(), () => e.probeWrite(at.add(i.toI64()), 1));
