@@ -13,6 +13,7 @@ import { codeSizeOf, MODE_BITS } from '../modes.ts';
 import type { Semantics } from '../semantics/emit.ts';
 import { CPU } from '../state.ts';
 import type { CpuState } from '../system/cpu-state.ts';
+import { JumpCells } from './jump-cells.ts';
 import { type DecodedCode, selectRegion, WAITING } from './region.ts';
 import type { RecordSource } from './region-compiler.ts';
 import { RegionModule } from './region-module.ts';
@@ -53,6 +54,7 @@ export class Jit implements DecodedCode, RecordSource {
   readonly threshold: number;
   readonly #state: CpuState;
   readonly #ops: MicroOpTable;
+  readonly #cells: JumpCells;
   readonly #headers = new Map<number, Block>();
   readonly #batches = new Set<Batch>();
   /** How often compiled code of a page was dropped because it was overwritten. */
@@ -66,6 +68,7 @@ export class Jit implements DecodedCode, RecordSource {
   constructor(state: CpuState, ops: MicroOpTable, threshold: number) {
     this.#state = state;
     this.#ops = ops;
+    this.#cells = new JumpCells(state.block);
     this.view = state.view;
     this.threshold = threshold;
   }
@@ -117,7 +120,7 @@ export class Jit implements DecodedCode, RecordSource {
   compileQueue(): void {
     const queue = this.#queue;
     this.#queue = [];
-    const module = new RegionModule(this, this.#state.block);
+    const module = new RegionModule(this, this.#state.block, this.#cells);
     const batch: Batch = { regions: new Set(), bytes: 0 };
     const chosen: Block[][] = [];
     for (const block of queue) {

@@ -1,7 +1,7 @@
 /**
  * Compiles a region: blocks of one page, in the order of their addresses, to one function
  *
- *     (cpu, number of a block) -> record to go on with; 0: at CPU.rip
+ *     (cpu, number of a block) -> record, or block of a region (chain.ts), to go on with; 0: at CPU.rip
  *
  * which is what the interpreter's loop expects of a micro-operation. Loops of the guest become loops of WebAssembly, all
  * other jumps within the region are branches forward. Whoever comes from outside to a block in the middle of a loop goes
@@ -9,15 +9,16 @@
  * executes the record once more, with all registers stored.
  */
 import type { Block } from '../code-pages.ts';
-import { FIRST, LAST, NO_LINK, RECORD, RECORD_SIZE, UNRESOLVED } from '../interpreter/record.ts';
+import { isJumpKnown } from '../interpreter/lookup.ts';
+import { FIRST, LAST, NO_LINK, RECORD, RECORD_SIZE } from '../interpreter/record.ts';
 import type { Semantics } from '../semantics/emit.ts';
-import { CPU } from '../state.ts';
-import { I32, type I64, select } from '../wasm/expr.ts';
+import { CPU, RETURNS, SLOT } from '../state.ts';
+import { I32, type I64 } from '../wasm/expr.ts';
 import type { FunctionBuilder, Label, Local } from '../wasm/function-builder.ts';
 import { JitEmit, type JitExits, type JitImports } from './jit-emit.ts';
 import { JitFlags } from './jit-flags.ts';
 import { findLoops, type Item, itemsOf, type Loop } from './loops.ts';
-import { isDirectJump, isPureJump } from './region.ts';
+import { isDirectJump } from './region.ts';
 import { Registers } from './registers.ts';
 
 /** What the compiler reads of the records. */
@@ -34,6 +35,9 @@ export interface RegionContext {
   readonly cpu: number;
   /** In 64-bit code the base of CS is 0. */
   readonly is64: boolean;
+  /** Address of the vCPU's jump cells (layout.ts), and that of one for a place that jumps. */
+  readonly cells: number;
+  newCell(): number;
 }
 
 /** Micro-operations that only the interpreter executes. */
@@ -271,30 +275,53 @@ class RegionCompiler implements JitExits {
   }
 
   jump(record: number): void {
-    const { source } = this.#context;
-    const target = source.view.getInt32(record + RECORD.imm, true);
-    const link = source.view.getInt32(record + RECORD.link, true);
-    if (link === NO_LINK) {
-      this.#emit.account();
-      this.arrive(this.#emit.addressInPage(target));
-    } else if (this.#indexOf.has(target) && !this.#emit.mayChangeCode) {
-      this.#emit.account();
-      this.#goInside(target);
-    } else {
-      this.#jumpOutside(record, target, isPureJump(source.opName(record)));
-    }
+    const { view } = this.#context.source;
+    const target = view.getInt32(record + RECORD.imm, true);
+    const isHere = view.getInt32(record + RECORD.link, true) !== NO_LINK && this.#indexOf.has(target);
+    this.#emit.account();
+    if (isHere && !this.#emit.mayChangeCode) this.#goInside(target);
+    else this.goTo(this.#emit.addressInPage(target));
   }
 
-  /** To another region or to interpreted code of this page. `again`: the interpreter can execute the jump, and link it. */
-  #jumpOutside(record: number, target: number, again: boolean): void {
+  goTo(linear: I64): void {
+    this.#goByCell(linear, I32.const(this.#context.newCell()));
+  }
+
+  noteCall(): void {
     const f = this.#f;
-    const emit = this.#emit;
-    const link = f.let(f.load32(I32.const(record), RECORD.link));
-    if (again) f.ifRare(link.leU(UNRESOLVED), () => this.interpret(record));
-    emit.account();
-    const usable = link.gtU(UNRESOLVED).and(this.#mustLookUp().eqz());
-    f.set(this.#next, select(usable, link, I32.const(0)));
-    f.if(this.#next.eqz(), () => this.#setRip(emit.addressInPage(target)));
+    const top = f.let(f.load32(this.#cpu, CPU.returnTop));
+    f.store32(this.#returnAt(top), CPU.returns, this.#context.newCell() - this.#context.cells);
+    f.store32(this.#cpu, CPU.returnTop, top.add(1));
+  }
+
+  goBack(linear: I64): void {
+    const f = this.#f;
+    const top = f.let(f.load32(this.#cpu, CPU.returnTop).sub(1));
+    f.store32(this.#cpu, CPU.returnTop, top);
+    this.#goByCell(linear, f.let(f.load32(this.#returnAt(top), CPU.returns).add(this.#context.cells)));
+  }
+
+  #returnAt(top: I32): I32 {
+    return this.#cpu.add(top.and(RETURNS - 1).shl(2));
+  }
+
+  /** To another region, which `cell` knows if execution went there the last time too. */
+  #goByCell(linear: I64, cell: I32): void {
+    const f = this.#f;
+    const target = f.let(linear);
+    f.ifRare(this.#mustLookUp(), () => this.arrive(target));
+    f.ifLikely(
+      isJumpKnown(f, this.#cpu, cell, target),
+      () => {
+        f.set(this.#next, f.load32(cell, 12));
+        f.store64(this.#cpu, SLOT.page, target.and(-4096));
+      },
+      () => {
+        this.#setRip(target);
+        f.store32(this.#cpu, CPU.jumpCell, cell);
+        f.set(this.#next, I32.const(0));
+      },
+    );
     this.#flags.store();
     f.br(this.#leave);
   }

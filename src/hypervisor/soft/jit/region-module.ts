@@ -4,20 +4,23 @@ import { importHost, importMmu } from '../interpreter/imports.ts';
 import { importRareFunctions } from '../semantics/float-rare.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import type { JitImports } from './jit-emit.ts';
+import type { JumpCells } from './jump-cells.ts';
 import { compileRegion, type RecordSource } from './region-compiler.ts';
 
 export class RegionModule {
   readonly #module = new ModuleBuilder('jit');
   readonly #source: RecordSource;
   readonly #cpu: number;
+  readonly #cells: JumpCells;
   readonly #imports: JitImports;
   #regions = 0;
 
   /** `cpu`: address of the vCPU's block. */
-  constructor(source: RecordSource, cpu: number) {
+  constructor(source: RecordSource, cpu: number, cells: JumpCells) {
     const m = this.#module;
     this.#source = source;
     this.#cpu = cpu;
+    this.#cells = cells;
     const settleFlags = m.importFunction('settleFlags', ['i32'], []);
     this.#imports = { ...importHost(m), mmu: importMmu(m), settleFlags, rareFloat: importRareFunctions(m) };
   }
@@ -29,7 +32,9 @@ export class RegionModule {
 
   /** Compiles blocks to the next region. */
   add(blocks: readonly Block[], is64: boolean): void {
-    const context = { source: this.#source, imports: this.#imports, cpu: this.#cpu, is64 };
+    const cells = this.#cells;
+    const newCell = () => cells.take();
+    const context = { source: this.#source, imports: this.#imports, cpu: this.#cpu, is64, cells: cells.first, newCell };
     const name = RegionModule.nameOf(this.#regions++);
     this.#module.func(['i32', 'i32'], ['i32'], (f, _cpu, start) => compileRegion(f, start, blocks, context), name);
   }

@@ -42,11 +42,6 @@ export function isDirectJump(name: string): boolean {
   return name === 'jmp' || name === 'goto' || name.startsWith('jcc.') || name.startsWith('loop') || isJcxz(name);
 }
 
-/** Jumps whose execution changes nothing but where execution goes on: they can be executed again. */
-export function isPureJump(name: string): boolean {
-  return isDirectJump(name) && !name.startsWith('loop');
-}
-
 function isJcxz(name: string): boolean {
   return name.startsWith('jcxz.');
 }
