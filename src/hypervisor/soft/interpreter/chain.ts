@@ -17,7 +17,12 @@ import { RECORD } from './record.ts';
 
 /** Marks a block of a region: its place in the table is above BLOCK_BITS, its number below. Records are at lower addresses. */
 export const COMPILED = 1 << 30;
-const BLOCK_BITS = Math.log2(MAX_BLOCKS);
+export const BLOCK_BITS = Math.log2(MAX_BLOCKS);
+
+/** What the jump cache says of block `number` of the region at `place` of the table. */
+export function compiledAt(place: number, number: number): number {
+  return COMPILED | (place << BLOCK_BITS) | number;
+}
 
 interface ChainParts {
   /** The type of regions. */
