@@ -3,7 +3,8 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { guestInitramfs } from '../tools/guest-initramfs.ts';
-import { CLOUD_KERNEL, fetchKernel, fetchModules } from '../tools/guest-packages.ts';
+import { CLOUD_KERNEL, fetchKernel, fetchModules, type ModuleSet } from '../tools/guest-packages.ts';
+import type { GuestFile } from '../tools/initramfs.ts';
 import { type CommandOutput, CROSVM, commandOutputs, type Finished, finish } from './linux-guest.ts';
 
 export interface VirtioGuest {
@@ -13,20 +14,34 @@ export interface VirtioGuest {
 }
 
 /** Boots Debian's kernel on the software CPU with `words` for crosvm, loads the drivers and runs the commands. */
-export async function runVirtioGuest(words: readonly string[], commands: readonly string[]): Promise<VirtioGuest> {
-  const initrd = await virtioInitramfs(commands);
+export async function runVirtioGuest(
+  words: readonly string[],
+  commands: readonly string[],
+  extras?: GuestExtras,
+): Promise<VirtioGuest> {
+  const initrd = await virtioInitramfs(commands, extras);
   const kernel = await fetchKernel(CLOUD_KERNEL);
   const options = ['--hypervisor', 'soft', '--initrd', initrd, '-p', 'panic=-1 cryptomgr.notests'];
   const finished = await finish(CROSVM, ['run', ...options, ...words, kernel]);
   return { finished, outputs: commandOutputs(finished).slice(1) };
 }
 
+/** What a guest has besides the kernel and its virtio drivers. */
+export interface GuestExtras {
+  /** Sets of modules to load. */
+  readonly modules?: readonly ModuleSet[];
+  readonly files?: readonly GuestFile[];
+}
+
 /** The path of an initramfs that loads the drivers, as its first command, and runs the others. */
-export async function virtioInitramfs(commands: readonly string[]): Promise<string> {
-  const modules = await fetchModules('virtio');
-  const files = modules.map((path) => ({ name: basename(path), data: readFileSync(path) }));
-  const load = `for m in ${files.map(({ name }) => name).join(' ')}; do insmod $m || exit; done; mkdir -p /mnt`;
-  return guestInitramfs({ kind: 'commands', commands: [load, ...commands] }, files);
+export async function virtioInitramfs(
+  commands: readonly string[],
+  { modules = [], files = [] }: GuestExtras = {},
+): Promise<string> {
+  const paths = (await Promise.all((['virtio', ...modules] as const).map((set) => fetchModules(set)))).flat();
+  const drivers = paths.map((path) => ({ name: basename(path), data: readFileSync(path) }));
+  const load = `for m in ${drivers.map(({ name }) => name).join(' ')}; do insmod $m || exit; done; mkdir -p /mnt`;
+  return guestInitramfs({ kind: 'commands', commands: [load, ...commands] }, [...drivers, ...files]);
 }
 
 /** Why a test that needs these programs cannot run; undefined if it can. */

@@ -32,10 +32,14 @@ const MODULES = {
     ...['virtio_ring', 'virtio', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_pci'],
     ...['virtio_blk', 'virtio-rng', 'virtio_console', 'virtio_balloon', 'failover', 'net_failover', 'virtio_net'],
   ],
+  /** Sockets between guest and host; needs the bus. */
+  vsock: ['vsock', 'vmw_vsock_virtio_transport_common', 'vmw_vsock_virtio_transport'],
 } as const;
 
+export type ModuleSet = keyof typeof MODULES;
+
 /** The paths of some modules of a Debian kernel, in the order to load them. */
-export async function fetchModules(set: keyof typeof MODULES, name: string = CLOUD_KERNEL): Promise<string[]> {
+export async function fetchModules(set: ModuleSet, name: string = CLOUD_KERNEL): Promise<string[]> {
   const modules = MODULES[set];
   const folder = await cachedFolder(`guest/${name}-${set}`, async (target) => {
     const patterns = modules.map((module) => `./lib/modules/*/${module}.ko*`);
