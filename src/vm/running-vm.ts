@@ -15,6 +15,7 @@ import type { VcpuStart } from './vcpu-worker.ts';
 
 /** How long the vCPUs may take to stop. */
 const SUSPEND_TIMEOUT_MS = 5_000;
+const SECTOR_SIZE = 512;
 
 /** What `RunningVm` is made of. */
 export interface VmParts {
@@ -103,6 +104,9 @@ export class RunningVm {
   async resizeDisk(index: number, size: number): Promise<void> {
     const disk = this.#parts.devices.filter(({ plan }) => plan.type === 'block')[index];
     if (disk === undefined) throw new CrosvmError('E_DEVICE', `there is no disk ${index}`);
+    if (size === 0 || size % SECTOR_SIZE !== 0) {
+      throw new CrosvmError('E_DEVICE', `a disk has whole sectors of ${SECTOR_SIZE} bytes; ${size} bytes are none`);
+    }
     await disk.order({ kind: 'resizeDisk', size }, 'done');
   }
 
