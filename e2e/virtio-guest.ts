@@ -20,11 +20,20 @@ export async function runVirtioGuest(
   commands: readonly string[],
   extras?: GuestExtras,
 ): Promise<VirtioGuest> {
+  const finished = await finish(CROSVM, await virtioGuestWords(words, commands, extras));
+  return { finished, outputs: commandOutputs(finished).slice(1) };
+}
+
+/** The command line that does this. */
+export async function virtioGuestWords(
+  words: readonly string[],
+  commands: readonly string[],
+  extras?: GuestExtras,
+): Promise<string[]> {
   const initrd = await virtioInitramfs(commands, extras);
   const kernel = await fetchKernel(CLOUD_KERNEL);
   const options = ['--hypervisor', 'soft', '--initrd', initrd, '-p', 'panic=-1 cryptomgr.notests'];
-  const finished = await finish(CROSVM, ['run', ...options, ...words, kernel]);
-  return { finished, outputs: commandOutputs(finished).slice(1) };
+  return ['run', ...options, ...words, kernel];
 }
 
 /** What a guest has besides the kernel and its virtio drivers. */

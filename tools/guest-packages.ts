@@ -27,6 +27,8 @@ export async function fetchKernel(name: string = CLOUD_KERNEL, architecture: Arc
 const MODULES = {
   /** What makes a kernel report its panics. */
   pvpanic: ['pvpanic', 'pvpanic-pci'],
+  /** The power button. */
+  button: ['button'],
   /** Virtio devices on PCI: the bus, disks, randomness, consoles, memory balloons, network cards. */
   virtio: [
     ...['virtio_ring', 'virtio', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_pci'],

@@ -1,4 +1,5 @@
 /** Runs test cases on the software CPU: privilege 3, with page tables that map what the harness maps. */
+import { CR0, CR4, CS, EFER, VECTOR } from '../../src/hypervisor/soft/architecture.ts';
 import type { Insn } from '../../src/hypervisor/soft/decode/insn.ts';
 import { OP, OPS } from '../../src/hypervisor/soft/decode/opcodes.ts';
 import { Engine, type EngineHooks, type Next } from '../../src/hypervisor/soft/engine.ts';
@@ -6,7 +7,7 @@ import { Exact } from '../../src/hypervisor/soft/fpu/exact.ts';
 import { X87 } from '../../src/hypervisor/soft/fpu/x87.ts';
 import { createMachineMemory, guestMemoryOf } from '../../src/hypervisor/soft/machine-memory.ts';
 import { CPU } from '../../src/hypervisor/soft/state.ts';
-import { CpuState, CR0, CR4, CS, EFER } from '../../src/hypervisor/soft/system/cpu-state.ts';
+import { CpuState } from '../../src/hypervisor/soft/system/cpu-state.ts';
 import { execute, isSystem } from '../../src/hypervisor/soft/system/dispatch.ts';
 import { isX87, x87 } from '../../src/hypervisor/soft/system/fpu-instructions.ts';
 import {
@@ -25,8 +26,6 @@ import {
 import { systemCpu } from './system-cpu.ts';
 import { type Change, link, MISSING, type Outcome, type TestCase, TIMED_OUT } from './test-case.ts';
 
-const BREAKPOINT = 3;
-const PAGE_FAULT = 14;
 /** Guest physical places: tables, then the code pages, then the pages of the memory image. */
 const TABLES = 0x1000;
 const CODE_GPA = 0x10_0000;
@@ -88,7 +87,7 @@ export class Software {
     const exact = new Exact(view, block);
     return {
       execute: (insn: Insn): Next => {
-        if (insn.op === OP.int3) return leave(BREAKPOINT);
+        if (insn.op === OP.int3) return leave(VECTOR.bp);
         if (!isX87(insn.op) && !isSystem(insn.op)) {
           this.#missing = OPS[insn.op]!;
           return leave(MISSING);
@@ -210,7 +209,7 @@ export class Software {
     return {
       vector: this.#vector,
       ...(this.#missing === undefined ? {} : { missing: this.#missing }),
-      address: this.#vector === PAGE_FAULT ? s.u64(CPU.faultAddress) : 0n,
+      address: this.#vector === VECTOR.pf ? s.u64(CPU.faultAddress) : 0n,
       error: this.#error,
       rip: s.rip,
       rflags: s.rflags,

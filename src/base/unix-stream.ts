@@ -4,13 +4,11 @@
  */
 import { CrosvmError } from '../errors.ts';
 import { close, closeAll } from './fd.ts';
-import { addressOf, check, EAGAIN, EINTR, errno, libc, pin } from './ffi.ts';
+import { addressOf, EAGAIN, EINTR, errno, libc, pin } from './ffi.ts';
 import { waitReadable, waitWritable } from './readable.ts';
 import { SystemError } from './system-error.ts';
-import { AF_UNIX } from './unix-address.ts';
-import { connectUnix, SOCK_STREAM, UnixListener } from './unix-listener.ts';
+import { connectUnix, SOCK_STREAM, UnixListener, unixPair } from './unix-listener.ts';
 
-const SOCK_CLOEXEC = 0o2000000;
 const MSG_CTRUNC = 0x8;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
@@ -22,9 +20,6 @@ const SCM_RIGHTS = 1;
 /** The most descriptors that one `send` or `receive` carries. */
 export const MAX_DESCRIPTORS = 32;
 
-const cSocketPair = libc<(domain: number, type: number, protocol: number, fds: Int32Array) => number>(
-  'int socketpair(int, int, int, void *)',
-);
 const cSendMessage = libc<(fd: number, header: number, flags: number) => number>('int64_t sendmsg(int, int64_t, int)');
 const cReceiveMessage = libc<(fd: number, header: number, flags: number) => number>(
   'int64_t recvmsg(int, int64_t, int)',
@@ -131,9 +126,8 @@ export function connectStream(path: string): StreamConnection {
 
 /** Two ends that are connected with each other. */
 export function streamPair(): [StreamConnection, StreamConnection] {
-  const fds = new Int32Array(2);
-  check(cSocketPair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 'socketpair');
-  return [new StreamConnection(fds[0]!), new StreamConnection(fds[1]!)];
+  const [one, other] = unixPair(SOCK_STREAM);
+  return [new StreamConnection(one), new StreamConnection(other)];
 }
 
 function setU64(words: Uint32Array | Int32Array, at: number, value: number): void {

@@ -4,7 +4,7 @@ import { highMmio, ramLayout } from '../arch/x86_64/memory-map.ts';
 import { FIRST_MSI_GSI } from '../arch/x86_64/platform.ts';
 import type { SoftOptions } from '../hypervisor/hypervisor.ts';
 import type { Log } from '../log.ts';
-import type { VmConfig } from './config.ts';
+import { jitThreshold, type VmConfig } from './config.ts';
 import { planDevices } from './devices/plan.ts';
 import { processLauncher } from './devices/process-launcher.ts';
 import { threadLauncher } from './devices/thread-launcher.ts';
@@ -30,7 +30,7 @@ export interface BuildOptions {
   readonly log?: Log;
   /** Input that a deterministic machine gets. */
   readonly scripts?: readonly PortScript[];
-  /** How the software CPU works. */
+  /** How the software CPU works, where that is not for the configuration to say. */
   readonly soft?: SoftOptions;
 }
 
@@ -62,7 +62,7 @@ export async function buildVm(
     cpus,
     irqchip,
     hasExternalWriters: devices.length > 0,
-    soft: { ...soft, seed: config.deterministic },
+    soft: { jitThreshold: jitThreshold(config), ...soft, seed: config.deterministic },
   });
   resources.defer(() => vm.close());
 

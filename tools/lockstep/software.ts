@@ -6,11 +6,11 @@ import { type BootImage, setUpGuest } from '../../src/arch/x86_64/set-up-guest.t
 import type { Clock, ExitReason } from '../../src/devices/device.ts';
 import { Platform } from '../../src/devices/platform.ts';
 import { platformByteLength } from '../../src/devices/platform-state.ts';
+import { FLAG } from '../../src/hypervisor/soft/architecture.ts';
 import type { Insn } from '../../src/hypervisor/soft/decode/insn.ts';
 import { OP } from '../../src/hypervisor/soft/decode/opcodes.ts';
 import type { Next } from '../../src/hypervisor/soft/engine.ts';
 import { CPU } from '../../src/hypervisor/soft/state.ts';
-import { FLAG } from '../../src/hypervisor/soft/system/cpu-state.ts';
 import { SoftVcpu } from '../../src/hypervisor/soft/vcpu.ts';
 import { SoftVm } from '../../src/hypervisor/soft/vm.ts';
 import type { GuestMemory } from '../../src/memory/guest-memory.ts';

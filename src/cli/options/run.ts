@@ -1,6 +1,7 @@
 import { blockSyntax, blockSyntaxAs } from './disk.ts';
 import { globalOptions } from './global.ts';
 import { hypervisorSyntax } from './hypervisor.ts';
+import { jitSyntax } from './jit.ts';
 import { flag, list, type Parsed, value, valueOr, valueOrImplied } from './option.ts';
 import { serialSyntax } from './serial.ts';
 import { choice, integer, keyValues, mapped, path, required, text } from './syntax.ts';
@@ -61,6 +62,12 @@ export const runOptions = {
     section: 'Machine',
     syntax: path(),
     help: 'The KVM device [default: /dev/kvm].',
+  }),
+  jit: valueOr({
+    section: 'Machine',
+    syntax: jitSyntax,
+    fallback: 'auto',
+    help: 'What the software CPU compiles; KVM has nothing to compile, so there it has no effect.',
   }),
   irqchip: value({
     section: 'Machine',
@@ -138,6 +145,23 @@ export const runOptions = {
   noRng: flag({
     section: 'Devices',
     help: "Do without the device that gives the guest random bytes of the host's.",
+  }),
+  noBalloon: flag({
+    section: 'Devices',
+    help: 'Do without the memory balloon, by which the host can take memory from a running guest.',
+  }),
+  initMem: value({
+    section: 'Devices',
+    syntax: integer({ min: 1, max: MAX_MEMORY_MIB, metavar: 'MIB' }),
+    help: 'Memory that the guest has at first; the balloon holds the rest of --mem [default: all].',
+  }),
+  strictBalloon: flag({
+    section: 'Devices',
+    help: 'The guest may not take memory back from the balloon when it has no other.',
+  }),
+  balloonPageReporting: flag({
+    section: 'Devices',
+    help: 'The guest also gives the host memory that it does not use, without being asked.',
   }),
   vhostUser: list({
     section: 'Devices',

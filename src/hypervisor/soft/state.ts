@@ -46,6 +46,8 @@ export const CPU = {
   keptX: 1144,
   keptY: 1152,
   keptZ: 1160,
+  keptCf: 1176,
+  keptOf: 1184,
   /** RFLAGS without the six arithmetic flags; bit 1 is always set. */
   eflags: 276,
   /** RIP: exact only outside the interpreter loop and in callouts. */
@@ -64,6 +66,11 @@ export const CPU = {
   flushAsked: 1116,
   /** Not 0: compiled code has been overwritten or dropped since the word was cleared. */
   codeChanged: 1132,
+  /** The jump cell to enter what is at CPU.rip into, or 0: for chain.ts, from the region that was just left. */
+  jumpCell: 1192,
+  /** Cells of the returns to come: a ring of offsets from AREA.jumpCells, and how many were ever pushed, less those popped. */
+  returnTop: 1196,
+  returns: 1216,
   /** PAUSE instructions executed since the vCPU last looked up. */
   pauses: 1168,
   /** The JIT's unit of time (jit/jit.ts): block headers forget half of what they have counted when it changes. */
@@ -208,6 +215,9 @@ export const EXCEPTION_VECTORS = 32;
 /** Bytes of a vCPU's block. */
 export const CPU_SIZE = 4096;
 
+/** Places in the ring CPU.returns: a power of two. */
+export const RETURNS = 32;
+
 /** Within an entry of CPU.segments. */
 export const SEGMENT = {
   base: 0,
@@ -223,27 +233,3 @@ export const SEGMENT = {
   span: 20,
 } as const;
 export const SEGMENT_SIZE = 24;
-export const LDTR = 6;
-export const TR = 7;
-
-/** Arithmetic flags in RFLAGS. */
-export const FLAG = {
-  cf: 1 << 0,
-  pf: 1 << 2,
-  af: 1 << 4,
-  zf: 1 << 6,
-  sf: 1 << 7,
-  tf: 1 << 8,
-  if: 1 << 9,
-  df: 1 << 10,
-  of: 1 << 11,
-  iopl: 3 << 12,
-  nt: 1 << 14,
-  rf: 1 << 16,
-  vm: 1 << 17,
-  ac: 1 << 18,
-  vif: 1 << 19,
-  vip: 1 << 20,
-  id: 1 << 21,
-} as const;
-export const ARITHMETIC_FLAGS = FLAG.cf | FLAG.pf | FLAG.af | FLAG.zf | FLAG.sf | FLAG.of;

@@ -4,10 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { FLAG } from './architecture.ts';
 import { OP } from './decode/opcodes.ts';
 import { Random } from './semantics/vector-cases.ts';
 import { CPU } from './state.ts';
-import { type CpuState, FLAG } from './system/cpu-state.ts';
+import type { CpuState } from './system/cpu-state.ts';
 import { deliver, type EventKind } from './system/exceptions.ts';
 import { engineTest, TestEngine } from './test-engine.ts';
 

@@ -2,6 +2,7 @@
  * Instructions with LOCK and a memory operand, and XCHG with one, for VMs of several vCPUs: one micro-operation reads,
  * changes and writes memory as one atomic access. They are full barriers, as MFENCE is (Intel SDM vol. 3, 9.2).
  */
+import { FLAG } from '../architecture.ts';
 import type { LockedKind } from '../mmu/locked.ts';
 import { SLOT } from '../state.ts';
 import { atomicCompareExchange, atomicFence, atomicRmw } from '../wasm/atomics.ts';
@@ -70,9 +71,8 @@ function bit(e: Emit, name: string, size: Size, number: I64): void {
   const { f } = e;
   const n = f.let(number.and(size * 8 - 1));
   const mask = f.let(I64.const(1).shl(n));
-  const of = f.let(e.flags.of().toI64());
   const old = update(e, BIT_KINDS[name]!, size, name === 'btr' ? f.let(mask.xor(-1)) : mask);
-  e.flags.carry(old.shrU(n).and(1), of);
+  e.flags.carry(old.shrU(n).and(1));
 }
 
 function exchangeAdd(e: Emit, size: Size): void {
@@ -102,7 +102,7 @@ function compareExchange8Bytes(e: Emit): void {
     e.setSlot(SLOT.rax, 4, old.and(0xffff_ffff));
     e.setSlot(SLOT.rdx, 4, old.shrU(32));
   });
-  e.flags.load(e.flags.image().and(~0x40).or(old.eq(expected).shl(6)));
+  e.flags.load(e.flags.image().and(~FLAG.zf).or(old.eq(expected).shl(6)));
 }
 
 export function defineLocked(ops: MicroOps): void {

@@ -1,16 +1,7 @@
 /** Builds the body of one WebAssembly function: statements over the expressions of expr.ts. */
-import {
-  type Expr,
-  type ExprOf,
-  exprOf,
-  I32,
-  type I32Like,
-  I64,
-  type I64Like,
-  V128,
-  VALTYPE,
-  type ValType,
-} from './expr.ts';
+import { type Expr, type ExprOf, exprOf, type I32, I64, VALTYPE, type ValType } from './expr.ts';
+import { MemoryBuilder } from './memory-builder.ts';
+import { significantBits } from './narrow.ts';
 import { unsignedLeb, Writer } from './writer.ts';
 
 export interface Signature {
@@ -26,9 +17,24 @@ export interface Callable extends Signature {
 /** A local variable; reading it is an expression. */
 export type Local<T extends ValType> = ExprOf[T] & { readonly local: number };
 
+/** A local whose value has zeroes above the low `bits`. */
+type NarrowLocal = Expr & { bits?: number };
+
 /** The target of a branch. */
 export interface Label {
   readonly depth: number;
+}
+
+/** Which way a branch nearly always goes, by the place of its instruction. */
+export interface BranchHint {
+  readonly at: number;
+  readonly likely: boolean;
+}
+
+/** A function body as the code section wants it, and the hints to it: places count from the start of the body. */
+export interface FunctionBody {
+  readonly bytes: Uint8Array;
+  readonly hints: readonly BranchHint[];
 }
 
 /** Starts of blocks without a value. */
@@ -36,13 +42,10 @@ const IF = [0x04, 0x40];
 const BLOCK = [0x02, 0x40];
 const LOOP = [0x03, 0x40];
 
-/** Bytes of a function that there is room for at first. */
-const CAPACITY = 4096;
-
-export class FunctionBuilder {
-  #out = new Writer(CAPACITY);
-  /** What is made when the function is complete, and where in #out it belongs. */
+export class FunctionBuilder extends MemoryBuilder {
+  /** What is made when the function is complete, and where in `out` it belongs. */
   readonly #later: { readonly at: number; readonly body: () => void }[] = [];
+  #hints: BranchHint[] = [];
   readonly #params: readonly ValType[];
   readonly #localTypes: ValType[] = [];
   readonly #free: Record<ValType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
@@ -50,8 +53,10 @@ export class FunctionBuilder {
   /** The blocks around the current place, outermost first, by a number that each has alone. */
   readonly #open: number[] = [0];
   #blocks = 0;
+  #loops = 0;
 
   constructor(params: readonly ValType[]) {
+    super();
     this.#params = params;
   }
 
@@ -72,17 +77,33 @@ export class FunctionBuilder {
     return this.#localExpr(type, this.#newLocal(type));
   }
 
-  /** A new local that holds the value of `value`. */
-  let<E extends Expr>(value: E): E & { readonly local: number } {
+  /** A new local that starts with the value of `value`, and may be set to any other. */
+  variable<E extends Expr>(value: E): E & { readonly local: number } {
     const local = this.local(value.type);
     this.set(local as Expr as E & { local: number }, value);
     return local as Expr as E & { readonly local: number };
   }
 
+  /** A new local that holds the value of `value`. It can be set again to what has no more bits. */
+  let<E extends Expr>(value: E): E & { readonly local: number } {
+    const local = this.variable(value);
+    if (value instanceof I64) (local as NarrowLocal).bits = significantBits(value);
+    return local;
+  }
+
+  /** The same local where it is known to have zeroes above its low `bits`. */
+  narrow(local: Local<'i64'>, bits: number): Local<'i64'> {
+    const narrow = this.#localExpr('i64', local.local);
+    (narrow as NarrowLocal).bits = bits;
+    return narrow;
+  }
+
   set<E extends Expr>(local: E & { readonly local: number }, value: E): void {
-    value.emit(this.#out);
-    this.#out.u8(0x21);
-    this.#out.u32(local.local);
+    const { bits } = local as NarrowLocal;
+    if (bits !== undefined && significantBits(value as Expr as I64) > bits) throw new Error('the local is narrower');
+    value.emit(this.out);
+    this.out.u8(0x21);
+    this.out.u32(local.local);
   }
 
   /** Locals made inside may be used again by later code. */
@@ -104,100 +125,14 @@ export class FunctionBuilder {
     return this.#open.includes(place);
   }
 
+  /** How many loops are around the code that comes next. */
+  get loops(): number {
+    return this.#loops;
+  }
+
   /** Puts here what `body` emits when the function is complete: for what depends on code that is still to come. */
   later(body: () => void): void {
-    this.#later.push({ at: this.#out.length, body });
-  }
-
-  // -- memory; `offset` is the constant part of the address
-
-  load8u(base: I32, offset = 0): I32 {
-    return new I32(memory(0x2d, 0, offset), [base]);
-  }
-  load16u(base: I32, offset = 0): I32 {
-    return new I32(memory(0x2f, 0, offset), [base]);
-  }
-  load32(base: I32, offset = 0): I32 {
-    return new I32(memory(0x28, 0, offset), [base]);
-  }
-  load64(base: I32, offset = 0): I64 {
-    return new I64(memory(0x29, 0, offset), [base]);
-  }
-  load8u64(base: I32, offset = 0): I64 {
-    return new I64(memory(0x31, 0, offset), [base]);
-  }
-  load8s64(base: I32, offset = 0): I64 {
-    return new I64(memory(0x30, 0, offset), [base]);
-  }
-  load16u64(base: I32, offset = 0): I64 {
-    return new I64(memory(0x33, 0, offset), [base]);
-  }
-  load16s64(base: I32, offset = 0): I64 {
-    return new I64(memory(0x32, 0, offset), [base]);
-  }
-  load32u64(base: I32, offset = 0): I64 {
-    return new I64(memory(0x35, 0, offset), [base]);
-  }
-  load32s64(base: I32, offset = 0): I64 {
-    return new I64(memory(0x34, 0, offset), [base]);
-  }
-  /** Four or eight bytes, and zeros above. */
-  load32zero(base: I32, offset = 0): V128 {
-    return new V128([0xfd, ...memory(92, 0, offset)], [base]);
-  }
-  load64zero(base: I32, offset = 0): V128 {
-    return new V128([0xfd, ...memory(93, 0, offset)], [base]);
-  }
-  load128(base: I32, offset = 0): V128 {
-    return new V128([0xfd, ...memory(0, 0, offset)], [base]);
-  }
-
-  store8(base: I32, offset: number, value: I32Like): void {
-    this.#store(0x3a, base, offset, I32.of(value));
-  }
-  store16(base: I32, offset: number, value: I32Like): void {
-    this.#store(0x3b, base, offset, I32.of(value));
-  }
-  store32(base: I32, offset: number, value: I32Like): void {
-    this.#store(0x36, base, offset, I32.of(value));
-  }
-  store64(base: I32, offset: number, value: I64Like): void {
-    this.#store(0x37, base, offset, I64.of(value));
-  }
-  store8of64(base: I32, offset: number, value: I64): void {
-    this.#store(0x3c, base, offset, value);
-  }
-  store16of64(base: I32, offset: number, value: I64): void {
-    this.#store(0x3d, base, offset, value);
-  }
-  store32of64(base: I32, offset: number, value: I64): void {
-    this.#store(0x3e, base, offset, value);
-  }
-
-  store128(base: I32, offset: number, value: V128): void {
-    base.emit(this.#out);
-    value.emit(this.#out);
-    this.#out.u8(0xfd);
-    this.#out.bytes(memory(11, 0, offset));
-  }
-
-  /** The lowest four or eight bytes of a vector. */
-  store32low(base: I32, offset: number, value: V128): void {
-    this.effect([0xfd, ...memory(90, 0, offset), 0], base, value);
-  }
-
-  store64low(base: I32, offset: number, value: V128): void {
-    this.effect([0xfd, ...memory(91, 0, offset), 0], base, value);
-  }
-
-  memoryCopy(to: I32, from: I32, bytes: I32Like): void {
-    for (const e of [to, from, I32.of(bytes)]) e.emit(this.#out);
-    this.#out.bytes([0xfc, 10, 0, 0]);
-  }
-
-  memoryFill(to: I32, value: I32Like, bytes: I32Like): void {
-    for (const e of [to, I32.of(value), I32.of(bytes)]) e.emit(this.#out);
-    this.#out.bytes([0xfc, 11, 0]);
+    this.#later.push({ at: this.out.length, body });
   }
 
   // -- calls
@@ -209,10 +144,10 @@ export class FunctionBuilder {
 
   /** A call for its effect. */
   run(callee: Callable, ...args: Expr[]): void {
-    for (const arg of args) arg.emit(this.#out);
-    this.#out.u8(0x10);
-    this.#out.u32(callee.index);
-    for (let i = 0; i < callee.results.length; i++) this.#out.u8(0x1a);
+    for (const arg of args) arg.emit(this.out);
+    this.out.u8(0x10);
+    this.out.u32(callee.index);
+    for (let i = 0; i < callee.results.length; i++) this.out.u8(0x1a);
   }
 
   /** A call through table 0, of the module's type number `type`. */
@@ -221,61 +156,72 @@ export class FunctionBuilder {
   }
 
   drop(value: Expr): void {
-    value.emit(this.#out);
-    this.#out.u8(0x1a);
-  }
-
-  /** An instruction that gives no value. */
-  effect(code: readonly number[], ...args: Expr[]): void {
-    for (const arg of args) arg.emit(this.#out);
-    this.#out.bytes(code);
+    value.emit(this.out);
+    this.out.u8(0x1a);
   }
 
   // -- control
 
   if(condition: I32, then: () => void, otherwise?: () => void): void {
-    condition.emit(this.#out);
-    this.#out.bytes(IF);
+    this.#if(condition, undefined, then, otherwise);
+  }
+
+  /** An if whose condition nearly always holds: the compiler keeps what it costs otherwise out of the way of `then`. */
+  ifLikely(condition: I32, then: () => void, otherwise: () => void): void {
+    this.#if(condition, true, then, otherwise);
+  }
+
+  /** An if whose condition hardly ever holds. */
+  ifRare(condition: I32, then: () => void, otherwise?: () => void): void {
+    this.#if(condition, false, then, otherwise);
+  }
+
+  #if(condition: I32, likely: boolean | undefined, then: () => void, otherwise?: () => void): void {
+    condition.emit(this.out);
+    if (likely !== undefined) this.#hints.push({ at: this.out.length, likely });
+    this.out.bytes(IF);
     this.#inside(then);
     if (otherwise !== undefined) {
-      this.#out.u8(0x05);
+      this.out.u8(0x05);
       this.#inside(otherwise);
     }
-    this.#out.u8(0x0b);
+    this.out.u8(0x0b);
   }
 
   /** A branch to the label goes to the end of the block. */
   block(body: (label: Label) => void): void {
-    this.#out.bytes(BLOCK);
+    this.out.bytes(BLOCK);
     this.#inside(body);
-    this.#out.u8(0x0b);
+    this.out.u8(0x0b);
   }
 
   /** A branch to the label goes back to the start; falling off the end leaves the loop. */
   loop(body: (label: Label) => void): void {
-    this.#out.bytes(LOOP);
+    this.out.bytes(LOOP);
+    this.#loops++;
     this.#inside(body);
-    this.#out.u8(0x0b);
+    this.#loops--;
+    this.out.u8(0x0b);
   }
 
   br(label: Label): void {
-    this.#out.u8(0x0c);
-    this.#out.u32(this.#open.length - label.depth);
+    this.out.u8(0x0c);
+    this.out.u32(this.#open.length - label.depth);
   }
 
   brIf(label: Label, condition: I32): void {
-    condition.emit(this.#out);
-    this.#out.u8(0x0d);
-    this.#out.u32(this.#open.length - label.depth);
+    condition.emit(this.out);
+    this.out.u8(0x0d);
+    this.out.u32(this.#open.length - label.depth);
   }
 
   /** A branch to labels[selector], or to `otherwise` beyond them. */
   brTable(selector: I32, labels: readonly Label[], otherwise: Label): void {
-    selector.emit(this.#out);
-    this.#out.u8(0x0e);
-    this.#out.u32(labels.length);
-    for (const label of labels) this.#out.u32(this.#open.length - label.depth);
-    this.#out.u32(this.#open.length - otherwise.depth);
+    selector.emit(this.out);
+    this.out.u8(0x0e);
+    this.out.u32(labels.length);
+    for (const label of labels) this.out.u32(this.#open.length - label.depth);
+    this.out.u32(this.#open.length - otherwise.depth);
   }
 
   /** Goes to cases[selector], or to `otherwise` beyond them. A case that falls off its end goes on behind the switch. */
@@ -296,16 +242,16 @@ export class FunctionBuilder {
   }
 
   return(value?: Expr): void {
-    value?.emit(this.#out);
-    this.#out.u8(0x0f);
+    value?.emit(this.out);
+    this.out.u8(0x0f);
   }
 
   unreachable(): void {
-    this.#out.u8(0x00);
+    this.out.u8(0x00);
   }
 
-  /** The function body as the code section wants it: locals, instructions, end. */
-  finish(): Uint8Array {
+  /** The function's locals, instructions and end. */
+  finish(): FunctionBody {
     const code = this.#complete();
     const w = new Writer(code.length + 64);
     const runs: { type: ValType; count: number }[] = [];
@@ -319,23 +265,35 @@ export class FunctionBuilder {
       w.u32(count);
       w.u8(VALTYPE[type]);
     }
+    const start = w.length;
     w.bytes(code);
     w.u8(0x0b);
-    return w.take();
+    return { bytes: w.take(), hints: this.#hints.map(({ at, likely }) => ({ at: at + start, likely })) };
   }
 
   #complete(): Uint8Array {
-    const code = this.#out.view();
+    const code = this.out.view();
     if (this.#later.length === 0) return code;
-    this.#out = new Writer(2 * code.length);
+    const hints = this.#hints;
+    this.out = new Writer(2 * code.length);
+    this.#hints = [];
     let done = 0;
+    let hinted = 0;
+    const copyUpTo = (end: number): void => {
+      const shift = this.out.length - done;
+      for (; hinted < hints.length && hints[hinted]!.at < end; hinted++) {
+        const { at, likely } = hints[hinted]!;
+        this.#hints.push({ at: at + shift, likely });
+      }
+      this.out.bytes(code.subarray(done, end));
+      done = end;
+    };
     for (const { at, body } of this.#later) {
-      this.#out.bytes(code.subarray(done, at));
+      copyUpTo(at);
       body();
-      done = at;
     }
-    this.#out.bytes(code.subarray(done));
-    return this.#out.view();
+    copyUpTo(code.length);
+    return this.out.view();
   }
 
   #newLocal(type: ValType): number {
@@ -348,12 +306,6 @@ export class FunctionBuilder {
     return local;
   }
 
-  #store(opcode: number, base: I32, offset: number, value: Expr): void {
-    base.emit(this.#out);
-    value.emit(this.#out);
-    this.#out.bytes(memory(opcode, 0, offset));
-  }
-
   #inside(body: (label: Label) => void): void {
     this.#open.push(++this.#blocks);
     const depth = this.#open.length;
@@ -362,26 +314,10 @@ export class FunctionBuilder {
   }
 
   #brTable(selector: I32, count: number): void {
-    selector.emit(this.#out);
-    const out = this.#out;
+    selector.emit(this.out);
+    const out = this.out;
     out.u8(0x0e);
     out.u32(count);
     for (let i = 0; i <= count; i++) out.u32(i);
   }
 }
-
-/** A memory instruction: opcode, alignment exponent, constant offset. */
-function memory(opcode: number, align: number, offset: number): readonly number[] {
-  if (align !== 0 || offset >= KEPT_OFFSETS) return [opcode, align, ...unsignedLeb(offset)];
-  const key = opcode * KEPT_OFFSETS + offset;
-  let code = memoryCodes.get(key);
-  if (code === undefined) {
-    code = [opcode, align, ...unsignedLeb(offset)];
-    memoryCodes.set(key, code);
-  }
-  return code;
-}
-
-/** Those of instructions that were asked for before: nearly all are accesses to the same fields. */
-const KEPT_OFFSETS = 4096;
-const memoryCodes = new Map<number, readonly number[]>();
