@@ -2,6 +2,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
+import { openTap } from '../src/base/tap.ts';
 import { guestInitramfs } from '../tools/guest-initramfs.ts';
 import { CLOUD_KERNEL, fetchKernel, fetchModules, type ModuleSet } from '../tools/guest-packages.ts';
 import type { GuestFile } from '../tools/initramfs.ts';
@@ -77,4 +78,14 @@ export function readExt4(image: string, path: string): Buffer {
 /** Throws if the file system in the image is not sound. */
 export function checkExt4(image: string): void {
   execFileSync('e2fsck', ['-f', '-n', image], { stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+/** Why no TAP device can be made here; undefined if one can. */
+export function noTap(): string | undefined {
+  try {
+    for (const port of openTap('crosvmtest%d', 1).ports) port.close();
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
