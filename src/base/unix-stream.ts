@@ -25,6 +25,9 @@ const cReceiveMessage = libc<(fd: number, header: number, flags: number) => numb
   'int64_t recvmsg(int, int64_t, int)',
 );
 
+const cShutdown = libc<(fd: number, how: number) => number>('int shutdown(int, int)');
+const SHUT_RDWR = 2;
+
 /** struct cmsghdr: u64 length, int level, int type; then the descriptors. One such is all that Linux sends. */
 const CMSG_HEADER = 16;
 const control = new Int32Array((CMSG_HEADER + 4 * MAX_DESCRIPTORS) / 4);
@@ -98,6 +101,11 @@ export class StreamConnection {
   /** Blocks for at most `timeout` milliseconds (-1: for ever); whether there is something to receive, or the end. */
   waitReadable(timeout: number): boolean {
     return waitReadable(this.fd, timeout);
+  }
+
+  /** Ends the connection for both sides, whoever else of this process has it. The descriptor stays. */
+  shutdown(): void {
+    cShutdown(this.fd, SHUT_RDWR); // the only failure is that it has ended
   }
 
   close(): void {

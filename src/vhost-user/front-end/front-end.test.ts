@@ -91,7 +91,7 @@ test('descriptors that nobody asked for are closed, and a connection that ends i
   assert.throws(() => frontEnd.request('GET_FEATURES', undefined));
 });
 
-test('the first words: what both know of the protocol', () => {
+test('the first words: what both know of the protocol', async () => {
   const { frontEnd, peer, requests } = pair();
   const unknown = 1n << 40n;
   const features = (1n << BigInt(VHOST_USER_F_PROTOCOL_FEATURES)) | (1n << 32n);
@@ -100,7 +100,7 @@ test('the first words: what both know of the protocol', () => {
   peer.send(reply('GET_FEATURES', u64.encode(features)));
   peer.send(reply('GET_PROTOCOL_FEATURES', u64.encode(BigInt(known) | (1n << 30n) | unknown)));
   peer.send(reply('GET_QUEUE_NUM', u64.encode(5n)));
-  const offer = handshake(frontEnd, peer.fd);
+  const offer = await handshake(frontEnd, peer.fd, async () => {});
   assert.deepEqual(offer, { features, speaksProtocol: true, protocolFeatures: known, queues: 5 });
   assert.deepEqual(requests(), [
     'SET_OWNER',
@@ -112,10 +112,10 @@ test('the first words: what both know of the protocol', () => {
   ]);
 });
 
-test('a back end of the old days has no protocol features', () => {
+test('a back end of the old days has no protocol features', async () => {
   const { frontEnd, peer, requests } = pair();
   peer.send(reply('GET_FEATURES', u64.encode(1n << 32n)));
-  assert.deepEqual(handshake(frontEnd, peer.fd), {
+  assert.deepEqual(await handshake(frontEnd, peer.fd, async () => {}), {
     features: 1n << 32n,
     speaksProtocol: false,
     protocolFeatures: 0,

@@ -6,7 +6,7 @@ import { streamPair } from '../../base/unix-stream.ts';
 import type { DeviceJob } from '../../device-process/entry.ts';
 import type { DeviceLauncher } from './launcher.ts';
 
-const PROGRAM = fileURLToPath(new URL('../../device-process/entry.js', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('./device-entry.js', import.meta.url));
 /** Behind the standard streams. */
 const SOCKET = 3;
 const ORDERS = 4;

@@ -11,7 +11,7 @@ export const threadLauncher: DeviceLauncher = {
     const [ours, theirs] = streamPair();
     const [orders, theirOrders] = packetPair();
     const job: DeviceJob = { name, spec, socket: theirs.fd, orders: theirOrders.fd };
-    const program = new URL('../../device-process/entry.js', import.meta.url);
+    const program = new URL('./device-entry.js', import.meta.url);
     const worker = new Worker(program, { argv: [JSON.stringify(job)], name, stderr: true });
     let last: string | undefined;
     createInterface({ input: worker.stderr }).on('line', (line) => {

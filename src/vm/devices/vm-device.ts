@@ -18,6 +18,8 @@ import { closeWiring } from './wiring.ts';
 
 /** How long a device may go on after its VM has ended. */
 const END_TIMEOUT_MS = 3_000;
+/** How long a device may go on without its connection. */
+const LAST_WORDS_MS = 1_000;
 /** A device that ends again and again is started less and less often. */
 const FIRST_RESTART_MS = 50;
 const LAST_RESTART_MS = 30_000;
@@ -57,7 +59,7 @@ export class VmDevice {
   /** Waits until the back end has said what it is. `firstGsi`: the GSIs of its MSI-X vectors start here. Throws `E_DEVICE`. */
   async connect(firstGsi: number): Promise<VirtioDeviceHandle> {
     try {
-      this.#backEnd = greetBackEnd(this.#connection);
+      this.#backEnd = await greetBackEnd(this.#connection);
       this.#handle = describeDevice(this.plan, this.#backEnd, this.#connection.fd, firstGsi);
       return this.#handle;
     } catch (error) {
@@ -138,7 +140,10 @@ export class VmDevice {
       device.deviceLost('the back end has ended the connection');
       return;
     }
+    // It may also hang.
+    const timer = setTimeout(this.#launched.kill, LAST_WORDS_MS);
     const how = await this.#launched.gone;
+    clearTimeout(timer);
     if (this.#closing !== undefined) return;
     // A disk goes on where it was; what others have lost only their driver knows.
     const resumes = this.plan.type === 'block';
@@ -156,7 +161,8 @@ export class VmDevice {
   async #restart(device: VirtioPci, link: VhostUserLink, resumes: boolean): Promise<void> {
     const connection = this.#launch();
     try {
-      const backEnd = greetBackEnd(connection);
+      const backEnd = await greetBackEnd(connection);
+      if (this.#closing !== undefined) return backEnd.requests.close();
       this.#backEnd!.requests.close();
       this.#backEnd = backEnd;
       const { spec, backEnd: old } = this.#handle!;
