@@ -9,6 +9,7 @@ import type { Log, LogLevel } from '../../log.ts';
 import type { VirtioPci } from '../../pci/virtio-pci/virtio-pci.ts';
 import { serveBackEnd } from '../../vhost-user/front-end/back-end-requests.ts';
 import type { VhostUserLink } from '../../vhost-user/front-end/vhost-user-link.ts';
+import type { VirtioDeviceName } from '../../virtio/device-types.ts';
 import { type BackEnd, describeDevice, greetBackEnd } from './connect-device.ts';
 import { DeviceMaster } from './device-master.ts';
 import type { DeviceLauncher, LaunchedDevice } from './launcher.ts';
@@ -18,6 +19,8 @@ import { closeWiring } from './wiring.ts';
 
 /** How long a device may go on after its VM has ended. */
 const END_TIMEOUT_MS = 3_000;
+/** Devices that keep nothing but what is in their queues: another one goes on where they were. */
+const RESUMING: readonly VirtioDeviceName[] = ['block', 'net', 'rng'];
 /** How long a device may go on without its connection. */
 const LAST_WORDS_MS = 1_000;
 /** A device that ends again and again is started less and less often. */
@@ -145,8 +148,8 @@ export class VmDevice {
     const how = await this.#launched.gone;
     clearTimeout(timer);
     if (this.#closing !== undefined) return;
-    // A disk goes on where it was; what others have lost only their driver knows.
-    const resumes = this.plan.type === 'block';
+    // What others than these have lost only their driver knows.
+    const resumes = RESUMING.includes(this.plan.type);
     this.#log('warn', `${this.plan.name} has ended (${how}) and is started again`);
     if (!resumes) device.deviceLost(`it has ended (${how})`);
     this.#scheduleRestart(device, link, resumes);
