@@ -116,7 +116,7 @@ test('a network card on a TAP device that is made for it', async (t) => {
     'cat /sys/class/net/eth0/address; ifconfig eth0 10.99.7.2 netmask 255.255.255.0 up; ping -c 3 10.99.7.1',
     'ping -c 1 -s 1400 10.99.7.1',
   ]);
-  assert.match(outputs[0]!.output, /^02:00:00:00:00:07\n[^]* 3 packets received, 0% packet loss/);
+  assert.match(outputs[0]!.output, /^02:00:00:00:00:07\n[\s\S]* 3 packets received, 0% packet loss/);
   assert.match(outputs[1]!.output, / 1 packets received/);
   assert.deepEqual(taps(), before);
 });
