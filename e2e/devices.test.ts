@@ -107,6 +107,20 @@ test('a disk whose process is killed again and again loses nothing', { skip }, a
   checkExt4(image);
 });
 
+test('a network card on a TAP device that is made for it', async (t) => {
+  if (process.getuid?.() !== 0 || !existsSync('/dev/net/tun')) return t.skip('TAP devices take root and /dev/net/tun');
+  const taps = () => readdirSync('/sys/class/net').filter((name) => name.startsWith('crosvm'));
+  const before = taps();
+  const card = ['--host_ip', '10.99.7.1', '--netmask', '255.255.255.0', '--mac', '02:00:00:00:00:07'];
+  const { outputs } = await runVirtioGuest(card, [
+    'cat /sys/class/net/eth0/address; ifconfig eth0 10.99.7.2 netmask 255.255.255.0 up; ping -c 3 10.99.7.1',
+    'ping -c 1 -s 1400 10.99.7.1',
+  ]);
+  assert.match(outputs[0]!.output, /^02:00:00:00:00:07\n[\s\S]* 3 packets received, 0% packet loss/);
+  assert.match(outputs[1]!.output, / 1 packets received/);
+  assert.deepEqual(taps(), before);
+});
+
 test('no device outlives its VM, however that ends', { skip }, async () => {
   const image = newImage('outlived');
   const path = join(folder, 'rom');

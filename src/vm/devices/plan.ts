@@ -4,6 +4,7 @@ import type { DeviceSpec } from '../../device-process/device-spec.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { VirtioDeviceName } from '../../virtio/device-types.ts';
 import type { VmConfig } from '../config.ts';
+import { networkCards, socketDevices } from './plan-network.ts';
 
 /** What provides a device: another program that listens at a socket, or one of ours. */
 export type DeviceSource =
@@ -65,7 +66,9 @@ function wantedDevices(config: VmConfig): Wanted[] {
     // What is random would be so in each run of a deterministic VM.
     ...(config.noRng || config.deterministic !== undefined ? [] : [own('the entropy device', { type: 'rng' })]),
     ...balloon(config),
+    ...networkCards(config).map(({ spec, slot }) => ({ ...own('the network card', spec), slot })),
     ...bySocket('net', config.vhostUserNet),
+    ...socketDevices(config).map(({ spec, slot }) => ({ ...own('the socket device', spec), slot })),
     ...bySocket('vsock', config.vhostUserVsock),
     ...config.vhostUserFs.map(({ socket, tag }) => ({ ...foreign('fs', socket), tag })),
     ...bySocket('snd', config.vhostUserSnd),
