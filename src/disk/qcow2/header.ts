@@ -111,7 +111,8 @@ export function parseHeader(name: string, bytes: Uint8Array): Header {
     if (view.getUint32(72) !== 0) throw unsupported(name, featureMessage(bytes, 0, TWO_32));
     incompatible = view.getUint32(76);
     compatible = view.getUint32(84);
-    autoclear = view.getUint32(92);
+    // Of the unknown upper half it counts only whether something is there.
+    autoclear = view.getUint32(92) + (view.getUint32(88) === 0 ? 0 : TWO_32);
     refcountOrder = view.getUint32(96);
     length = view.getUint32(100);
     if (length < V3_HEADER_LENGTH || length % 8 !== 0) throw fail(`a length of ${length} bytes`);

@@ -10,6 +10,7 @@ import {
   HEADER_SNAPSHOTS,
   INCOMPATIBLE_CORRUPT,
   INCOMPATIBLE_DATA_FILE,
+  INCOMPATIBLE_DIRTY,
   INCOMPATIBLE_EXTENDED_L2,
   SUBCLUSTERS,
   TWO_32,
@@ -60,12 +61,25 @@ export class ImageFile {
   corrupt(what: string): CrosvmError {
     if (this.#writable) {
       this.#writable = false;
-      if (this.header.version === 3) {
-        this.header.incompatible |= INCOMPATIBLE_CORRUPT;
-        this.writeFeatures();
-      }
+      this.#mark(this.header.incompatible | INCOMPATIBLE_CORRUPT);
     }
     return new CrosvmError('E_DISK_CORRUPT', `${this.name}: the image is corrupt: ${what}`);
+  }
+
+  /** Until `markSound`, whoever opens the image has to check it first. Version 2 cannot say that. */
+  markDirty(): void {
+    this.#mark(this.header.incompatible | INCOMPATIBLE_DIRTY);
+  }
+
+  /** The image was checked and is right. */
+  markSound(): void {
+    this.#mark(this.header.incompatible & ~(INCOMPATIBLE_DIRTY | INCOMPATIBLE_CORRUPT));
+  }
+
+  #mark(incompatible: number): void {
+    if (this.header.version === 2 || incompatible === this.header.incompatible) return;
+    this.header.incompatible = incompatible;
+    this.writeFeatures();
   }
 
   /** Reads a table or part of one, which must lie within the file. */
