@@ -1,8 +1,8 @@
 import { type HostMemory, ScatterList } from '../../memory/scatter-list.ts';
 import { partOf } from '../bytes-list.ts';
 import type { ClusterReader } from './cluster-reader.ts';
-import { DATA } from './l2-entry.ts';
-import { SUBCLUSTERS } from './layout.ts';
+import { compressedEntryHi, DATA } from './l2-entry.ts';
+import { SUBCLUSTERS, TWO_32 } from './layout.ts';
 import type { Parts } from './parts.ts';
 
 /** Where a write that needs new clusters goes. */
@@ -50,6 +50,22 @@ export class ClusterWriter {
         if (allocator.crowded) writeBack.flush();
       }
     }
+  }
+
+  /**
+   * Writes the cluster at guest offset `at`, which is not in the image yet, as compressed data: false if that would not
+   * be shorter.
+   */
+  writeCompressed(at: number, packed: Uint8Array): boolean {
+    const { image, mapping, allocator } = this.#parts;
+    const { clusterSize, header, store } = image;
+    if (packed.length >= clusterSize || image.hasDataFile) return false;
+    mapping.makeWritable(at);
+    const offset = allocator.allocateBytes(packed.length);
+    store.write(offset, packed);
+    const hi = compressedEntryHi(header.clusterBits, offset, packed.length);
+    mapping.setCompressed(at, hi, offset % TWO_32);
+    return true;
   }
 
   /** Guest data may not go where tables are, nor to where no cluster is. */

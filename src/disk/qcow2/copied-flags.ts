@@ -1,8 +1,13 @@
-import type { ClusterCounts } from './cluster-counts.ts';
 import type { EntryTable } from './entry-table.ts';
 import type { ImageFile } from './image-file.ts';
 import { L2Entry } from './l2-entry.ts';
 import { HI_COPIED } from './layout.ts';
+import { WordPatcher } from './word-patcher.ts';
+
+/** How often a cluster is referenced. */
+interface Counts {
+  get(cluster: number): number;
+}
 
 /** An entry whose flag "referenced exactly once" is not as it should be. */
 interface WrongFlag {
@@ -13,21 +18,20 @@ interface WrongFlag {
   readonly hi: number;
 }
 
-/** Compares the flags of the active L1 table and its L2 tables with the references `counts`. */
-export function* wrongCopiedFlags(image: ImageFile, l1: EntryTable, counts: ClusterCounts): Generator<WrongFlag> {
+/** Compares the flags of the active L1 table and its L2 tables, as they are in the file, with `counts`. */
+export function* wrongCopiedFlags(image: ImageFile, l1: EntryTable, counts: Counts): Generator<WrongFlag> {
   const { clusterSize, store, header } = image;
   for (let i = 0; i < l1.length; i++) {
     const l2 = l1.offset(i);
     // What cannot be a table was found before.
     if (l2 === 0 || l2 % clusterSize !== 0 || l2 + clusterSize > store.size) continue;
-    const once = counts.get(l2 / clusterSize) === 1;
-    const hi = flagged(l1.hi[i]!, once);
+    const hi = flagged(l1.hi[i]!, counts.get(l2 / clusterSize) === 1);
     if (hi !== l1.hi[i]) yield { table: true, at: header.l1Offset + i * 8, hi };
     if (!image.hasDataFile) yield* wrongInL2(image, l2, counts);
   }
 }
 
-function* wrongInL2(image: ImageFile, l2: number, counts: ClusterCounts): Generator<WrongFlag> {
+function* wrongInL2(image: ImageFile, l2: number, counts: Counts): Generator<WrongFlag> {
   const { clusterSize, store, l2EntrySize } = image;
   if (store.nextData(l2) >= l2 + clusterSize) return;
   const bytes = new Uint8Array(clusterSize);
@@ -43,13 +47,11 @@ function* wrongInL2(image: ImageFile, l2: number, counts: ClusterCounts): Genera
   }
 }
 
-/** Sets all flags right. */
-export function fixCopiedFlags(image: ImageFile, l1: EntryTable, counts: ClusterCounts): void {
-  const half = new DataView(new ArrayBuffer(4));
-  for (const { at, hi } of wrongCopiedFlags(image, l1, counts)) {
-    half.setUint32(0, hi);
-    image.store.write(at, new Uint8Array(half.buffer));
-  }
+/** Sets all flags right, in the file. */
+export function fixCopiedFlags(image: ImageFile, l1: EntryTable, counts: Counts): void {
+  const patcher = new WordPatcher(image.store);
+  for (const { at, hi } of wrongCopiedFlags(image, l1, counts)) patcher.set(at, hi);
+  patcher.write();
 }
 
 function flagged(hi: number, once: boolean): number {

@@ -108,6 +108,13 @@ export class ImageFile {
     this.#patch(HEADER_L1, [this.header.l1Size, ...words(this.header.l1Offset)]);
   }
 
+  /** Both at once. */
+  writeSizeAndL1(): void {
+    const { size, l1Size, l1Offset } = this.header;
+    const unencrypted = 0; // between the two
+    this.#patch(HEADER_SIZE, [...words(size), unencrypted, l1Size, ...words(l1Offset)]);
+  }
+
   writeRefcountTable(): void {
     const { refcountTableOffset, refcountTableClusters } = this.header;
     this.#patch(HEADER_REFCOUNT_TABLE, [...words(refcountTableOffset), refcountTableClusters]);

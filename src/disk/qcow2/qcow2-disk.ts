@@ -6,7 +6,6 @@ import { ClusterReader } from './cluster-reader.ts';
 import { ClusterWriter } from './cluster-writer.ts';
 import type { Header } from './header.ts';
 import { COMPRESSED, DATA, UNALLOCATED } from './l2-entry.ts';
-import { INCOMPATIBLE_CORRUPT } from './layout.ts';
 import { loadParts, type Parts, type PartsOptions } from './parts.ts';
 import { resizeImage } from './resize.ts';
 
@@ -102,13 +101,17 @@ export class Qcow2Disk implements Disk {
     }
   }
 
+  /**
+   * Writes a whole cluster that is not in the image yet, compressed as the image says: `packed` comes from the codec.
+   * False if that would not be shorter. For filling a new image.
+   */
+  writeCompressed(offset: number, packed: Uint8Array): boolean {
+    this.#checkWrite(offset, 0);
+    return this.#writer.writeCompressed(offset, packed);
+  }
+
   #checkWrite(offset: number, length: number): void {
     checkWritable(this.parts.image.name, this.writable);
     checkRange(this.parts.image.name, this.size, offset, length);
   }
-}
-
-/** Whether an image says of itself that it is corrupt. */
-export function isMarkedCorrupt(header: Header): boolean {
-  return (header.incompatible & INCOMPATIBLE_CORRUPT) !== 0;
 }
