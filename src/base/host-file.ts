@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import type { ByteStore } from '../disk/byte-store.ts';
 import { CrosvmError } from '../errors.ts';
 import type { HostMemory, ScatterList } from '../memory/scatter-list.ts';
@@ -282,4 +283,9 @@ function lockFile(fd: number, path: string, exclusive: boolean): void {
   const reason = errno();
   if (reason !== EAGAIN) throw new SystemError('flock', reason, path);
   throw new CrosvmError('E_DISK_LOCKED', `${path}: the file is in use by another process`);
+}
+
+/** Bytes that a file takes on the host's disk: less than its size where it has holes. */
+export function allocatedBytes(path: string): number {
+  return statSync(path).blocks * 512;
 }

@@ -1,3 +1,4 @@
+import type { CompressionType } from '../codec.ts';
 import { type DiskFormat, formatError, unsupported } from '../disk.ts';
 import {
   EXTENSION_BACKING_FORMAT,
@@ -23,7 +24,6 @@ import {
   V3_HEADER_LENGTH,
 } from './layout.ts';
 
-export type CompressionType = 'zlib' | 'zstd';
 const COMPRESSION_TYPES: readonly CompressionType[] = ['zlib', 'zstd'];
 
 /** A header extension that we only carry along. */

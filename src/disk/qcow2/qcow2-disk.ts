@@ -88,17 +88,21 @@ export class Qcow2Disk implements Disk {
   }
 
   close(): void {
-    const { image, data, backing, writeBack } = this.parts;
+    const { image, data, backing } = this.parts;
     try {
-      if (this.writable) {
-        writeBack.flush();
-        writeBack.writeTables(); // counts that went down
-      }
+      this.finish();
     } finally {
       image.store.close();
       if (data !== image.store) data.close();
       backing?.close();
     }
+  }
+
+  /** Writes what is pending, and leaves the files open. */
+  finish(): void {
+    if (!this.writable) return;
+    this.parts.writeBack.flush();
+    this.parts.writeBack.writeTables(); // counts that went down since
   }
 
   /**
