@@ -6,14 +6,18 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { GUEST_IS_UP } from '../tools/initramfs.ts';
 import { projectFolder } from '../tools/setup.js';
-import { testLinuxBoots } from './linux-boots.ts';
+import { BOOTS, testLinuxBoot, testLinuxBoots } from './linux-boots.ts';
 import { BOOT_TIMEOUT_MS, finish } from './linux-guest.ts';
 import { testLinuxSmp } from './linux-smp.ts';
 
 const NPM_START = join(projectFolder, 'tools', 'start.js');
 
 testLinuxBoots('soft');
-if (process.arch === 'x64') testLinuxSmp('soft');
+for (const jit of ['off', '5']) testLinuxBoot(BOOTS[0]!, 'soft', '--jit', jit);
+if (process.arch === 'x64') {
+  testLinuxSmp('soft');
+  testLinuxSmp('soft', '--jit', 'off');
+}
 
 test('npm start feeds standard input to the guest and powers it off at the end', async () => {
   const { status, console, stderr } = await finish(NPM_START, [], "echo 'a  b' | tr a-b x-y\nuname -sm\n");

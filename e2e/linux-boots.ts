@@ -28,7 +28,8 @@ interface Boot {
   readonly machine?: Machine;
 }
 
-const BOOTS: readonly Boot[] = [
+/** Between them they enter the guest and end it in each way. */
+export const BOOTS: readonly Boot[] = [
   { package: CLOUD_KERNEL_6_12, form: 'vmlinux', end: 'power off' },
   { package: CLOUD_KERNEL_6_12, form: 'bzImage', end: 'reboot' },
   { package: CLOUD_KERNEL, form: 'vmlinux', end: 'panic' },
@@ -50,20 +51,23 @@ const ENDS = {
 
 /** Declares the tests. */
 export function testLinuxBoots(hypervisor: 'soft' | 'kvm'): void {
-  for (const boot of BOOTS) {
-    test(`${boot.package} as ${boot.form} boots on ${hypervisor} to ${boot.end}`, async (t) => {
-      // Not every archive has 32-bit kernels: Debian had them last in release 12.
-      if (boot.machine === 'i686') {
-        const reason = await missing32BitGuest(boot);
-        if (reason !== undefined) return t.skip(reason);
-      }
-      await testBoot(t, hypervisor, boot);
-    });
-  }
+  for (const boot of BOOTS) testLinuxBoot(boot, hypervisor);
   testFirmware(hypervisor);
 }
 
-async function testBoot(t: TestContext, hypervisor: 'soft' | 'kvm', boot: Boot): Promise<void> {
+/** Declares the test of one boot. `hypervisor`: its name, and more options of `crosvm run`. */
+export function testLinuxBoot(boot: Boot, ...hypervisor: readonly string[]): void {
+  test(`${boot.package} as ${boot.form} boots on ${hypervisor.join(' ')} to ${boot.end}`, async (t) => {
+    // Not every archive has 32-bit kernels: Debian had them last in release 12.
+    if (boot.machine === 'i686') {
+      const reason = await missing32BitGuest(boot);
+      if (reason !== undefined) return t.skip(reason);
+    }
+    await testBoot(t, boot, hypervisor);
+  });
+}
+
+async function testBoot(t: TestContext, boot: Boot, hypervisor: readonly string[]): Promise<void> {
   const { machine = 'x86_64' } = boot;
   const { commands, status } = ENDS[boot.end];
   const kernel = await kernelOf(boot);
@@ -71,7 +75,7 @@ async function testBoot(t: TestContext, hypervisor: 'soft' | 'kvm', boot: Boot):
   const job = { kind: 'commands', commands: [...asked.map((c) => c.command), ...commands] } as const;
   const files = boot.end === 'panic' ? await panicModules(boot.package) : [];
   const initrd = await guestInitramfs(job, files, ARCHITECTURES[machine]);
-  const words = ['run', '--hypervisor', hypervisor, '--extended-status', '--initrd', initrd];
+  const words = ['run', '--hypervisor', ...hypervisor, '--extended-status', '--initrd', initrd];
   const finished = await finish(CROSVM, [...words, '-p', 'panic=-1 cryptomgr.notests', kernel]);
   const outputs = commandOutputs(finished);
   for (const [i, { name, check }] of asked.entries()) {

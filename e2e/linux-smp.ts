@@ -24,13 +24,13 @@ const COMMANDS: readonly { readonly command: string; readonly output: string }[]
   { command: `dmesg | grep -cE '${COMPLAINTS}' || true`, output: '0\n' },
 ];
 
-/** Declares the test. */
-export function testLinuxSmp(hypervisor: 'soft' | 'kvm'): void {
-  test(`${CLOUD_KERNEL_6_12} with two vCPUs works on ${hypervisor}, and reboots`, async () => {
+/** Declares the test. `hypervisor`: its name, and more options of `crosvm run`. */
+export function testLinuxSmp(...hypervisor: readonly string[]): void {
+  test(`${CLOUD_KERNEL_6_12} with two vCPUs works on ${hypervisor.join(' ')}, and reboots`, async () => {
     const kernel = await vmlinuxOf(await fetchKernel(CLOUD_KERNEL_6_12));
     const commands = [...COMMANDS.map(({ command }) => command), 'reboot -f'];
     const initrd = await guestInitramfs({ kind: 'commands', commands }, []);
-    const words = ['run', '--hypervisor', hypervisor, '--extended-status', '--cpus', '2', '--initrd', initrd];
+    const words = ['run', '--hypervisor', ...hypervisor, '--extended-status', '--cpus', '2', '--initrd', initrd];
     const finished = await finish(CROSVM, [...words, '-p', 'panic=-1 cryptomgr.notests', kernel]);
     const outputs = commandOutputs(finished);
     for (const [i, { command, output }] of COMMANDS.entries()) {

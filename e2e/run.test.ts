@@ -171,6 +171,24 @@ function testOn(hypervisor: string): void {
     assert.equal(crosvm('', 'stats', path).status, 1);
   });
 
+  test('--jit off compiles nothing, --jit 0 more than what is executed often', {
+    skip: hypervisor !== 'soft' && 'of the software CPU only',
+  }, async () => {
+    const path = join(folder, 'jit.sock');
+    const compiled = async (jit: string) => {
+      const child = start(words('spin', '-s', path, '--jit', jit));
+      const exit = once(child, 'exit');
+      await seen(child, 'spinning\n');
+      const { total } = JSON.parse(crosvm('', 'stats', '--json', path).stdout);
+      crosvm('', 'stop', path);
+      await exit;
+      return total.jit.compiled;
+    };
+    assert.equal(await compiled('off'), 0);
+    const [often, all] = [await compiled('auto'), await compiled('0')];
+    assert.ok(all > often, `${all} > ${often}`);
+  });
+
   test('a folder gets a socket named after the process; a signal ends the VM in good order', async () => {
     for (const [signal, status] of [
       ['SIGTERM', 143],

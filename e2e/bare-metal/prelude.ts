@@ -9,9 +9,10 @@ export const MMIO_BASE = 0xd000_0000;
 
 /**
  * Macros for guests, in AT&T syntax. Nothing is linked, so the address of a label is written `ORIGIN + label - start`.
- * - `exit n` and `mark n` write to the two ports
+ * - `exit n` and `mark n` write to the two ports, `show value` a 32-bit operand to port 80, by way of EAX
  * - `gate label` is a 64-bit interrupt gate, `gates_to label n` are n of them; a guest puts 256 at its label `idt`
  * - `load_idt` loads that table
+ * - `send_ipi destination, command` and `end_of_interrupt` write to the LAPIC, whose address is in RBX
  */
 export const PRELUDE = `
 .set ORIGIN, ${ORIGIN}
@@ -28,6 +29,10 @@ start:
 .macro mark code
   movb $\\code, %al
   outb %al, $MARK
+.endm
+.macro show value
+  movl \\value, %eax
+  outl %eax, $0x80
 .endm
 # A 64-bit interrupt gate to label, through code segment 8.
 .macro gate label
@@ -48,5 +53,12 @@ start:
 idtr: .word 4095
   .quad ORIGIN + idt - start
 1:
+.endm
+.macro send_ipi destination command
+  movl \\destination, 0x310(%rbx)
+  movl \\command, 0x300(%rbx)
+.endm
+.macro end_of_interrupt
+  movl $0, 0xb0(%rbx)
 .endm
 `;

@@ -1,8 +1,8 @@
 /** What two outcomes of a sequence differ in, with what the architecture leaves undefined taken out. */
+import { ARITHMETIC_FLAGS, FLAG } from '../../src/hypervisor/soft/architecture.ts';
 import { decode } from '../../src/hypervisor/soft/decode/decode.ts';
 import { formatInsn } from '../../src/hypervisor/soft/decode/format.ts';
 import { Insn } from '../../src/hypervisor/soft/decode/insn.ts';
-import { ARITHMETIC_FLAGS, FLAG } from '../../src/hypervisor/soft/state.ts';
 import { isTranscendental } from './excluded.ts';
 import { undefinedAfter } from './generate.ts';
 import { CODE } from './layout.ts';

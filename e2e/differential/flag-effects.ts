@@ -1,7 +1,7 @@
 /** Which flags instructions read, define and leave undefined (Intel SDM vol. 1, appendix A, and the pages of vol. 2). */
+import { ARITHMETIC_FLAGS, FLAG } from '../../src/hypervisor/soft/architecture.ts';
 import { type Insn, OPERAND } from '../../src/hypervisor/soft/decode/insn.ts';
 import { OPS } from '../../src/hypervisor/soft/decode/opcodes.ts';
-import { ARITHMETIC_FLAGS, FLAG } from '../../src/hypervisor/soft/state.ts';
 
 export interface FlagEffects {
   readonly reads: number;

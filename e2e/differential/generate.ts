@@ -1,8 +1,8 @@
 /** Random sequences of instructions and the states they start in. */
+import { FLAG } from '../../src/hypervisor/soft/architecture.ts';
 import { DECODE_TOO_LONG, decode } from '../../src/hypervisor/soft/decode/decode.ts';
 import { type CodeSize, Insn, OPERAND } from '../../src/hypervisor/soft/decode/insn.ts';
 import { OPCODES, OPS } from '../../src/hypervisor/soft/decode/opcodes.ts';
-import { FLAG } from '../../src/hypervisor/soft/state.ts';
 import { encode, type Roles, shapeOf } from './encode.ts';
 import {
   branchSizeDiffers,

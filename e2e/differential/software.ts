@@ -1,4 +1,5 @@
 /** Runs test cases on the software CPU: privilege 3, with page tables that map what the harness maps. */
+import { CR0, CR4, CS, EFER } from '../../src/hypervisor/soft/architecture.ts';
 import type { Insn } from '../../src/hypervisor/soft/decode/insn.ts';
 import { OP, OPS } from '../../src/hypervisor/soft/decode/opcodes.ts';
 import { Engine, type EngineHooks, type Next } from '../../src/hypervisor/soft/engine.ts';
@@ -6,7 +7,7 @@ import { Exact } from '../../src/hypervisor/soft/fpu/exact.ts';
 import { X87 } from '../../src/hypervisor/soft/fpu/x87.ts';
 import { createMachineMemory, guestMemoryOf } from '../../src/hypervisor/soft/machine-memory.ts';
 import { CPU } from '../../src/hypervisor/soft/state.ts';
-import { CpuState, CR0, CR4, CS, EFER } from '../../src/hypervisor/soft/system/cpu-state.ts';
+import { CpuState } from '../../src/hypervisor/soft/system/cpu-state.ts';
 import { execute, isSystem } from '../../src/hypervisor/soft/system/dispatch.ts';
 import { isX87, x87 } from '../../src/hypervisor/soft/system/fpu-instructions.ts';
 import {

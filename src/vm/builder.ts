@@ -2,7 +2,7 @@
 import { physicalAddressBits } from '../arch/x86_64/cpuid.ts';
 import { highMmio, ramLayout } from '../arch/x86_64/memory-map.ts';
 import type { SoftOptions } from '../hypervisor/hypervisor.ts';
-import type { VmConfig } from './config.ts';
+import { jitThreshold, type VmConfig } from './config.ts';
 import { guestMemoryLayout, loadGuest } from './guest.ts';
 import { openGuestFiles } from './guest-files.ts';
 import { type HypervisorChoice, loadHypervisor } from './hypervisors.ts';
@@ -21,7 +21,7 @@ export type BuiltVm = Pick<VmParts, 'vm' | 'machine' | 'starts'>;
 export interface BuildOptions {
   /** Input that a deterministic machine gets. */
   readonly scripts?: readonly PortScript[];
-  /** How the software CPU works. */
+  /** How the software CPU works, where that is not for the configuration to say. */
   readonly soft?: SoftOptions;
 }
 
@@ -46,7 +46,8 @@ export async function buildVm(
   const ramSize = config.mem * MIB;
   const ram = ramLayout(ramSize);
   const memory = guestMemoryLayout(ram, files);
-  const vm = hypervisor.createVm({ memory, cpus, irqchip, soft: { ...soft, seed: config.deterministic } });
+  const softOptions = { jitThreshold: jitThreshold(config), ...soft, seed: config.deterministic };
+  const vm = hypervisor.createVm({ memory, cpus, irqchip, soft: softOptions });
   resources.defer(() => vm.close());
 
   const addressBits = physicalAddressBits(vm.supportedCpuid());

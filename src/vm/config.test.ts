@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { completeConfig, hypervisorOption } from './config.ts';
+import { completeConfig, hypervisorOption, jitThreshold } from './config.ts';
 
 const GIB = 2 ** 30;
 
@@ -29,6 +29,17 @@ test('the two spellings of a split irqchip may not contradict each other', () =>
   const split = { kernel: 'k', splitIrqchip: true };
   assert.throws(() => completeConfig({ ...split, irqchip: 'kernel' }, GIB), { code: 'E_OPTION' });
   assert.equal(completeConfig({ ...split, irqchip: 'split' }, GIB).irqchip, 'split');
+});
+
+test('a threshold of the JIT is a word or a number of executions', () => {
+  const threshold = (jit?: 'auto' | 'off' | number) => jitThreshold(completeConfig({ kernel: 'k', jit }, GIB));
+  assert.equal(threshold(), undefined);
+  assert.equal(threshold('auto'), undefined);
+  assert.equal(threshold('off'), Number.POSITIVE_INFINITY);
+  assert.equal(threshold(0), 0);
+  for (const bad of [-1, 0.5, Number.NaN, 1_000_001, Number.POSITIVE_INFINITY, 'on' as 'off']) {
+    assert.throws(() => threshold(bad), { code: 'E_OPTION' }, String(bad));
+  }
 });
 
 test('only the software CPU with one vCPU is deterministic', () => {

@@ -1,4 +1,5 @@
 import { totalmem } from 'node:os';
+import { MAX_JIT_THRESHOLD } from '../cli/options/jit.ts';
 import { withDefaults } from '../cli/options/option.ts';
 import { type RunOptions, runOptions } from '../cli/options/run.ts';
 import { CrosvmError } from '../errors.ts';
@@ -23,6 +24,7 @@ export function completeConfig(input: VmConfigInput, hostMemory = totalmem()): V
   if (config.splitIrqchip && config.irqchip === 'kernel')
     option('a split irqchip and irqchip=kernel exclude each other');
   if (config.deterministic !== undefined) checkDeterministic(config);
+  checkJit(config);
   checkMemory(config.mem, Math.floor(hostMemory / MIB));
   return config;
 }
@@ -30,6 +32,18 @@ export function completeConfig(input: VmConfigInput, hostMemory = totalmem()): V
 /** What `auto` means depends on the rest: only the software CPU is deterministic. */
 export function hypervisorOption({ hypervisor, deterministic }: VmConfig): VmConfig['hypervisor'] {
   return deterministic === undefined ? hypervisor : { kind: 'soft', device: undefined };
+}
+
+/** Executions of a block of code before the software CPU compiles it: Infinity for never, undefined for its own choice. */
+export function jitThreshold({ jit }: VmConfig): number | undefined {
+  if (jit === 'auto') return undefined;
+  return jit === 'off' ? Number.POSITIVE_INFINITY : jit;
+}
+
+function checkJit({ jit }: VmConfig): void {
+  if (jit === 'auto' || jit === 'off') return;
+  if (Number.isSafeInteger(jit) && jit >= 0 && jit <= MAX_JIT_THRESHOLD) return;
+  option(`jit is ${jit}, not auto, off or a whole number up to ${MAX_JIT_THRESHOLD}`);
 }
 
 function checkDeterministic({ deterministic, hypervisor, cpus }: VmConfig): void {

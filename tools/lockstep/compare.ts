@@ -1,5 +1,6 @@
 /** Which registers of our CPU and of QEMU's belong together, and what differs. */
-import { ARITHMETIC_FLAGS, CPU, FLAG, SEGMENT, SEGMENT_SIZE, SLOT } from '../../src/hypervisor/soft/state.ts';
+import { ARITHMETIC_FLAGS, FLAG } from '../../src/hypervisor/soft/architecture.ts';
+import { CPU, SEGMENT, SEGMENT_SIZE, SLOT } from '../../src/hypervisor/soft/state.ts';
 import type { CpuState } from '../../src/hypervisor/soft/system/cpu-state.ts';
 import type { Qemu } from './qemu.ts';
 import { PACKET } from './qemu-layout.ts';

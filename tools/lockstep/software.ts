@@ -1,4 +1,5 @@
 /** Our side of the comparison: a machine with one vCPU of the software CPU, which runs one instruction at a time. */
+
 import type { EntryState } from '../../src/arch/x86_64/boot-registers.ts';
 import { physicalAddressBits } from '../../src/arch/x86_64/cpuid.ts';
 import { ramLayout } from '../../src/arch/x86_64/memory-map.ts';
@@ -6,11 +7,11 @@ import { type BootImage, setUpGuest } from '../../src/arch/x86_64/set-up-guest.t
 import type { Clock, ExitReason } from '../../src/devices/device.ts';
 import { Platform } from '../../src/devices/platform.ts';
 import { platformByteLength } from '../../src/devices/platform-state.ts';
+import { FLAG } from '../../src/hypervisor/soft/architecture.ts';
 import type { Insn } from '../../src/hypervisor/soft/decode/insn.ts';
 import { OP } from '../../src/hypervisor/soft/decode/opcodes.ts';
 import type { Next } from '../../src/hypervisor/soft/engine.ts';
 import { CPU } from '../../src/hypervisor/soft/state.ts';
-import { FLAG } from '../../src/hypervisor/soft/system/cpu-state.ts';
 import { SoftVcpu } from '../../src/hypervisor/soft/vcpu.ts';
 import { SoftVm } from '../../src/hypervisor/soft/vm.ts';
 import type { GuestMemory } from '../../src/memory/guest-memory.ts';

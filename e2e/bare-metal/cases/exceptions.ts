@@ -49,8 +49,7 @@ export const exceptionCases: readonly BareMetalCase[] = [
         mode: 'long',
         source: `
           movl $0xcafe, 0x60008
-          movl 0x61008, %eax
-          outl %eax, $0x80
+          show 0x61008
           exit 0`,
       });
       guest.vm.memory.setU64(PAGE_TABLE + 8 * 0x61, 0x6_0003);

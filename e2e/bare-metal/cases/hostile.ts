@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import type { GuestMemory } from '../../../src/memory/guest-memory.ts';
+import type { BareMetalHarness } from '../harness.ts';
 import { PAGE_TABLE, PML4 } from '../machine-state.ts';
 import type { BareMetalCase } from './case.ts';
 
@@ -71,30 +72,36 @@ function mapOtherwise(memory: GuestMemory, page: number, to: number): void {
 
 const signed = (byte: number): number => (byte << 24) >> 24;
 
+/** Runs a guest in long mode to its end; gives the numbers that it shows. */
+async function shown(
+  harness: BareMetalHarness,
+  source: string,
+  prepare?: (memory: GuestMemory) => void,
+): Promise<number[]> {
+  await using guest = await harness.start({ mode: 'long', source });
+  prepare?.(guest.vm.memory);
+  return (await guest.finish()).accesses.map(value);
+}
+
 export const hostileCases: readonly BareMetalCase[] = [
   {
     name: 'instructions are entered at their start and in their middle by turns',
     async run(harness) {
-      await using guest = await harness.start({
-        mode: 'long',
-        source: `
-          movl $20000, %ecx
-          xorl %ebx, %ebx
-          xorl %esi, %esi
-          1: testb $1, %cl
-          jnz middle
-          .byte 0xb8                    # mov eax, imm32
-          middle: .byte 0xff, 0xc3, 0x90, 0x90   # whose constant is: inc ebx; nop; nop
-          incl %esi
-          decl %ecx
-          jnz 1b
-          movl %ebx, %eax
-          outl %eax, $0x80
-          movl %esi, %eax
-          outl %eax, $0x80
-          exit 0`,
-      });
-      assert.deepEqual((await guest.finish()).accesses.map(value), [10_000, 20_000]);
+      const source = `
+        movl $20000, %ecx
+        xorl %ebx, %ebx
+        xorl %esi, %esi
+        1: testb $1, %cl
+        jnz middle
+        .byte 0xb8                    # mov eax, imm32
+        middle: .byte 0xff, 0xc3, 0x90, 0x90   # whose constant is: inc ebx; nop; nop
+        incl %esi
+        decl %ecx
+        jnz 1b
+        show %ebx
+        show %esi
+        exit 0`;
+      assert.deepEqual(await shown(harness, source), [10_000, 20_000]);
     },
   },
   {
@@ -152,62 +159,55 @@ export const hostileCases: readonly BareMetalCase[] = [
     name: 'memory is filled with functions, again and again, and each does what was written last',
     async run(harness) {
       // inc ebx; ret and inc esi; ret by turns, in every 16 bytes of 256 KiB; each is called three times.
-      await using guest = await harness.start({
-        mode: 'long',
-        source: `
-          movl $6, %r8d
-          1: movl $0xc3c3ff, %eax
-          testb $1, %r8b
-          jz 2f
-          movl $0xc3c6ff, %eax
-          2: movl $0x60000, %edi
-          3: movl %eax, (%rdi)
-          call *%rdi
-          call *%rdi
-          call *%rdi
-          addl $16, %edi
-          cmpl $0xa0000, %edi
-          jb 3b
-          decl %r8d
-          jnz 1b
-          movl %ebx, %eax
-          outl %eax, $0x80
-          movl %esi, %eax
-          outl %eax, $0x80
-          exit 0`,
-      });
+      const source = `
+        movl $6, %r8d
+        1: movl $0xc3c3ff, %eax
+        testb $1, %r8b
+        jz 2f
+        movl $0xc3c6ff, %eax
+        2: movl $0x60000, %edi
+        3: movl %eax, (%rdi)
+        call *%rdi
+        call *%rdi
+        call *%rdi
+        addl $16, %edi
+        cmpl $0xa0000, %edi
+        jb 3b
+        decl %r8d
+        jnz 1b
+        show %ebx
+        show %esi
+        exit 0`;
       const each = (3 * 3 * 0x4_0000) / 16;
-      assert.deepEqual((await guest.finish()).accesses.map(value), [each, each]);
+      assert.deepEqual(await shown(harness, source), [each, each]);
     },
   },
   {
     name: 'CR3 changes what code an address has, while that code is changed by its other address',
     async run(harness) {
       const rounds = 20_000;
-      await using guest = await harness.start({
-        mode: 'long',
-        source: `
-          movl $${PML4}, %r8d
-          movl $${OTHER_PML4}, %r9d
-          movl $0x60000, %edi
-          movl $${rounds}, %ecx
-          1: call *%rdi
-          movb %cl, 0x61002
-          movq %r9, %cr3
-          call *%rdi
-          movq %r8, %cr3
-          decl %ecx
-          jnz 1b
-          movl %ebx, %eax
-          outl %eax, $0x80
-          exit 0`,
-      });
-      guest.vm.memory.write(0x6_0000, Uint8Array.of(0x83, 0xc3, 1, 0xc3)); // add ebx, 1; ret
-      guest.vm.memory.write(0x6_1000, Uint8Array.of(0x83, 0xc3, 0, 0xc3)); // add ebx, what is written; ret
-      mapOtherwise(guest.vm.memory, 0x60, 0x61);
+      const source = `
+        movl $${PML4}, %r8d
+        movl $${OTHER_PML4}, %r9d
+        movl $0x60000, %edi
+        movl $${rounds}, %ecx
+        1: call *%rdi
+        movb %cl, 0x61002
+        movq %r9, %cr3
+        call *%rdi
+        movq %r8, %cr3
+        decl %ecx
+        jnz 1b
+        show %ebx
+        exit 0`;
+      const prepare = (memory: GuestMemory) => {
+        memory.write(0x6_0000, Uint8Array.of(0x83, 0xc3, 1, 0xc3)); // add ebx, 1; ret
+        memory.write(0x6_1000, Uint8Array.of(0x83, 0xc3, 0, 0xc3)); // add ebx, what is written; ret
+        mapOtherwise(memory, 0x60, 0x61);
+      };
       let sum = 0;
       for (let n = rounds; n > 0; n--) sum += 1 + signed(n);
-      assert.deepEqual((await guest.finish()).accesses.map(value), [sum >>> 0]);
+      assert.deepEqual(await shown(harness, source, prepare), [sum >>> 0]);
     },
   },
   {
@@ -242,30 +242,26 @@ export const hostileCases: readonly BareMetalCase[] = [
     async run(harness) {
       const rounds = 4000;
       // At 60ffd, across the page's end: add ebx, imm32; ret.
-      await using guest = await harness.start({
-        mode: 'long',
-        source: `
-          movl $0x60ffd, %edi
-          movl $${rounds}, %ecx
-          1: movb %cl, 2f - 1(%rip)
-          addl $0, %esi                 # an 8-bit constant
-          2: movb %cl, 0x61000
-          call *%rdi
-          movb %cl, 3f - 1(%rip)
-          movb $0, %al
-          3: movzbl %al, %eax
-          addl %eax, %ebp
-          decl %ecx
-          jnz 1b
-          movl %esi, %eax
-          outl %eax, $0x80
-          movl %ebx, %eax
-          outl %eax, $0x80
-          movl %ebp, %eax
-          outl %eax, $0x80
-          exit 0`,
-      });
-      guest.vm.memory.write(0x6_0ffd, Uint8Array.of(0x81, 0xc3, 0, 0, 0, 0, 0xc3));
+      const source = `
+        movl $0x60ffd, %edi
+        movl $${rounds}, %ecx
+        1: movb %cl, 2f - 1(%rip)
+        addl $0, %esi                 # an 8-bit constant
+        2: movb %cl, 0x61000
+        call *%rdi
+        movb %cl, 3f - 1(%rip)
+        movb $0, %al
+        3: movzbl %al, %eax
+        addl %eax, %ebp
+        decl %ecx
+        jnz 1b
+        show %esi
+        show %ebx
+        show %ebp
+        exit 0`;
+      const prepare = (memory: GuestMemory) => {
+        memory.write(0x6_0ffd, Uint8Array.of(0x81, 0xc3, 0, 0, 0, 0, 0xc3));
+      };
       let [signedSum, wideSum, plainSum] = [0, 0, 0];
       for (let n = rounds; n > 0; n--) {
         signedSum += signed(n);
@@ -273,42 +269,37 @@ export const hostileCases: readonly BareMetalCase[] = [
         plainSum += n & 0xff;
       }
       const expected = [signedSum >>> 0, wideSum, plainSum];
-      assert.deepEqual((await guest.finish()).accesses.map(value), expected);
+      assert.deepEqual(await shown(harness, source, prepare), expected);
     },
   },
   {
     name: 'a string instruction writes over the code that runs next',
     async run(harness) {
       const rounds = 3000;
-      await using guest = await harness.start({
-        mode: 'long',
-        source: `
-          movl $${rounds}, %r8d
-          1: leaq ones(%rip), %rsi
-          testb $1, %r8b
-          jz 2f
-          leaq others(%rip), %rsi
-          2: leaq target(%rip), %rdi
-          movl $4, %ecx
-          rep movsb
-          target: nop
-          nop
-          nop
-          nop
-          decl %r8d
-          jnz 1b
-          movl %ebx, %eax
-          outl %eax, $0x80
-          movl %ebp, %eax
-          outl %eax, $0x80
-          exit 0
-          ones: incl %ebx
-          incl %ebx
-          others: incl %ebp
-          nop
-          nop`,
-      });
-      assert.deepEqual((await guest.finish()).accesses.map(value), [rounds, rounds / 2]);
+      const source = `
+        movl $${rounds}, %r8d
+        1: leaq ones(%rip), %rsi
+        testb $1, %r8b
+        jz 2f
+        leaq others(%rip), %rsi
+        2: leaq target(%rip), %rdi
+        movl $4, %ecx
+        rep movsb
+        target: nop
+        nop
+        nop
+        nop
+        decl %r8d
+        jnz 1b
+        show %ebx
+        show %ebp
+        exit 0
+        ones: incl %ebx
+        incl %ebx
+        others: incl %ebp
+        nop
+        nop`;
+      assert.deepEqual(await shown(harness, source), [rounds, rounds / 2]);
     },
   },
   {

@@ -25,8 +25,6 @@ export const withInterrupts = (source: string, handler: string, nmi = 'exit 0xee
   gates_to unexpected ${255 - VECTOR}
 `;
 
-export const END_OF_INTERRUPT = 'movl $0, 0xb0(%rbx)';
-
 /** Waits in HLT; vector 0x41 exits with code 1. */
 export const HALT_UNTIL_INTERRUPT = withInterrupts('mark 1\n sti\n hlt\n exit 9', 'exit 1');
 
@@ -152,7 +150,7 @@ export const interruptCases: readonly BareMetalCase[] = [
           je 1b
           exit 2`,
           `movb $1, 0x6000
-          ${END_OF_INTERRUPT}
+          end_of_interrupt
           iretq`,
         ),
       });
@@ -188,7 +186,7 @@ export const interruptCases: readonly BareMetalCase[] = [
           1: jmp 1b
           low: exit 2
           high: outb %al, $0x80
-          ${END_OF_INTERRUPT}
+          end_of_interrupt
           iretq
           .balign 16
           idt: gates_to low 0x60

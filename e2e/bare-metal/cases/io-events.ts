@@ -29,8 +29,7 @@ const CASES: readonly IoEventCase[] = [
     name: 'a port and one value',
     event: { space: 'port', address: 0x80, length: 4, match: 0x89ab_cdef },
     source: `
-      movl $0x89abcdef, %eax
-      outl %eax, $0x80
+      show $0x89abcdef
       notl %eax
       outl %eax, $0x80
       notl %eax

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { EventFd } from '../../../src/base/event-fd.ts';
 import type { BareMetalHarness } from '../harness.ts';
 import type { BareMetalCase } from './case.ts';
-import { END_OF_INTERRUPT, HALT_UNTIL_INTERRUPT, MSI_ADDRESS, VECTOR, withInterrupts } from './interrupts.ts';
+import { HALT_UNTIL_INTERRUPT, MSI_ADDRESS, VECTOR, withInterrupts } from './interrupts.ts';
 
 /** IOAPIC pin 20 is level-triggered and leads to VECTOR. */
 const LEVEL_PIN_20 = `
@@ -21,7 +21,7 @@ async function resample(harness: BareMetalHarness): Promise<[number, number]> {
       1: hlt
       jmp 1b`,
       `exit 1
-      movl $0, 0xb0(%rbx)
+      end_of_interrupt
       exit 2`,
     ),
   });
@@ -53,7 +53,7 @@ export const irqfdCases: readonly BareMetalCase[] = [
           `incl 0x6000
           movb 0x6000, %al
           outb %al, $MARK
-          ${END_OF_INTERRUPT}
+          end_of_interrupt
           cmpb $3, 0x6000
           je 2f
           iretq
@@ -136,7 +136,7 @@ export const irqfdCases: readonly BareMetalCase[] = [
           1: hlt
           jmp 1b`,
           `incl 0x6000
-          ${END_OF_INTERRUPT}
+          end_of_interrupt
           movb 0x6000, %al
           outb %al, $MARK
           cmpb $3, 0x6000

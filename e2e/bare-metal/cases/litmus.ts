@@ -121,15 +121,13 @@ const PING_PONG = together(
   barrier
   testl %edi, %edi
   jnz 1f
-  movl %ecx, 0x310(%rbx)
-  movl $0x4041, 0x300(%rbx)
+  send_ipi %ecx, $0x4041
   1: sti
   hlt
   jmp 1b
   ping:
-  movl $0, 0xb0(%rbx)
-  movl %ecx, 0x310(%rbx)
-  movl $0x4041, 0x300(%rbx)
+  end_of_interrupt
+  send_ipi %ecx, $0x4041
   decl %r12d
   jz 2f
   iretq
@@ -142,8 +140,7 @@ const NMI = together(
   `barrier
   testl %edi, %edi
   jnz 1f
-  movl $0x01000000, 0x310(%rbx)
-  movl $0x4400, 0x300(%rbx)
+  send_ipi $0x01000000, $0x4400
   exit 1
   1: hlt
   jmp 1b

@@ -83,8 +83,7 @@ export const memoryCases: readonly BareMetalCase[] = [
         ],
         source: `.code32
           movl $${4 * MIB}, %ebx
-          movl (%ebx), %eax
-          outl %eax, $0x80
+          show (%ebx)
           movw %ax, 0x10(%ebx)
           call *%ebx
           exit 3`,
@@ -108,8 +107,7 @@ export const memoryCases: readonly BareMetalCase[] = [
           { gpa: 0x1_0000_0000, size: 2 * MIB },
         ],
         source: `
-          movl 0x60010, %eax
-          outl %eax, $0x80
+          show 0x60010
           movl $0x5678, 0x60020
           exit 0`,
       });

@@ -30,8 +30,7 @@ const withSegments = (body: string): string => `
   at edx 8f
   \\insn
   pushl %eax
-  movl $0x600d, %eax
-  outl %eax, $0x80
+  show $0x600d
   popl %eax
 8:
 .endm
@@ -108,8 +107,7 @@ export const segmentCases: readonly BareMetalCase[] = [
     movl $1024, %ecx
     movl $0x5ff80, %ebx
     btsl %ecx, (%ebx)
-    movl 0x60000, %eax
-    outl %eax, $0x80
+    show 0x60000
     movw $0x10, %bx
     movw $0xbeef, 0x20
     movl $0xffff0010, %esi
@@ -142,8 +140,7 @@ export const segmentCases: readonly BareMetalCase[] = [
     popl %eax
     outl %eax, $0x80
     subl %esp, %ebx
-    movl %ebx, %eax
-    outl %eax, $0x80
+    show %ebx
     jmp 4f
   1: movl $0x11, %eax
     ret
@@ -174,17 +171,14 @@ export const segmentCases: readonly BareMetalCase[] = [
     set fs SMALL
     outcome movw %fs:0xfe, %ax
     outcome movw %fs:0xff, %ax
-    movl %es:0x600fc, %eax
-    outl %eax, $0x80
+    show %es:0x600fc
     set es SMALL
     cld
     movl $0xf0, %edi
     movl $0x20, %ecx
     outcome rep stosb
-    movl %ecx, %eax
-    outl %eax, $0x80
-    movl %edi, %eax
-    outl %eax, $0x80`,
+    show %ecx
+    show %edi`,
     [OK, GP, OK, GP, GP, GP, OK, GP, '01001234', GP, '00000010', '00000100'],
   ),
   segmentCase(
@@ -194,8 +188,7 @@ export const segmentCases: readonly BareMetalCase[] = [
     outcome movl $0x77, 0x1000
     outcome movw 0xfff, %ax
     outcome movb 0xffffffff, %al
-    movl %es:0x61000, %eax
-    outl %eax, $0x80
+    show %es:0x61000
     set ds DOWN16
     outcome movb 0xfff, %al
     outcome movb 0x1000, %al
@@ -291,8 +284,7 @@ export const segmentCases: readonly BareMetalCase[] = [
   6: retl
   3: hlt
   .code32
-  5: movl $0x600d, %eax
-    outl %eax, $0x80`,
+  5: show $0x600d`,
     ['abcd1234', 'abcd246b', OK],
   ),
 ];

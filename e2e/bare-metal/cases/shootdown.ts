@@ -12,81 +12,73 @@ const ROUNDS = 200_000;
 /** How often vCPU 0 looks whether a cleared entry stays clear. */
 const LOOKS = 5;
 
-/** vCPU 1 reads a page; vCPU 0 unmaps it and has vCPU 1 forget it by an interrupt: the next read must fault. */
-const SHOOTDOWN = together(
-  `barrier
-  testl %edi, %edi
-  jnz user
+/** Waits until another vCPU has set a word. */
+const until = (word: number): string => `
   1: pause
-  cmpl $0, ${USED}
-  je 1b
-  movq $0, ${ENTRY}
-  movl $0x01000000, 0x310(%rbx)
-  movl $0x4041, 0x300(%rbx)
-  1: pause
-  cmpl $0, ${DONE}
-  je 1b
-  exit 1
-  user:
-  sti
-  1: movl ${PAGE}, %eax
-  movl $1, ${USED}
-  jmp 1b
-  forget:
-  invlpg ${PAGE}
-  movl $0, 0xb0(%rbx)
-  movl $1, ${DONE}
-  iretq
-  gone:
-  cmpl $1, ${DONE}
-  jne 2f
-  movq %cr2, %rax
-  cmpq $${PAGE}, %rax
-  jne 2f
-  exit 1
-  2: exit 2`,
-  { 14: 'gone', 65: 'forget' },
-);
+  cmpl $0, ${word}
+  je 1b`;
 
-/** Such a page that vCPU 1 has written to keeps no way to be written, whichever privilege or kind of store it was. */
-const WRITE_PROTECT = together(
-  `movq %cr0, %rax
-  orq $0x10000, %rax
-  movq %rax, %cr0
-  barrier
-  testl %edi, %edi
-  jnz user
-  1: pause
-  cmpl $0, ${USED}
-  je 1b
-  lock btrq $1, ${ENTRY}
-  movl $0x01000000, 0x310(%rbx)
-  movl $0x4041, 0x300(%rbx)
-  1: pause
-  cmpl $0, ${DONE}
-  je 1b
-  # Nothing may change any more.
-  movl ${PAGE}, %eax
-  movl $1000, %ecx
-  1: cmpl ${PAGE}, %eax
-  jne 2f
-  loop 1b
-  exit 1
-  2: exit 2
-  user:
-  sti
-  1: lock incl ${PAGE}
-  incl ${PAGE}
-  movl $1, ${USED}
-  jmp 1b
-  forget:
-  invlpg ${PAGE}
-  movl $0, 0xb0(%rbx)
-  movl $1, ${DONE}
-  iretq
-  readonly: exit 1`,
-  { 14: 'readonly', 65: 'forget' },
-);
+/**
+ * vCPU 1 uses the page over and over; vCPU 0 changes the page's entry, has vCPU 1 forget the page by an interrupt, and
+ * goes on when that is done. The next use must fault. CR0.WP is set.
+ */
+const shootDown = (parts: { use: string; change: string; after: string; onFault: string }): string =>
+  together(
+    `movq %cr0, %rax
+    orq $0x10000, %rax
+    movq %rax, %cr0
+    barrier
+    testl %edi, %edi
+    jnz user
+    ${until(USED)}
+    ${parts.change}
+    send_ipi $0x01000000, $0x4041
+    ${until(DONE)}
+    ${parts.after}
+    user:
+    sti
+    1: ${parts.use}
+    movl $1, ${USED}
+    jmp 1b
+    forget:
+    invlpg ${PAGE}
+    end_of_interrupt
+    movl $1, ${DONE}
+    iretq
+    fault: ${parts.onFault}`,
+    { 14: 'fault', 65: 'forget' },
+  );
+
+const UNMAP = shootDown({
+  use: `movl ${PAGE}, %eax`,
+  change: `movq $0, ${ENTRY}`,
+  after: 'exit 1',
+  onFault: `
+    cmpl $1, ${DONE}
+    jne 2f
+    movq %cr2, %rax
+    cmpq $${PAGE}, %rax
+    jne 2f
+    exit 1
+    2: exit 2`,
+});
+
+/** There is no way left to write to the page, whichever privilege or kind of store it was. */
+const WRITE_PROTECT = shootDown({
+  use: `lock incl ${PAGE}
+    incl ${PAGE}`,
+  change: `lock btrq $1, ${ENTRY}`,
+  // Nothing may change any more.
+  after: `
+    movl ${PAGE}, %eax
+    movl $1000, %ecx
+    1: cmpl ${PAGE}, %eax
+    jne 2f
+    loop 1b
+    exit 1
+    2: exit 2`,
+  onFault: 'exit 1',
+});
 
 /**
  * vCPU 1 writes to a page, and forgets it each time, so that its processor sets the accessed and dirty bits; vCPU 0
@@ -141,7 +133,7 @@ const shootdown = (name: string, source: string): BareMetalCase => ({
 });
 
 export const shootdownCases: readonly BareMetalCase[] = [
-  shootdown('a page that another vCPU unmapped, and told so by an interrupt, cannot be read', SHOOTDOWN),
+  shootdown('a page that another vCPU unmapped, and told so by an interrupt, cannot be read', UNMAP),
   shootdown('a page that another vCPU made read-only, and told so by an interrupt, cannot be written', WRITE_PROTECT),
   shootdown('accessed and dirty bits do not bring back an entry that another vCPU has cleared', NO_RESURRECTION),
 ];

@@ -6,10 +6,8 @@ import { withInterrupts } from './interrupts.ts';
 
 /** Sends INIT and then a start-up IPI to `destination`, which starts in real mode at ORIGIN + 0x1000. */
 const wakeCpu = (destination: number): string => `
-  movl $${destination << 24}, 0x310(%rbx)
-  movl $0x4500, 0x300(%rbx)
-  movl $${destination << 24}, 0x310(%rbx)
-  movl $${0x4600 | ((ORIGIN + 0x1000) >> 12)}, 0x300(%rbx)`;
+  send_ipi $${destination << 24}, $0x4500
+  send_ipi $${destination << 24}, $${0x4600 | ((ORIGIN + 0x1000) >> 12)}`;
 
 /** Sends vector 0x41 to the CPU whose id stands in the top byte of EDI, once both are ready, and waits for its own. */
 const PING = withInterrupts(
@@ -17,8 +15,7 @@ const PING = withInterrupts(
   lock incl 0x6000
   1: cmpl $2, 0x6000
   jne 1b
-  movl %edi, 0x310(%rbx)
-  movl $0x4041, 0x300(%rbx)
+  send_ipi %edi, $0x4041
   sti
   1: hlt
   jmp 1b`,

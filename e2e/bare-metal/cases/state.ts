@@ -161,8 +161,7 @@ export const stateCases: readonly BareMetalCase[] = [
           movl $0x40000100, %eax
           xorl %ecx, %ecx
           cpuid
-          movl %ebx, %eax
-          outl %eax, $0x80
+          show %ebx
           exit 0`,
       });
       const entry = { leaf: 0x4000_0100, subleaf: 0, indexed: false, eax: 0, ebx: 0x6d76_7363, ecx: 0, edx: 0 };

@@ -35,7 +35,7 @@ export const timerCases: readonly BareMetalCase[] = [
           sti
           1: hlt
           jmp 1b`,
-          `movl $0, 0xb0(%rbx)
+          `end_of_interrupt
           incl 0x6000
           cmpl $3, 0x6000
           je 2f

@@ -25,8 +25,7 @@ export const vectorCases: readonly BareMetalCase[] = [
           outl %eax, $0x80
           exit 0
           invalid:
-          movl $6, %eax
-          outl %eax, $0x80
+          show $6
           orq $0x200, %rbx
           movq %rbx, %cr4
           movq %cr0, %rdx
@@ -34,8 +33,7 @@ export const vectorCases: readonly BareMetalCase[] = [
           movq %rdx, %cr0
           iretq
           unavailable:
-          movl $7, %eax
-          outl %eax, $0x80
+          show $7
           clts
           iretq
           .balign 16

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { BareMetalHarness } from '../harness.ts';
 import type { BareMetalCase } from './case.ts';
-import { END_OF_INTERRUPT, MSI_ADDRESS, VECTOR, withInterrupts } from './interrupts.ts';
+import { MSI_ADDRESS, VECTOR, withInterrupts } from './interrupts.ts';
 
 /** Counts the instructions `incl 0x6000` that a guest executes between exit 0, when the interrupt comes, and its handler. */
 async function countUntilInterrupt(harness: BareMetalHarness, source: string): Promise<number> {
@@ -98,7 +98,7 @@ export const windowCases: readonly BareMetalCase[] = [
           je 3f
           pushq %rax
           incl 0x6000
-          ${END_OF_INTERRUPT}
+          end_of_interrupt
           movb $2, %al
           outb %al, $MARK
           cmpl $50, 0x6000
@@ -133,7 +133,7 @@ export const windowCases: readonly BareMetalCase[] = [
           low: exit 1
           high: sti
           movl $5000, %ecx
-          ${END_OF_INTERRUPT}
+          end_of_interrupt
           1: incl 0x6000
           loop 1b
           exit 9
@@ -200,7 +200,7 @@ export const windowCases: readonly BareMetalCase[] = [
         source: withInterrupts(
           'mark 1\n 1: sti\n hlt\n jmp 1b',
           `incl 0x6000
-          ${END_OF_INTERRUPT}
+          end_of_interrupt
           movb $2, %al
           outb %al, $MARK
           cmpl $500, 0x6000

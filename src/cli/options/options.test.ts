@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { globalOptions } from './global.ts';
 import { hypervisorSyntax } from './hypervisor.ts';
+import { jitSyntax } from './jit.ts';
 import { type Options, optionName, withDefaults } from './option.ts';
 import { runOptions } from './run.ts';
 import { serialSyntax } from './serial.ts';
@@ -41,6 +42,17 @@ test('hypervisors', () => {
   assert.deepEqual(hypervisorSyntax.parse('kvm[device=/dev/kvm2]'), { kind: 'kvm', device: '/dev/kvm2' });
   for (const bad of ['', 'kmv', 'soft[device=x]', 'kvm[device=x', 'kvm[]', 'kvm[devcie=x]', 'kvm]']) {
     assert.throws(() => hypervisorSyntax.parse(bad), { code: 'E_OPTION' }, bad);
+  }
+});
+
+test('what is compiled: a word, or a number of executions', () => {
+  assert.equal(jitSyntax.parse('auto'), 'auto');
+  assert.equal(jitSyntax.parse('off'), 'off');
+  assert.equal(jitSyntax.parse('0'), 0);
+  assert.equal(jitSyntax.parse('1000000'), 1_000_000);
+  assert.equal(withDefaults(runOptions).jit, 'auto');
+  for (const bad of ['', 'on', '-1', '1.5', '1000001', '1e3', 'Infinity']) {
+    assert.throws(() => jitSyntax.parse(bad), { code: 'E_OPTION' }, bad);
   }
 });
 

@@ -1,5 +1,6 @@
 import { globalOptions } from './global.ts';
 import { hypervisorSyntax } from './hypervisor.ts';
+import { jitSyntax } from './jit.ts';
 import { flag, list, type Parsed, value, valueOr, valueOrImplied } from './option.ts';
 import { serialSyntax } from './serial.ts';
 import { choice, integer, keyValues, mapped, path, required, text } from './syntax.ts';
@@ -51,6 +52,12 @@ export const runOptions = {
     section: 'Machine',
     syntax: path(),
     help: 'The KVM device [default: /dev/kvm].',
+  }),
+  jit: valueOr({
+    section: 'Machine',
+    syntax: jitSyntax,
+    fallback: 'auto',
+    help: 'What the software CPU compiles; KVM has nothing to compile, so there it has no effect.',
   }),
   irqchip: value({
     section: 'Machine',

@@ -1,8 +1,10 @@
 /** A deterministic vCPU's time and state, as the machine and tools have them. */
+
 import type { Clock, TimedDevice } from '../../devices/device.ts';
 import type { DeterministicVcpu } from '../hypervisor.ts';
+import { LDTR, TR } from './architecture.ts';
 import type { Processor } from './processor.ts';
-import { CPU, LDTR, SEGMENT, SEGMENT_SIZE, TR } from './state.ts';
+import { CPU, SEGMENT, SEGMENT_SIZE } from './state.ts';
 import type { CpuState } from './system/cpu-state.ts';
 import type { VcpuSignals } from './vcpu-signals.ts';
 import type { InstructionTime } from './vcpu-time.ts';

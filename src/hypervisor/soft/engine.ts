@@ -2,6 +2,7 @@
  * Runs guest code of one vCPU: the core module's instance, the decoded code, and the calls between WebAssembly and
  * TypeScript. What the guest's faults, system instructions and I/O mean is the business of the hooks.
  */
+import { VECTOR } from './architecture.ts';
 import { CodeCache, type CodeOptions } from './code-cache.ts';
 import { DECODE_MORE, decode } from './decode/decode.ts';
 import { Insn, OPERAND, SEG } from './decode/insn.ts';
@@ -12,7 +13,7 @@ import { LAST, RECORD } from './interpreter/record.ts';
 import { ACCESS, NON_CANONICAL } from './mmu/walk.ts';
 import { codeSizeOf, MODE } from './modes.ts';
 import { CPU, SLOT } from './state.ts';
-import { type CoreExports, type CpuState, GuestFault, VECTOR } from './system/cpu-state.ts';
+import { type CoreExports, type CpuState, GuestFault } from './system/cpu-state.ts';
 
 /** How execution goes on: behind the instruction, at CPU.rip, or not at all (run() returns). */
 export type Next = 'next' | 'jump' | 'leave';

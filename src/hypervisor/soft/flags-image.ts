@@ -1,5 +1,6 @@
 /** The six arithmetic flags as bits of RFLAGS, for TypeScript: semantics/flags.ts says how a vCPU's block keeps them. */
-import { CPU, FLAG } from './state.ts';
+import { FLAG } from './architecture.ts';
+import { CPU } from './state.ts';
 
 export function readArithmeticFlags(view: DataView, cpu: number): number {
   const result = view.getBigUint64(cpu + CPU.flagResult, true);

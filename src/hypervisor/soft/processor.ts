@@ -1,16 +1,18 @@
 /** A CPU of the software hypervisor: the loop around the engine that takes interrupts, keeps time and halts. */
+
 import { random64 } from '../../base/random.ts';
 import type { Lapic } from '../../irqchip/lapic.ts';
 import { ATTENTION_INIT, ATTENTION_NMI } from '../../irqchip/lapic-state.ts';
 import type { CpuidEntry, GuestDebug, VcpuBuses, VcpuExit } from '../hypervisor.ts';
 import { bitsOf, nextState } from '../seeded-random.ts';
+import { CS, FLAG, VECTOR } from './architecture.ts';
 import type { Insn } from './decode/insn.ts';
 import { Engine, type EngineHooks, type Next } from './engine.ts';
 import { Exact } from './fpu/exact.ts';
 import { X87 } from './fpu/x87.ts';
 import { InstructionClock } from './instruction-clock.ts';
 import { CPU } from './state.ts';
-import { CpuState, CS, FLAG, VECTOR } from './system/cpu-state.ts';
+import { CpuState } from './system/cpu-state.ts';
 import { defaultCpuid } from './system/cpuid.ts';
 import { afterStep, codeBreakpoint } from './system/debug.ts';
 import { execute } from './system/dispatch.ts';

@@ -46,6 +46,8 @@ export const CPU = {
   keptX: 1144,
   keptY: 1152,
   keptZ: 1160,
+  keptCf: 1176,
+  keptOf: 1184,
   /** RFLAGS without the six arithmetic flags; bit 1 is always set. */
   eflags: 276,
   /** RIP: exact only outside the interpreter loop and in callouts. */
@@ -223,27 +225,3 @@ export const SEGMENT = {
   span: 20,
 } as const;
 export const SEGMENT_SIZE = 24;
-export const LDTR = 6;
-export const TR = 7;
-
-/** Arithmetic flags in RFLAGS. */
-export const FLAG = {
-  cf: 1 << 0,
-  pf: 1 << 2,
-  af: 1 << 4,
-  zf: 1 << 6,
-  sf: 1 << 7,
-  tf: 1 << 8,
-  if: 1 << 9,
-  df: 1 << 10,
-  of: 1 << 11,
-  iopl: 3 << 12,
-  nt: 1 << 14,
-  rf: 1 << 16,
-  vm: 1 << 17,
-  ac: 1 << 18,
-  vif: 1 << 19,
-  vip: 1 << 20,
-  id: 1 << 21,
-} as const;
-export const ARITHMETIC_FLAGS = FLAG.cf | FLAG.pf | FLAG.af | FLAG.zf | FLAG.sf | FLAG.of;

@@ -2,12 +2,14 @@
  * What is quick in WebAssembly (system calls, returns, deliveries, system registers) against TypeScript's general way, from
  * random states: usual ones, and each with something in it that the quick way must notice.
  */
+
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { FLAG } from './architecture.ts';
 import { OP } from './decode/opcodes.ts';
 import { Random } from './semantics/vector-cases.ts';
 import { CPU } from './state.ts';
-import { type CpuState, FLAG } from './system/cpu-state.ts';
+import type { CpuState } from './system/cpu-state.ts';
 import { deliver, type EventKind } from './system/exceptions.ts';
 import { engineTest, TestEngine } from './test-engine.ts';
 

@@ -1,9 +1,11 @@
 /** The register sets of the hypervisor interface. */
+
 import type { Lapic } from '../../irqchip/lapic.ts';
 import { MSR_APIC_BASE } from '../../irqchip/lapic.ts';
 import type { Registers, Segment, SystemRegisters } from '../hypervisor.ts';
-import { CPU, LDTR, TR } from './state.ts';
-import { ATTR, type CpuState } from './system/cpu-state.ts';
+import { ATTR, LDTR, TR } from './architecture.ts';
+import { CPU } from './state.ts';
+import type { CpuState } from './system/cpu-state.ts';
 
 const GENERAL = [
   'rax',

@@ -1,4 +1,5 @@
 /** A VM on the software CPU, as its maker on the main thread has it. */
+import { heedBranchHints } from '../../base/branch-hints.ts';
 import { HostClock } from '../../base/clock.ts';
 import { WiredOrState } from '../../devices/wired-or.ts';
 import { CrosvmError } from '../../errors.ts';
@@ -28,6 +29,7 @@ export class SoftVm extends SoftVmAccess implements Vm {
     if (seed !== undefined && options.cpus !== 1) {
       throw new CrosvmError('E_VCPUS', `a deterministic VM has one vCPU, not ${options.cpus}`);
     }
+    heedBranchHints();
     const vm = new SoftVm({
       options: options.soft ?? {},
       core: compileCore(),

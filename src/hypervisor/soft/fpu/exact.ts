@@ -1,9 +1,10 @@
 /** All that Emit.exact() reaches: vector instructions, and the divisions of 128 by 64 bits. */
+import { VECTOR } from '../architecture.ts';
 import { OP } from '../decode/opcodes.ts';
 import { SLOT } from '../state.ts';
 import { SseExact } from './sse-exact.ts';
 
-const DIVIDE_ERROR = 1 + 0;
+const DIVIDE_ERROR = 1 + VECTOR.de;
 const REGISTER = 0xffff_ffff_ffff_ffffn;
 
 export class Exact {

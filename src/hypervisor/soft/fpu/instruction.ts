@@ -1,6 +1,7 @@
 /** What an x87 instruction is to this unit, and the ways to its operands. */
+import { FLAG } from '../architecture.ts';
 import { readArithmeticFlags, writeArithmeticFlags } from '../flags-image.ts';
-import { FLAG, SLOT } from '../state.ts';
+import { SLOT } from '../state.ts';
 import { fromFloat, fromInteger } from './convert.ts';
 import { Float80 } from './float80.ts';
 import type { RegisterStack } from './register-stack.ts';

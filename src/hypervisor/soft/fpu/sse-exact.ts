@@ -2,19 +2,16 @@
  * Vector instructions that generated code leaves to TypeScript (Emit.exact): float instructions whose operands, result or
  * modes are out of the ordinary, and the few that are always done here.
  */
+import { CR4, FLAG, VECTOR } from '../architecture.ts';
 import { OP, type OpName } from '../decode/opcodes.ts';
 import { writeArithmeticFlags } from '../flags-image.ts';
-import { CPU, FLAG } from '../state.ts';
+import { CPU } from '../state.ts';
 import { exactOp, exactSize } from './exact-code.ts';
 import { BINARY32, BINARY64, EXCEPTION, type Format, ROUND } from './ieee.ts';
 import { type Relation, reciprocal, reciprocalRoot, SseArithmetic } from './softfloat.ts';
 import { QUICK_OPERATIONS, type QuickOperation } from './sse-quick.ts';
 
 const VECTOR_BYTES = 16;
-
-const VECTOR_UD = 6;
-const VECTOR_XM = 19;
-const CR4_OSXMMEXCPT = 1 << 10;
 
 /** The instruction being executed. */
 interface Context {
@@ -308,7 +305,7 @@ export class SseExact {
    */
   execute(code: number, a: number, b: number, imm: number): number {
     const operation = BY_OP[exactOp(code)];
-    if (operation === undefined) return 1 + VECTOR_UD;
+    if (operation === undefined) return 1 + VECTOR.ud;
     const c = this.#context;
     c.slotA = c.cpu + a;
     c.slotB = c.cpu + b;
@@ -333,6 +330,6 @@ export class SseExact {
 
   #faultVector(): number {
     const cr4 = this.#context.view.getUint32(this.#context.cpu + CPU.cr4, true);
-    return (cr4 & CR4_OSXMMEXCPT) !== 0 ? VECTOR_XM : VECTOR_UD;
+    return (cr4 & CR4.osxmmexcpt) !== 0 ? VECTOR.xm : VECTOR.ud;
   }
 }

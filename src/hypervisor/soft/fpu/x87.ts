@@ -4,6 +4,7 @@
  * It is not made for speed: kernels and today's programs hardly use it. Condition codes that the manuals call undefined
  * keep their value, as they do on processors.
  */
+import { CR0, VECTOR } from '../architecture.ts';
 import { OP, OPS } from '../decode/opcodes.ts';
 import { CPU } from '../state.ts';
 import {
@@ -26,10 +27,6 @@ import { TRANSFER } from './instructions-transfer.ts';
 import { RegisterStack, STATUS } from './register-stack.ts';
 
 export { NO_STORE } from './instruction.ts';
-
-const CR0 = { mp: 1 << 1, em: 1 << 2, ts: 1 << 3 } as const;
-/** What execute and check return for a fault: 1 + its vector. */
-const FAULT = { deviceNotAvailable: 1 + 7, generalProtection: 1 + 13, floatingPoint: 1 + 16 } as const;
 
 /** Mnemonics of what X87.execute takes. */
 export const X87_INSTRUCTIONS: Readonly<Record<string, Instruction>> = {
@@ -68,8 +65,8 @@ export class X87 {
     const cr0 = view.getUint32(cpu + CPU.cr0, true);
     const unavailable =
       op === OP.fwait ? (cr0 & CR0.mp) !== 0 && (cr0 & CR0.ts) !== 0 : (cr0 & (CR0.em | CR0.ts)) !== 0;
-    if (unavailable) return FAULT.deviceNotAvailable;
-    return (status & STATUS.summary) !== 0 && WAITS[op] ? FAULT.floatingPoint : 0;
+    if (unavailable) return 1 + VECTOR.nm;
+    return (status & STATUS.summary) !== 0 && WAITS[op] ? 1 + VECTOR.mf : 0;
   }
 
   /**
@@ -119,8 +116,8 @@ export class X87 {
     fxsave(this.#stack, image, format);
   }
 
-  /** FXRSTOR: 0, or 1 + 13 (#GP) for an image with reserved bits of MXCSR, which changes nothing. */
+  /** FXRSTOR: 0, or 1 + the vector of #GP for an image with reserved bits of MXCSR, which changes nothing. */
   fxrstor(image: DataView, format: FxFormat): number {
-    return fxrstor(this.#stack, image, format) ? 0 : FAULT.generalProtection;
+    return fxrstor(this.#stack, image, format) ? 0 : 1 + VECTOR.gp;
   }
 }

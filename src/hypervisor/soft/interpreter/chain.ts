@@ -34,7 +34,7 @@ interface ChainParts {
  */
 export function defineChain(m: ModuleBuilder, parts: ChainParts): Callable {
   return m.func(['i32', 'i32'], ['i32'], (f, cpu, first) => {
-    const block = f.let(first);
+    const block = f.variable(first);
     const status = f.local('i32');
     f.if(block.ltU(COMPILED), () => f.set(block, compiled(f, parts, block)));
     f.loop((again) => {

@@ -14,14 +14,8 @@ import { ModuleBuilder } from '../wasm/module-builder.ts';
 import { catalog } from './catalog.ts';
 import { COMPILED, defineChain } from './chain.ts';
 import { defineDeliver } from './deliver.ts';
-import { importHost } from './imports.ts';
-import {
-  type CoreImports,
-  type Exits,
-  InterpreterEmit,
-  type InterpreterParts,
-  type LoopLabels,
-} from './interpreter-emit.ts';
+import { type CoreImports, importHost } from './imports.ts';
+import { type Exits, InterpreterEmit, type InterpreterParts, type LoopLabels } from './interpreter-emit.ts';
 import { defineLookup, isJumpKnown, jumpEntry } from './lookup.ts';
 import { RECORD, RECORD_SIZE, UNRESOLVED } from './record.ts';
 
@@ -98,7 +92,7 @@ function emitLoop(f: FunctionBuilder, cpu: Local<'i32'>, rec: Local<'i32'>, part
           f.store32(cpu, CPU.budget, f.load32(cpu, CPU.budget).sub(f.load16u(rec, RECORD.count)));
           f.set(target, f.load64(cpu, SLOT.page).add(f.load32s64(rec, RECORD.imm)));
           f.brIf(boundary, mustLookUp());
-          const link = f.let(f.load32(rec, RECORD.link));
+          const link = f.variable(f.load32(rec, RECORD.link));
           f.if(link.gtU(UNRESOLVED), () => {
             f.set(rec, link);
             f.br(next);
@@ -181,7 +175,7 @@ function emitHeader(
   imports: CoreImports,
   exits: Exits,
 ): void {
-  const left = f.let(f.load32(rec, RECORD.imm));
+  const left = f.variable(f.load32(rec, RECORD.imm));
   const passed = f.let(f.load32(cpu, CPU.jitEpoch).sub(f.load32(rec, RECORD.epoch)));
   f.if(passed, () => {
     const full = f.let(f.load32(rec, RECORD.full));

@@ -2,6 +2,7 @@
  * Delivery of faults and interrupts to 64-bit code of privilege 0, from 64-bit code: what nearly all deliveries in long
  * mode are. Whatever is unusual is left to system/exceptions.ts, before anything has changed that it would not change too.
  */
+import { CS, EFER, FLAG, HAS_ERROR_CODE, SS, TR, VECTOR } from '../architecture.ts';
 import { AREA, TLB_ENTRY } from '../layout.ts';
 import { area, type Mmu, tlbEntry } from '../mmu/mmu.ts';
 import { ACCESS } from '../mmu/walk.ts';
@@ -9,29 +10,23 @@ import { Flags } from '../semantics/flags.ts';
 import {
   attributesOf,
   CODE64_DESCRIPTOR,
-  CS,
   gdtEntry,
   isFlat,
   isInGdt,
   isNotCanonical,
   runs64BitCode,
-  SS,
   segmentAt,
   setFlatSegment,
   setNullSegment,
   setPrivilege,
-  TR,
 } from '../semantics/long-mode.ts';
-import { CPU, FLAG, SEGMENT, SLOT } from '../state.ts';
+import { CPU, SEGMENT, SLOT } from '../state.ts';
 import { I32, type I64 } from '../wasm/expr.ts';
 import type { FunctionBuilder, Local } from '../wasm/function-builder.ts';
 import type { ModuleBuilder } from '../wasm/module-builder.ts';
 
-const DEBUG_EXCEPTION = 1;
-const PAGE_FAULT = 14;
-/** Faults with an error code, by the bit of their vector: #DF #TS #NP #SS #GP #PF #AC. */
-const HAS_ERROR_CODE = (1 << 8) | (1 << 10) | (1 << 11) | (1 << 12) | (1 << 13) | (1 << 14) | (1 << 17);
-const EFER_LMA = 0x400;
+/** One bit for each vector of HAS_ERROR_CODE. */
+const ERROR_CODE_MASK = HAS_ERROR_CODE.reduce((mask, vector) => mask | (1 << vector), 0);
 /** A gate's access byte, present and a system segment; the lowest bit makes it a trap gate (SDM vol. 3, 6.14.1). */
 const GATE = 0x8e;
 const GATE_DPL = 0x60;
@@ -75,8 +70,8 @@ class Delivery {
   emit(): void {
     const f = this.#f;
     const { cpu, vector } = this.#event;
-    const isLong = f.load64(cpu, CPU.efer).wrap().and(EFER_LMA);
-    f.if(isLong.eqz().or(runs64BitCode(f, cpu).eqz()).or(vector.eq(DEBUG_EXCEPTION)), () => f.return(I32.const(0)));
+    const isLong = f.load64(cpu, CPU.efer).wrap().and(EFER.lma);
+    f.if(isLong.eqz().or(runs64BitCode(f, cpu).eqz()).or(vector.eq(VECTOR.db)), () => f.return(I32.const(0)));
     // Tables and stacks are accessed with privilege 0.
     f.store32(cpu, CPU.cpl, 0);
     const gateAt = f.let(f.load64(cpu, CPU.idtrBase).add(vector.shl(4).toI64()));
@@ -125,7 +120,7 @@ class Delivery {
     const f = this.#f;
     const { cpu } = this.#event;
     const number = f.let(ist);
-    const pointer = f.let(f.load64(cpu, SLOT.rsp));
+    const pointer = f.variable(f.load64(cpu, SLOT.rsp));
     f.if(number.or(this.#cpl), () => {
       const isIst = number.ne(0);
       const offset = f.let(
@@ -145,7 +140,7 @@ class Delivery {
   #pushFrame(stack: Local<'i64'>): void {
     const f = this.#f;
     const { cpu, vector, error, isFault } = this.#event;
-    const hasError = f.let(isFault.and(vector.ltU(32)).and(I32.const(HAS_ERROR_CODE).shrU(vector)));
+    const hasError = f.let(isFault.and(vector.ltU(32)).and(I32.const(ERROR_CODE_MASK).shrU(vector)));
     const end = f.let(stack.sub(40));
     const frame = f.let(end.sub(hasError.shl(3).toI64()));
     const host = this.#stackHost(frame, end);
@@ -186,6 +181,6 @@ class Delivery {
     const interruptFlag = isTrap.shl(9);
     const kept = interruptFlag.or(~(FLAG.tf | FLAG.nt | FLAG.vm | FLAG.rf | FLAG.if));
     f.store32(cpu, CPU.eflags, f.load32(cpu, CPU.eflags).and(kept));
-    f.if(isFault.and(vector.eq(PAGE_FAULT)), () => f.store64(cpu, CPU.cr2, f.load64(cpu, CPU.faultAddress)));
+    f.if(isFault.and(vector.eq(VECTOR.pf)), () => f.store64(cpu, CPU.cr2, f.load64(cpu, CPU.faultAddress)));
   }
 }

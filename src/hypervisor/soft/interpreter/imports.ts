@@ -1,8 +1,36 @@
 /** What modules beside the core module import: from TypeScript, and from the core module. */
 import type { Mmu } from '../mmu/mmu.ts';
+import type { HostCalls } from '../semantics/emit.ts';
 import type { Size } from '../semantics/flags.ts';
+import { CPU } from '../state.ts';
+import { I32 } from '../wasm/expr.ts';
+import type { Callable, FunctionBuilder } from '../wasm/function-builder.ts';
 import type { ModuleBuilder } from '../wasm/module-builder.ts';
-import type { CoreImports } from './interpreter-emit.ts';
+
+/** Functions of TypeScript that semantics call: see HostCalls. */
+export interface HostImports {
+  readonly portRead: Callable;
+  readonly portWrite: Callable;
+  readonly timeStamp: Callable;
+}
+
+/** Functions of TypeScript that the core module imports. */
+export interface CoreImports extends HostImports {
+  /** (cpu, record): delivers CPU.fault to the guest. Gives 0, or -1 if the loop must be left. */
+  readonly deliverFault: Callable;
+  /** (cpu, record): executes the instruction. Gives 1 to go on behind it, 0 to go on at CPU.rip, -1 to leave. */
+  readonly callout: Callable;
+  /** (cpu, op, a, b, imm): see Emit.exact. Sets CPU.fault on failure. */
+  readonly exact: Callable;
+  /** (cpu): the record for CPU.rip; 0 if a fault was delivered instead; -1 to leave the loop. */
+  readonly lookup: Callable;
+  /** (cpu, record): as lookup, for the instruction of a record whose code was overwritten. */
+  readonly lookUpAgain: Callable;
+  /** (cpu, record): the target's record of a direct branch that is UNRESOLVED, or as lookup. CPU.rip is set. */
+  readonly link: Callable;
+  /** (cpu, header): the block's header has counted down. Gives the record to go on with. */
+  readonly hot: Callable;
+}
 
 /** The functions of TypeScript. */
 export function importHost(m: ModuleBuilder): CoreImports {
@@ -33,5 +61,19 @@ export function importMmu(m: ModuleBuilder): Mmu {
     probeWrite: m.importFunction('probeWrite', ['i32', 'i64', 'i32'], []),
     flushNonGlobal: m.importFunction('flushNonGlobal', ['i32'], ['i32']),
     invalidatePage: m.importFunction('invalidatePage', ['i32', 'i64'], ['i32']),
+  };
+}
+
+/** Emits calls of what was imported. */
+export function hostCalls(f: FunctionBuilder, cpu: I32, imports: HostImports, mmu: Mmu): HostCalls {
+  return {
+    portRead: (port, size) => f.run(imports.portRead, cpu, port, I32.const(size)),
+    portWrite: (port, size) => f.run(imports.portWrite, cpu, port, I32.const(size)),
+    timeStamp: () => {
+      f.run(imports.timeStamp, cpu);
+      return f.load64(cpu, CPU.io);
+    },
+    flushNonGlobal: () => f.call(mmu.flushNonGlobal, 'i32', cpu),
+    invalidatePage: (linear) => f.call(mmu.invalidatePage, 'i32', cpu, linear),
   };
 }

@@ -2,6 +2,7 @@
  * From RIP to the record of its decoded code, without TypeScript: the code page of the linear address, then the block by
  * its guest physical address. A load of CR3 empties the jump cache, and this fills it again.
  */
+import { CR4 } from '../architecture.ts';
 import {
   AREA,
   BLOCK_ENTRY,
@@ -15,7 +16,7 @@ import {
   JUMP_ENTRY_SIZE,
 } from '../layout.ts';
 import { area } from '../mmu/mmu.ts';
-import { CR4_PGE, PTE } from '../mmu/walk.ts';
+import { PTE } from '../mmu/walk.ts';
 import { MODE_BITS } from '../modes.ts';
 import { CPU, SLOT } from '../state.ts';
 import { I32, type I64 } from '../wasm/expr.ts';
@@ -115,6 +116,6 @@ function mayRemember(f: FunctionBuilder, cpu: I32, linear: I64): I32 {
     .load32(cpu, CPU.scratch + 8)
     .and(PTE.global)
     .ne(0);
-  const noGlobalPages = f.load64(cpu, CPU.cr4).wrap().and(CR4_PGE).eqz();
+  const noGlobalPages = f.load64(cpu, CPU.cr4).wrap().and(CR4.pge).eqz();
   return linear.geS(0).or(isGlobal).or(noGlobalPages);
 }

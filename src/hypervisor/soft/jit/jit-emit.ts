@@ -1,25 +1,22 @@
 /** The semantics' view of the JIT: operands are constants, registers and flags are locals. */
+import { type HostImports, hostCalls } from '../interpreter/imports.ts';
 import { RECORD, SCALE_SHIFT } from '../interpreter/record.ts';
-import { TLB_ENTRY } from '../layout.ts';
-import { LOCKED, type LockedKind } from '../mmu/locked.ts';
-import { following, type Mmu, tlbEntry } from '../mmu/mmu.ts';
-import { loadLow, loadSized, storeLow, storeSized } from '../mmu/sized.ts';
+import { AccessEmit } from '../mmu/access-emit.ts';
+import type { Mmu } from '../mmu/mmu.ts';
 import type { Emit, HostCalls, Operand } from '../semantics/emit.ts';
 import { type Size, signExtend, zeroExtend } from '../semantics/flags.ts';
 import type { RareFunctions } from '../semantics/float-rare.ts';
 import { CPU, MMX_FIRST, SLOT } from '../state.ts';
-import { I32, type I32Like, I64, V128 } from '../wasm/expr.ts';
+import { I32, type I32Like, I64, type V128 } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder, Local } from '../wasm/function-builder.ts';
+import { significantBits } from '../wasm/narrow.ts';
 import type { JitFlags } from './jit-flags.ts';
 import { JitFloatFacts } from './jit-float-facts.ts';
 import type { Registers } from './registers.ts';
 
 /** Functions that compiled regions call. */
-export interface JitImports {
+export interface JitImports extends HostImports {
   readonly mmu: Mmu;
-  readonly portRead: Callable;
-  readonly portWrite: Callable;
-  readonly timeStamp: Callable;
   readonly settleFlags: Callable;
   readonly rareFloat: RareFunctions;
 }
@@ -36,9 +33,7 @@ export interface JitExits {
   arrive(linear: I64): void;
 }
 
-export class JitEmit implements Emit {
-  readonly f: FunctionBuilder;
-  readonly cpu: I32;
+export class JitEmit extends AccessEmit implements Emit {
   readonly flags: JitFlags;
   readonly host: HostCalls;
   readonly floats: JitFloatFacts;
@@ -60,6 +55,8 @@ export class JitEmit implements Emit {
   readonly #view: DataView;
   readonly #is64: boolean;
   #rec = 0;
+  /** Code that is emitted elsewhere than here is not always executed. */
+  #place = 0;
   #endsInstruction = false;
 
   constructor(
@@ -74,8 +71,7 @@ export class JitEmit implements Emit {
       is64: boolean;
     },
   ) {
-    this.f = f;
-    this.cpu = cpu;
+    super(f, cpu, parts.imports.mmu);
     this.floats = new JitFloatFacts(f, (operand) => this.#byte(RECORD[operand]));
     this.#registers = parts.registers;
     this.flags = parts.flags;
@@ -87,16 +83,7 @@ export class JitEmit implements Emit {
     this.codeChanged = f.lasting('i32');
     this.#tlb = f.lasting('i32');
     this.#storeBack = f.lasting('i32');
-    this.host = {
-      portRead: (port, size) => f.run(parts.imports.portRead, cpu, port, I32.const(size)),
-      portWrite: (port, size) => f.run(parts.imports.portWrite, cpu, port, I32.const(size)),
-      timeStamp: () => {
-        f.run(parts.imports.timeStamp, cpu);
-        return f.load64(cpu, CPU.io);
-      },
-      flushNonGlobal: () => f.call(parts.imports.mmu.flushNonGlobal, 'i32', cpu),
-      invalidatePage: (linear) => f.call(parts.imports.mmu.invalidatePage, 'i32', cpu, linear),
-    };
+    this.host = hostCalls(f, cpu, parts.imports, parts.imports.mmu);
   }
 
   /** What is in locals of its own is loaded: at the start of the function. */
@@ -110,6 +97,7 @@ export class JitEmit implements Emit {
   /** The record whose semantics are emitted next. `endsInstruction`: nothing is left to do behind its store. */
   at(record: number, endsInstruction: boolean): void {
     this.#rec = record;
+    this.#place = this.f.place;
     this.#endsInstruction = endsInstruction;
   }
 
@@ -134,10 +122,10 @@ export class JitEmit implements Emit {
   setSlot(slot: number, size: Size, value: I64): void {
     const { f } = this;
     const local = this.#registers.writtenSlot(slot);
-    if (size === 8) {
-      f.set(local, value);
-    } else if (size === 4) {
-      f.set(local, value.and(0xffff_ffff));
+    if (size >= 4) {
+      const whole = zeroExtend(value, size);
+      f.set(local, whole);
+      this.#registers.noteWidth(slot, significantBits(whole), f.place === this.#place);
     } else {
       const mask = size === 1 ? 0xffn : 0xffffn;
       const shift = BigInt((slot & 7) * 8);
@@ -215,147 +203,6 @@ export class JitEmit implements Emit {
     return this.getSlot(this.#byte(RECORD.index), 8);
   }
 
-  hostForRead(linear: I64): I32 {
-    return this.#hostFor(linear, TLB_ENTRY.read);
-  }
-
-  hostForWrite(linear: I64): I32 {
-    return this.#hostFor(linear, TLB_ENTRY.write);
-  }
-
-  load(linear: I64, size: Size): Local<'i64'> {
-    const { f, cpu } = this;
-    const value = f.local('i64');
-    this.#access(linear, TLB_ENTRY.read, size, {
-      fast: (host) => f.set(value, loadSized(f, host, size)),
-      slow: (at) => {
-        f.set(value, f.call(this.#imports.mmu.load[size], 'i64', cpu, at));
-        this.#leaveOnFault();
-      },
-    });
-    return value;
-  }
-
-  store(linear: I64, size: Size, value: I64): void {
-    const { f, cpu } = this;
-    this.#access(linear, TLB_ENTRY.write, size, {
-      fast: (host) => storeSized(f, host, size, value),
-      slow: (at) => {
-        f.run(this.#imports.mmu.store[size], cpu, at, value);
-        this.#leaveOnFault();
-        this.#noteCodeChange();
-      },
-    });
-  }
-
-  loadForStore(linear: I64, size: Size): Local<'i64'> {
-    const { f, cpu } = this;
-    const value = f.local('i64');
-    this.#access(linear, TLB_ENTRY.write, size, {
-      fast: (host) => {
-        f.set(this.#storeBack, host);
-        f.set(value, loadSized(f, this.#storeBack, size));
-      },
-      slow: (at) => {
-        f.set(this.#storeBack, I32.const(0));
-        f.run(this.#imports.mmu.probeWrite, cpu, at, I32.const(size));
-        this.#leaveOnFault();
-        f.set(value, f.call(this.#imports.mmu.load[size], 'i64', cpu, at));
-        this.#leaveOnFault();
-      },
-    });
-    return value;
-  }
-
-  storeBack(linear: I64, size: Size, value: I64): void {
-    const { f, cpu } = this;
-    f.if(
-      this.#storeBack,
-      () => storeSized(f, this.#storeBack, size, value),
-      () => {
-        f.run(this.#imports.mmu.store[size], cpu, linear, value);
-        this.#noteCodeChange();
-      },
-    );
-  }
-
-  lockedAccess(kind: LockedKind, linear: I64, size: Size, operand: I64, expected: I64): Local<'i64'> {
-    const { f, cpu } = this;
-    const locked = this.#imports.mmu.locked[size];
-    const old = f.let(f.call(locked, 'i64', cpu, linear, I32.const(LOCKED[kind]), operand, expected)) as Local<'i64'>;
-    this.#leaveOnFault();
-    this.#noteCodeChange();
-    return old;
-  }
-
-  loadLow(linear: I64, size: 4 | 8): Local<'v128'> {
-    const { f, cpu } = this;
-    const value = f.local('v128');
-    this.#access(linear, TLB_ENTRY.read, size, {
-      fast: (host) => f.set(value, loadLow(f, host, size)),
-      slow: (at) => {
-        f.set(value, V128.splatI64(0).replaceI64(0, f.call(this.#imports.mmu.load[size], 'i64', cpu, at)));
-        this.#leaveOnFault();
-      },
-    });
-    return value;
-  }
-
-  storeLow(linear: I64, size: 4 | 8, value: V128): void {
-    const { f, cpu } = this;
-    this.#access(linear, TLB_ENTRY.write, size, {
-      fast: (host) => storeLow(f, host, size, value),
-      slow: (at) => {
-        f.run(this.#imports.mmu.store[size], cpu, at, value.extractI64(0));
-        this.#leaveOnFault();
-        this.#noteCodeChange();
-      },
-    });
-  }
-
-  load128(linear: I64): Local<'v128'> {
-    const { f, cpu } = this;
-    const value = f.local('v128');
-    this.#access(linear, TLB_ENTRY.read, 16, {
-      fast: (host) => f.set(value, f.load128(host)),
-      slow: (at) => {
-        const low = f.let(f.call(this.#imports.mmu.load[8], 'i64', cpu, at));
-        this.#leaveOnFault();
-        const high = f.let(f.call(this.#imports.mmu.load[8], 'i64', cpu, following(f, cpu, at, 8)));
-        this.#leaveOnFault();
-        f.set(value, V128.splatI64(low).replaceI64(1, high));
-      },
-    });
-    return value;
-  }
-
-  store128(linear: I64, value: V128): void {
-    const { f, cpu } = this;
-    this.#access(linear, TLB_ENTRY.write, 16, {
-      fast: (host) => f.store128(host, 0, value),
-      slow: (at) => {
-        f.run(this.#imports.mmu.probeWrite, cpu, at, I32.const(16));
-        this.#leaveOnFault();
-        const whole = f.let(value);
-        f.run(this.#imports.mmu.store[8], cpu, at, whole.extractI64(0));
-        f.run(this.#imports.mmu.store[8], cpu, following(f, cpu, at, 8), whole.extractI64(1));
-        this.#leaveOnFault();
-        this.#noteCodeChange();
-      },
-    });
-  }
-
-  probeWrite(linear: I64, size: number): void {
-    const { f, cpu } = this;
-    this.#access(linear, TLB_ENTRY.write, size, {
-      fast: () => {},
-      slow: (at) => {
-        f.run(this.#imports.mmu.probeWrite, cpu, at, I32.const(size));
-        this.#leaveOnFault();
-      },
-    });
-  }
-
   jump(): void {
     this.#exits.jump(this.#rec);
   }
@@ -420,41 +267,29 @@ export class JitEmit implements Emit {
     this.#exits.interpret(this.#rec);
   }
 
-  /** Emits `fast` for an access that the TLB has, with the WebAssembly address, and `slow` with the linear one. */
-  #access(
-    linear: I64,
-    tag: number,
-    size: number,
-    ways: { fast: (host: I32) => void; slow: (at: Local<'i64'>) => void },
-  ): void {
-    const { f } = this;
-    const at = f.let(linear) as Local<'i64'>;
-    const entry = f.let(tlbEntry(at, this.#tlb));
-    f.if(
-      at.xor(f.load64(entry, tag)).ltU(4097 - size),
-      () => ways.fast(at.wrap().add(f.load32(entry, TLB_ENTRY.host))),
-      () => ways.slow(at),
-    );
+  protected override tlb(): I32 {
+    return this.#tlb;
   }
 
-  #hostFor(linear: I64, tag: number): I32 {
-    const { f } = this;
-    const at = f.let(linear);
-    const entry = f.let(tlbEntry(at, this.#tlb));
-    const hit = at.xor(f.load64(entry, tag)).ltU(4096);
-    return hit.mul(at.wrap().add(f.load32(entry, TLB_ENTRY.host)));
+  protected override keepForStore(host: I32): I32 {
+    this.f.set(this.#storeBack, host);
+    return this.#storeBack;
   }
 
-  #leaveOnFault(): void {
-    this.f.if(this.f.load32(this.cpu, CPU.fault), () => this.#exits.interpret(this.#rec));
+  protected override keptForStore(): I32 {
+    return this.#storeBack;
   }
 
-  /** Behind a store by the MMU. Where nothing of the instruction is left to do, the region is left right here. */
-  #noteCodeChange(): void {
+  protected override leaveForFault(): void {
+    this.#exits.interpret(this.#rec);
+  }
+
+  /** Where nothing of the instruction is left to do, the region is left right here. */
+  protected override storedByMmu(): void {
     const { f } = this;
     const changed = f.load32(this.cpu, CPU.codeChanged);
     if (this.#endsInstruction) {
-      f.if(changed, () => this.#exits.leaveBehind());
+      f.ifRare(changed, () => this.#exits.leaveBehind());
     } else {
       this.mayChangeCode = true;
       f.set(this.codeChanged, changed);

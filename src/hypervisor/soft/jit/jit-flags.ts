@@ -11,7 +11,7 @@ import { I32, I64, type I64Like } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder, Local } from '../wasm/function-builder.ts';
 import type { ModuleBuilder } from '../wasm/module-builder.ts';
 
-/** What x, y and z hold. The number is FORM * 4 + log2(size). */
+/** What x, y and z hold. The number of a kind is FORM * 4 + log2(size), and the GIVEN bits. */
 const FORM = {
   /** Nothing: the flags are where they were when the region was entered. */
   memory: 0,
@@ -33,14 +33,31 @@ const FORM = {
   image: 9,
   /** Bits of two numbers of binary64 that were compared. */
   floats: 10,
+  /** Result, operand, count. */
+  shl: 11,
+  shr: 12,
+  sar: 13,
 } as const;
 type Form = keyof typeof FORM;
 const FORMS = Object.keys(FORM) as Form[];
+
+/** CF, or OF, was written behind the operation and is in a local of its own. */
+const GIVEN = { cf: 0x100, of: 0x200 } as const;
 
 interface Known {
   readonly form: Form;
   readonly size: Size;
 }
+
+/** What is known where code is emitted now. */
+interface State {
+  /** The operation; then `given` is exact. */
+  readonly known: Known | undefined;
+  /** GIVEN bits that are certainly set. */
+  readonly given: number;
+}
+
+const NOTHING: State = { known: undefined, given: 0 };
 
 interface Kept {
   readonly x: I64;
@@ -71,10 +88,17 @@ function wordsOf({ form, size }: Known, { x, y, z }: Kept): FlagWords {
       return flagWords.image(x.wrap());
     case 'floats':
       return flagWords.floats(x, y);
+    case 'shl':
+    case 'shr':
+    case 'sar':
+      return flagWords[form](y, z, x, size);
     default:
       throw new Error('flags in memory have no words');
   }
 }
+
+/** Forms whose x is the result. */
+const WITH_RESULT: ReadonlySet<Form> = new Set(['add', 'logic', 'inc', 'dec', 'shl', 'shr', 'sar'] as const);
 
 /** Which of y and z a form uses besides x. */
 const USES: Readonly<Record<Form, '' | 'y' | 'yz'>> = {
@@ -89,7 +113,14 @@ const USES: Readonly<Record<Form, '' | 'y' | 'yz'>> = {
   dec: 'y',
   image: '',
   floats: 'y',
+  shl: 'yz',
+  shr: 'yz',
+  sar: 'yz',
 };
+
+function kindOf({ form, size }: Known, given: number): number {
+  return FORM[form] * 4 + Math.log2(size) + given;
+}
 
 /**
  * (cpu): turns what a region has left in CPU.keptKind and its companions into the flags of the vCPU's block. Regions leave
@@ -105,11 +136,15 @@ export function defineSettleFlags(m: ModuleBuilder, exportAs: string): Callable 
         y: f.let(f.load64(cpu, CPU.keptY)),
         z: f.load64(cpu, CPU.keptZ),
       };
+      const kind = f.let(f.load32(cpu, CPU.keptKind));
       const cases = Array.from({ length: FORMS.length * 4 }, (_, k) => () => {
         const form = FORMS[k >> 2]!;
         if (form !== 'memory') new BlockFlags(f, cpu).put(wordsOf({ form, size: (1 << (k & 3)) as Size }, kept));
       });
-      f.switch(f.load32(cpu, CPU.keptKind), cases, () => {});
+      f.switch(kind.and(GIVEN.cf - 1), cases, () => {});
+      const flags = new BlockFlags(f, cpu);
+      f.if(kind.and(GIVEN.cf), () => flags.carry(f.load64(cpu, CPU.keptCf)));
+      f.if(kind.and(GIVEN.of), () => flags.carry(f.let(flags.cf64()), f.load64(cpu, CPU.keptOf)));
       f.store32(cpu, CPU.keptKind, 0);
     },
     exportAs,
@@ -126,41 +161,59 @@ class BlockFlags extends Flags {
 export class JitFlags extends Flags {
   readonly #kind: Local<'i32'>;
   readonly #kept: { readonly x: Local<'i64'>; readonly y: Local<'i64'>; readonly z: Local<'i64'> };
+  /** Those of GIVEN. */
+  readonly #cf: Local<'i64'>;
+  readonly #of: Local<'i64'>;
   readonly #settleFlags: Callable;
   /** What the locals hold, as long as the code is inside `#place`, where it was put there. */
-  #known: Known | undefined;
+  #state = NOTHING;
   #place = 0;
 
   constructor(f: FunctionBuilder, cpu: I32, settleFlags: Callable) {
     super(f, cpu);
     this.#kind = f.lasting('i32');
     this.#kept = { x: f.lasting('i64'), y: f.lasting('i64'), z: f.lasting('i64') };
+    this.#cf = f.lasting('i64');
+    this.#of = f.lasting('i64');
     this.#settleFlags = settleFlags;
   }
 
   /** Code comes here from several places. */
   forget(): void {
-    this.#known = undefined;
+    this.#state = NOTHING;
   }
 
   /** Stores what is kept for the next region, or for defineSettleFlags(): where the region is left. */
   store(): void {
     const { f } = this;
-    const known = this.#now();
+    const { known, given } = this.#now();
     if (known === undefined) {
-      f.if(this.#kind, () => this.#storeKept(this.#kind, 'yz'));
-    } else if (known.form !== 'memory') {
-      this.#storeKept(I32.const(FORM[known.form] * 4 + Math.log2(known.size)), USES[known.form]);
+      f.if(this.#kind, () => this.#storeAll());
+    } else if (known.form !== 'memory' || given !== 0) {
+      this.#storeKept(I32.const(kindOf(known, given)), known.form === 'memory' ? '' : `x${USES[known.form]}`);
+      this.#storeGiven(given);
     }
+  }
+
+  #storeAll(): void {
+    const { f } = this;
+    this.#storeKept(this.#kind, 'xyz');
+    f.ifRare(this.#kind.geU(GIVEN.cf), () => this.#storeGiven(GIVEN.cf | GIVEN.of));
   }
 
   #storeKept(kind: I32, uses: string): void {
     const { f, cpu } = this;
     const { x, y, z } = this.#kept;
     f.store32(cpu, CPU.keptKind, kind);
-    f.store64(cpu, CPU.keptX, x);
+    if (uses.includes('x')) f.store64(cpu, CPU.keptX, x);
     if (uses.includes('y')) f.store64(cpu, CPU.keptY, y);
     if (uses.includes('z')) f.store64(cpu, CPU.keptZ, z);
+  }
+
+  #storeGiven(given: number): void {
+    const { f, cpu } = this;
+    if ((given & GIVEN.cf) !== 0) f.store64(cpu, CPU.keptCf, this.#cf);
+    if ((given & GIVEN.of) !== 0) f.store64(cpu, CPU.keptOf, this.#of);
   }
 
   override logic(result: I64, size: Size): void {
@@ -191,11 +244,28 @@ export class JitFlags extends Flags {
     this.#keep('dec', size, result, this.cf64());
   }
 
-  override carry(cf: I64, of: I64Like): void {
+  override shl(a: I64, count: I64, result: I64, size: Size): void {
+    this.#keep('shl', size, result, a, count);
+  }
+
+  override shr(a: I64, count: I64, result: I64, size: Size): void {
+    this.#keep('shr', size, result, a, count);
+  }
+
+  override sar(a: I64, count: I64, result: I64, size: Size): void {
+    this.#keep('sar', size, result, a, count);
+  }
+
+  override carry(cf: I64, of?: I64Like): void {
     const { f } = this;
-    const { result, other } = this.words;
-    const [r, o, c] = [f.let(result), f.let(other), f.let(cf)];
-    this.put({ result: r, carry: c.shl(63).or(c.xor(I64.of(of)).shl(62)), other: o });
+    const { known, given } = this.#now();
+    const overflow = of === undefined ? undefined : f.let(I64.of(of));
+    f.set(this.#cf, cf);
+    if (overflow !== undefined) f.set(this.#of, overflow);
+    const now = given | GIVEN.cf | (of === undefined ? 0 : GIVEN.of);
+    f.set(this.#kind, known === undefined ? this.#kind.or(now) : I32.const(kindOf(known, now)));
+    this.#state = { known, given: now };
+    this.#place = f.place;
   }
 
   override load(image: I32): void {
@@ -207,6 +277,7 @@ export class JitFlags extends Flags {
   }
 
   override cf64(): I64 {
+    if (this.#isGiven(GIVEN.cf)) return this.#cf;
     const known = this.#readable();
     const { x, y } = this.#kept;
     switch (known.form) {
@@ -227,6 +298,7 @@ export class JitFlags extends Flags {
   }
 
   override cf(): I32 {
+    if (this.#isGiven(GIVEN.cf)) return this.#cf.wrap();
     const { form } = this.#readable();
     const { x, y } = this.#kept;
     if (form === 'add' || form === 'sub') return x.ltU(y);
@@ -238,7 +310,7 @@ export class JitFlags extends Flags {
     const { form } = this.#readable();
     const { x, y, z } = this.#kept;
     if (form === 'sub') return x.eq(y);
-    if (form === 'add' || form === 'logic' || form === 'inc' || form === 'dec') return x.eqz();
+    if (WITH_RESULT.has(form)) return x.eqz();
     if (form === 'image') return bit(x, 6);
     if (form === 'floats') return x.asF64().lt(y.asF64()).or(y.asF64().lt(x.asF64())).eqz();
     return form === 'adc' || form === 'sbb' ? z.eqz() : super.zf();
@@ -248,12 +320,13 @@ export class JitFlags extends Flags {
     const { form, size } = this.#readable();
     const { x, y, z } = this.#kept;
     if (form === 'sub') return negative(x.sub(y), size);
-    if (form === 'add' || form === 'logic' || form === 'inc' || form === 'dec') return negative(x, size);
+    if (WITH_RESULT.has(form)) return negative(x, size);
     if (form === 'image') return bit(x, 7);
     return form === 'adc' || form === 'sbb' ? negative(z, size) : super.sf();
   }
 
   override of(): I32 {
+    if (this.#isGiven(GIVEN.of)) return this.#of.wrap();
     const { form, size } = this.#readable();
     const { x, y } = this.#kept;
     const top = (value: I64) =>
@@ -282,7 +355,9 @@ export class JitFlags extends Flags {
   }
 
   protected override positive(pair: number): I32 {
-    const { form, size } = this.#readable();
+    const { known, given } = this.#now();
+    if (given !== 0) return super.positive(pair);
+    const { form, size } = known ?? this.#readable();
     const { x, y } = this.#kept;
     if (form === 'sub') {
       if (pair === 3) return x.leU(y);
@@ -315,8 +390,9 @@ export class JitFlags extends Flags {
     f.set(kept.x, x);
     if (vy !== undefined) f.set(kept.y, vy);
     if (vz !== undefined) f.set(kept.z, vz);
-    f.set(this.#kind, I32.const(FORM[form] * 4 + Math.log2(size)));
-    this.#known = { form, size };
+    const known = { form, size };
+    f.set(this.#kind, I32.const(kindOf(known, 0)));
+    this.#state = { known, given: 0 };
     this.#place = f.place;
   }
 
@@ -326,24 +402,29 @@ export class JitFlags extends Flags {
     return value.args.length === 0 && !isOurs ? value : this.f.let(value);
   }
 
-  #now(): Known | undefined {
-    return this.#known !== undefined && this.f.isInside(this.#place) ? this.#known : undefined;
+  #now(): State {
+    return this.f.isInside(this.#place) ? this.#state : NOTHING;
   }
 
-  /** What is kept, after making it known. */
+  #isGiven(flag: number): boolean {
+    return (this.#now().given & flag) !== 0;
+  }
+
+  /** The operation, after making it known. */
   #readable(): Known {
-    const known = this.#now();
+    const { known } = this.#now();
     if (known !== undefined) return known;
     this.#settle();
-    this.#known = { form: 'memory', size: 1 };
+    const memory: Known = { form: 'memory', size: 1 };
+    this.#state = { known: memory, given: 0 };
     this.#place = this.f.place;
-    return this.#known;
+    return memory;
   }
 
   /** Makes sure that the flags are in the vCPU's block. */
   #settle(): void {
     const { f, cpu } = this;
-    f.if(this.#kind, () => this.#storeKept(this.#kind, 'yz'));
+    f.if(this.#kind, () => this.#storeAll());
     f.if(f.load32(cpu, CPU.keptKind), () => f.run(this.#settleFlags, cpu));
     f.set(this.#kind, I32.const(0));
   }

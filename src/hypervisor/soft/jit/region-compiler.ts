@@ -179,6 +179,7 @@ class RegionCompiler implements JitExits {
 
   #emitBlock(block: Block): void {
     this.#flags.forget();
+    this.#registers.forget();
     this.#emit.floats.forget();
     this.#emit.asksAttention = false;
     this.#emitRecords(block);
@@ -232,7 +233,7 @@ class RegionCompiler implements JitExits {
     const emit = this.#emit;
     if (!emit.mayChangeCode) return;
     emit.mayChangeCode = false;
-    this.#f.if(emit.codeChanged, () => this.#leaveFor(start));
+    this.#f.ifRare(emit.codeChanged, () => this.#leaveFor(start));
   }
 
   #leaveFor(start: number): void {
@@ -289,7 +290,7 @@ class RegionCompiler implements JitExits {
     const f = this.#f;
     const emit = this.#emit;
     const link = f.let(f.load32(I32.const(record), RECORD.link));
-    if (again) f.if(link.leU(UNRESOLVED), () => this.interpret(record));
+    if (again) f.ifRare(link.leU(UNRESOLVED), () => this.interpret(record));
     emit.account();
     const usable = link.gtU(UNRESOLVED).and(this.#mustLookUp().eqz());
     f.set(this.#next, select(usable, link, I32.const(0)));
@@ -304,7 +305,7 @@ class RegionCompiler implements JitExits {
     const index = this.#indexOf.get(target)!;
     const isForward = index > this.#current;
     if (!isForward || this.#emit.asksAttention) {
-      f.if(this.#mustLookUp(), () => this.arrive(this.#emit.addressInPage(target)));
+      f.ifRare(this.#mustLookUp(), () => this.arrive(this.#emit.addressInPage(target)));
     }
     const { label, entry } = this.#ways[index]!;
     if (entry !== undefined) f.set(this.#entry, I32.const(entry));

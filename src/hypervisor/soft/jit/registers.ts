@@ -46,6 +46,9 @@ export class Registers {
   readonly #cpu: I32;
   readonly #slots: Bank<'i64'>;
   readonly #vectors: Bank<'v128'>;
+  /** Slots that hold no more than 32 bits where code is emitted now, as expressions that say so. */
+  readonly #narrow = new Map<number, Local<'i64'>>();
+  #loops = 0;
 
   constructor(f: FunctionBuilder, cpu: I32) {
     this.#f = f;
@@ -56,7 +59,25 @@ export class Registers {
 
   /** Slot `offset` / 8 (state.ts), to be read. */
   slot(offset: number): Local<'i64'> {
-    return this.#slots.use(offset >> 3);
+    const narrow = this.#f.loops === this.#loops ? this.#narrow.get(offset >> 3) : undefined;
+    return narrow ?? this.#slots.use(offset >> 3);
+  }
+
+  /** Code comes here from several places. A loop within an instruction is another such place. */
+  forget(): void {
+    this.#narrow.clear();
+    this.#loops = this.#f.loops;
+  }
+
+  /**
+   * The slot gets a value of so many bits. `always`: not only on one of several ways through the instruction.
+   */
+  noteWidth(offset: number, bits: number, always: boolean): void {
+    const number = offset >> 3;
+    if (bits > 32) this.#narrow.delete(number);
+    else if (always && !this.#narrow.has(number)) {
+      this.#narrow.set(number, this.#f.narrow(this.#slots.use(number), 32));
+    }
   }
 
   /** The same, to be written. */

@@ -1,4 +1,5 @@
 /** TranslationCache's flushes of CR3 loads and INVLPG, in WebAssembly. A large page among them is left to TypeScript. */
+import { CR4 } from '../architecture.ts';
 import {
   AREA,
   CODE_PAGE_ENTRIES,
@@ -15,7 +16,6 @@ import { I32, type I64 } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder } from '../wasm/function-builder.ts';
 import type { ModuleBuilder } from '../wasm/module-builder.ts';
 import { area, tlbEntry } from './mmu.ts';
-import { CR4_PGE } from './walk.ts';
 
 export interface Flushes {
   /** (cpu) -> 1 if what is not global has been dropped, 0 if TypeScript has to flush everything. */
@@ -32,7 +32,7 @@ export function defineFlushes(m: ModuleBuilder): Flushes {
       const base = f.let(area(cpu));
       const count = f.let(f.load32(base, AREA.fillLog));
       f.if(count.gtU(FILL_LOG_ENTRIES), () => f.return(I32.const(0)));
-      const at = f.let(base.add(AREA.fillLog + 4));
+      const at = f.variable(base.add(AREA.fillLog + 4));
       const end = f.let(at.add(count.shl(2)));
       const entry = f.local('i32');
       f.loop((again) =>
@@ -45,7 +45,7 @@ export function defineFlushes(m: ModuleBuilder): Flushes {
       );
       f.store32(base, AREA.fillLog, 0);
       nextGeneration(f, cpu, base, CPU.jumpTagLow);
-      f.if(f.load64(cpu, CPU.cr4).wrap().and(CR4_PGE).eqz(), () => nextGeneration(f, cpu, base, CPU.jumpTagHigh));
+      f.if(f.load64(cpu, CPU.cr4).wrap().and(CR4.pge).eqz(), () => nextGeneration(f, cpu, base, CPU.jumpTagHigh));
       f.return(I32.const(1));
     },
     'flushNonGlobal',

@@ -118,7 +118,7 @@ export function defineLocked(m: ModuleBuilder, size: Size, resultOf: Callable, p
 function emitMmio(f: FunctionBuilder, size: Size, { cpu, result }: Request, parts: LockedParts): void {
   const gpa = f.let(f.load64(cpu, CPU.scratch));
   f.run(parts.mmioRead, cpu, I32.const(size));
-  const old = f.let(loadSized(f, cpu, size, CPU.io));
+  const old = f.variable(loadSized(f, cpu, size, CPU.io));
   f.store64(cpu, CPU.scratch, gpa);
   f.store64(cpu, CPU.io, result(old));
   f.run(parts.mmioWrite, cpu, I32.const(size));
@@ -153,14 +153,14 @@ function emitSplit(f: FunctionBuilder, size: 2 | 4 | 8, { cpu, va, result }: Req
   const firstGpa = f.let(f.load64(cpu, CPU.scratch));
   const secondVa = f.let(va.add(size - 1).and(-4096));
   const crosses = f.let(secondVa.ne(va.and(-4096)));
-  const second = f.let(first);
+  const second = f.variable(first);
   f.if(crosses, () => f.set(second, parts.fillForWrite(f, cpu, secondVa)));
   const secondGpa = f.let(f.load64(cpu, CPU.scratch));
   f.if(f.load32(cpu, CPU.fault), () => f.return(I64.const(0)));
   f.if(first.eqz().or(second.eqz()), () => emitUnlocked(f, { cpu, va, result }, parts));
   const inFirst = f.let(select(crosses, secondVa.sub(va).wrap(), I32.const(size)));
   const byteAt = (i: I32) => select(i.ltU(inFirst), first.add(i), second.add(i.sub(inFirst)));
-  const old = f.let(I64.const(0));
+  const old = f.variable(I64.const(0));
   acquire(f);
   f.if(
     crosses,
@@ -192,7 +192,7 @@ function emitUnlocked(f: FunctionBuilder, { cpu, va, result }: Request, parts: L
 }
 
 function forEachByte(f: FunctionBuilder, size: Size, body: (i: I32) => void): void {
-  const i = f.let(I32.const(0));
+  const i = f.variable(I32.const(0));
   f.loop((again) => {
     body(i);
     f.set(i, i.add(1));

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { CR4 } from '../architecture.ts';
 import { AREA, areaOf, FILL_LOG_ENTRIES, TLB_ENTRIES, TLB_ENTRY, TLB_ENTRY_SIZE } from '../layout.ts';
 import { CPU } from '../state.ts';
 import { writeCr0, writeCr3, writeCr4 } from '../system/control-registers.ts';
-import { type AccessSize, CR4 } from '../system/cpu-state.ts';
+import type { AccessSize } from '../system/cpu-state.ts';
 import { TestEngine } from '../test-engine.ts';
 
 const TABLE = 0x13000;

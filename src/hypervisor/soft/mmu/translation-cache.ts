@@ -2,6 +2,7 @@
  * What a vCPU remembers of linear addresses: its TLBs, which mmu.ts fills, and the jump cache, which says where the
  * decoded code of an address is. Here is all that forgets.
  */
+import { CR4 } from '../architecture.ts';
 import {
   AREA,
   areaOf,
@@ -17,7 +18,7 @@ import {
 } from '../layout.ts';
 import { JUMP_TAG_GENERATION, JUMP_TAG_VALID, MODE } from '../modes.ts';
 import { CPU } from '../state.ts';
-import { CR4_PGE, PTE } from './walk.ts';
+import { PTE } from './walk.ts';
 
 /**
  * Makes writes of `vcpu` to guest physical page `page` look for decoded code again. Any thread may call it: see the
@@ -121,7 +122,7 @@ export class TranslationCache {
   }
 
   #hasGlobalPages(): boolean {
-    return (this.#field(CPU.cr4) & CR4_PGE) !== 0;
+    return (this.#field(CPU.cr4) & CR4.pge) !== 0;
   }
 
   #nextGeneration(tag: number): void {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { CR0, CR4, EFER } from '../architecture.ts';
 import { CPU } from '../state.ts';
-import { CR0, CR4, EFER } from '../system/cpu-state.ts';
 import { TestEngine } from '../test-engine.ts';
 import { ACCESS, NON_CANONICAL } from './walk.ts';
 

@@ -4,6 +4,7 @@
  * A fault is never a trap: CPU.fault and its companions are set and the caller looks.
  */
 
+import { CR4, EFER, VECTOR } from '../architecture.ts';
 import { REGION, REGION_SIZE, REGIONS } from '../layout.ts';
 import { CPU } from '../state.ts';
 import { atomicCompareExchange } from '../wasm/atomics.ts';
@@ -13,15 +14,11 @@ import type { ModuleBuilder } from '../wasm/module-builder.ts';
 
 /** Kinds of access, as bits; they stand where a page fault's error code has them. */
 export const ACCESS = { read: 0, write: 2, user: 4, fetch: 16 } as const;
-const PAGE_FAULT = 14;
 /**
  * The vector that an address outside the canonical halves is reported with: #SS or #GP, depending on what the instruction
  * used it for. Whoever takes the fault out of CPU.fault decides.
  */
 export const NON_CANONICAL = 32;
-
-/** CR4.PGE: there are global pages. */
-export const CR4_PGE = 0x80;
 
 /** Bits of paging-structure entries. */
 export const PTE = {
@@ -44,7 +41,7 @@ const ADDRESS_BITS = 0x000f_ffff_ffff_f000n;
 /** (gpa: i64) -> address of the region's entry, 0 if no region holds gpa. */
 export function defineRegionOf(m: ModuleBuilder): Callable {
   return m.func(['i64'], ['i32'], (f, gpa) => {
-    const entry = f.let(I32.const(REGIONS + 8));
+    const entry = f.variable(I32.const(REGIONS + 8));
     const end = f.let(f.load32(I32.const(REGIONS)).mul(REGION_SIZE).add(entry));
     f.loop((again) => {
       f.if(gpa.sub(f.load64(entry, REGION.start)).ltU(f.load64(entry, REGION.size)), () => f.return(entry));
@@ -69,7 +66,7 @@ export function noteDirty(f: FunctionBuilder, region: I32, gpa: I64): void {
 
 /** Sets CPU.fault to a page fault and returns -1. */
 function pageFault(f: FunctionBuilder, cpu: I32, va: I64, code: I32): void {
-  f.store32(cpu, CPU.fault, PAGE_FAULT + 1);
+  f.store32(cpu, CPU.fault, VECTOR.pf + 1);
   f.store64(cpu, CPU.faultAddress, va);
   f.store32(cpu, CPU.faultError, code);
   f.return(I64.const(-1));
@@ -96,11 +93,11 @@ function emitWalk(f: FunctionBuilder, regionOf: Callable, { cpu, va, access }: R
   const cr4 = f.let(f.load64(cpu, CPU.cr4).wrap());
   const efer = f.let(f.load64(cpu, CPU.efer).wrap());
   const shift = f.local('i32');
-  const wide = f.let(I32.const(1)); // entries of 8 bytes
-  const reservedBits = f.let(I64.const(RESERVED_ADDRESS_BITS));
+  const wide = f.variable(I32.const(1)); // entries of 8 bytes
+  const reservedBits = f.variable(I64.const(RESERVED_ADDRESS_BITS));
   const top = f.local('i32'); // a PAE page-directory-pointer entry has no permission bits
   f.if(
-    efer.and(0x400), // LMA
+    efer.and(EFER.lma),
     () => {
       f.if(va.shl(16).shrS(16).ne(va), () => {
         f.store32(cpu, CPU.fault, NON_CANONICAL + 1);
@@ -112,7 +109,7 @@ function emitWalk(f: FunctionBuilder, regionOf: Callable, { cpu, va, access }: R
     () => {
       f.set(va, va.and(0xffff_ffff));
       f.if(
-        cr4.and(0x20), // PAE
+        cr4.and(CR4.pae),
         () => {
           f.set(shift, I32.const(30));
           f.set(top, I32.const(1));
@@ -125,11 +122,11 @@ function emitWalk(f: FunctionBuilder, regionOf: Callable, { cpu, va, access }: R
       );
     },
   );
-  const nxe = f.let(efer.and(0x800).ne(0));
-  const table = f.let(f.load64(cpu, CPU.cr3).and(ADDRESS_BITS));
-  f.if(f.load64(cpu, CPU.efer).wrap().and(0x400).eqz(), () => f.set(table, table.and(0xffff_ffff)));
+  const nxe = f.let(efer.and(EFER.nxe).ne(0));
+  const table = f.variable(f.load64(cpu, CPU.cr3).and(ADDRESS_BITS));
+  f.if(f.load64(cpu, CPU.efer).wrap().and(EFER.lma).eqz(), () => f.set(table, table.and(0xffff_ffff)));
   f.if(top, () => f.set(table, f.load64(cpu, CPU.cr3).and(0xffff_ffe0)));
-  const allowed = f.let(I32.const(PTE.writable | PTE.user));
+  const allowed = f.variable(I32.const(PTE.writable | PTE.user));
   const noExecute = f.local('i32');
   const entry = f.local('i64');
   const entryAt = f.local('i32');
@@ -152,9 +149,9 @@ function emitWalk(f: FunctionBuilder, regionOf: Callable, { cpu, va, access }: R
       const reserved = f.let(entry.and(reservedBits).ne(0).or(entry.ltS(0).and(nxe.eqz())));
       f.if(reserved, () => pageFault(f, cpu, va, asked.or(9)));
     });
-    const isLarge = f.let(entry.wrap().and(PTE.large).ne(0).and(shift.gtU(12)).and(top.eqz()));
+    const isLarge = f.variable(entry.wrap().and(PTE.large).ne(0).and(shift.gtU(12)).and(top.eqz()));
     // 4 MiB pages need CR4.PSE; PML4 entries and PDPT entries of PAE have no large form.
-    f.if(wide.eqz().and(cr4.and(0x10).eqz()), () => f.set(isLarge, I32.const(0)));
+    f.if(wide.eqz().and(cr4.and(CR4.pse).eqz()), () => f.set(isLarge, I32.const(0)));
     f.if(isLarge.and(shift.eq(39)), () => pageFault(f, cpu, va, asked.or(9)));
     const isNoExecute = wide.and(entry.ltS(0));
     const change = (changed: I64) =>

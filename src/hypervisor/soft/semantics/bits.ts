@@ -1,6 +1,7 @@
 /** Bit instructions, conditional moves and sets, compare-exchange, byte swaps, CRC32, flag instructions. */
 
-import { CPU, FLAG, SLOT } from '../state.ts';
+import { FLAG } from '../architecture.ts';
+import { CPU, SLOT } from '../state.ts';
 import { I32, I64, select } from '../wasm/expr.ts';
 import { type Emit, type MicroOps, SIZES } from './emit.ts';
 import { type Size, zeroExtend } from './flags.ts';
@@ -16,9 +17,8 @@ function bitTest(e: Emit, number: I64, size: Size, change?: (a: I64, bit: I64) =
   const { f } = e;
   const a = f.let(e.get('a', size));
   const n = f.let(number.and(size * 8 - 1));
-  const of = f.let(e.flags.of().toI64());
   if (change !== undefined) e.set('a', size, f.let(change(a, I64.const(1).shl(n))));
-  e.flags.carry(a.shrU(n).and(1), of);
+  e.flags.carry(a.shrU(n).and(1));
 }
 
 /** BSF and BSR: ZF if the source is 0, and the destination stays (as AMD documents and Intel does). */
@@ -60,10 +60,10 @@ function byteSwap(e: Emit, size: 4 | 8): I64 {
 /** One step of CRC32C (polynomial 0x11EDC6F41, reflected) for each of the 8 bits of each byte. */
 function crc32(e: Emit, size: Size): void {
   const { f } = e;
-  const crc = f.let(e.get('a', 4).xor(e.get('b', size)));
+  const crc = f.variable(e.get('a', 4).xor(e.get('b', size)));
   const high = f.let(e.get('b', size).and(size === 8 ? I64.const(0xffff_ffff_0000_0000n) : I64.const(0)));
   f.set(crc, crc.and(0xffff_ffff).xor(high));
-  const i = f.let(I32.const(size * 8));
+  const i = f.variable(I32.const(size * 8));
   f.loop((again) => {
     f.set(crc, crc.shrU(1).xor(I64.const(0).sub(crc.and(1)).and(0x82f6_3b78)));
     f.set(i, i.sub(1));
@@ -133,13 +133,9 @@ function compareExchange(e: Emit, size: Size): void {
 function defineFlagOps(ops: MicroOps): void {
   const eflags = (e: Emit, change: (v: I32) => I32) =>
     e.f.store32(e.cpu, CPU.eflags, change(e.f.load32(e.cpu, CPU.eflags)));
-  const carry = (e: Emit, cf: I64) => {
-    const of = e.f.let(e.flags.of().toI64());
-    e.flags.carry(cf, of);
-  };
-  ops.cold('clc', (e) => carry(e, I64.const(0)));
-  ops.cold('stc', (e) => carry(e, I64.const(1)));
-  ops.cold('cmc', (e) => carry(e, e.flags.cf64().xor(1)));
+  ops.cold('clc', (e) => e.flags.carry(I64.const(0)));
+  ops.cold('stc', (e) => e.flags.carry(I64.const(1)));
+  ops.cold('cmc', (e) => e.flags.carry(e.flags.cf64().xor(1)));
   ops.cold('cld', (e) => eflags(e, (v) => v.and(~FLAG.df)));
   ops.cold('std', (e) => eflags(e, (v) => v.or(FLAG.df)));
   ops.cold('lahf', (e) => e.setSlot(SLOT.rax + 1, 1, e.flags.image().and(0xff).or(2).toI64()));

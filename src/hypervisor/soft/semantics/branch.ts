@@ -1,24 +1,28 @@
 /** Near jumps, calls, returns and loops. The record knows the direct target. */
 
-import { CPU, SLOT } from '../state.ts';
+import { CS, VECTOR } from '../architecture.ts';
+import { CPU, SEGMENT, SLOT } from '../state.ts';
 import { I64 } from '../wasm/expr.ts';
 import type { Emit, MicroOps } from './emit.ts';
 import type { Size } from './flags.ts';
-import { pop64, popFlat, popLegacy, push64, pushFlat, pushLegacy } from './stack.ts';
-
-const GENERAL_PROTECTION = 13;
+import { isNotCanonical, segmentAt } from './long-mode.ts';
+import { stack64, stackFlat, stackLegacy } from './stack.ts';
 
 /** A near return address or target outside the canonical half or the code segment is a fault of the branch itself. */
 function checkCanonical(e: Emit, target: I64): void {
-  e.f.if(target.shl(16).shrS(16).ne(target), () => e.raise(GENERAL_PROTECTION));
+  e.f.if(isNotCanonical(target), () => e.raise(VECTOR.gp));
 }
 
 /** Linear address of offset `ip` of CS, for a branch with operand size `size` (2 or 4). */
 function legacyTarget(e: Emit, ip: I64, size: Size): I64 {
   const offset = e.f.let(ip.and(size === 2 ? 0xffff : 0xffff_ffff));
-  const limit = e.f.load32u64(e.cpu, CPU.segments + 24 + 8); // CS
-  e.f.if(offset.gtU(limit), () => e.raise(GENERAL_PROTECTION));
+  const limit = codeLimit(e);
+  e.f.if(offset.gtU(limit), () => e.raise(VECTOR.gp));
   return e.f.let(offset.add(e.f.load64(e.cpu, CPU.csBase)).and(0xffff_ffff));
+}
+
+function codeLimit(e: Emit): I64 {
+  return e.f.load32u64(e.cpu, segmentAt(CS) + SEGMENT.limit);
 }
 
 /** Offset in CS of the next instruction. */
@@ -30,23 +34,23 @@ export function defineBranches(ops: MicroOps): void {
   ops.hot('jmp', (e) => e.jump());
   for (let cc = 0; cc < 16; cc++) ops.hot(`jcc.${cc}`, (e) => e.f.if(e.flags.condition(cc), () => e.jump()));
   ops.hot('call', (e) => {
-    push64(e, e.returnAddress(), 8);
+    stack64.push(e, e.returnAddress(), 8);
     e.jump();
   });
   ops.hot('ret', (e) => returnTo(e, I64.const(0)));
   ops.cold('ret.imm', (e) => returnTo(e, e.imm().and(0xffff)));
   // In flat code no branch can be wrong.
   ops.hot('call.flat', (e) => {
-    pushFlat(e, e.returnAddress(), 4);
+    stackFlat.push(e, e.returnAddress(), 4);
     e.jump();
   });
-  ops.hot('ret.flat', (e) => e.jumpTo(popFlat(e, 4)));
-  ops.cold('ret.flat.imm', (e) => e.jumpTo(popFlat(e, 4, e.imm().and(0xffff))));
+  ops.hot('ret.flat', (e) => e.jumpTo(stackFlat.pop(e, 4)));
+  ops.cold('ret.flat.imm', (e) => e.jumpTo(stackFlat.pop(e, 4, e.imm().and(0xffff))));
   // Indirect targets are in t1.
   ops.hot('jmp.t1.flat', (e) => e.jumpTo(e.f.let(e.getSlot(SLOT.t1, 4))));
   ops.hot('call.t1.flat', (e) => {
     const target = e.f.let(e.getSlot(SLOT.t1, 4));
-    pushFlat(e, e.returnAddress(), 4);
+    stackFlat.push(e, e.returnAddress(), 4);
     e.jumpTo(target);
   });
   ops.hot('jmp.t1', (e) => {
@@ -57,7 +61,7 @@ export function defineBranches(ops: MicroOps): void {
   ops.hot('call.t1', (e) => {
     const target = e.f.let(e.getSlot(SLOT.t1, 8));
     checkCanonical(e, target);
-    push64(e, e.returnAddress(), 8);
+    stack64.push(e, e.returnAddress(), 8);
     e.jumpTo(target);
   });
   for (const size of [2, 4, 8] as const) {
@@ -81,23 +85,23 @@ export function defineBranches(ops: MicroOps): void {
     ops.cold(`jmp.legacy.${size}`, (e) => e.jumpTo(target(e)));
     ops.cold(`call.legacy.${size}`, (e) => {
       const to = target(e);
-      pushLegacy(e, e.f.let(legacyNext(e)), size);
+      stackLegacy.push(e, e.f.let(legacyNext(e)), size);
       e.jumpTo(to);
     });
     ops.cold(`ret.legacy.${size}`, (e) => {
       const sp = e.f.let(e.getSlot(SLOT.rsp, 8));
-      const ip = popLegacy(e, size, e.imm().and(0xffff));
-      const limit = e.f.load32u64(e.cpu, CPU.segments + 24 + 8);
+      const ip = stackLegacy.pop(e, size, e.imm().and(0xffff));
+      const limit = codeLimit(e);
       e.f.if(ip.gtU(limit), () => {
         e.setSlot(SLOT.rsp, 8, sp);
-        e.raise(GENERAL_PROTECTION);
+        e.raise(VECTOR.gp);
       });
       e.jumpTo(legacyTarget(e, ip, size));
     });
     ops.cold(`jmp.t1.legacy.${size}`, (e) => e.jumpTo(legacyTarget(e, e.getSlot(SLOT.t1, 8), size)));
     ops.cold(`call.t1.legacy.${size}`, (e) => {
       const to = legacyTarget(e, e.getSlot(SLOT.t1, 8), size);
-      pushLegacy(e, e.f.let(legacyNext(e)), size);
+      stackLegacy.push(e, e.f.let(legacyNext(e)), size);
       e.jumpTo(to);
     });
   }
@@ -105,10 +109,10 @@ export function defineBranches(ops: MicroOps): void {
 
 function returnTo(e: Emit, extra: I64): void {
   const sp = e.f.let(e.getSlot(SLOT.rsp, 8));
-  const target = pop64(e, 8, extra);
-  e.f.if(target.shl(16).shrS(16).ne(target), () => {
+  const target = stack64.pop(e, 8, extra);
+  e.f.if(isNotCanonical(target), () => {
     e.setSlot(SLOT.rsp, 8, sp);
-    e.raise(GENERAL_PROTECTION);
+    e.raise(VECTOR.gp);
   });
   e.jumpTo(target);
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CPU, FLAG } from '../state.ts';
+import { FLAG } from '../architecture.ts';
+import { CPU } from '../state.ts';
 import { CpuState } from '../system/cpu-state.ts';
 import { I32, I64 } from '../wasm/expr.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';

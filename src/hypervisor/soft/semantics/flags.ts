@@ -13,6 +13,7 @@
 import { CPU } from '../state.ts';
 import { I32, I64, type I64Like } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function-builder.ts';
+import { low32, significantBits } from '../wasm/narrow.ts';
 
 export type Size = 1 | 2 | 4 | 8;
 
@@ -26,7 +27,8 @@ export function signExtend(value: I64, size: Size): I64 {
 /** The low `size` bytes, zero-extended. */
 export function zeroExtend(value: I64, size: Size): I64 {
   if (size === 8) return value;
-  return value.and(size === 1 ? 0xff : size === 2 ? 0xffff : 0xffff_ffff);
+  if (size === 4) return low32(value);
+  return significantBits(value) <= size * 8 ? value : value.and(size === 1 ? 0xff : 0xffff);
 }
 
 /** Where the three numbers are kept. */
@@ -80,6 +82,29 @@ export const flagWords = {
     return { result: signExtend(result, size), carry: carryWord(cf, overflow), other };
   },
 
+  /** SF, ZF and PF by a result, AF 0; CF and OF as given, each 0 or 1. */
+  shifted: (result: I64, size: Size, cf: I64, of: I64): FlagWords => ({
+    ...flagWords.logic(result, size),
+    carry: carryWord(cf, of),
+  }),
+
+  /** After result = a << count, which is not 0. */
+  shl: (a: I64, count: I64, result: I64, size: Size): FlagWords => {
+    const bits = size * 8;
+    // The last bit out is bit (bits - count) of a; beyond the operand's width (8 and 16 bits) it is 0.
+    const out = size === 8 ? a.shrU(I64.const(64).sub(count)) : a.shl(count).shrU(bits);
+    const cf = out.and(1);
+    return flagWords.shifted(result, size, cf, topBit(result, size).xor(cf));
+  },
+
+  /** After result = a >> count, which is not 0. */
+  shr: (a: I64, count: I64, result: I64, size: Size): FlagWords =>
+    flagWords.shifted(result, size, a.shrU(count.sub(1)).and(1), topBit(a, size)),
+
+  /** The same with the sign. */
+  sar: (a: I64, count: I64, result: I64, size: Size): FlagWords =>
+    flagWords.shifted(result, size, signExtend(a, size).shrS(count.sub(1)).and(1), I64.const(0)),
+
   /** After COMISD of two numbers, whose bits these are: ZF, PF and CF, without those that their order clears. */
   floats: (a: I64, b: I64): FlagWords => {
     const [x, y] = [a.asF64(), b.asF64()];
@@ -103,6 +128,11 @@ export const flagWords = {
     };
   },
 };
+
+/** The highest bit of a zero-extended value. */
+export function topBit(value: I64, size: Size): I64 {
+  return value.shrU(size * 8 - 1).and(1);
+}
 
 /** flagCarry for CF and OF, each 0 or 1. */
 function carryWord(cf: I64, of: I64): I64 {
@@ -166,14 +196,28 @@ export class Flags {
 
   /** SF, ZF and PF by a result, AF 0; CF and OF as given, each an I64 that is 0 or 1. */
   shifted(result: I64, size: Size, cf: I64, of: I64Like): void {
-    const cfLocal = this.f.let(cf);
-    this.put({ ...flagWords.logic(result, size), carry: carryWord(cfLocal, I64.of(of)) });
+    this.put(flagWords.shifted(result, size, this.f.let(cf), I64.of(of)));
   }
 
-  /** Sets CF and OF, each an I64 that is 0 or 1, and leaves the others. */
-  carry(cf: I64, of: I64Like): void {
-    const cfLocal = this.f.let(cf);
-    this.f.store64(this.cpu, CPU.flagCarry, carryWord(cfLocal, I64.of(of)));
+  /** After result = a << count; the count is not 0. */
+  shl(a: I64, count: I64, result: I64, size: Size): void {
+    this.put(flagWords.shl(a, count, result, size));
+  }
+
+  /** After result = a >> count, zero-extended. */
+  shr(a: I64, count: I64, result: I64, size: Size): void {
+    this.put(flagWords.shr(a, count, result, size));
+  }
+
+  /** After result = a >> count, sign-extended. */
+  sar(a: I64, count: I64, result: I64, size: Size): void {
+    this.put(flagWords.sar(a, count, result, size));
+  }
+
+  /** Sets CF and, if it does not stay, OF, each an I64 that is 0 or 1, and leaves the others. */
+  carry(cf: I64, of?: I64Like): void {
+    const overflow = this.f.let(of === undefined ? this.of().toI64() : I64.of(of));
+    this.f.store64(this.cpu, CPU.flagCarry, carryWord(this.f.let(cf), overflow));
   }
 
   /** All six at once from the bits of an RFLAGS image. */

@@ -70,9 +70,8 @@ function bit(e: Emit, name: string, size: Size, number: I64): void {
   const { f } = e;
   const n = f.let(number.and(size * 8 - 1));
   const mask = f.let(I64.const(1).shl(n));
-  const of = f.let(e.flags.of().toI64());
   const old = update(e, BIT_KINDS[name]!, size, name === 'btr' ? f.let(mask.xor(-1)) : mask);
-  e.flags.carry(old.shrU(n).and(1), of);
+  e.flags.carry(old.shrU(n).and(1));
 }
 
 function exchangeAdd(e: Emit, size: Size): void {

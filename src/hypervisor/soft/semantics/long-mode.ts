@@ -2,20 +2,13 @@
  * What instructions and deliveries that change the privilege share: segments and modes of 64-bit code. Only the common
  * cases are here: flat segments whose descriptors are marked as accessed, privileges 0 and 3. The rest is for system/.
  */
+import { ATTR, DS, ES, FS, GS } from '../architecture.ts';
 import { AREA } from '../layout.ts';
 import { area } from '../mmu/mmu.ts';
 import { MODE } from '../modes.ts';
 import { CPU, SEGMENT, SEGMENT_SIZE } from '../state.ts';
 import type { I32, I32Like, I64, I64Like } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function-builder.ts';
-
-export const ES = 0;
-export const CS = 1;
-export const SS = 2;
-export const DS = 3;
-export const FS = 4;
-export const GS = 5;
-export const TR = 7;
 
 /** Bits of a descriptor that may be anything: DPL and AVL. */
 const DPL_SHIFT = 45;
@@ -26,8 +19,6 @@ export const DATA_DESCRIPTOR = 0x00cf_9300_0000_ffffn;
 /** SEGMENT.attributes of them, with DPL 0. */
 export const CODE64_ATTRIBUTES = 0xa09b;
 export const DATA_ATTRIBUTES = 0xc093;
-const PRESENT = 0x80;
-const DPL = 0x60;
 const FLAT_LIMIT = 0xffff_ffff;
 
 /** Offset of a segment register in the vCPU's block. */
@@ -106,9 +97,9 @@ export function hasPrivilegedSegment(f: FunctionBuilder, cpu: I32): I32 {
     .map((n) =>
       f
         .load32(cpu, segmentAt(n) + SEGMENT.attributes)
-        .and(PRESENT | DPL)
-        .sub(PRESENT)
-        .ltU(DPL),
+        .and(ATTR.present | ATTR.dpl)
+        .sub(ATTR.present)
+        .ltU(ATTR.dpl),
     )
     .reduce((any, one) => any.or(one));
 }

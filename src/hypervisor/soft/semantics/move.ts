@@ -1,12 +1,10 @@
 /** Moves between slots and memory, address computation, and the micro-operations that memory operands go through. */
 
+import { VECTOR } from '../architecture.ts';
 import { CPU, SEGMENT, SEGMENT_SIZE, SLOT } from '../state.ts';
 import { type I32, I64 } from '../wasm/expr.ts';
 import { type Emit, type MicroOps, SIZES } from './emit.ts';
 import { type Size, zeroExtend } from './flags.ts';
-
-const GENERAL_PROTECTION = 13;
-const STACK_FAULT = 12;
 
 export function defineMoves(ops: MicroOps): void {
   for (const size of SIZES) {
@@ -121,7 +119,7 @@ function checkLegacyAccess(e: Emit, at: I32, offset: I64, last: I64): void {
   const attributes = f.let(f.load32(at, CPU.segments + SEGMENT.attributes));
   const limit = f.let(f.load32u64(at, CPU.segments + SEGMENT.limit));
   const expandDown = f.let(attributes.and(0x1c).eq(0x14)); // data segment with E set
-  const bad = f.let(attributes.and(0x80).eqz()); // not present: a null or unusable segment
+  const bad = f.variable(attributes.and(0x80).eqz()); // not present: a null or unusable segment
   f.if(
     expandDown,
     () => {
@@ -145,8 +143,8 @@ function checkLegacyAccess(e: Emit, at: I32, offset: I64, last: I64): void {
   f.if(bad, () =>
     f.if(
       e.imm32().and(7).eq(2),
-      () => e.raise(STACK_FAULT),
-      () => e.raise(GENERAL_PROTECTION),
+      () => e.raise(VECTOR.ss),
+      () => e.raise(VECTOR.gp),
     ),
   );
 }

@@ -1,13 +1,12 @@
 /** MUL, IMUL, DIV, IDIV and the sign extensions into rDX (Intel SDM vol. 2). */
 
+import { VECTOR } from '../architecture.ts';
 import { OP } from '../decode/opcodes.ts';
 import { SLOT } from '../state.ts';
 import { I64 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function-builder.ts';
 import { type Emit, type MicroOps, SIZES } from './emit.ts';
 import { type Size, signExtend, zeroExtend } from './flags.ts';
-
-const DIVIDE_ERROR = 0;
 
 /** The upper 64 bits of the unsigned product of two locals. */
 export function multiplyHigh(f: FunctionBuilder, a: I64, b: I64): I64 {
@@ -89,7 +88,7 @@ function setQuotient(e: Emit, quotient: I64, remainder: I64, size: Size): void {
 function divide(e: Emit, size: Size): void {
   const { f } = e;
   const by = f.let(e.get('b', size));
-  f.if(by.eqz(), () => e.raise(DIVIDE_ERROR));
+  f.if(by.eqz(), () => e.raise(VECTOR.de));
   if (size === 8) {
     f.if(
       e.getSlot(SLOT.rdx, 8).ne(0),
@@ -103,14 +102,14 @@ function divide(e: Emit, size: Size): void {
   }
   const n = f.let(dividend(e, size));
   const quotient = f.let(n.divU(by));
-  f.if(quotient.shrU(size * 8).ne(0), () => e.raise(DIVIDE_ERROR));
+  f.if(quotient.shrU(size * 8).ne(0), () => e.raise(VECTOR.de));
   setQuotient(e, quotient, f.let(n.remU(by)), size);
 }
 
 function divideSigned(e: Emit, size: Size): void {
   const { f } = e;
   const by = f.let(e.getSigned('b', size));
-  f.if(by.eqz(), () => e.raise(DIVIDE_ERROR));
+  f.if(by.eqz(), () => e.raise(VECTOR.de));
   if (size === 8) {
     const n = f.let(e.getSlot(SLOT.rax, 8));
     const fits = e.getSlot(SLOT.rdx, 8).eq(n.shrS(63));
@@ -123,9 +122,9 @@ function divideSigned(e: Emit, size: Size): void {
   }
   const n = f.let(size === 1 ? dividend(e, 1).extend16S() : signExtend(dividend(e, size), size === 2 ? 4 : 8));
   // The most negative dividend overflows for -1 (and traps in WebAssembly).
-  f.if(by.eq(-1).and(n.eq(I64.const(-1n << 63n))), () => e.raise(DIVIDE_ERROR));
+  f.if(by.eq(-1).and(n.eq(I64.const(-1n << 63n))), () => e.raise(VECTOR.de));
   const quotient = f.let(n.divS(by));
-  f.if(signExtend(quotient, size).ne(quotient), () => e.raise(DIVIDE_ERROR));
+  f.if(signExtend(quotient, size).ne(quotient), () => e.raise(VECTOR.de));
   setQuotient(e, quotient, f.let(n.remS(by)), size);
 }
 

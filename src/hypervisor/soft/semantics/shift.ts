@@ -2,50 +2,52 @@
 
 import { SLOT } from '../state.ts';
 import { I64 } from '../wasm/expr.ts';
+import { wrap32 } from '../wasm/narrow.ts';
 import { type Emit, type MicroOps, SIZES } from './emit.ts';
-import { type Size, signExtend, zeroExtend } from './flags.ts';
+import { type Size, signExtend, topBit, zeroExtend } from './flags.ts';
 
 /** `count` is masked and not zero. Values are zero-extended locals. */
 type Shift = (e: Emit, a: I64, count: I64, size: Size) => I64;
 
-const top = (value: I64, size: Size) => value.shrU(size * 8 - 1).and(1);
-
 const shl: Shift = (e, a, count, size) => {
-  const bits = size * 8;
   const r = e.f.let(zeroExtend(a.shl(count), size));
-  // The last bit out is bit (bits - count) of a; beyond the operand's width (8 and 16 bits) it is 0.
-  const cf = e.f.let(size === 8 ? a.shrU(I64.const(64).sub(count)).and(1) : a.shl(count).shrU(bits).and(1));
-  e.flags.shifted(r, size, cf, top(r, size).xor(cf));
+  e.flags.shl(a, count, r, size);
   return r;
 };
 
 const shr: Shift = (e, a, count, size) => {
   const r = e.f.let(a.shrU(count));
-  e.flags.shifted(r, size, a.shrU(count.sub(1)).and(1), top(a, size));
+  e.flags.shr(a, count, r, size);
   return r;
 };
 
 const sar: Shift = (e, a, count, size) => {
-  const signed = e.f.let(signExtend(a, size));
-  const r = e.f.let(zeroExtend(signed.shrS(count), size));
-  e.flags.shifted(r, size, signed.shrS(count.sub(1)).and(1), 0);
+  const r = e.f.let(zeroExtend(signExtend(a, size).shrS(count), size));
+  e.flags.sar(a, count, r, size);
   return r;
 };
+
+/** A rotation by less than the width, or by all of it. */
+function rotatedLeft(a: I64, n: I64, size: Size): I64 {
+  if (size === 8) return a.rotl(n);
+  if (size === 4) return wrap32(a).rotl(wrap32(n)).toI64();
+  return zeroExtend(a.shl(n).or(a.shrU(I64.const(size * 8).sub(n))), size);
+}
 
 /** Rotates change CF and OF only. */
 const rol: Shift = (e, a, count, size) => {
   const bits = size * 8;
   const n = e.f.let(count.and(bits - 1));
-  const r = e.f.let(size === 8 ? a.rotl(n) : zeroExtend(a.shl(n).or(a.shrU(I64.const(bits).sub(n))), size));
-  e.flags.carry(r.and(1), top(r, size).xor(r.and(1)));
+  const r = e.f.let(rotatedLeft(a, n, size));
+  e.flags.carry(r.and(1), topBit(r, size).xor(r.and(1)));
   return r;
 };
 
 const ror: Shift = (e, a, count, size) => {
   const bits = size * 8;
   const n = e.f.let(count.and(bits - 1));
-  const r = e.f.let(size === 8 ? a.rotr(n) : zeroExtend(a.shrU(n).or(a.shl(I64.const(bits).sub(n))), size));
-  e.flags.carry(top(r, size), top(r, size).xor(r.shrU(bits - 2).and(1)));
+  const r = e.f.let(rotatedLeft(a, I64.const(bits).sub(n), size));
+  e.flags.carry(topBit(r, size), topBit(r, size).xor(r.shrU(bits - 2).and(1)));
   return r;
 };
 
@@ -56,14 +58,14 @@ const rcr: Shift = (e, a, count, size) => rotateThroughCarry(e, a, count, size, 
 function rotateThroughCarry(e: Emit, a: I64, count: I64, size: Size, direction: 'left' | 'right'): I64 {
   const { f } = e;
   const bits = size * 8;
-  const r = f.let(a);
-  const cf = f.let(e.flags.cf64());
-  const n = f.let(size >= 4 ? count : count.remU(bits + 1));
+  const r = f.variable(a);
+  const cf = f.variable(e.flags.cf64());
+  const n = f.variable(size >= 4 ? count : count.remU(bits + 1));
   f.if(n.ne(0), () => {
-    const out = f.let(I64.const(0));
+    const out = f.variable(I64.const(0));
     f.loop((again) => {
       if (direction === 'left') {
-        f.set(out, top(r, size));
+        f.set(out, topBit(r, size));
         f.set(r, zeroExtend(r.shl(1).or(cf), size));
       } else {
         f.set(out, r.and(1));
@@ -73,7 +75,7 @@ function rotateThroughCarry(e: Emit, a: I64, count: I64, size: Size, direction: 
       f.set(n, n.sub(1));
       f.brIf(again, n.ne(0));
     });
-    e.flags.carry(cf, direction === 'left' ? top(r, size).xor(cf) : top(r, size).xor(r.shrU(bits - 2).and(1)));
+    e.flags.carry(cf, direction === 'left' ? topBit(r, size).xor(cf) : topBit(r, size).xor(r.shrU(bits - 2).and(1)));
   });
   return r;
 }
@@ -90,7 +92,7 @@ function doubleShift(e: Emit, count: I64, size: Size, left: boolean): I64 {
   const fill = left ? shiftedIn(b, rest, size, true) : shiftedIn(b, rest, size, false);
   const r = f.let(zeroExtend(left ? a.shl(count).or(fill) : a.shrU(count).or(fill), size));
   const cf = f.let(left ? a.shrU(rest).and(1) : a.shrU(count.sub(1)).and(1));
-  e.flags.shifted(r, size, cf, top(r, size).xor(top(a, size)));
+  e.flags.shifted(r, size, cf, topBit(r, size).xor(topBit(a, size)));
   return r;
 }
 

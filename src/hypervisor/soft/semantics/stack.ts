@@ -3,46 +3,43 @@
  * flat means), and in the other modes (SS base, limit and size). RSP changes only when the access has succeeded.
  */
 
-import { CPU, FLAG, SEGMENT, SEGMENT_SIZE, SLOT } from '../state.ts';
+import { ATTR, FLAG, SS, VECTOR } from '../architecture.ts';
+import { CPU, SEGMENT, SLOT } from '../state.ts';
 import { I32, I64, select } from '../wasm/expr.ts';
 import type { Emit, MicroOps } from './emit.ts';
 import type { Size } from './flags.ts';
+import { segmentAt } from './long-mode.ts';
 
-const GENERAL_PROTECTION = 13;
-const STACK_FAULT = 12;
 /** ES CS SS DS FS GS. */
 const SEGMENTS = 6;
-const SS = CPU.segments + 2 * SEGMENT_SIZE;
+const STACK_SEGMENT = segmentAt(SS);
 
-/** Pushes in 64-bit mode. */
-export function push64(e: Emit, value: I64, size: Size): void {
-  const sp = e.f.let(e.getSlot(SLOT.rsp, 8).sub(size));
-  e.store(sp, size, value);
-  e.setSlot(SLOT.rsp, 8, sp);
+/** How one kind of stack is used. `extra`: so many more bytes are dropped (RET n). */
+interface StackAccess {
+  push(e: Emit, value: I64, size: Size): void;
+  pop(e: Emit, size: Size, extra?: I64): I64;
 }
 
-/** Pops in 64-bit mode; `extra` more bytes are dropped (RET n). */
-export function pop64(e: Emit, size: Size, extra: I64 = I64.const(0)): I64 {
-  const sp = e.f.let(e.getSlot(SLOT.rsp, 8));
-  const value = e.load(sp, size);
-  e.setSlot(SLOT.rsp, 8, sp.add(I64.const(size).add(extra)));
-  return value;
+/** A stack without a segment, whose pointer has so many bytes. */
+function flatStack(pointer: 4 | 8): StackAccess {
+  return {
+    push(e, value, size) {
+      const below = e.getSlot(SLOT.rsp, pointer).sub(size);
+      const sp = e.f.let(pointer === 8 ? below : below.and(0xffff_ffff));
+      e.store(sp, size, value);
+      e.setSlot(SLOT.rsp, pointer, sp);
+    },
+    pop(e, size, extra = I64.const(0)) {
+      const sp = e.f.let(e.getSlot(SLOT.rsp, pointer));
+      const value = e.load(sp, size);
+      e.setSlot(SLOT.rsp, pointer, sp.add(I64.const(size).add(extra)));
+      return value;
+    },
+  };
 }
 
-/** Pushes in flat code. */
-export function pushFlat(e: Emit, value: I64, size: Size): void {
-  const sp = e.f.let(e.getSlot(SLOT.rsp, 4).sub(size).and(0xffff_ffff));
-  e.store(sp, size, value);
-  e.setSlot(SLOT.rsp, 4, sp);
-}
-
-/** Pops in flat code; `extra` more bytes are dropped (RET n). */
-export function popFlat(e: Emit, size: Size, extra: I64 = I64.const(0)): I64 {
-  const sp = e.f.let(e.getSlot(SLOT.rsp, 4));
-  const value = e.load(sp, size);
-  e.setSlot(SLOT.rsp, 4, sp.add(I64.const(size).add(extra)));
-  return value;
-}
+export const stack64 = flatStack(8);
+export const stackFlat = flatStack(4);
 
 interface LegacyStack {
   /** Bits of rSP that count. */
@@ -53,17 +50,17 @@ interface LegacyStack {
 
 function legacyStack(e: Emit): LegacyStack {
   const { f } = e;
-  const attributes = f.let(f.load32(e.cpu, SS + SEGMENT.attributes));
-  const mask = f.let(select(attributes.and(0x4000), I64.const(0xffff_ffff), I64.const(0xffff)));
+  const attributes = f.let(f.load32(e.cpu, STACK_SEGMENT + SEGMENT.attributes));
+  const mask = f.let(select(attributes.and(ATTR.db), I64.const(0xffff_ffff), I64.const(0xffff)));
   const linear = (offset: I64, size: number) => {
-    const limit = f.let(f.load32u64(e.cpu, SS + SEGMENT.limit));
+    const limit = f.let(f.load32u64(e.cpu, STACK_SEGMENT + SEGMENT.limit));
     const last = f.let(offset.add(size - 1));
     f.if(
       attributes.and(0x1c).eq(0x14), // expand-down
-      () => f.if(offset.leU(limit).or(last.gtU(mask)), () => e.raise(STACK_FAULT)),
-      () => f.if(last.gtU(limit), () => e.raise(STACK_FAULT)),
+      () => f.if(offset.leU(limit).or(last.gtU(mask)), () => e.raise(VECTOR.ss)),
+      () => f.if(last.gtU(limit), () => e.raise(VECTOR.ss)),
     );
-    return f.let(offset.add(f.load64(e.cpu, SS + SEGMENT.base)).and(0xffff_ffff));
+    return f.let(offset.add(f.load64(e.cpu, STACK_SEGMENT + SEGMENT.base)).and(0xffff_ffff));
   };
   return { mask, linear };
 }
@@ -74,20 +71,21 @@ function setLegacySp(e: Emit, mask: I64, offset: I64): void {
   e.setSlot(SLOT.rsp, 8, old.and(mask.xor(-1)).and(0xffff_ffff).or(offset.and(mask)));
 }
 
-export function pushLegacy(e: Emit, value: I64, size: Size): void {
-  const stack = legacyStack(e);
-  const sp = e.f.let(e.getSlot(SLOT.rsp, 8).sub(size).and(stack.mask));
-  e.store(stack.linear(sp, size), size, value);
-  setLegacySp(e, stack.mask, sp);
-}
-
-export function popLegacy(e: Emit, size: Size, extra: I64 = I64.const(0)): I64 {
-  const stack = legacyStack(e);
-  const sp = e.f.let(e.getSlot(SLOT.rsp, 8).and(stack.mask));
-  const value = e.load(stack.linear(sp, size), size);
-  setLegacySp(e, stack.mask, sp.add(I64.const(size).add(extra)));
-  return value;
-}
+export const stackLegacy: StackAccess = {
+  push(e, value, size) {
+    const stack = legacyStack(e);
+    const sp = e.f.let(e.getSlot(SLOT.rsp, 8).sub(size).and(stack.mask));
+    e.store(stack.linear(sp, size), size, value);
+    setLegacySp(e, stack.mask, sp);
+  },
+  pop(e, size, extra = I64.const(0)) {
+    const stack = legacyStack(e);
+    const sp = e.f.let(e.getSlot(SLOT.rsp, 8).and(stack.mask));
+    const value = e.load(stack.linear(sp, size), size);
+    setLegacySp(e, stack.mask, sp.add(I64.const(size).add(extra)));
+    return value;
+  },
+};
 
 /** POPF may change these, depending on privilege (SDM vol. 2, POPF; table 4-16). */
 const ALWAYS = FLAG.tf | FLAG.df | FLAG.nt | FLAG.ac | FLAG.id;
@@ -97,7 +95,7 @@ function popFlags(e: Emit, image: I64, size: Size): void {
   const value = f.let(image.wrap());
   const old = f.let(f.load32(e.cpu, CPU.eflags));
   // TF changes how code is decoded, and virtual-8086 mode has rules of its own: leave those to TypeScript.
-  const mask = f.let(I32.const(size === 2 ? ALWAYS & 0xffff : ALWAYS));
+  const mask = f.variable(I32.const(size === 2 ? ALWAYS & 0xffff : ALWAYS));
   const cpl = f.load32(e.cpu, CPU.cpl);
   f.if(cpl.leU(old.shrU(12).and(3)), () => f.set(mask, mask.or(FLAG.if)));
   f.if(cpl.eqz(), () => f.set(mask, mask.or(FLAG.iopl)));
@@ -118,10 +116,10 @@ function pushFlags(e: Emit): I64 {
 }
 
 export function defineStack(ops: MicroOps): void {
-  for (const [mode, push, pop, sizes] of [
-    ['64', push64, pop64, [2, 8]],
-    ['flat', pushFlat, popFlat, [2, 4]],
-    ['legacy', pushLegacy, popLegacy, [2, 4]],
+  for (const [mode, { push, pop }, sizes] of [
+    ['64', stack64, [2, 8]],
+    ['flat', stackFlat, [2, 4]],
+    ['legacy', stackLegacy, [2, 4]],
   ] as const) {
     for (const size of sizes) {
       const hot = mode !== 'legacy' && size !== 2 ? 'hot' : 'cold';
@@ -148,35 +146,29 @@ export function defineStack(ops: MicroOps): void {
       });
     }
   }
-  ops.hot('leave.64.8', (e) => {
-    const frame = e.f.let(e.getSlot(SLOT.rbp, 8));
-    const value = e.load(frame, 8);
-    e.setSlot(SLOT.rsp, 8, frame.add(8));
-    e.setSlot(SLOT.rbp, 8, value);
-  });
-  ops.hot('leave.flat.4', (e) => {
-    const frame = e.f.let(e.getSlot(SLOT.rbp, 4));
-    const value = e.load(frame, 4);
-    e.setSlot(SLOT.rsp, 4, frame.add(4));
-    e.setSlot(SLOT.rbp, 4, value);
-  });
-  // RSP += imm: for POP to memory, whose address is computed with the new RSP but which must not change it on a fault.
   for (let n = 0; n < SEGMENTS; n++) {
-    const selector = CPU.segments + n * SEGMENT_SIZE + SEGMENT.selector;
+    const selector = segmentAt(n) + SEGMENT.selector;
     for (const size of [2, 4] as const) {
-      ops.cold(`push.flat.${size}.segment${n}`, (e) => pushFlat(e, e.f.load16u64(e.cpu, selector), size));
+      ops.cold(`push.flat.${size}.segment${n}`, (e) => stackFlat.push(e, e.f.load16u64(e.cpu, selector), size));
     }
   }
   for (const [mode, size] of [
     ['64', 8],
     ['flat', 4],
   ] as const) {
+    ops.hot(`leave.${mode}.${size}`, (e) => {
+      const frame = e.f.let(e.getSlot(SLOT.rbp, size));
+      const value = e.load(frame, size);
+      e.setSlot(SLOT.rsp, size, frame.add(size));
+      e.setSlot(SLOT.rbp, size, value);
+    });
+    // RSP += imm: for POP to memory, whose address is computed with the new RSP but which must not change it on a fault.
     ops.cold(`adjustSp.${mode}`, (e) => e.setSlot(SLOT.rsp, size, e.getSlot(SLOT.rsp, size).add(e.imm())));
   }
   const guarded = (e: Emit, change: (v: I32) => I32) => {
     const { f } = e;
     const old = f.let(f.load32(e.cpu, CPU.eflags));
-    f.if(f.load32(e.cpu, CPU.cpl).gtU(old.shrU(12).and(3)), () => e.raise(GENERAL_PROTECTION));
+    f.if(f.load32(e.cpu, CPU.cpl).gtU(old.shrU(12).and(3)), () => e.raise(VECTOR.gp));
     f.store32(e.cpu, CPU.eflags, change(old));
   };
   ops.hot('cli', (e) => guarded(e, (v) => v.and(~FLAG.if)));

@@ -95,7 +95,7 @@ function forPlaces(
   step: number,
   body: (places: Local<'v128'>) => void,
 ): void {
-  const places = f.let(elements.first) as Local<'v128'>;
+  const places = f.variable(elements.first) as Local<'v128'>;
   const distance = bytes(() => (step * 16) / elements.count);
   f.if(times, () =>
     f.loop((again) => {
@@ -109,7 +109,7 @@ function forPlaces(
 
 /** Elements of b that are in a. */
 function equalAny(f: FunctionBuilder, elements: Elements, a: Text, b: Text): I32 {
-  const found = f.let(zero());
+  const found = f.variable(zero());
   const times = f.let(lengthOf(a)) as Local<'i32'>;
   forPlaces(f, elements, times, 1, (places) => {
     f.set(found, found.or(b.vector.simd(elements.eq, a.vector.simd(SIMD.swizzle, places))));
@@ -119,7 +119,7 @@ function equalAny(f: FunctionBuilder, elements: Elements, a: Text, b: Text): I32
 
 /** Elements of b that are between two neighbours in a. */
 function inRanges(f: FunctionBuilder, elements: Elements, a: Text, b: Text): I32 {
-  const found = f.let(zero());
+  const found = f.variable(zero());
   const times = f.let(lengthOf(a).shrU(1)) as Local<'i32'>;
   const upwards = Array.from({ length: 16 }, (_, i) => i + 16 / elements.count);
   // The upper end of the range whose lower end is in the same place.
@@ -140,7 +140,7 @@ function equalEach(elements: Elements, a: Text, b: Text): I32 {
 
 /** Where in b the whole of a stands, or its beginning at the end of the vector. */
 function equalOrdered(f: FunctionBuilder, elements: Elements, a: Text, b: Text): I32 {
-  const found = f.let(I32.const(-1));
+  const found = f.variable(I32.const(-1));
   const length = f.let(lengthOf(a)) as Local<'i32'>;
   const times = f.let(length) as Local<'i32'>;
   forPlaces(f, elements, times, 1, (places) => {

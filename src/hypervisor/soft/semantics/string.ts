@@ -6,7 +6,8 @@
  * registers as of the iteration that faulted, so it goes on from there; the bulk forms stop at page ends.
  */
 
-import { CPU, FLAG, SLOT } from '../state.ts';
+import { FLAG } from '../architecture.ts';
+import { CPU, SLOT } from '../state.ts';
 import { I64, select } from '../wasm/expr.ts';
 import { BINARY } from './arithmetic.ts';
 import { type Emit, type MicroOps, SIZES } from './emit.ts';
@@ -109,7 +110,7 @@ function repeat(
   const count = () => e.getSlot(SLOT.rcx, 8).and(p.mask);
   f.block((done) => {
     f.brIf(done, count().eqz());
-    const left = f.let(
+    const left = f.variable(
       count()
         .sub(1)
         .and(BATCH - 1)
@@ -171,7 +172,7 @@ function bulkFill(e: Emit, p: Pointers, size: Size, most: I64): I64 {
         pattern.eq(value.and(0xff).mul(I64.const(0x0101_0101_0101_0101n))),
         () => f.memoryFill(host, value.wrap(), bytes),
         () => {
-          const at = f.let(host);
+          const at = f.variable(host);
           const end = f.let(host.add(bytes));
           f.if(bytes, () =>
             f.loop((again) => {

@@ -2,7 +2,8 @@
  * SYSCALL, SYSRET, IRET and SWAPGS between privileges 0 and 3 of 64-bit code. Whatever is unusual is left to system/,
  * before anything has changed.
  */
-import { ARITHMETIC_FLAGS, CPU, FLAG, SLOT } from '../state.ts';
+import { ARITHMETIC_FLAGS, CS, EFER, FLAG, GS, SS, VECTOR } from '../architecture.ts';
+import { CPU, SLOT } from '../state.ts';
 import { type I32, I64 } from '../wasm/expr.ts';
 import type { Local } from '../wasm/function-builder.ts';
 import type { Emit, MicroOps } from './emit.ts';
@@ -10,25 +11,20 @@ import {
   attributesOf,
   CODE64_ATTRIBUTES,
   CODE64_DESCRIPTOR,
-  CS,
   DATA_ATTRIBUTES,
   DATA_DESCRIPTOR,
-  GS,
   gdtEntry,
   hasPrivilegedSegment,
   isFlat,
   isInGdt,
   isNotCanonical,
   runs64BitCode,
-  SS,
   segmentAt,
   setFlatSegment,
   setNullSegment,
   setPrivilege,
 } from './long-mode.ts';
 
-const GENERAL_PROTECTION = 13;
-const EFER_SCE = 1;
 const RPL_USER = 3;
 const DPL_USER = 0x60;
 /** What SYSRET takes from R11. */
@@ -39,7 +35,7 @@ const FRAME = { rip: 0, cs: 8, flags: 16, rsp: 24, ss: 32 } as const;
 
 /** #GP unless the privilege is 0. */
 export function requireSupervisor(e: Emit): void {
-  e.f.if(e.f.load32(e.cpu, CPU.cpl), () => e.raise(GENERAL_PROTECTION));
+  e.f.if(e.f.load32(e.cpu, CPU.cpl), () => e.raise(VECTOR.gp));
 }
 
 /** TypeScript executes the instruction, which ends its block, if `unusual`. */
@@ -63,7 +59,7 @@ function hasSyscall(e: Emit): I32 {
 
 function syscall(e: Emit): void {
   const { f, cpu } = e;
-  leaveIf(e, hasSyscall(e).and(EFER_SCE).eqz());
+  leaveIf(e, hasSyscall(e).and(EFER.sce).eqz());
   const flags = f.let(e.flags.image().or(f.load32(cpu, CPU.eflags)).and(~FLAG.rf));
   e.setSlot(SLOT.rcx, 8, e.returnAddress());
   e.setSlot(SLOT.r11, 8, flags.toI64());
@@ -82,7 +78,7 @@ function sysret(e: Emit): void {
   const { f, cpu } = e;
   const rip = f.let(e.getSlot(SLOT.rcx, 8));
   const flags = f.let(e.getSlot(SLOT.r11, 8).wrap().and(SYSRET_FLAGS).or(2));
-  const usual = hasSyscall(e).and(EFER_SCE).and(f.load32(cpu, CPU.cpl).eqz());
+  const usual = hasSyscall(e).and(EFER.sce).and(f.load32(cpu, CPU.cpl).eqz());
   leaveIf(e, usual.eqz().or(isNotCanonical(rip)).or(flags.and(FLAG.tf)));
   e.flags.load(flags);
   setEflags(e, flags.and(~ARITHMETIC_FLAGS));
@@ -120,7 +116,7 @@ function iret(e: Emit): void {
       .or(image.and(FLAG.tf))
       .or(isNotCanonical(rip)),
   );
-  const [code, stack] = [f.let(I64.const(0)), f.let(I64.const(0))];
+  const [code, stack] = [f.variable(I64.const(0)), f.variable(I64.const(0))];
   f.if(isNotNull(cs), () => f.set(code, e.load(gdtEntry(f, cpu, cs), 8)));
   f.if(isNotNull(ss), () => f.set(stack, e.load(gdtEntry(f, cpu, ss), 8)));
   const isUser = f.let(cs.and(3).ne(0));

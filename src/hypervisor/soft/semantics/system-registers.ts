@@ -2,32 +2,18 @@
  * Control, model-specific and segment registers, INVLPG and RDTSCP in 64-bit mode, as far as kernels use them all the time.
  * What is rare is left to system/, before anything has changed.
  */
+import { CR4, EFER, FLAG, FS, GS, SS, VECTOR } from '../architecture.ts';
 import { CPU, SEGMENT, SLOT } from '../state.ts';
 import { I32, type I64, select } from '../wasm/expr.ts';
 import type { Emit, MicroOps } from './emit.ts';
-import {
-  DATA_DESCRIPTOR,
-  FS,
-  GS,
-  gdtEntry,
-  isFlat,
-  isInGdt,
-  isNotCanonical,
-  SS,
-  segmentAt,
-  setNullSegment,
-} from './long-mode.ts';
+import { DATA_DESCRIPTOR, gdtEntry, isFlat, isInGdt, isNotCanonical, segmentAt, setNullSegment } from './long-mode.ts';
 import { leaveIf, requireSupervisor } from './system-calls.ts';
 
-const GENERAL_PROTECTION = 13;
-const CR4_TSD = 4;
-const EFER_LMA = 0x400;
 /** Physical addresses have 46 bits. */
 const CR3_RESERVED_SHIFT = 46;
 /** FS_BASE, GS_BASE and KERNEL_GS_BASE have the MSR numbers from here on. */
 const FIRST_BASE = 0xc000_0100 | 0;
 const BASES = 3;
-const ZF = 1 << 6;
 
 /** Offset in the vCPU's block of what MSR FIRST_BASE + n is. */
 function baseField(e: Emit, n: I32): I32 {
@@ -58,7 +44,7 @@ function movToCr3(e: Emit): void {
   const { f, cpu } = e;
   requireSupervisor(e);
   const value = f.let(e.getSlot(SLOT.t1, 8));
-  const isLong = f.load64(cpu, CPU.efer).wrap().and(EFER_LMA);
+  const isLong = f.load64(cpu, CPU.efer).wrap().and(EFER.lma);
   leaveIf(e, isLong.eqz().or(value.shrU(CR3_RESERVED_SHIFT).ne(0)));
   leaveIf(e, e.host.flushNonGlobal().eqz());
   f.store64(cpu, CPU.cr3, value);
@@ -73,8 +59,8 @@ function invlpg(e: Emit): void {
 
 function rdtscp(e: Emit): void {
   const { f, cpu } = e;
-  const forbidden = f.load64(cpu, CPU.cr4).wrap().and(CR4_TSD).and(f.load32(cpu, CPU.cpl).ne(0).shl(2));
-  f.if(forbidden, () => e.raise(GENERAL_PROTECTION));
+  const forbidden = f.load64(cpu, CPU.cr4).wrap().and(CR4.tsd).and(f.load32(cpu, CPU.cpl).ne(0).shl(2));
+  f.if(forbidden, () => e.raise(VECTOR.gp));
   const tsc = f.let(e.host.timeStamp());
   e.setSlot(SLOT.rax, 4, tsc);
   e.setSlot(SLOT.rdx, 4, tsc.shrU(32));
@@ -85,7 +71,7 @@ function rdtscp(e: Emit): void {
 function cmpxchg16b(e: Emit): void {
   const { f } = e;
   const at = f.let(e.address());
-  f.if(at.and(15).ne(0), () => e.raise(GENERAL_PROTECTION));
+  f.if(at.and(15).ne(0), () => e.raise(VECTOR.gp));
   e.probeWrite(at, 16);
   const low = e.load(at, 8);
   const high = e.load(at.add(8), 8);
@@ -97,7 +83,7 @@ function cmpxchg16b(e: Emit): void {
   e.store(at.add(8), 8, f.let(either(e.getSlot(SLOT.rcx, 8), high)));
   e.setSlot(SLOT.rax, 8, either(rax, low));
   e.setSlot(SLOT.rdx, 8, either(rdx, high));
-  e.flags.load(e.flags.image().and(~ZF).or(isEqual.shl(6)));
+  e.flags.load(e.flags.image().and(~FLAG.zf).or(isEqual.shl(6)));
 }
 
 /** Operand b is the selector. Kernels execute it with a data segment of theirs, on each way to a program. */
@@ -108,7 +94,7 @@ function verw(e: Emit): void {
   f.if(unusual.or(f.load32(cpu, CPU.cpl)), () => e.callout());
   const descriptor = e.load(gdtEntry(f, cpu, selector), 8);
   f.if(isFlat(descriptor, DATA_DESCRIPTOR, selector).eqz(), () => e.callout());
-  e.flags.load(e.flags.image().or(ZF));
+  e.flags.load(e.flags.image().or(FLAG.zf));
 }
 
 export function defineSystemRegisters(ops: MicroOps): void {

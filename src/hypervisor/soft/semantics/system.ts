@@ -1,11 +1,10 @@
 /** Port I/O, the time stamp, and the ways into TypeScript for everything that is not worth WebAssembly. */
+import { VECTOR } from '../architecture.ts';
 import { CPU, SLOT } from '../state.ts';
 import type { I32 } from '../wasm/expr.ts';
 import type { Emit, MicroOps } from './emit.ts';
 import type { Size } from './flags.ts';
 
-const UNDEFINED_OPCODE = 6;
-const GENERAL_PROTECTION = 13;
 /** PAUSE uses up the budget like this many instructions. */
 const PAUSE_CHARGE = 1000;
 
@@ -14,12 +13,12 @@ export function defineSystem(ops: MicroOps): void {
   // TypeScript executes the instruction: in the middle of a block, or as its end.
   ops.cold('callout', (e) => e.callout());
   ops.cold('callout.end', (e) => e.calloutAtEnd());
-  ops.cold('undefined', (e) => e.raise(UNDEFINED_OPCODE));
+  ops.cold('undefined', (e) => e.raise(VECTOR.ud));
   // The block goes on in other records, or its code was overwritten: look the address up again.
   ops.hot('goto', (e) => e.jump());
   ops.cold('stale', (e) => e.lookUpAgain());
   // An instruction of more than 15 bytes.
-  ops.cold('protection', (e) => e.raise(GENERAL_PROTECTION));
+  ops.cold('protection', (e) => e.raise(VECTOR.gp));
   // A vCPU that waits for another one looks up soon, and makes room for it then (processor.ts).
   ops.cold('pause', (e) => {
     const { f, cpu } = e;
@@ -42,7 +41,7 @@ export function defineSystem(ops: MicroOps): void {
   ops.cold('rdtsc', (e) => {
     // CR4.TSD
     e.f.if(e.f.load64(e.cpu, CPU.cr4).wrap().and(4).and(e.f.load32(e.cpu, CPU.cpl).ne(0).shl(2)), () =>
-      e.raise(GENERAL_PROTECTION),
+      e.raise(VECTOR.gp),
     );
     const tsc = e.f.let(e.host.timeStamp());
     e.setSlot(SLOT.rax, 4, tsc);

@@ -85,7 +85,7 @@ function arranged(
 function squareRoot(name: OpName, shape: Shape): VectorOp {
   const emit = (e: VectorEmit) => {
     const x = operand(e, 'b', shape);
-    const result = e.f.let(x.value.simd(shape.lanes.sqrt)) as Local<'v128'>;
+    const result = e.f.variable(x.value.simd(shape.lanes.sqrt)) as Local<'v128'>;
     checkArithmetic(e, { op: name, shape, kind: 'sqrt', x, y: x, result });
     noteOperand(e, shape);
     setNormal(e, shape, result);

@@ -1,11 +1,10 @@
 /** Vector memory operands: loads to and stores from the vector temporary, zero-extended to 16 bytes. */
 
+import { VECTOR } from '../architecture.ts';
 import { CPU, SLOT, XMM_TEMP } from '../state.ts';
 import { I32, type I64, V128 } from '../wasm/expr.ts';
 import type { Emit, MicroOps } from './emit.ts';
 import type { Size } from './flags.ts';
-
-const GENERAL_PROTECTION = 13;
 
 export function defineVectorMemory(ops: MicroOps): void {
   for (const size of [4, 8] as const) {
@@ -50,11 +49,11 @@ export function defineVectorMemory(ops: MicroOps): void {
 
 /** #MF if an x87 exception is pending. */
 function checkPending(e: Emit): void {
-  e.f.if(e.f.load16u(e.cpu, CPU.x87Status).and(0x80), () => e.raise(16));
+  e.f.if(e.f.load16u(e.cpu, CPU.x87Status).and(0x80), () => e.raise(VECTOR.mf));
 }
 
 function checkAlignment(e: Emit, at: I64): void {
-  e.f.if(at.wrap().and(15), () => e.raise(GENERAL_PROTECTION));
+  e.f.if(at.wrap().and(15), () => e.raise(VECTOR.gp));
 }
 
 /** Stores the bytes of operand a whose bit in t3 is set. */
@@ -64,7 +63,7 @@ function maskMove(e: Emit, size: Size | 16): void {
   const mask = f.let(e.getSlot(SLOT.t3, 8).wrap());
   const from = f.let(e.vectorAddress('a'));
   // No byte may be stored if a later one faults.
-  const i = f.let(I32.const(0));
+  const i = f.variable(I32.const(0));
   const selected = () => mask.shrU(i).and(1);
   f.loop((again) => {
     f.if(selected(), () => e.probeWrite(at.add(i.toI64()), 1));

@@ -1,6 +1,7 @@
 /** Decimal arithmetic and the other instructions on AL that 64-bit mode has dropped (Intel SDM vol. 2, AAA to DAS). */
+import { FLAG, VECTOR } from '../architecture.ts';
 import type { Insn } from '../decode/insn.ts';
-import { type CpuState, FLAG, VECTOR } from './cpu-state.ts';
+import type { CpuState } from './cpu-state.ts';
 import type { Next, SystemCpu } from './system-cpu.ts';
 
 const RAX = 0;

@@ -1,5 +1,6 @@
 /** Call gates, with and without a change of privilege (Intel SDM vol. 3, 5.8.3-5.8.5). */
-import { type AccessSize, ATTR, type CpuState, CS, SS, VECTOR } from './cpu-state.ts';
+import { ATTR, CS, SS, VECTOR } from '../architecture.ts';
+import type { AccessSize, CpuState } from './cpu-state.ts';
 import {
   type Descriptor,
   dplOf,

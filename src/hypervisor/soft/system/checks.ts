@@ -1,5 +1,6 @@
 /** Faults that instructions meet before anything else: by privilege, by mode, by the state of the floating-point unit. */
-import { type CpuState, CR0, CR4, VECTOR } from './cpu-state.ts';
+import { CR0, CR4, VECTOR } from '../architecture.ts';
+import type { CpuState } from './cpu-state.ts';
 
 /** #GP(0) unless the privilege is 0. */
 export function requirePrivilege0(state: CpuState): void {

@@ -1,8 +1,9 @@
 /** CR0-CR8, EFER and the instructions that change them (Intel SDM vol. 3, 2.5 and 9.8.5). */
+import { ATTR, CR0, CR4, CS, EFER, VECTOR } from '../architecture.ts';
 import type { Insn } from '../decode/insn.ts';
 import { CPU } from '../state.ts';
 import { requirePrivilege0 } from './checks.ts';
-import { type AccessSize, ATTR, type CpuState, CR0, CR4, CS, EFER, VECTOR } from './cpu-state.ts';
+import type { AccessSize, CpuState } from './cpu-state.ts';
 import { effectiveOffset, readOperand, writeOperand } from './operands.ts';
 import type { Next, SystemCpu } from './system-cpu.ts';
 import { isTss16 } from './tss.ts';

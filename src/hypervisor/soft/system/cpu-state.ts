@@ -2,79 +2,19 @@
  * One vCPU's state, for TypeScript: the same bytes that generated code works on (state.ts), plus guest memory by linear
  * address. 64-bit values are BigInt here: nothing of this is on a hot path.
  */
+
 import { Lock } from '../../../memory/lock.ts';
+import { ARITHMETIC_FLAGS, ATTR, CR0, CR4, CS, EFER, FLAG, SS, VECTOR } from '../architecture.ts';
 import { readArithmeticFlags, writeArithmeticFlags } from '../flags-image.ts';
 import { blockOf, SPLIT_LOCK } from '../layout.ts';
 import { TranslationCache } from '../mmu/translation-cache.ts';
 import { ACCESS, NON_CANONICAL } from '../mmu/walk.ts';
 import { MODE } from '../modes.ts';
-import { ARITHMETIC_FLAGS, CPU, FLAG, LDTR, SEGMENT, SEGMENT_SIZE, SLOT, TR } from '../state.ts';
-
-export const VECTOR = {
-  de: 0,
-  db: 1,
-  nmi: 2,
-  bp: 3,
-  of: 4,
-  br: 5,
-  ud: 6,
-  nm: 7,
-  df: 8,
-  ts: 10,
-  np: 11,
-  ss: 12,
-  gp: 13,
-  pf: 14,
-  mf: 16,
-  ac: 17,
-  xm: 19,
-} as const;
-
-export const CR0 = {
-  pe: 1,
-  mp: 2,
-  em: 4,
-  ts: 8,
-  et: 0x10,
-  ne: 0x20,
-  wp: 0x1_0000,
-  am: 0x4_0000,
-  nw: 0x2000_0000,
-  cd: 0x4000_0000,
-  pg: 0x8000_0000,
-} as const;
-export const CR4 = {
-  vme: 1,
-  pvi: 2,
-  tsd: 4,
-  de: 8,
-  pse: 0x10,
-  pae: 0x20,
-  mce: 0x40,
-  pge: 0x80,
-  pce: 0x100,
-  osfxsr: 0x200,
-  osxmmexcpt: 0x400,
-} as const;
-export const EFER = { sce: 1, lme: 0x100, lma: 0x400, nxe: 0x800 } as const;
-/** Segment attributes: bits 0-7 the access byte, 12 AVL, 13 L, 14 D/B, 15 G. */
-export const ATTR = {
-  type: 0xf,
-  s: 0x10,
-  dpl: 0x60,
-  present: 0x80,
-  avl: 0x1000,
-  l: 0x2000,
-  db: 0x4000,
-  g: 0x8000,
-} as const;
+import { CPU, SEGMENT, SEGMENT_SIZE } from '../state.ts';
 
 /** A present data segment that is writable and does not expand down. */
 const PLAIN_DATA_MASK = 0x9e;
 const PLAIN_DATA = 0x92;
-
-export const CS = 1;
-export const SS = 2;
 
 /** Thrown by system code for a fault of the guest; caught where WebAssembly called in. Preallocated: no stack trace. */
 export class GuestFault extends Error {
@@ -418,5 +358,3 @@ export class CpuState {
     throw theFault;
   }
 }
-
-export { FLAG, LDTR, SLOT, TR };

@@ -2,11 +2,12 @@
  * Debug registers, single steps and instruction breakpoints (Intel SDM vol. 3, chapter 17). Data breakpoints are kept,
  * not watched.
  */
+import { CR4, CS, FLAG, VECTOR } from '../architecture.ts';
 import type { Insn } from '../decode/insn.ts';
 import { OP } from '../decode/opcodes.ts';
 import { CPU } from '../state.ts';
 import { requirePrivilege0 } from './checks.ts';
-import { type AccessSize, type CpuState, CR4, CS, FLAG, VECTOR } from './cpu-state.ts';
+import type { AccessSize, CpuState } from './cpu-state.ts';
 import { deliver } from './exceptions.ts';
 import { readOperand } from './operands.ts';
 import type { Next, SystemCpu } from './system-cpu.ts';

@@ -1,6 +1,7 @@
 /** Segment and gate descriptors and the tables that hold them (Intel SDM vol. 3, 3.4.5, 3.5 and 5.8.3). */
+import { ATTR, LDTR, VECTOR } from '../architecture.ts';
 import { CPU } from '../state.ts';
-import { ATTR, type CpuState, LDTR, VECTOR } from './cpu-state.ts';
+import type { CpuState } from './cpu-state.ts';
 
 /** Types of system descriptors. */
 export const SYSTEM_TYPE = {

@@ -1,6 +1,7 @@
 /** Delivery through the IDT of long mode: 16-byte gates, stacks of the TSS (Intel SDM vol. 3, 6.14). */
+import { ATTR, CS, FLAG, SS, TR, VECTOR } from '../architecture.ts';
 import { CPU } from '../state.ts';
-import { ATTR, type CpuState, CS, FLAG, SS, TR, VECTOR } from './cpu-state.ts';
+import type { CpuState } from './cpu-state.ts';
 import {
   type Descriptor,
   dplOf,

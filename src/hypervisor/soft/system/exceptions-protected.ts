@@ -1,7 +1,8 @@
 /** Delivery through the IDT of protected mode: interrupt, trap and task gates (Intel SDM vol. 3, 6.12 and 20.3). */
+import { CS, FLAG, SS, VECTOR } from '../architecture.ts';
 import { SEG } from '../decode/insn.ts';
 import { CPU } from '../state.ts';
-import { type AccessSize, type CpuState, CS, FLAG, SS, VECTOR } from './cpu-state.ts';
+import type { AccessSize, CpuState } from './cpu-state.ts';
 import {
   type Descriptor,
   dplOf,

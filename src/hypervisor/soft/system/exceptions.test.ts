@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { FLAG, VECTOR } from '../architecture.ts';
 import { CPU } from '../state.ts';
-import { FLAG, VECTOR } from './cpu-state.ts';
 import { deliver } from './exceptions.ts';
 import { TestMachine } from './test-machine.ts';
 

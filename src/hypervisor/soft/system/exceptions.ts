@@ -1,6 +1,7 @@
 /** Delivery of exceptions and interrupts (Intel SDM vol. 3, chapter 6). */
+import { CS, FLAG, HAS_ERROR_CODE, VECTOR } from '../architecture.ts';
 import { CPU, EXCEPTION_VECTORS } from '../state.ts';
-import { type CpuState, CS, FLAG, GuestFault, VECTOR } from './cpu-state.ts';
+import { type CpuState, GuestFault } from './cpu-state.ts';
 import { deliverLong } from './exceptions-long.ts';
 import { deliverProtected } from './exceptions-protected.ts';
 import { setFlags } from './flags.ts';
@@ -32,7 +33,6 @@ export interface Delivery {
   readonly software: boolean;
 }
 
-const HAS_ERROR_CODE: readonly number[] = [VECTOR.df, VECTOR.ts, VECTOR.np, VECTOR.ss, VECTOR.gp, VECTOR.pf, VECTOR.ac];
 const CONTRIBUTORY: readonly number[] = [VECTOR.de, VECTOR.ts, VECTOR.np, VECTOR.ss, VECTOR.gp];
 const DR7_GD = 1 << 13;
 

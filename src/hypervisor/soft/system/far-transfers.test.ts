@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { CR0, FLAG } from '../architecture.ts';
 import { CPU } from '../state.ts';
-import { CR0, FLAG } from './cpu-state.ts';
 import { TestMachine } from './test-machine.ts';
 
 function protectedMachine(cpl = 0): TestMachine {

@@ -1,7 +1,8 @@
 /** Far jumps, calls and returns (Intel SDM vol. 2, JMP, CALL, RET; vol. 3, 5.8). */
+import { ATTR, CS, SS, VECTOR } from '../architecture.ts';
 import type { Insn } from '../decode/insn.ts';
 import { enterGate } from './call-gates.ts';
-import { type AccessSize, ATTR, type CpuState, CS, SS, VECTOR } from './cpu-state.ts';
+import type { AccessSize, CpuState } from './cpu-state.ts';
 import {
   type Descriptor,
   dplOf,

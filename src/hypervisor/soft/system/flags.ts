@@ -1,6 +1,7 @@
 /** RFLAGS as system instructions change it. */
+import { FLAG } from '../architecture.ts';
 import { CPU } from '../state.ts';
-import { type CpuState, FLAG } from './cpu-state.ts';
+import type { CpuState } from './cpu-state.ts';
 
 /** Sets RFLAGS. When that sets IF while an interrupt waits, the vCPU looks up soon. */
 export function setFlags(state: CpuState, value: number): void {

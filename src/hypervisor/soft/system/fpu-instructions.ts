@@ -1,10 +1,11 @@
 /** x87 instructions: their memory operands, faults and pointers around the unit of fpu/x87.ts (SDM vol. 1, chapter 8). */
+import { CR0, CR4, VECTOR } from '../architecture.ts';
 import { type Insn, OPERAND, type Operand } from '../decode/insn.ts';
 import { OP, OPS } from '../decode/opcodes.ts';
 import { environmentSize } from '../fpu/environment.ts';
 import { NO_STORE, type X87, X87_INSTRUCTIONS } from '../fpu/x87.ts';
 import { CPU, SLOT } from '../state.ts';
-import { type CpuState, CR0, CR4, VECTOR } from './cpu-state.ts';
+import type { CpuState } from './cpu-state.ts';
 import { memoryOperand } from './operands.ts';
 import type { Next, SystemCpu } from './system-cpu.ts';
 

@@ -1,7 +1,8 @@
 /** IRET in every mode (Intel SDM vol. 2, IRET). */
+import { CS, FLAG, TR, VECTOR } from '../architecture.ts';
 import { type Insn, SEG } from '../decode/insn.ts';
 import { CPU } from '../state.ts';
-import { type AccessSize, type CpuState, CS, FLAG, TR, VECTOR } from './cpu-state.ts';
+import type { AccessSize, CpuState } from './cpu-state.ts';
 import { arrive, checkOffset, returnSegment, returnStack } from './far-transfers.ts';
 import { poppedFlags, setFlags } from './flags.ts';
 import { nextRip } from './operands.ts';

@@ -1,7 +1,8 @@
 /** Near branches with 16-bit operands: RIP is cut to 16 bits and checked against the code segment. */
+import { CS, FLAG, VECTOR } from '../architecture.ts';
 import type { Insn } from '../decode/insn.ts';
 import { OP } from '../decode/opcodes.ts';
-import { type CpuState, CS, FLAG, VECTOR } from './cpu-state.ts';
+import type { CpuState } from './cpu-state.ts';
 import { addressMask, nextRip } from './operands.ts';
 import { addToAddress } from './ports.ts';
 import type { Next, SystemCpu } from './system-cpu.ts';

@@ -2,9 +2,10 @@
  * Stack instructions that are not worth micro-operations: PUSHA, ENTER, LEAVE and POP in legacy modes, PUSHF and POPF
  * with TF or VM.
  */
+import { FLAG, VECTOR } from '../architecture.ts';
 import type { Insn } from '../decode/insn.ts';
 import { CPU } from '../state.ts';
-import { type AccessSize, type CpuState, FLAG, VECTOR } from './cpu-state.ts';
+import type { AccessSize, CpuState } from './cpu-state.ts';
 import { poppedFlags, setFlags } from './flags.ts';
 import { nextRip, writeOperand } from './operands.ts';
 import { RSP, Stack, setStackPointer, stackMask } from './stack.ts';

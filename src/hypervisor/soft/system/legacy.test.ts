@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { FLAG } from '../architecture.ts';
 import { CPU } from '../state.ts';
-import { FLAG } from './cpu-state.ts';
 import { TestMachine } from './test-machine.ts';
 
 const [RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI] = [0, 1, 2, 3, 4, 5, 6, 7];

@@ -1,8 +1,9 @@
 /** System instructions that belong to no larger theme. */
+import { CR0, CR4, FLAG, VECTOR } from '../architecture.ts';
 import type { Insn } from '../decode/insn.ts';
 import { CPU } from '../state.ts';
 import { checkFpu, requirePrivilege0 } from './checks.ts';
-import { type AccessSize, type CpuState, CR0, CR4, FLAG, VECTOR } from './cpu-state.ts';
+import type { AccessSize, CpuState } from './cpu-state.ts';
 import { deliver, deliverSoftware } from './exceptions.ts';
 import { setZeroFlag } from './flags.ts';
 import { memoryOperand, nextRip, readOperand, writeOperand } from './operands.ts';

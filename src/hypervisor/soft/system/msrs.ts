@@ -1,9 +1,10 @@
 /** Model-specific registers (Intel SDM vol. 4; AMD APM vol. 2, appendix A). */
+import { VECTOR } from '../architecture.ts';
 import { SEG } from '../decode/insn.ts';
 import { CPU } from '../state.ts';
 import { requirePrivilege0 } from './checks.ts';
 import { writeEfer } from './control-registers.ts';
-import { type CpuState, VECTOR } from './cpu-state.ts';
+import type { CpuState } from './cpu-state.ts';
 import { isCanonical } from './descriptors.ts';
 import {
   MSR_KVM_SYSTEM_TIME,

@@ -1,6 +1,7 @@
 /** Operands of an instruction that TypeScript executes: registers, memory with all segment checks, and immediates. */
+import { ATTR, VECTOR } from '../architecture.ts';
 import { type Insn, NO_REGISTER, OPERAND, type Operand, RIP, SEG } from '../decode/insn.ts';
-import { type AccessSize, ATTR, type CpuState, VECTOR } from './cpu-state.ts';
+import type { AccessSize, CpuState } from './cpu-state.ts';
 import { isCanonical, isPresent, isReadable, isWritable } from './descriptors.ts';
 
 export type Access = 'read' | 'write';

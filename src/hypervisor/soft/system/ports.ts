@@ -1,7 +1,8 @@
 /** IN, OUT, INS and OUTS with their permission (Intel SDM vol. 1, chapter 19). */
+import { FLAG, TR, VECTOR } from '../architecture.ts';
 import { type Insn, OPERAND, SEG } from '../decode/insn.ts';
 import { CPU } from '../state.ts';
-import { type CpuState, FLAG, TR, VECTOR } from './cpu-state.ts';
+import type { CpuState } from './cpu-state.ts';
 import { isPresent } from './descriptors.ts';
 import { addressMask, linearAddress, readOperand } from './operands.ts';
 import type { Next, SystemCpu } from './system-cpu.ts';

@@ -1,6 +1,6 @@
 /** The state after power-up, INIT and SIPI (Intel SDM vol. 3, 9.1.1 and table 9-1). */
+import { ATTR, CR0, CS, LDTR, TR } from '../architecture.ts';
 import { CPU } from '../state.ts';
-import { ATTR, CR0, CS, LDTR, TR } from './cpu-state.ts';
 import type { SystemCpu } from './system-cpu.ts';
 
 const PAT_AT_RESET = 0x0007_0406_0007_0406n;

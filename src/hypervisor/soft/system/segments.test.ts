@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { DS, FLAG, SS } from '../architecture.ts';
 import { MODE } from '../modes.ts';
 import { CPU } from '../state.ts';
-import { FLAG } from './cpu-state.ts';
 import { TestMachine } from './test-machine.ts';
-
-const DS = 3;
-const SS = 2;
 
 function protectedMachine(cpl = 0): TestMachine {
   const m = new TestMachine();

@@ -1,7 +1,8 @@
 /** Loads of segment registers (Intel SDM vol. 3, 5.5-5.7; vol. 2, MOV, POP, LDS). */
+import { ATTR, VECTOR } from '../architecture.ts';
 import { type Insn, OPERAND, SEG } from '../decode/insn.ts';
 import { CPU } from '../state.ts';
-import { type AccessSize, ATTR, type CpuState, VECTOR } from './cpu-state.ts';
+import type { AccessSize, CpuState } from './cpu-state.ts';
 import {
   type Descriptor,
   dplOf,

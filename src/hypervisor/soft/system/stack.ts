@@ -1,5 +1,6 @@
 /** A stack in any mode, seen apart from RSP: an instruction pushes or pops, and commits when nothing can fault any more. */
-import { type AccessSize, ATTR, type CpuState, SS, VECTOR } from './cpu-state.ts';
+import { ATTR, SS, VECTOR } from '../architecture.ts';
+import type { AccessSize, CpuState } from './cpu-state.ts';
 import { isCanonical } from './descriptors.ts';
 import { isWithin } from './operands.ts';
 

@@ -1,8 +1,9 @@
 /** SYSCALL, SYSRET, SYSENTER, SYSEXIT and SWAPGS (Intel SDM vol. 3, 5.8.7 and 5.8.8). */
+import { ATTR, CS, EFER, FLAG, SS, VECTOR } from '../architecture.ts';
 import { type Insn, SEG } from '../decode/insn.ts';
 import { CPU } from '../state.ts';
 import { requirePrivilege0 } from './checks.ts';
-import { ATTR, type CpuState, CS, EFER, FLAG, SS, VECTOR } from './cpu-state.ts';
+import type { CpuState } from './cpu-state.ts';
 import { isCanonical } from './descriptors.ts';
 import { setFlags } from './flags.ts';
 import { nextRip } from './operands.ts';

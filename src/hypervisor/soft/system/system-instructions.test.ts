@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { CR4, FLAG } from '../architecture.ts';
 import { CPU } from '../state.ts';
 import { checkFpu } from './checks.ts';
-import { CR4, FLAG } from './cpu-state.ts';
 import { findCpuid } from './cpuid.ts';
 import { afterStep, codeBreakpoint } from './debug.ts';
 import { tscScale } from './kvmclock.ts';

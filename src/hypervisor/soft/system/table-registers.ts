@@ -1,8 +1,9 @@
 /** GDTR, IDTR, LDTR and TR (Intel SDM vol. 2, LGDT, LLDT, LTR and their stores). */
+import { LDTR, TR, VECTOR } from '../architecture.ts';
 import type { Insn } from '../decode/insn.ts';
 import { CPU } from '../state.ts';
 import { requirePrivilege0, requireProtected } from './checks.ts';
-import { type CpuState, LDTR, TR, VECTOR } from './cpu-state.ts';
+import type { CpuState } from './cpu-state.ts';
 import {
   type Descriptor,
   isCanonical,

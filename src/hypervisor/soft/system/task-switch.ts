@@ -1,7 +1,8 @@
 /** Hardware task switches of protected mode (Intel SDM vol. 3, 7.3). There are none in long mode. */
+import { CR0, CS, FLAG, LDTR, SS, TR, VECTOR } from '../architecture.ts';
 import { SEG } from '../decode/insn.ts';
 import { CPU } from '../state.ts';
-import { type CpuState, CR0, CS, FLAG, LDTR, SS, TR, VECTOR } from './cpu-state.ts';
+import type { CpuState } from './cpu-state.ts';
 import {
   type Descriptor,
   dplOf,

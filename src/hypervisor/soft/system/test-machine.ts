@@ -1,11 +1,12 @@
 /** A vCPU for tests: its state, the core module's MMU, flat guest memory, and plain devices around it. */
+import { ATTR, EFER } from '../architecture.ts';
 import { decode } from '../decode/decode.ts';
 import { type CodeSize, Insn } from '../decode/insn.ts';
 import { coreModule } from '../interpreter/core.ts';
 import { REGION, REGIONS, ramBase } from '../layout.ts';
 import { codeSizeOf } from '../modes.ts';
 import { CPU } from '../state.ts';
-import { ATTR, type CoreExports, CpuState, EFER, GuestFault } from './cpu-state.ts';
+import { type CoreExports, CpuState, GuestFault } from './cpu-state.ts';
 import { defaultCpuid } from './cpuid.ts';
 import { execute } from './dispatch.ts';
 import { reset } from './reset.ts';

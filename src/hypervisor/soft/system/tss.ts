@@ -1,5 +1,6 @@
 /** The task-state segment of protected mode (Intel SDM vol. 3, 7.2.1 and 7.6). */
-import { type CpuState, TR, VECTOR } from './cpu-state.ts';
+import { TR, VECTOR } from '../architecture.ts';
+import type { CpuState } from './cpu-state.ts';
 import { isPresent, SYSTEM_TYPE } from './descriptors.ts';
 
 /** Whether TR holds a TSS of the 80286. */

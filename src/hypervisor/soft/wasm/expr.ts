@@ -38,7 +38,135 @@ function kept<E extends Expr>(small: (E | undefined)[], value: number, make: (va
   return small[value];
 }
 
-export class I32 extends Expr {
+/**
+ * The instructions on integers, which exist for both widths (WebAssembly specification, 5.4.7). Opcodes here are those of
+ * i32; those of i64 lie behind them, each kind at its own distance.
+ */
+abstract class Integer<Self extends Expr, Like> extends Expr {
+  abstract override readonly type: 'i32' | 'i64';
+  protected abstract make(opcode: number, args: readonly Expr[]): Self;
+  /** A second operand; a constant may be given as a number. */
+  protected abstract operand(b: Like): Expr;
+
+  eqz(): I32 {
+    return new I32([this.#wide(0x45, 11)], [this]);
+  }
+  eq(b: Like): I32 {
+    return this.#test(0x46, b);
+  }
+  ne(b: Like): I32 {
+    return this.#test(0x47, b);
+  }
+  ltS(b: Like): I32 {
+    return this.#test(0x48, b);
+  }
+  ltU(b: Like): I32 {
+    return this.#test(0x49, b);
+  }
+  gtS(b: Like): I32 {
+    return this.#test(0x4a, b);
+  }
+  gtU(b: Like): I32 {
+    return this.#test(0x4b, b);
+  }
+  leS(b: Like): I32 {
+    return this.#test(0x4c, b);
+  }
+  leU(b: Like): I32 {
+    return this.#test(0x4d, b);
+  }
+  geS(b: Like): I32 {
+    return this.#test(0x4e, b);
+  }
+  geU(b: Like): I32 {
+    return this.#test(0x4f, b);
+  }
+  clz(): Self {
+    return this.make(this.#wide(0x67, 18), [this]);
+  }
+  ctz(): Self {
+    return this.make(this.#wide(0x68, 18), [this]);
+  }
+  popcnt(): Self {
+    return this.make(this.#wide(0x69, 18), [this]);
+  }
+  add(b: Like): Self {
+    return this.#computeUnless0(0x6a, b);
+  }
+  sub(b: Like): Self {
+    return this.#compute(0x6b, b);
+  }
+  mul(b: Like): Self {
+    return this.#compute(0x6c, b);
+  }
+  divS(b: Like): Self {
+    return this.#compute(0x6d, b);
+  }
+  divU(b: Like): Self {
+    return this.#compute(0x6e, b);
+  }
+  remS(b: Like): Self {
+    return this.#compute(0x6f, b);
+  }
+  remU(b: Like): Self {
+    return this.#compute(0x70, b);
+  }
+  and(b: Like): Self {
+    return this.#compute(0x71, b);
+  }
+  or(b: Like): Self {
+    return this.#compute(0x72, b);
+  }
+  xor(b: Like): Self {
+    return this.#compute(0x73, b);
+  }
+  shl(b: Like): Self {
+    return this.#computeUnless0(0x74, b);
+  }
+  shrS(b: Like): Self {
+    return this.#computeUnless0(0x75, b);
+  }
+  shrU(b: Like): Self {
+    return this.#computeUnless0(0x76, b);
+  }
+  rotl(b: Like): Self {
+    return this.#compute(0x77, b);
+  }
+  rotr(b: Like): Self {
+    return this.#compute(0x78, b);
+  }
+  extend8S(): Self {
+    return this.make(this.#wide(0xc0, 2), [this]);
+  }
+  extend16S(): Self {
+    return this.make(this.#wide(0xc1, 2), [this]);
+  }
+  toF32S(): F32 {
+    return new F32([this.#wide(0xb2, 2)], [this]);
+  }
+  toF64S(): F64 {
+    return new F64([this.#wide(0xb7, 2)], [this]);
+  }
+
+  #wide(opcode: number, distance: number): number {
+    return this.type === 'i64' ? opcode + distance : opcode;
+  }
+
+  #test(opcode: number, b: Like): I32 {
+    return new I32([this.#wide(opcode, 11)], [this, this.operand(b)]);
+  }
+
+  #compute(opcode: number, b: Like): Self {
+    return this.make(this.#wide(opcode, 18), [this, this.operand(b)]);
+  }
+
+  /** Of an operation that 0 changes nothing by. */
+  #computeUnless0(opcode: number, b: Like): Self {
+    return b === 0 ? (this as Expr as Self) : this.#compute(opcode, b);
+  }
+}
+
+export class I32 extends Integer<I32, I32 | number> {
   static readonly #small: (I32 | undefined)[] = [];
   override readonly type = 'i32';
 
@@ -50,113 +178,21 @@ export class I32 extends Expr {
     return typeof value === 'number' ? I32.const(value) : value;
   }
 
-  eqz(): I32 {
-    return new I32([0x45], [this]);
-  }
-  eq(b: I32Like): I32 {
-    return this.#with(0x46, b);
-  }
-  ne(b: I32Like): I32 {
-    return this.#with(0x47, b);
-  }
-  ltS(b: I32Like): I32 {
-    return this.#with(0x48, b);
-  }
-  ltU(b: I32Like): I32 {
-    return this.#with(0x49, b);
-  }
-  gtS(b: I32Like): I32 {
-    return this.#with(0x4a, b);
-  }
-  gtU(b: I32Like): I32 {
-    return this.#with(0x4b, b);
-  }
-  leU(b: I32Like): I32 {
-    return this.#with(0x4d, b);
-  }
-  geS(b: I32Like): I32 {
-    return this.#with(0x4e, b);
-  }
-  geU(b: I32Like): I32 {
-    return this.#with(0x4f, b);
-  }
-  clz(): I32 {
-    return new I32([0x67], [this]);
-  }
-  ctz(): I32 {
-    return new I32([0x68], [this]);
-  }
-  popcnt(): I32 {
-    return new I32([0x69], [this]);
-  }
-  add(b: I32Like): I32 {
-    return b === 0 ? this : this.#with(0x6a, b);
-  }
-  sub(b: I32Like): I32 {
-    return this.#with(0x6b, b);
-  }
-  mul(b: I32Like): I32 {
-    return this.#with(0x6c, b);
-  }
-  divS(b: I32Like): I32 {
-    return this.#with(0x6d, b);
-  }
-  divU(b: I32Like): I32 {
-    return this.#with(0x6e, b);
-  }
-  remS(b: I32Like): I32 {
-    return this.#with(0x6f, b);
-  }
-  remU(b: I32Like): I32 {
-    return this.#with(0x70, b);
-  }
-  and(b: I32Like): I32 {
-    return this.#with(0x71, b);
-  }
-  or(b: I32Like): I32 {
-    return this.#with(0x72, b);
-  }
-  xor(b: I32Like): I32 {
-    return this.#with(0x73, b);
-  }
-  shl(b: I32Like): I32 {
-    return this.#with(0x74, b);
-  }
-  shrS(b: I32Like): I32 {
-    return this.#with(0x75, b);
-  }
-  shrU(b: I32Like): I32 {
-    return this.#with(0x76, b);
-  }
-  rotl(b: I32Like): I32 {
-    return this.#with(0x77, b);
-  }
-  rotr(b: I32Like): I32 {
-    return this.#with(0x78, b);
-  }
-  extend8S(): I32 {
-    return new I32([0xc0], [this]);
-  }
-  extend16S(): I32 {
-    return new I32([0xc1], [this]);
-  }
   /** Zero-extended to 64 bits. */
   toI64(): I64 {
     return new I64([0xad], [this]);
   }
-  toF32S(): F32 {
-    return new F32([0xb2], [this]);
-  }
-  toF64S(): F64 {
-    return new F64([0xb7], [this]);
+
+  protected override make(opcode: number, args: readonly Expr[]): I32 {
+    return new I32([opcode], args);
   }
 
-  #with(opcode: number, b: I32Like): I32 {
-    return new I32([opcode], [this, I32.of(b)]);
+  protected override operand(b: I32Like): I32 {
+    return I32.of(b);
   }
 }
 
-export class I64 extends Expr {
+export class I64 extends Integer<I64, I64 | number | bigint> {
   static readonly #small: (I64 | undefined)[] = [];
   override readonly type = 'i64';
 
@@ -169,99 +205,6 @@ export class I64 extends Expr {
     return value instanceof I64 ? value : I64.const(value);
   }
 
-  eqz(): I32 {
-    return new I32([0x50], [this]);
-  }
-  eq(b: I64Like): I32 {
-    return this.#compare(0x51, b);
-  }
-  ne(b: I64Like): I32 {
-    return this.#compare(0x52, b);
-  }
-  ltS(b: I64Like): I32 {
-    return this.#compare(0x53, b);
-  }
-  ltU(b: I64Like): I32 {
-    return this.#compare(0x54, b);
-  }
-  gtS(b: I64Like): I32 {
-    return this.#compare(0x55, b);
-  }
-  gtU(b: I64Like): I32 {
-    return this.#compare(0x56, b);
-  }
-  leS(b: I64Like): I32 {
-    return this.#compare(0x57, b);
-  }
-  leU(b: I64Like): I32 {
-    return this.#compare(0x58, b);
-  }
-  geS(b: I64Like): I32 {
-    return this.#compare(0x59, b);
-  }
-  geU(b: I64Like): I32 {
-    return this.#compare(0x5a, b);
-  }
-  clz(): I64 {
-    return new I64([0x79], [this]);
-  }
-  ctz(): I64 {
-    return new I64([0x7a], [this]);
-  }
-  popcnt(): I64 {
-    return new I64([0x7b], [this]);
-  }
-  add(b: I64Like): I64 {
-    return b === 0 ? this : this.#with(0x7c, b);
-  }
-  sub(b: I64Like): I64 {
-    return this.#with(0x7d, b);
-  }
-  mul(b: I64Like): I64 {
-    return this.#with(0x7e, b);
-  }
-  divS(b: I64Like): I64 {
-    return this.#with(0x7f, b);
-  }
-  divU(b: I64Like): I64 {
-    return this.#with(0x80, b);
-  }
-  remS(b: I64Like): I64 {
-    return this.#with(0x81, b);
-  }
-  remU(b: I64Like): I64 {
-    return this.#with(0x82, b);
-  }
-  and(b: I64Like): I64 {
-    return this.#with(0x83, b);
-  }
-  or(b: I64Like): I64 {
-    return this.#with(0x84, b);
-  }
-  xor(b: I64Like): I64 {
-    return this.#with(0x85, b);
-  }
-  shl(b: I64Like): I64 {
-    return b === 0 ? this : this.#with(0x86, b);
-  }
-  shrS(b: I64Like): I64 {
-    return b === 0 ? this : this.#with(0x87, b);
-  }
-  shrU(b: I64Like): I64 {
-    return b === 0 ? this : this.#with(0x88, b);
-  }
-  rotl(b: I64Like): I64 {
-    return this.#with(0x89, b);
-  }
-  rotr(b: I64Like): I64 {
-    return this.#with(0x8a, b);
-  }
-  extend8S(): I64 {
-    return new I64([0xc2], [this]);
-  }
-  extend16S(): I64 {
-    return new I64([0xc3], [this]);
-  }
   extend32S(): I64 {
     return new I64([0xc4], [this]);
   }
@@ -269,136 +212,73 @@ export class I64 extends Expr {
   wrap(): I32 {
     return new I32([0xa7], [this]);
   }
-  toF32S(): F32 {
-    return new F32([0xb4], [this]);
-  }
-  toF64S(): F64 {
-    return new F64([0xb9], [this]);
-  }
   /** The number that these are the bits of. */
   asF64(): F64 {
     return new F64([0xbf], [this]);
   }
 
-  #with(opcode: number, b: I64Like): I64 {
-    return new I64([opcode], [this, I64.of(b)]);
+  protected override make(opcode: number, args: readonly Expr[]): I64 {
+    return new I64([opcode], args);
   }
 
-  #compare(opcode: number, b: I64Like): I32 {
-    return new I32([opcode], [this, I64.of(b)]);
+  protected override operand(b: I64Like): I64 {
+    return I64.of(b);
   }
 }
 
-export class F32 extends Expr {
-  override readonly type = 'f32';
+/** Those on floating-point numbers, likewise by their opcodes of f32. */
+abstract class Float<Self extends Expr> extends Expr {
+  abstract override readonly type: 'f32' | 'f64';
 
-  static const(value: number): F32 {
-    return new F32([0x43, ...new Uint8Array(Float32Array.of(value).buffer)]);
+  eq(b: Self): I32 {
+    return this.#test(0x5b, b);
   }
-
-  eq(b: F32): I32 {
-    return new I32([0x5b], [this, b]);
+  ne(b: Self): I32 {
+    return this.#test(0x5c, b);
   }
-  ne(b: F32): I32 {
-    return new I32([0x5c], [this, b]);
+  lt(b: Self): I32 {
+    return this.#test(0x5d, b);
   }
-  lt(b: F32): I32 {
-    return new I32([0x5d], [this, b]);
-  }
-  le(b: F32): I32 {
-    return new I32([0x5f], [this, b]);
-  }
-  ge(b: F32): I32 {
-    return new I32([0x60], [this, b]);
-  }
-  abs(): F32 {
-    return new F32([0x8b], [this]);
-  }
-  nearest(): F32 {
-    return new F32([0x90], [this]);
-  }
-  sqrt(): F32 {
-    return new F32([0x91], [this]);
-  }
-  add(b: F32): F32 {
-    return new F32([0x92], [this, b]);
-  }
-  sub(b: F32): F32 {
-    return new F32([0x93], [this, b]);
-  }
-  mul(b: F32): F32 {
-    return new F32([0x94], [this, b]);
-  }
-  div(b: F32): F32 {
-    return new F32([0x95], [this, b]);
-  }
-  bits(): I32 {
-    return new I32([0xbc], [this]);
-  }
-  toF64(): F64 {
-    return new F64([0xbb], [this]);
+  ge(b: Self): I32 {
+    return this.#test(0x60, b);
   }
   /** Truncated, saturating at the ends. */
   toI32Sat(): I32 {
-    return new I32([0xfc, 0], [this]);
+    return new I32([0xfc, this.#wide(0, 2)], [this]);
   }
   toI64Sat(): I64 {
-    return new I64([0xfc, 4], [this]);
+    return new I64([0xfc, this.#wide(4, 2)], [this]);
+  }
+
+  #wide(opcode: number, distance: number): number {
+    return this.type === 'f64' ? opcode + distance : opcode;
+  }
+
+  #test(opcode: number, b: Self): I32 {
+    return new I32([this.#wide(opcode, 6)], [this, b]);
   }
 }
 
-export class F64 extends Expr {
+export class F32 extends Float<F32> {
+  override readonly type = 'f32';
+
+  toF64(): F64 {
+    return new F64([0xbb], [this]);
+  }
+}
+
+export class F64 extends Float<F64> {
   override readonly type = 'f64';
 
   static const(value: number): F64 {
     return new F64([0x44, ...new Uint8Array(Float64Array.of(value).buffer)]);
   }
 
-  eq(b: F64): I32 {
-    return new I32([0x61], [this, b]);
-  }
-  ne(b: F64): I32 {
-    return new I32([0x62], [this, b]);
-  }
-  lt(b: F64): I32 {
-    return new I32([0x63], [this, b]);
-  }
-  le(b: F64): I32 {
-    return new I32([0x65], [this, b]);
-  }
-  ge(b: F64): I32 {
-    return new I32([0x66], [this, b]);
-  }
-  abs(): F64 {
-    return new F64([0x99], [this]);
-  }
-  nearest(): F64 {
-    return new F64([0x9e], [this]);
-  }
-  sqrt(): F64 {
-    return new F64([0x9f], [this]);
-  }
   add(b: F64): F64 {
     return new F64([0xa0], [this, b]);
   }
-  sub(b: F64): F64 {
-    return new F64([0xa1], [this, b]);
-  }
-  mul(b: F64): F64 {
-    return new F64([0xa2], [this, b]);
-  }
-  div(b: F64): F64 {
-    return new F64([0xa3], [this, b]);
-  }
   bits(): I64 {
     return new I64([0xbd], [this]);
-  }
-  /** Truncated, saturating at the ends. */
-  toI32Sat(): I32 {
-    return new I32([0xfc, 2], [this]);
-  }
-  toI64Sat(): I64 {
-    return new I64([0xfc, 6], [this]);
   }
 }
 

@@ -11,6 +11,7 @@ import {
   VALTYPE,
   type ValType,
 } from './expr.ts';
+import { significantBits } from './narrow.ts';
 import { unsignedLeb, Writer } from './writer.ts';
 
 export interface Signature {
@@ -26,9 +27,24 @@ export interface Callable extends Signature {
 /** A local variable; reading it is an expression. */
 export type Local<T extends ValType> = ExprOf[T] & { readonly local: number };
 
+/** A local whose value has zeroes above the low `bits`. */
+type NarrowLocal = Expr & { bits?: number };
+
 /** The target of a branch. */
 export interface Label {
   readonly depth: number;
+}
+
+/** Which way a branch nearly always goes, by the place of its instruction. */
+export interface BranchHint {
+  readonly at: number;
+  readonly likely: boolean;
+}
+
+/** A function body as the code section wants it, and the hints to it: places count from the start of the body. */
+export interface FunctionBody {
+  readonly bytes: Uint8Array;
+  readonly hints: readonly BranchHint[];
 }
 
 /** Starts of blocks without a value. */
@@ -43,6 +59,7 @@ export class FunctionBuilder {
   #out = new Writer(CAPACITY);
   /** What is made when the function is complete, and where in #out it belongs. */
   readonly #later: { readonly at: number; readonly body: () => void }[] = [];
+  #hints: BranchHint[] = [];
   readonly #params: readonly ValType[];
   readonly #localTypes: ValType[] = [];
   readonly #free: Record<ValType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
@@ -50,6 +67,7 @@ export class FunctionBuilder {
   /** The blocks around the current place, outermost first, by a number that each has alone. */
   readonly #open: number[] = [0];
   #blocks = 0;
+  #loops = 0;
 
   constructor(params: readonly ValType[]) {
     this.#params = params;
@@ -72,14 +90,30 @@ export class FunctionBuilder {
     return this.#localExpr(type, this.#newLocal(type));
   }
 
-  /** A new local that holds the value of `value`. */
-  let<E extends Expr>(value: E): E & { readonly local: number } {
+  /** A new local that starts with the value of `value`, and may be set to any other. */
+  variable<E extends Expr>(value: E): E & { readonly local: number } {
     const local = this.local(value.type);
     this.set(local as Expr as E & { local: number }, value);
     return local as Expr as E & { readonly local: number };
   }
 
+  /** A new local that holds the value of `value`. It can be set again to what has no more bits. */
+  let<E extends Expr>(value: E): E & { readonly local: number } {
+    const local = this.variable(value);
+    if (value instanceof I64) (local as NarrowLocal).bits = significantBits(value);
+    return local;
+  }
+
+  /** The same local where it is known to have zeroes above its low `bits`. */
+  narrow(local: Local<'i64'>, bits: number): Local<'i64'> {
+    const narrow = this.#localExpr('i64', local.local);
+    (narrow as NarrowLocal).bits = bits;
+    return narrow;
+  }
+
   set<E extends Expr>(local: E & { readonly local: number }, value: E): void {
+    const { bits } = local as NarrowLocal;
+    if (bits !== undefined && significantBits(value as Expr as I64) > bits) throw new Error('the local is narrower');
     value.emit(this.#out);
     this.#out.u8(0x21);
     this.#out.u32(local.local);
@@ -102,6 +136,11 @@ export class FunctionBuilder {
   /** Whether the code that comes next is inside `place`. */
   isInside(place: number): boolean {
     return this.#open.includes(place);
+  }
+
+  /** How many loops are around the code that comes next. */
+  get loops(): number {
+    return this.#loops;
   }
 
   /** Puts here what `body` emits when the function is complete: for what depends on code that is still to come. */
@@ -234,7 +273,22 @@ export class FunctionBuilder {
   // -- control
 
   if(condition: I32, then: () => void, otherwise?: () => void): void {
+    this.#if(condition, undefined, then, otherwise);
+  }
+
+  /** An if whose condition nearly always holds: the compiler keeps what it costs otherwise out of the way of `then`. */
+  ifLikely(condition: I32, then: () => void, otherwise: () => void): void {
+    this.#if(condition, true, then, otherwise);
+  }
+
+  /** An if whose condition hardly ever holds. */
+  ifRare(condition: I32, then: () => void, otherwise?: () => void): void {
+    this.#if(condition, false, then, otherwise);
+  }
+
+  #if(condition: I32, likely: boolean | undefined, then: () => void, otherwise?: () => void): void {
     condition.emit(this.#out);
+    if (likely !== undefined) this.#hints.push({ at: this.#out.length, likely });
     this.#out.bytes(IF);
     this.#inside(then);
     if (otherwise !== undefined) {
@@ -254,7 +308,9 @@ export class FunctionBuilder {
   /** A branch to the label goes back to the start; falling off the end leaves the loop. */
   loop(body: (label: Label) => void): void {
     this.#out.bytes(LOOP);
+    this.#loops++;
     this.#inside(body);
+    this.#loops--;
     this.#out.u8(0x0b);
   }
 
@@ -304,8 +360,8 @@ export class FunctionBuilder {
     this.#out.u8(0x00);
   }
 
-  /** The function body as the code section wants it: locals, instructions, end. */
-  finish(): Uint8Array {
+  /** The function's locals, instructions and end. */
+  finish(): FunctionBody {
     const code = this.#complete();
     const w = new Writer(code.length + 64);
     const runs: { type: ValType; count: number }[] = [];
@@ -319,22 +375,34 @@ export class FunctionBuilder {
       w.u32(count);
       w.u8(VALTYPE[type]);
     }
+    const start = w.length;
     w.bytes(code);
     w.u8(0x0b);
-    return w.take();
+    return { bytes: w.take(), hints: this.#hints.map(({ at, likely }) => ({ at: at + start, likely })) };
   }
 
   #complete(): Uint8Array {
     const code = this.#out.view();
     if (this.#later.length === 0) return code;
+    const hints = this.#hints;
     this.#out = new Writer(2 * code.length);
+    this.#hints = [];
     let done = 0;
+    let hinted = 0;
+    const copyUpTo = (end: number): void => {
+      const shift = this.#out.length - done;
+      for (; hinted < hints.length && hints[hinted]!.at < end; hinted++) {
+        const { at, likely } = hints[hinted]!;
+        this.#hints.push({ at: at + shift, likely });
+      }
+      this.#out.bytes(code.subarray(done, end));
+      done = end;
+    };
     for (const { at, body } of this.#later) {
-      this.#out.bytes(code.subarray(done, at));
+      copyUpTo(at);
       body();
-      done = at;
     }
-    this.#out.bytes(code.subarray(done));
+    copyUpTo(code.length);
     return this.#out.view();
   }
 

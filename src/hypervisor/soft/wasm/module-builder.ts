@@ -1,6 +1,6 @@
 /** Puts functions, imports, a table and exports together into the bytes of a WebAssembly module (specification 5.5). */
 import { type Expr, VALTYPE, type ValType } from './expr.ts';
-import { type Callable, FunctionBuilder, type Local, type Signature } from './function-builder.ts';
+import { type Callable, type FunctionBody, FunctionBuilder, type Local, type Signature } from './function-builder.ts';
 import { Writer } from './writer.ts';
 
 /** Kinds of exports. */
@@ -20,7 +20,7 @@ export class ModuleBuilder {
   readonly #name: string | undefined;
   readonly #types: Signature[] = [];
   readonly #imports: { module: string; name: string; type: number }[] = [];
-  readonly #functions: { type: number; body: Uint8Array | undefined; exportAs: string | undefined }[] = [];
+  readonly #functions: { type: number; body: FunctionBody | undefined; exportAs: string | undefined }[] = [];
   #elements: readonly Callable[] = [];
   #tableSize = 0;
   #tableExport: string | undefined;
@@ -82,7 +82,7 @@ export class ModuleBuilder {
   }
 
   encode(): Uint8Array<ArrayBuffer> {
-    const size = this.#functions.reduce((sum, f) => sum + (f.body?.length ?? 0), 1024);
+    const size = this.#functions.reduce((sum, f) => sum + (f.body?.bytes.length ?? 0), 1024);
     const w = new Writer(2 * size);
     w.bytes([0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
     section(w, 1, CAPACITY, (s) => vector(s, this.#types, (t) => functionType(s, t)));
@@ -112,16 +112,33 @@ export class ModuleBuilder {
         vector(s, this.#elements, (e) => s.u32(e.index));
       });
     }
+    section(w, 0, size, (s) => this.#encodeHints(s));
     section(w, 10, size, (s) =>
       vector(s, this.#functions, (f) => {
         if (f.body === undefined) throw new Error('a declared function has no body');
-        s.u32(f.body.length);
-        s.bytes(f.body);
+        s.u32(f.body.bytes.length);
+        s.bytes(f.body.bytes);
       }),
     );
     const name = this.#name;
     if (name !== undefined) section(w, 0, CAPACITY, (s) => nameSection(s, name));
     return w.take();
+  }
+
+  /** Custom section "metadata.code.branch_hint" (branch hinting proposal). */
+  #encodeHints(s: Writer): void {
+    const hinted = this.#functions
+      .map((f, i) => ({ index: this.#imports.length + i, hints: f.body?.hints ?? [] }))
+      .filter(({ hints }) => hints.length > 0);
+    s.name('metadata.code.branch_hint');
+    vector(s, hinted, ({ index, hints }) => {
+      s.u32(index);
+      vector(s, hints, ({ at, likely }) => {
+        s.u32(at);
+        s.u32(1);
+        s.u8(likely ? 1 : 0);
+      });
+    });
   }
 
   #encodeImports(s: Writer): void {

@@ -97,3 +97,46 @@ test('the name of a module is what stack traces call it', () => {
   assert.match(stackOf('calculator'), /wasm:\/\/wasm\/calculator-/);
   assert.match(stackOf(), /wasm:\/\/wasm\/[0-9a-f]+:/);
 });
+
+/** The hints of the first function, as [place, likely], and the opcodes at these places. */
+function hintsOf(bytes: Uint8Array): { hints: [number, number][]; opcodes: number[] } {
+  const sections = new Map<string, Uint8Array>();
+  for (let at = 8; at < bytes.length; ) {
+    const id = bytes[at]!;
+    const length = bytes[at + 1]!;
+    assert.ok(length < 0x80, 'lengths of one byte only');
+    const body = bytes.subarray(at + 2, at + 2 + length);
+    const name = id === 0 ? new TextDecoder().decode(body.subarray(1, 1 + body[0]!)) : `${id}`;
+    sections.set(name, id === 0 ? body.subarray(1 + body[0]!) : body);
+    at += 2 + length;
+  }
+  const [functions, , count, ...rest] = sections.get('metadata.code.branch_hint')!;
+  assert.equal(functions, 1);
+  const hints = Array.from({ length: count! }, (_, i): [number, number] => [rest[3 * i]!, rest[3 * i + 2]!]);
+  const code = sections.get('10')!.subarray(2);
+  return { hints, opcodes: hints.map(([at]) => code[at]!) };
+}
+
+test('branch hints stand where their instructions are, with what is inserted before them', () => {
+  const m = new ModuleBuilder();
+  m.func(['i32'], ['i32'], (f, n) => {
+    const r = f.local('i32');
+    f.later(() => f.ifRare(n, () => f.set(r, I32.const(1))));
+    f.set(r, I32.const(1000));
+    f.ifLikely(
+      n,
+      () => f.set(r, I32.const(2)),
+      () => f.later(() => f.set(r, I32.const(3))),
+    );
+    f.if(n, () => f.ifRare(r, () => f.set(r, I32.const(4))));
+    f.return(r);
+  });
+  const bytes = m.encode();
+  assert.ok(new WebAssembly.Module(bytes));
+  const { hints, opcodes } = hintsOf(bytes);
+  assert.deepEqual(
+    hints.map(([, likely]) => likely),
+    [0, 1, 0],
+  );
+  assert.deepEqual(opcodes, [0x04, 0x04, 0x04]);
+});

@@ -1,0 +1,21 @@
+import { choice, integer, type ValueSyntax } from './syntax.ts';
+
+/** When the software CPU compiles code: what it finds worthwhile, nothing, or what was executed this often. */
+export type JitOption = 'auto' | 'off' | number;
+
+/** The JIT multiplies it for code that keeps changing, and its counters have 32 bits. */
+export const MAX_JIT_THRESHOLD = 1_000_000;
+
+const words = choice('auto', 'off');
+const executions = integer({ min: 0, max: MAX_JIT_THRESHOLD });
+
+/** `auto`, `off`, or a number of executions. */
+export const jitSyntax: ValueSyntax<JitOption> = {
+  metavar: 'auto|off|N',
+  keys: [
+    { usage: 'auto', help: 'What is executed often.' },
+    { usage: 'off', help: 'Nothing: all code is interpreted.' },
+    { usage: 'N', help: `What was executed N times, 0 to ${MAX_JIT_THRESHOLD}; 0 compiles all code.` },
+  ],
+  parse: (text) => (/^\d/.test(text) ? executions : words).parse(text),
+};
