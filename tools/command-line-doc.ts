@@ -15,6 +15,7 @@ const COMMANDS = [
   ['image'],
   ...['info', 'check', 'convert', 'compare', 'map', 'snapshot', 'create', 'resize'].map((name) => ['image', name]),
   ['create_qcow2'],
+  ['create_composite'],
   ['version'],
 ];
 
