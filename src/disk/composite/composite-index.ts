@@ -58,6 +58,7 @@ function parse(name: string, bytes: Uint8Array): CompositeIndex {
     else if (number === DISK_COMPONENT) components.push(parseComponent(asBytes(value)));
   }
   if (version !== VERSION) throw unsupported(name, `version ${version} of composite disks is not supported`);
+  if (length === 0) throw formatError(name, 'the composite disk has no length');
   if (components.length > MAX_PARTS) throw formatError(name, `a composite disk of ${components.length} parts`);
   components.sort((a, b) => a.offset - b.offset);
   components.forEach(({ offset, path }, i) => {
