@@ -60,6 +60,25 @@ export interface HostFileOptions {
   readonly lock?: boolean;
 }
 
+/** Bytes `start` to `end` - 1 of a file are data, or a hole. */
+class FileExtent {
+  readonly start: number;
+  readonly end: number;
+  readonly isData: boolean;
+
+  constructor(start: number, end: number, isData: boolean) {
+    this.start = start;
+    this.end = end;
+    this.isData = isData;
+  }
+
+  has(offset: number): boolean {
+    return offset >= this.start && offset < this.end;
+  }
+}
+
+const NO_EXTENT = new FileExtent(0, 0, false);
+
 /** A regular file or a block device of the host. Requests go straight to the memory that they name. */
 export class HostFile implements ByteStore {
   readonly name: string;
@@ -68,6 +87,8 @@ export class HostFile implements ByteStore {
   readonly growsWithZeroes: boolean;
   /** The same file past the page cache; -1 without. The kernel keeps both views of it the same. */
   readonly #directFd: number;
+  /** The data or the hole that was looked for last, unless the file was changed since. */
+  #extent = NO_EXTENT;
   #size: number;
 
   private constructor(name: string, fd: number, directFd: number, writable: boolean, regular: boolean) {
@@ -110,6 +131,7 @@ export class HostFile implements ByteStore {
   }
 
   write(offset: number, source: Uint8Array): void {
+    this.#extent = NO_EXTENT;
     this.#transfer(cPwrite, 'pwrite', addressOf(source), source.length, offset);
     this.#size = Math.max(this.#size, offset + source.length);
   }
@@ -121,6 +143,7 @@ export class HostFile implements ByteStore {
   }
 
   writeList(offset: number, list: ScatterList): void {
+    this.#extent = NO_EXTENT;
     this.#transferList(cPwrite, cPwritev, 'pwritev', offset, list, list.length);
     this.#size = Math.max(this.#size, offset + list.length);
   }
@@ -149,16 +172,19 @@ export class HostFile implements ByteStore {
   }
 
   resize(size: number): void {
+    this.#extent = NO_EXTENT;
     check(cFtruncate(this.fd, size), 'ftruncate', this.name);
     this.#size = size;
   }
 
   nextData(offset: number): number {
-    return this.#seek(offset, SEEK_DATA, offset);
+    if (!this.#extent.has(offset)) this.#findExtent(offset);
+    return this.#extent.isData ? offset : this.#extent.end;
   }
 
   nextHole(offset: number): number {
-    return this.#seek(offset, SEEK_HOLE, this.#size);
+    if (!this.#extent.has(offset)) this.#findExtent(offset);
+    return this.#extent.isData ? this.#extent.end : Math.min(offset, this.#size);
   }
 
   close(): void {
@@ -166,9 +192,15 @@ export class HostFile implements ByteStore {
     if (this.#directFd !== -1) close(this.#directFd);
   }
 
+  /** Finds the data or the hole at `offset`; to look for the end of data takes as long as there is of them. */
+  #findExtent(offset: number): void {
+    const data = this.#seek(offset, SEEK_DATA, offset);
+    const isData = data === offset && offset < this.#size;
+    this.#extent = new FileExtent(offset, isData ? this.#seek(offset, SEEK_HOLE, this.#size) : data, isData);
+  }
+
   /** Without knowledge of holes, all is data. */
   #seek(offset: number, whence: number, unknown: number): number {
-    if (offset >= this.#size) return this.#size;
     const found = cLseek(this.fd, offset, whence);
     if (found !== -1) return Math.min(found, this.#size);
     const reason = errno();
@@ -189,6 +221,7 @@ export class HostFile implements ByteStore {
 
   /** False if the file cannot do that. */
   #fallocate(mode: number, offset: number, length: number): boolean {
+    this.#extent = NO_EXTENT;
     for (;;) {
       if (cFallocate(this.fd, mode, offset, length) === 0) return true;
       const reason = errno();

@@ -7,6 +7,5 @@ export interface Codec {
   inflate(input: Uint8Array, size: number): Uint8Array;
   /** One zstd frame, and nothing behind it. */
   zstdDecompress(input: Uint8Array, size: number): Uint8Array;
-  /** Compresses beside the caller, on another thread. */
-  compress(type: CompressionType, input: Uint8Array): Promise<Uint8Array>;
+  compress(type: CompressionType, input: Uint8Array): Uint8Array;
 }

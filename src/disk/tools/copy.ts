@@ -9,8 +9,6 @@ import { isZero } from './zeroes.ts';
 const CHUNK = 2 << 20;
 /** Zeroes of less than this are written with the data around them. */
 const HOLE = 65536;
-/** Clusters that are being compressed at a time. */
-const COMPRESSING = 8;
 
 /** Told how far long work has come: bytes of all. */
 export type Progress = (done: number, total: number) => void;
@@ -37,32 +35,29 @@ export function copyDisk(source: Disk, target: Disk, progress: Progress): void {
   target.flush();
 }
 
-/** The same, with each cluster compressed. */
-export async function copyCompressed(source: Disk, target: Qcow2Disk, codec: Codec, progress: Progress): Promise<void> {
+/**
+ * The same, with each cluster compressed. On this thread: to hand clusters to others costs as much as it takes to
+ * compress one.
+ */
+export function copyCompressed(source: Disk, target: Qcow2Disk, codec: Codec, progress: Progress): void {
   const { clusterSize, header } = target.parts.image;
-  const waiting: { offset: number; bytes: Uint8Array; packed: Promise<Uint8Array> }[] = [];
-  const writeFirst = async () => {
-    const { offset, bytes, packed } = waiting.shift()!;
-    if (target.writeCompressed(offset, await packed)) return;
-    const list = new ScatterList();
-    list.add({ bytes, address: 0 }, 0, Math.min(bytes.length, target.size - offset));
-    target.write(offset, list);
-  };
+  const memory: HostMemory = { bytes: new Uint8Array(clusterSize), address: 0 };
+  const list = new ScatterList();
   let cluster = 0;
   for (const piece of dataPieces(source, progress)) {
     const end = piece.offset + piece.length;
     for (cluster = Math.max(cluster, Math.floor(piece.offset / clusterSize)); cluster * clusterSize < end; cluster++) {
       const offset = cluster * clusterSize;
-      const bytes = new Uint8Array(clusterSize);
-      const list = new ScatterList();
-      list.add({ bytes, address: 0 }, 0, Math.min(clusterSize, source.size - offset));
+      const length = Math.min(clusterSize, source.size - offset);
+      list.clear();
+      list.add(memory, 0, length);
       source.read(offset, list);
-      if (isZero(bytes, 0, clusterSize)) continue;
-      waiting.push({ offset, bytes, packed: codec.compress(header.compression, bytes) });
-      if (waiting.length >= COMPRESSING) await writeFirst();
+      memory.bytes.fill(0, length);
+      if (isZero(memory.bytes, 0, length)) continue;
+      const packed = codec.compress(header.compression, memory.bytes);
+      if (!target.writeCompressed(offset, packed)) target.write(offset, list);
     }
   }
-  while (waiting.length > 0) await writeFirst();
   target.flush();
 }
 

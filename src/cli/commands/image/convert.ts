@@ -75,7 +75,7 @@ async function fill(source: Disk, file: HostFile, given: Options, progress: Prog
   const { codec } = hostWorld;
   createQcow2(file, createOptions(source.size, given.options));
   const target = new Qcow2Disk(file, readHeader(file), { codec });
-  if (given.compress) await copyCompressed(source, target, codec, progress);
+  if (given.compress) copyCompressed(source, target, codec, progress);
   else copyDisk(source, target, progress);
   target.finish();
 }
