@@ -1,5 +1,5 @@
 /** What two outcomes of a sequence differ in, with what the architecture leaves undefined taken out. */
-import { ARITHMETIC_FLAGS, FLAG } from '../../src/hypervisor/soft/architecture.ts';
+import { ARITHMETIC_FLAGS, FLAG, VECTOR } from '../../src/hypervisor/soft/architecture.ts';
 import { decode } from '../../src/hypervisor/soft/decode/decode.ts';
 import { formatInsn } from '../../src/hypervisor/soft/decode/format.ts';
 import { Insn } from '../../src/hypervisor/soft/decode/insn.ts';
@@ -9,13 +9,12 @@ import { CODE } from './layout.ts';
 import { type Change, link, type Outcome, stepStarts, type TestCase } from './test-case.ts';
 
 const NAMES = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi'];
-const PAGE_FAULT = 14;
 const END_OF_USER = 0x7fff_ffff_f000n;
 /** Two operands, a target that is checked before or behind the push, and images of many bytes. */
 const UNORDERED = new Set(['cmps', 'callIndirect', 'fldenv', 'frstor', 'fnstenv', 'fnsave', 'fxsave', 'fxrstor']);
 /** Whether bytes that the mask leaves out can fault is up to the CPU model. */
 const MASKED = new Set(['maskmovq', 'maskmovdqu']);
-const MEMORY_FAULTS: ReadonlySet<number> = new Set([12, 13, PAGE_FAULT]);
+const MEMORY_FAULTS: ReadonlySet<number> = new Set([VECTOR.ss, VECTOR.gp, VECTOR.pf]);
 const COMPARED_FLAGS = ARITHMETIC_FLAGS | FLAG.df | FLAG.nt | FLAG.tf | FLAG.ac | FLAG.id;
 const TWO_ACCESSES = new Set(['movs', 'cmps']);
 const [RSI, RDI] = [6, 7];
@@ -40,16 +39,16 @@ export function differences(test: TestCase, host: Outcome, software: Outcome): s
     MEMORY_FAULTS.has(host.vector) &&
     MEMORY_FAULTS.has(software.vector);
   // Whether an operand of 16 bytes is aligned (#GP) or in the canonical stack segment (#SS) has no order either.
-  const eitherGeneral = host.vector === 13 && software.vector === 12 && host.address === 0n;
+  const eitherGeneral = host.vector === VECTOR.gp && software.vector === VECTOR.ss && host.address === 0n;
   if (!eitherFault && !eitherGeneral) check('vector', host.vector, software.vector);
-  if (!eitherFault && host.vector === PAGE_FAULT && software.vector === PAGE_FAULT) {
+  if (!eitherFault && host.vector === VECTOR.pf && software.vector === VECTOR.pf) {
     check('fault address', host.address, software.address);
     // Linux says of all addresses that are not for programs that they are mapped.
     const mask = host.address >= END_OF_USER ? ~1 : ~0;
     check('error code', host.error & mask, software.error & mask);
   }
   // POPA may have loaded some registers when it meets a fault.
-  const popped = host.vector === PAGE_FAULT && stepAt(test, host) === 'popa' ? 8 : 0;
+  const popped = host.vector === VECTOR.pf && stepAt(test, host) === 'popa' ? 8 : 0;
   for (let i = popped; i < 16; i++) check(NAMES[i] ?? `r${i}`, host.gpr[i]!, software.gpr[i]!);
   const mask = COMPARED_FLAGS & ~undefinedFlags(test, host);
   check('flags', host.rflags & mask, software.rflags & mask);
@@ -68,7 +67,7 @@ function faultIsUnordered(test: TestCase, host: Outcome): boolean {
  * Whether 32-bit code went past 4 GiB: the limit of flat segments may make that #GP or not (SDM vol. 3, 5.3). Nothing can be mapped there in either case.
  */
 function passesEnd({ codeSize }: TestCase, { address, vector }: Outcome): boolean {
-  return codeSize !== 8 && vector === PAGE_FAULT && address >= 0xffff_fff0n;
+  return codeSize !== 8 && vector === VECTOR.pf && address >= 0xffff_fff0n;
 }
 
 /** The same for MOVS and CMPS, where the other operand may be what faults in a CPU that does not mind. */

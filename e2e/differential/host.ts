@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { VECTOR } from '../../src/hypervisor/soft/architecture.ts';
 import {
   CASE,
   CASE_SIZE,
@@ -18,7 +19,6 @@ import { type Change, link, type Outcome, type TestCase, TIMED_OUT } from './tes
 
 const MAGIC = 0x3146_4944;
 const SIGALRM = 14;
-const BREAKPOINT = 3;
 const SOURCE = join(import.meta.dirname, 'harness.c');
 /** At a random high address: nothing that sequences could reach. */
 const FLAGS = ['-O2', '-static-pie', '-fno-stack-protector', '-fcf-protection=none'];
@@ -97,7 +97,7 @@ function readResult(bytes: Uint8Array, view: DataView, at: number, changes: Chan
     vector: view.getUint32(at + RESULT.signal, true) === SIGALRM ? TIMED_OUT : trap,
     address: view.getBigUint64(at + RESULT.address, true),
     error: view.getUint32(at + RESULT.error, true),
-    rip: trap === BREAKPOINT ? rip - 1n : rip,
+    rip: trap === VECTOR.bp ? rip - 1n : rip,
     rflags: view.getUint32(at + RESULT.rflags, true),
     gpr,
     fxsave: bytes.slice(at + RESULT.fxsave, at + RESULT.fxsave + 512),

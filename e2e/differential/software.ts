@@ -1,5 +1,5 @@
 /** Runs test cases on the software CPU: privilege 3, with page tables that map what the harness maps. */
-import { CR0, CR4, CS, EFER } from '../../src/hypervisor/soft/architecture.ts';
+import { CR0, CR4, CS, EFER, VECTOR } from '../../src/hypervisor/soft/architecture.ts';
 import type { Insn } from '../../src/hypervisor/soft/decode/insn.ts';
 import { OP, OPS } from '../../src/hypervisor/soft/decode/opcodes.ts';
 import { Engine, type EngineHooks, type Next } from '../../src/hypervisor/soft/engine.ts';
@@ -26,8 +26,6 @@ import {
 import { systemCpu } from './system-cpu.ts';
 import { type Change, link, MISSING, type Outcome, type TestCase, TIMED_OUT } from './test-case.ts';
 
-const BREAKPOINT = 3;
-const PAGE_FAULT = 14;
 /** Guest physical places: tables, then the code pages, then the pages of the memory image. */
 const TABLES = 0x1000;
 const CODE_GPA = 0x10_0000;
@@ -89,7 +87,7 @@ export class Software {
     const exact = new Exact(view, block);
     return {
       execute: (insn: Insn): Next => {
-        if (insn.op === OP.int3) return leave(BREAKPOINT);
+        if (insn.op === OP.int3) return leave(VECTOR.bp);
         if (!isX87(insn.op) && !isSystem(insn.op)) {
           this.#missing = OPS[insn.op]!;
           return leave(MISSING);
@@ -211,7 +209,7 @@ export class Software {
     return {
       vector: this.#vector,
       ...(this.#missing === undefined ? {} : { missing: this.#missing }),
-      address: this.#vector === PAGE_FAULT ? s.u64(CPU.faultAddress) : 0n,
+      address: this.#vector === VECTOR.pf ? s.u64(CPU.faultAddress) : 0n,
       error: this.#error,
       rip: s.rip,
       rflags: s.rflags,

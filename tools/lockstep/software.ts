@@ -1,5 +1,4 @@
 /** Our side of the comparison: a machine with one vCPU of the software CPU, which runs one instruction at a time. */
-
 import type { EntryState } from '../../src/arch/x86_64/boot-registers.ts';
 import { physicalAddressBits } from '../../src/arch/x86_64/cpuid.ts';
 import { ramLayout } from '../../src/arch/x86_64/memory-map.ts';

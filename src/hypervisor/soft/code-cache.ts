@@ -84,7 +84,9 @@ export class CodeCache {
     this.#lowering.exactTime = exactTime;
     this.#lowering.shared = this.#pages.isShared;
     this.#staleOp = ops.number('stale');
-    if (jitThreshold < Number.POSITIVE_INFINITY) this.jit = new Jit(state, ops, jitThreshold);
+    if (jitThreshold < Number.POSITIVE_INFINITY) {
+      this.jit = new Jit(state, ops, jitThreshold, (page, key) => this.#pages.find(page, key));
+    }
     this.#first = areaOf(vcpu) + AREA.code;
     this.#limit = this.#first + CODE_SIZE;
     this.#jumpCache = areaOf(vcpu) + AREA.jumpCache;

@@ -1,5 +1,4 @@
 /** A deterministic vCPU's time and state, as the machine and tools have them. */
-
 import type { Clock, TimedDevice } from '../../devices/device.ts';
 import type { DeterministicVcpu } from '../hypervisor.ts';
 import { LDTR, TR } from './architecture.ts';

@@ -67,6 +67,13 @@ export const JUMP_ENTRIES = 32768;
 export const JUMP_ENTRY_SIZE = 16;
 
 /**
+ * Entries of the same form that belong to one place of compiled code each (jit/region-compiler.ts): where it went the
+ * last time. Those of a region lie side by side, which is what makes them quicker than the jump cache. The first one
+ * belongs to nobody.
+ */
+export const JUMP_CELLS = 32768;
+
+/**
  * Code that was looked up by guest physical address: u32 page number, u32 key (the block's start in the page and the mode
  * that it was decoded in), u32 record, 0 for none. The hash of a block is the upper bits of its address times BLOCK_HASH.
  */
@@ -84,19 +91,22 @@ export const CODE_PAGE_ENTRY_SIZE = 16;
 /** Which TLB entries a flush of the non-global ones has to visit: u32 count, then u32 entry addresses. */
 export const FILL_LOG_ENTRIES = 2047;
 
+const FILL_LOG = 2 * TLB_SIZE + (JUMP_ENTRIES + JUMP_CELLS) * JUMP_ENTRY_SIZE;
+
 /** Within a vCPU's area. */
 export const AREA = {
   tlbSupervisor: 0,
   tlbUser: TLB_SIZE,
   jumpCache: 2 * TLB_SIZE,
-  fillLog: 2 * TLB_SIZE + JUMP_ENTRIES * JUMP_ENTRY_SIZE,
+  jumpCells: 2 * TLB_SIZE + JUMP_ENTRIES * JUMP_ENTRY_SIZE,
+  fillLog: FILL_LOG,
   /** One byte for each value of bits 21-30 of a linear address: not 0 if a large page was filled there. */
-  largeMap: 2 * TLB_SIZE + JUMP_ENTRIES * JUMP_ENTRY_SIZE + 0x2000,
+  largeMap: FILL_LOG + 0x2000,
   /** What others wrote that decoded code may have been made from: code-writes.ts. */
-  codeWrites: 2 * TLB_SIZE + JUMP_ENTRIES * JUMP_ENTRY_SIZE + 0x3000,
-  codePages: 0xa4000,
-  blocks: 0xc0000,
-  code: 0x1c0000,
+  codeWrites: FILL_LOG + 0x3000,
+  codePages: FILL_LOG + 0x4000,
+  blocks: 0x140000,
+  code: 0x240000,
 } as const;
 export const LARGE_MAP_SIZE = 1024;
 

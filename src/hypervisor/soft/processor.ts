@@ -1,5 +1,4 @@
 /** A CPU of the software hypervisor: the loop around the engine that takes interrupts, keeps time and halts. */
-
 import { random64 } from '../../base/random.ts';
 import type { Lapic } from '../../irqchip/lapic.ts';
 import { ATTENTION_INIT, ATTENTION_NMI } from '../../irqchip/lapic-state.ts';

@@ -66,6 +66,11 @@ export const CPU = {
   flushAsked: 1116,
   /** Not 0: compiled code has been overwritten or dropped since the word was cleared. */
   codeChanged: 1132,
+  /** The jump cell to enter what is at CPU.rip into, or 0: for chain.ts, from the region that was just left. */
+  jumpCell: 1192,
+  /** Cells of the returns to come: a ring of offsets from AREA.jumpCells, and how many were ever pushed, less those popped. */
+  returnTop: 1196,
+  returns: 1216,
   /** PAUSE instructions executed since the vCPU last looked up. */
   pauses: 1168,
   /** The JIT's unit of time (jit/jit.ts): block headers forget half of what they have counted when it changes. */
@@ -209,6 +214,9 @@ export const EXCEPTION_VECTORS = 32;
 
 /** Bytes of a vCPU's block. */
 export const CPU_SIZE = 4096;
+
+/** Places in the ring CPU.returns: a power of two. */
+export const RETURNS = 32;
 
 /** Within an entry of CPU.segments. */
 export const SEGMENT = {

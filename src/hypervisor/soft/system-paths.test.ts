@@ -2,7 +2,6 @@
  * What is quick in WebAssembly (system calls, returns, deliveries, system registers) against TypeScript's general way, from
  * random states: usual ones, and each with something in it that the quick way must notice.
  */
-
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { FLAG } from './architecture.ts';

@@ -1,5 +1,4 @@
 /** The register sets of the hypervisor interface. */
-
 import type { Lapic } from '../../irqchip/lapic.ts';
 import { MSR_APIC_BASE } from '../../irqchip/lapic.ts';
 import type { Registers, Segment, SystemRegisters } from '../hypervisor.ts';

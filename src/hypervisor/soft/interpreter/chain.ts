@@ -3,7 +3,8 @@
  * ends where something else than a region comes next.
  *
  * What the jump cache says about a compiled block is the place of its region in the table and the number of the block
- * in it, so that nothing else needs to be read. Whoever drops a region must flush the jump cache (jit.ts does).
+ * in it, so that nothing else needs to be read. Regions keep what they find there in cells of their own, and return it
+ * when they go there again. Whoever drops a region must flush the jump cache, which the cells are a part of (jit.ts does).
  */
 import { MAX_BLOCKS } from '../jit/region.ts';
 import { area } from '../mmu/mmu.ts';
@@ -16,7 +17,12 @@ import { RECORD } from './record.ts';
 
 /** Marks a block of a region: its place in the table is above BLOCK_BITS, its number below. Records are at lower addresses. */
 export const COMPILED = 1 << 30;
-const BLOCK_BITS = Math.log2(MAX_BLOCKS);
+export const BLOCK_BITS = Math.log2(MAX_BLOCKS);
+
+/** What the jump cache says of block `number` of the region at `place` of the table. */
+export function compiledAt(place: number, number: number): number {
+  return COMPILED | (place << BLOCK_BITS) | number;
+}
 
 interface ChainParts {
   /** The type of regions. */
@@ -40,34 +46,35 @@ export function defineChain(m: ModuleBuilder, parts: ChainParts): Callable {
     f.loop((again) => {
       const place = block.shrU(BLOCK_BITS).sub(COMPILED >> BLOCK_BITS);
       f.set(status, f.callIndirect(parts.type, 'i32', place, cpu, block.and(MAX_BLOCKS - 1)));
-      f.if(
-        status,
-        () =>
-          f.if(status.gtS(0), () => {
+      f.set(block, status);
+      f.brIf(again, block.geS(COMPILED));
+      f.ifRare(status.eqz(), () => {
+        const target = f.let(f.load64(cpu, CPU.rip).add(f.load64(cpu, CPU.csBase)).and(f.load64(cpu, CPU.ripMask)));
+        const entry = f.let(jumpEntry(target, area(cpu)));
+        const mayGoOn = f.load32(cpu, CPU.budget).or(f.load32(cpu, CPU.attention)).geS(0);
+        f.if(isJumpKnown(f, cpu, entry, target).and(mayGoOn), () => {
+          f.store64(cpu, SLOT.page, target.and(-4096));
+          f.set(status, f.load32(entry, 12));
+          f.set(block, status);
+          f.if(status.ltU(COMPILED), () => {
             f.set(block, compiled(f, parts, status));
-            f.brIf(again, block);
-          }),
-        () => {
-          const target = f.let(f.load64(cpu, CPU.rip).add(f.load64(cpu, CPU.csBase)).and(f.load64(cpu, CPU.ripMask)));
-          const entry = f.let(jumpEntry(target, area(cpu)));
-          const mayGoOn = f.load32(cpu, CPU.budget).or(f.load32(cpu, CPU.attention)).geS(0);
-          f.if(isJumpKnown(f, cpu, entry, target).and(mayGoOn), () => {
-            f.store64(cpu, SLOT.page, target.and(-4096));
-            f.set(block, f.load32(entry, 12));
-            f.brIf(again, block.geU(COMPILED));
-            f.set(status, block);
-            f.set(block, compiled(f, parts, status));
-            f.if(block, () => {
-              f.store32(entry, 12, block);
-              f.br(again);
-            });
+            f.if(block, () => f.store32(entry, 12, block));
           });
-        },
-      );
+          f.if(block, () => {
+            rememberIn(f, f.let(f.load32(cpu, CPU.jumpCell)), entry);
+            f.br(again);
+          });
+        });
+      });
     });
     f.if(f.load32(cpu, CPU.keptKind), () => f.run(parts.settleFlags, cpu));
     f.return(status);
   });
+}
+
+/** Copies an entry of the jump cache to the cell of the place that jumped, if it has one. */
+function rememberIn(f: FunctionBuilder, cell: I32, entry: I32): void {
+  f.if(cell, () => f.store128(cell, 0, f.load128(entry)));
 }
 
 /** COMPILED and so on for a record; 0 if it is not the header of a compiled block. */

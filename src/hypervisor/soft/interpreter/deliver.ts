@@ -2,7 +2,7 @@
  * Delivery of faults and interrupts to 64-bit code of privilege 0, from 64-bit code: what nearly all deliveries in long
  * mode are. Whatever is unusual is left to system/exceptions.ts, before anything has changed that it would not change too.
  */
-import { CS, EFER, FLAG, HAS_ERROR_CODE, SS, TR, VECTOR } from '../architecture.ts';
+import { ATTR, CS, EFER, FLAG, HAS_ERROR_CODE, SS, TR, VECTOR } from '../architecture.ts';
 import { AREA, TLB_ENTRY } from '../layout.ts';
 import { area, type Mmu, tlbEntry } from '../mmu/mmu.ts';
 import { ACCESS } from '../mmu/walk.ts';
@@ -29,7 +29,6 @@ import type { ModuleBuilder } from '../wasm/module-builder.ts';
 const ERROR_CODE_MASK = HAS_ERROR_CODE.reduce((mask, vector) => mask | (1 << vector), 0);
 /** A gate's access byte, present and a system segment; the lowest bit makes it a trap gate (SDM vol. 3, 6.14.1). */
 const GATE = 0x8e;
-const GATE_DPL = 0x60;
 /** Where the 64-bit TSS has RSP0, and what the interrupt stack with number 0 would be (SDM vol. 3, 7.7). */
 const TSS_RSP0 = 4;
 const TSS_IST0 = 28;
@@ -82,7 +81,7 @@ class Delivery {
       low
         .shrU(40)
         .wrap()
-        .and(0xff & ~GATE_DPL)
+        .and(0xff & ~ATTR.dpl)
         .or(1)
         .ne(GATE | 1),
     );

@@ -144,6 +144,13 @@ export class InterpreterEmit extends AccessEmit implements Emit {
     this.#exits.arrive(linear);
   }
 
+  returnTo(linear: I64): void {
+    this.jumpTo(linear);
+  }
+
+  /** Only compiled code remembers where returns will go. */
+  noteCall(): void {}
+
   repeatLater(): void {
     const { f, cpu } = this;
     const before = f.load8u(this.#rec, RECORD.a);

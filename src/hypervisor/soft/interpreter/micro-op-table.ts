@@ -78,17 +78,23 @@ export class MicroOpTable {
     return this.#free.length + MAX_REGIONS - this.#regions;
   }
 
-  /** The number that records get to call `region`: (cpu, record) -> record or status, like a cold micro-operation. */
-  addRegion(region: CallableFunction): number {
-    const place = this.#free.pop() ?? this.#regions++;
-    this.#handlers.set(MAX_COLD + place, region);
-    return this.#firstCold + MAX_COLD + place;
+  /** The number that records get to call a region: (cpu, number of the block) -> record or status. */
+  reserveRegion(): number {
+    return this.#firstCold + MAX_COLD + (this.#free.pop() ?? this.#regions++);
+  }
+
+  /** Where in the table the region of this number is. */
+  placeOf(number: number): number {
+    return number - this.#firstCold;
+  }
+
+  setRegion(number: number, region: CallableFunction): void {
+    this.#handlers.set(this.placeOf(number), region);
   }
 
   removeRegion(number: number): void {
-    const place = number - this.#firstCold - MAX_COLD;
-    this.#handlers.set(MAX_COLD + place, null);
-    this.#free.push(place);
+    this.#handlers.set(this.placeOf(number), null);
+    this.#free.push(this.placeOf(number) - MAX_COLD);
   }
 }
 

@@ -29,7 +29,12 @@ export interface JitExits {
   leaveBehind(): void;
   /** The direct branch in `record` is taken. */
   jump(record: number): void;
-  /** Goes on at a linear address; the instructions are accounted for. */
+  /** Goes on at a linear address; the instructions are accounted for. It is likely the same one as the last time. */
+  goTo(linear: I64): void;
+  /** The same where the last call that was noted, and not yet come back from, has its return address. */
+  goBack(linear: I64): void;
+  noteCall(): void;
+  /** Goes on at a linear address that is looked up, behind a look at what else there is to do. */
   arrive(linear: I64): void;
 }
 
@@ -209,7 +214,16 @@ export class JitEmit extends AccessEmit implements Emit {
 
   jumpTo(linear: I64): void {
     this.account();
-    this.#exits.arrive(linear);
+    this.#exits.goTo(linear);
+  }
+
+  returnTo(linear: I64): void {
+    this.account();
+    this.#exits.goBack(linear);
+  }
+
+  noteCall(): void {
+    this.#exits.noteCall();
   }
 
   account(): void {

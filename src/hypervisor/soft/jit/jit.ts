@@ -9,10 +9,12 @@ import type { Block } from '../code-pages.ts';
 import { headerOp } from '../interpreter/core.ts';
 import type { MicroOpTable } from '../interpreter/micro-op-table.ts';
 import { RECORD, RECORD_SIZE } from '../interpreter/record.ts';
+import { AREA, areaOf, CODE_PAGE_ENTRIES, CODE_PAGE_ENTRY, CODE_PAGE_ENTRY_SIZE, vcpuOf } from '../layout.ts';
 import { codeSizeOf, MODE_BITS } from '../modes.ts';
 import type { Semantics } from '../semantics/emit.ts';
-import { CPU } from '../state.ts';
+import { CPU, SLOT } from '../state.ts';
 import type { CpuState } from '../system/cpu-state.ts';
+import { JumpCells } from './jump-cells.ts';
 import { type DecodedCode, selectRegion, WAITING } from './region.ts';
 import type { RecordSource } from './region-compiler.ts';
 import { RegionModule } from './region-module.ts';
@@ -24,8 +26,12 @@ import { RegionModule } from './region-module.ts';
  * instructions are few enough for the host's caches.
  */
 export const DEFAULT_THRESHOLD = 500;
+const PAGE_BITS = 12;
 /** Instructions of an epoch. */
 export const EPOCH = 2_000_000;
+const PAGE_SIZE = 1 << PAGE_BITS;
+const PAGES_OF_4G = 2 ** (32 - PAGE_BITS);
+const MODES = (1 << MODE_BITS) - 1;
 /** Regions that are compiled together, unless the queue is older than MAX_AGE looks at it. */
 const BATCH = 32;
 const MAX_AGE = 4;
@@ -48,24 +54,42 @@ interface Batch {
   bytes: number;
 }
 
+/** A block that is to be compiled, and the number of the linear page that it was executed in. */
+interface Waiting {
+  readonly block: Block;
+  readonly page: number;
+}
+
 export class Jit implements DecodedCode, RecordSource {
   readonly view: DataView;
   readonly threshold: number;
   readonly #state: CpuState;
   readonly #ops: MicroOpTable;
+  readonly #cells: JumpCells;
   readonly #headers = new Map<number, Block>();
   readonly #batches = new Set<Batch>();
   /** How often compiled code of a page was dropped because it was overwritten. */
   readonly #changes = new Map<number, number>();
-  #queue: Block[] = [];
+  readonly #find: (page: number, key: number) => Block | undefined;
+  #queue: Waiting[] = [];
   #age = 0;
   /** Instructions executed in this epoch. */
   #instructions = 0;
 
-  /** `threshold`: executions of a block before it is compiled; 0 compiles everything that is executed. */
-  constructor(state: CpuState, ops: MicroOpTable, threshold: number) {
+  /**
+   * `threshold`: executions of a block before it is compiled; 0 compiles everything that is executed. `find`: the block
+   * of a guest physical page number and Block.key.
+   */
+  constructor(
+    state: CpuState,
+    ops: MicroOpTable,
+    threshold: number,
+    find: (page: number, key: number) => Block | undefined,
+  ) {
     this.#state = state;
+    this.#find = find;
     this.#ops = ops;
+    this.#cells = new JumpCells(state.block);
     this.view = state.view;
     this.threshold = threshold;
   }
@@ -74,8 +98,24 @@ export class Jit implements DecodedCode, RecordSource {
     return this.#state.u32(CPU.jitEpoch);
   }
 
-  blockAt(record: number): Block | undefined {
-    return this.#headers.get(record);
+  blockNear(page: number, offset: number, like: Block): Block | undefined {
+    const pages = Math.floor(offset / PAGE_SIZE);
+    const physical = pages === 0 ? like.page : this.#physicalPage(page + pages);
+    if (physical === undefined) return undefined;
+    return this.#find(physical, ((offset - pages * PAGE_SIZE) << MODE_BITS) | (like.key & MODES));
+  }
+
+  /** Guest physical page number of the code in a linear page, if it was executed lately (lookup.ts). */
+  #physicalPage(page: number): number | undefined {
+    const { words, block } = this.#state;
+    const at = (areaOf(vcpuOf(block)) + AREA.codePages + (page % CODE_PAGE_ENTRIES) * CODE_PAGE_ENTRY_SIZE) >> 2;
+    const high = Math.floor(page / PAGES_OF_4G);
+    const tag = this.#state.u32(high >= 0x8000_0000 ? CPU.jumpTagHigh : CPU.jumpTagLow);
+    const isKnown =
+      words[at] === page * PAGE_SIZE - high * 0x1_0000_0000 &&
+      words[at + 1]! >>> 0 === high &&
+      words[at + (CODE_PAGE_ENTRY.tag >> 2)]! >>> 0 === tag;
+    return isKnown ? words[at + (CODE_PAGE_ENTRY.page >> 2)]! >>> 0 : undefined;
   }
 
   opName(record: number): string {
@@ -98,7 +138,9 @@ export class Jit implements DecodedCode, RecordSource {
     this.view.setInt32(record + RECORD.imm, WAITING, true);
     if (block === undefined || block.secondPage >= 0) return record + RECORD_SIZE;
     if (this.#queue.length === 0) this.#age = 0;
-    this.#queue.push(block);
+    const low = this.#state.u32(SLOT.page);
+    const high = this.#state.u32(SLOT.page + 4);
+    this.#queue.push({ block, page: high * PAGES_OF_4G + (low >>> PAGE_BITS) });
     if (this.#queue.length < BATCH && this.threshold > 0) return record + RECORD_SIZE;
     this.compileQueue();
     return block.region === undefined ? record + RECORD_SIZE : record;
@@ -117,25 +159,27 @@ export class Jit implements DecodedCode, RecordSource {
   compileQueue(): void {
     const queue = this.#queue;
     this.#queue = [];
-    const module = new RegionModule(this, this.#state.block);
+    this.#makeRoom();
+    const module = new RegionModule(this, this.#state.block, this.#cells);
     const batch: Batch = { regions: new Set(), bytes: 0 };
-    const chosen: Block[][] = [];
-    for (const block of queue) {
+    const chosen: Region[] = [];
+    for (const { block, page } of queue) {
       if (block.region !== undefined || this.#headers.get(block.record) !== block) continue;
-      const blocks = selectRegion(this, block);
-      module.add(blocks, codeSizeOf(block.key & ((1 << MODE_BITS) - 1)) === 8);
+      const members = selectRegion(this, block, page);
+      const region = { blocks: members.map((member) => member.block), op: this.#ops.reserveRegion(), batch };
+      module.add(members, codeSizeOf(block.key & MODES) === 8, this.#ops.placeOf(region.op));
       // Until it is entered it holds its blocks, so that they are in no other one.
-      for (const member of blocks) member.region = { blocks, op: 0, batch };
-      chosen.push(blocks);
+      for (const member of region.blocks) member.region = region;
+      chosen.push(region);
     }
     if (chosen.length === 0) return;
-    this.#makeRoom();
     const bytes = module.encode();
     const functions = this.#ops.instantiate(bytes);
     batch.bytes = bytes.length;
     this.#addBatch(batch);
-    chosen.forEach((blocks, i) => {
-      this.#enter({ blocks, op: this.#ops.addRegion(functions[RegionModule.nameOf(i)]!), batch });
+    chosen.forEach((region, i) => {
+      this.#ops.setRegion(region.op, functions[RegionModule.nameOf(i)]!);
+      this.#enter(region);
     });
     this.#state.count(CPU.jitCompiled, chosen.length);
   }
@@ -179,7 +223,6 @@ export class Jit implements DecodedCode, RecordSource {
     region.batch.regions.add(region);
     this.#state.count(CPU.jitRegions);
     region.blocks.forEach((block, entry) => {
-      block.region = region;
       this.view.setUint16(block.record + RECORD.op, region.op, true);
       this.view.setInt32(block.record + RECORD.imm, entry, true);
     });

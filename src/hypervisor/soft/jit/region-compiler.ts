@@ -1,7 +1,7 @@
 /**
- * Compiles a region: blocks of one page, in the order of their addresses, to one function
+ * Compiles a region: blocks in the order of their addresses, to one function
  *
- *     (cpu, number of a block) -> record to go on with; 0: at CPU.rip
+ *     (cpu, number of a block) -> record, or block of a region (chain.ts), to go on with; 0: at CPU.rip
  *
  * which is what the interpreter's loop expects of a micro-operation. Loops of the guest become loops of WebAssembly, all
  * other jumps within the region are branches forward. Whoever comes from outside to a block in the middle of a loop goes
@@ -9,15 +9,17 @@
  * executes the record once more, with all registers stored.
  */
 import type { Block } from '../code-pages.ts';
-import { FIRST, LAST, NO_LINK, RECORD, RECORD_SIZE, UNRESOLVED } from '../interpreter/record.ts';
+import { compiledAt } from '../interpreter/chain.ts';
+import { isJumpKnown } from '../interpreter/lookup.ts';
+import { FIRST, LAST, RECORD, RECORD_SIZE } from '../interpreter/record.ts';
 import type { Semantics } from '../semantics/emit.ts';
-import { CPU } from '../state.ts';
-import { I32, type I64, select } from '../wasm/expr.ts';
+import { CPU, RETURNS, SLOT } from '../state.ts';
+import { I32, type I64 } from '../wasm/expr.ts';
 import type { FunctionBuilder, Label, Local } from '../wasm/function-builder.ts';
 import { JitEmit, type JitExits, type JitImports } from './jit-emit.ts';
 import { JitFlags } from './jit-flags.ts';
 import { findLoops, type Item, itemsOf, type Loop } from './loops.ts';
-import { isDirectJump, isPureJump } from './region.ts';
+import { isDirectJump, isIndirectJump, type Member, pageOf } from './region.ts';
 import { Registers } from './registers.ts';
 
 /** What the compiler reads of the records. */
@@ -34,6 +36,11 @@ export interface RegionContext {
   readonly cpu: number;
   /** In 64-bit code the base of CS is 0. */
   readonly is64: boolean;
+  /** Where the region will stand in the table. */
+  readonly place: number;
+  /** Address of the vCPU's jump cells (layout.ts), and that of one for a place that jumps. */
+  readonly cells: number;
+  newCell(): number;
 }
 
 /** Micro-operations that only the interpreter executes. */
@@ -46,10 +53,10 @@ const ENDS_WITH_STORE = /^(mov\.\d\.m[ri]|store(Back)?\.\d|storev\.\d+u?)$/;
 export function compileRegion(
   f: FunctionBuilder,
   start: Local<'i32'>,
-  blocks: readonly Block[],
+  members: readonly Member[],
   context: RegionContext,
 ): void {
-  new RegionCompiler(f, start, blocks, context).compile();
+  new RegionCompiler(f, start, members, context).compile();
 }
 
 /** In #entry: the start of the loop. */
@@ -64,13 +71,13 @@ interface Way {
 class RegionCompiler implements JitExits {
   readonly #f: FunctionBuilder;
   readonly #start: Local<'i32'>;
-  readonly #blocks: readonly Block[];
+  readonly #members: readonly Member[];
   readonly #context: RegionContext;
   readonly #cpu: I32;
   readonly #registers: Registers;
   readonly #flags: JitFlags;
   readonly #emit: JitEmit;
-  /** By the offset in the page where a block starts. */
+  /** By Member.at. */
   readonly #indexOf = new Map<number, number>();
   readonly #loops: readonly Loop[];
   /** At the start of a loop: the block to go on with, or START. */
@@ -79,18 +86,22 @@ class RegionCompiler implements JitExits {
   readonly #next: Local<'i32'>;
   /** How the code that is being emitted gets to each block. */
   readonly #ways: Way[] = [];
+  /** Where a jump to a block of the region goes that only execution knows; undefined if there is none. */
+  #again: Label | undefined;
   #leave!: Label;
   #interpret!: Label;
   #current = 0;
+  /** The page of the current block, counted as Member.at. */
+  #page = 0;
   /** Instructions since the last that were accounted for. */
   #count = 0;
   /** Where the instruction behind the current one starts in the page, while its last record is emitted. */
   #behind: number | undefined;
 
-  constructor(f: FunctionBuilder, start: Local<'i32'>, blocks: readonly Block[], context: RegionContext) {
+  constructor(f: FunctionBuilder, start: Local<'i32'>, members: readonly Member[], context: RegionContext) {
     this.#f = f;
     this.#start = start;
-    this.#blocks = blocks;
+    this.#members = members;
     this.#context = context;
     this.#cpu = I32.const(context.cpu);
     this.#registers = new Registers(f, this.#cpu);
@@ -101,7 +112,7 @@ class RegionCompiler implements JitExits {
     const { view } = context.source;
     const parts = { registers: this.#registers, flags: this.#flags, imports, exits: this, view, is64 };
     this.#emit = new JitEmit(f, this.#cpu, parts);
-    for (const [i, block] of blocks.entries()) this.#indexOf.set(block.start, i);
+    for (const [i, { at }] of members.entries()) this.#indexOf.set(at, i);
     this.#loops = findLoops(this.#jumpsBack());
   }
 
@@ -114,7 +125,13 @@ class RegionCompiler implements JitExits {
       this.#interpret = interpret;
       f.block((leave) => {
         this.#leave = leave;
-        this.#emitItems(itemsOf(this.#loops, 0, this.#blocks.length - 1));
+        const emit = () => this.#emitItems(itemsOf(this.#loops, 0, this.#members.length - 1));
+        if (!this.#comesBack()) emit();
+        else
+          f.loop((again) => {
+            this.#again = again;
+            emit();
+          });
       });
       this.#emitReturn(false);
     });
@@ -159,7 +176,8 @@ class RegionCompiler implements JitExits {
   #emitItem({ first, loop }: Item): void {
     if (loop === undefined) {
       this.#current = first;
-      this.#emitBlock(this.#blocks[first]!);
+      this.#page = pageOf(this.#members[first]!.at);
+      this.#emitBlock(this.#members[first]!.block);
     } else {
       this.#f.loop((start) => this.#emitItems(itemsOf(this.#loops, loop.first, loop.last, loop), start));
     }
@@ -187,16 +205,30 @@ class RegionCompiler implements JitExits {
 
   /** For each block that is jumped back to, the last block that does so. */
   #jumpsBack(): Map<number, number> {
-    const { source } = this.#context;
     const sources = new Map<number, number>();
-    for (const [from, block] of this.#blocks.entries()) {
+    this.#forEachRecord((name, imm, from) => {
+      const to = isDirectJump(name) ? this.#indexOf.get(pageOf(this.#members[from]!.at) + imm) : undefined;
+      if (to !== undefined && to <= from) sources.set(to, from);
+    });
+    return sources;
+  }
+
+  /** Whether execution may come from one block to another by a jump that has no target of its own. */
+  #comesBack(): boolean {
+    let found = false;
+    this.#forEachRecord((name) => {
+      if (isIndirectJump(name)) found = true;
+    });
+    return found && this.#members.length > 1;
+  }
+
+  #forEachRecord(visit: (name: string, imm: number, member: number) => void): void {
+    const { source } = this.#context;
+    for (const [i, { block }] of this.#members.entries()) {
       for (let at = block.record; at < block.recordEnd; at += RECORD_SIZE) {
-        if (!isDirectJump(source.opName(at)) || source.view.getInt32(at + RECORD.link, true) === NO_LINK) continue;
-        const to = this.#indexOf.get(source.view.getInt32(at + RECORD.imm, true));
-        if (to !== undefined && to <= from) sources.set(to, from);
+        visit(source.opName(at), source.view.getInt32(at + RECORD.imm, true), i);
       }
     }
-    return sources;
   }
 
   #emitRecords(block: Block): void {
@@ -210,9 +242,10 @@ class RegionCompiler implements JitExits {
       if ((bits & FIRST) !== 0) {
         const start = bits & 0xfff;
         this.#leaveIfCodeChanged(start);
-        if (start !== block.start && this.#indexOf.has(start)) {
+        const other = start === block.start ? undefined : this.#indexOf.get(this.#page + start);
+        if (other !== undefined) {
           this.#emit.charge(this.#count);
-          this.#goInside(start);
+          this.#goInside(other);
           return;
         }
         this.#count++;
@@ -271,45 +304,92 @@ class RegionCompiler implements JitExits {
   }
 
   jump(record: number): void {
-    const { source } = this.#context;
-    const target = source.view.getInt32(record + RECORD.imm, true);
-    const link = source.view.getInt32(record + RECORD.link, true);
-    if (link === NO_LINK) {
-      this.#emit.account();
-      this.arrive(this.#emit.addressInPage(target));
-    } else if (this.#indexOf.has(target) && !this.#emit.mayChangeCode) {
-      this.#emit.account();
-      this.#goInside(target);
-    } else {
-      this.#jumpOutside(record, target, isPureJump(source.opName(record)));
+    const offset = this.#context.source.view.getInt32(record + RECORD.imm, true);
+    const target = this.#emit.addressInPage(offset);
+    const inside = this.#indexOf.get(this.#page + offset);
+    this.#emit.account();
+    if (inside === undefined) this.goTo(target);
+    else if (pageOf(offset) !== 0) this.#goByCell(target, I32.const(this.#context.newCell()), inside);
+    else {
+      if (this.#emit.mayChangeCode) this.#f.ifRare(this.#emit.codeChanged, () => this.goTo(target));
+      this.#goInside(inside);
     }
   }
 
-  /** To another region or to interpreted code of this page. `again`: the interpreter can execute the jump, and link it. */
-  #jumpOutside(record: number, target: number, again: boolean): void {
+  goTo(linear: I64): void {
+    this.#goByCell(linear, I32.const(this.#context.newCell()));
+  }
+
+  noteCall(): void {
     const f = this.#f;
-    const emit = this.#emit;
-    const link = f.let(f.load32(I32.const(record), RECORD.link));
-    if (again) f.ifRare(link.leU(UNRESOLVED), () => this.interpret(record));
-    emit.account();
-    const usable = link.gtU(UNRESOLVED).and(this.#mustLookUp().eqz());
-    f.set(this.#next, select(usable, link, I32.const(0)));
-    f.if(this.#next.eqz(), () => this.#setRip(emit.addressInPage(target)));
+    const top = f.let(f.load32(this.#cpu, CPU.returnTop));
+    f.store32(this.#returnAt(top), CPU.returns, this.#context.newCell() - this.#context.cells);
+    f.store32(this.#cpu, CPU.returnTop, top.add(1));
+  }
+
+  goBack(linear: I64): void {
+    const f = this.#f;
+    const top = f.let(f.load32(this.#cpu, CPU.returnTop).sub(1));
+    f.store32(this.#cpu, CPU.returnTop, top);
+    this.#goByCell(linear, f.let(f.load32(this.#returnAt(top), CPU.returns).add(this.#context.cells)));
+  }
+
+  #returnAt(top: I32): I32 {
+    return this.#cpu.add(top.and(RETURNS - 1).shl(2));
+  }
+
+  /**
+   * To where execution went the last time, if it goes there again: then `cell` knows the region. `inside`: the block of
+   * this region that was there when it was selected.
+   */
+  #goByCell(linear: I64, cell: I32, inside?: number): void {
+    const f = this.#f;
+    const target = f.let(linear);
+    f.ifRare(this.#mustLookUp(), () => this.arrive(target));
+    f.ifRare(isJumpKnown(f, this.#cpu, cell, target).eqz(), () => {
+      f.store32(this.#cpu, CPU.jumpCell, cell);
+      this.arrive(target);
+    });
+    f.set(this.#next, f.load32(cell, 12));
+    f.set(this.#registers.writtenSlot(SLOT.page), target.and(-4096));
+    if (inside !== undefined) this.#goInsideIfNext(inside);
+    else if (this.#again !== undefined) this.#goAgainIfNext(this.#again);
     this.#flags.store();
     f.br(this.#leave);
   }
 
-  /** To a block of the region. The budget and the attention word are looked at before each jump back. */
-  #goInside(target: number): void {
+  #goInsideIfNext(inside: number): void {
+    const isHere = this.#next.eq(compiledAt(this.#context.place, inside));
+    this.#f.ifLikely(
+      isHere,
+      () => this.#goTo(inside),
+      () => {},
+    );
+  }
+
+  #goAgainIfNext(again: Label): void {
     const f = this.#f;
-    const index = this.#indexOf.get(target)!;
+    const number = f.let(this.#next.sub(compiledAt(this.#context.place, 0)));
+    f.if(number.ltU(this.#members.length), () => {
+      f.set(this.#entry, number);
+      f.br(again);
+    });
+  }
+
+  /** To a block of the region in the same page. The budget and the attention word are looked at before each jump back. */
+  #goInside(index: number): void {
     const isForward = index > this.#current;
     if (!isForward || this.#emit.asksAttention) {
-      f.ifRare(this.#mustLookUp(), () => this.arrive(this.#emit.addressInPage(target)));
+      const { at } = this.#members[index]!;
+      this.#f.ifRare(this.#mustLookUp(), () => this.arrive(this.#emit.addressInPage(at - this.#page)));
     }
+    this.#goTo(index);
+  }
+
+  #goTo(index: number): void {
     const { label, entry } = this.#ways[index]!;
-    if (entry !== undefined) f.set(this.#entry, I32.const(entry));
-    f.br(label);
+    if (entry !== undefined) this.#f.set(this.#entry, I32.const(entry));
+    this.#f.br(label);
   }
 
   #mustLookUp(): I32 {

@@ -1,23 +1,26 @@
 /** A module of compiled regions, each a function of it. */
-import type { Block } from '../code-pages.ts';
 import { importHost, importMmu } from '../interpreter/imports.ts';
 import { importRareFunctions } from '../semantics/float-rare.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import type { JitImports } from './jit-emit.ts';
+import type { JumpCells } from './jump-cells.ts';
+import type { Member } from './region.ts';
 import { compileRegion, type RecordSource } from './region-compiler.ts';
 
 export class RegionModule {
   readonly #module = new ModuleBuilder('jit');
   readonly #source: RecordSource;
   readonly #cpu: number;
+  readonly #cells: JumpCells;
   readonly #imports: JitImports;
   #regions = 0;
 
   /** `cpu`: address of the vCPU's block. */
-  constructor(source: RecordSource, cpu: number) {
+  constructor(source: RecordSource, cpu: number, cells: JumpCells) {
     const m = this.#module;
     this.#source = source;
     this.#cpu = cpu;
+    this.#cells = cells;
     const settleFlags = m.importFunction('settleFlags', ['i32'], []);
     this.#imports = { ...importHost(m), mmu: importMmu(m), settleFlags, rareFloat: importRareFunctions(m) };
   }
@@ -27,11 +30,21 @@ export class RegionModule {
     return `r${i}`;
   }
 
-  /** Compiles blocks to the next region. */
-  add(blocks: readonly Block[], is64: boolean): void {
-    const context = { source: this.#source, imports: this.#imports, cpu: this.#cpu, is64 };
+  /** Compiles blocks to the next region, which is to stand at `place` of the table. */
+  add(members: readonly Member[], is64: boolean, place: number): void {
+    const cells = this.#cells;
+    const newCell = () => cells.take();
+    const context = {
+      source: this.#source,
+      imports: this.#imports,
+      cpu: this.#cpu,
+      is64,
+      place,
+      cells: cells.first,
+      newCell,
+    };
     const name = RegionModule.nameOf(this.#regions++);
-    this.#module.func(['i32', 'i32'], ['i32'], (f, _cpu, start) => compileRegion(f, start, blocks, context), name);
+    this.#module.func(['i32', 'i32'], ['i32'], (f, _cpu, start) => compileRegion(f, start, members, context), name);
   }
 
   encode(): Uint8Array<ArrayBuffer> {

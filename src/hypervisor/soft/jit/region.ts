@@ -1,4 +1,7 @@
-/** Which blocks are compiled together: those that a hot one leads to by direct jumps, within its page. */
+/**
+ * Which blocks are compiled together: those that a hot one leads to by direct jumps and calls, those behind the calls
+ * included, in whatever pages they are.
+ */
 import type { Block } from '../code-pages.ts';
 import { FIRST, RECORD, RECORD_SIZE } from '../interpreter/record.ts';
 
@@ -12,43 +15,58 @@ const WARM = 1 / 64;
 /** From here the counter of a block goes on that waits for its compilation, or is not to be compiled. */
 export const WAITING = 0x7fff_ffff;
 
+/** Jumps with a target of their own. */
+const DIRECT_JUMP = /^(jmp|goto|call|call\.flat|jcc\.\d+|loop\w*\.\d|jcxz\.\d)$/;
+/** Calls, after which execution goes on behind them. */
+const CALL = /^call(\.|$)/;
+/** Jumps whose target only execution knows. */
+const INDIRECT_JUMP = /^(ret|jmp\.t1|call\.t1)(\.|$)/;
+
 /** What the selection needs to know of the decoded code. */
 export interface DecodedCode {
   readonly view: DataView;
   /** CPU.jitEpoch. */
   readonly epoch: number;
-  /** The block whose header is at this address. */
-  blockAt(record: number): Block | undefined;
   /** The name of a record's micro-operation. */
   opName(record: number): string;
+  /** The block of the same mode as `like` at `offset` from the start of linear page number `page`. */
+  blockNear(page: number, offset: number, like: Block): Block | undefined;
 }
 
-/** The region around a hot block, in the order of addresses. */
-export function selectRegion(code: DecodedCode, hot: Block): Block[] {
-  const chosen = new Set([hot]);
+/** A block of a region. */
+export interface Member {
+  readonly block: Block;
+  /** Where it starts, counted from the start of the linear page of the block that became hot. */
+  readonly at: number;
+}
+
+/** The offset of the page that `at` is in. */
+export function pageOf(at: number): number {
+  return Math.floor(at / 4096) * 4096;
+}
+
+/** The region around a hot block in linear page number `page`, in the order of addresses. */
+export function selectRegion(code: DecodedCode, hot: Block, page: number): Member[] {
+  const chosen = new Map<Block, number>([[hot, hot.start]]);
   let instructions = 0;
-  for (const block of chosen) {
+  for (const [block, at] of chosen) {
     instructions += countInstructions(code.view, block);
     if (instructions > MAX_INSTRUCTIONS) break;
-    for (const next of successors(code, block)) {
-      if (chosen.size < MAX_BLOCKS && comesAlong(code, next)) chosen.add(next);
+    for (const offset of successors(code, block)) {
+      const next = pageOf(at) + offset;
+      const found = chosen.size < MAX_BLOCKS ? code.blockNear(page, next, hot) : undefined;
+      if (found !== undefined && !chosen.has(found) && comesAlong(code, found)) chosen.set(found, next);
     }
   }
-  return [...chosen].sort((a, b) => a.start - b.start);
+  return [...chosen].map(([block, at]) => ({ block, at })).sort((a, b) => a.at - b.at);
 }
 
-/** Jumps with a target of their own. */
 export function isDirectJump(name: string): boolean {
-  return name === 'jmp' || name === 'goto' || name.startsWith('jcc.') || name.startsWith('loop') || isJcxz(name);
+  return DIRECT_JUMP.test(name);
 }
 
-/** Jumps whose execution changes nothing but where execution goes on: they can be executed again. */
-export function isPureJump(name: string): boolean {
-  return isDirectJump(name) && !name.startsWith('loop');
-}
-
-function isJcxz(name: string): boolean {
-  return name.startsWith('jcxz.');
+export function isIndirectJump(name: string): boolean {
+  return INDIRECT_JUMP.test(name);
 }
 
 function comesAlong({ view, epoch }: DecodedCode, block: Block): boolean {
@@ -60,12 +78,13 @@ function comesAlong({ view, epoch }: DecodedCode, block: Block): boolean {
   return (full - left) / 2 ** passed >= full * WARM;
 }
 
-function successors(code: DecodedCode, block: Block): Block[] {
-  const found: Block[] = [];
+/** Where execution goes on directly behind a block, as offsets from the start of its page. */
+function successors(code: DecodedCode, block: Block): number[] {
+  const found: number[] = [];
   for (let at = block.record; at < block.recordEnd; at += RECORD_SIZE) {
-    if (!isDirectJump(code.opName(at))) continue;
-    const next = code.blockAt(code.view.getInt32(at + RECORD.link, true));
-    if (next !== undefined) found.push(next);
+    const name = code.opName(at);
+    if (isDirectJump(name)) found.push(code.view.getInt32(at + RECORD.imm, true));
+    if (CALL.test(name)) found.push(code.view.getUint16(at + RECORD.next, true));
   }
   return found;
 }

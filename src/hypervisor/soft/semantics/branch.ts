@@ -35,6 +35,7 @@ export function defineBranches(ops: MicroOps): void {
   for (let cc = 0; cc < 16; cc++) ops.hot(`jcc.${cc}`, (e) => e.f.if(e.flags.condition(cc), () => e.jump()));
   ops.hot('call', (e) => {
     stack64.push(e, e.returnAddress(), 8);
+    e.noteCall();
     e.jump();
   });
   ops.hot('ret', (e) => returnTo(e, I64.const(0)));
@@ -42,15 +43,17 @@ export function defineBranches(ops: MicroOps): void {
   // In flat code no branch can be wrong.
   ops.hot('call.flat', (e) => {
     stackFlat.push(e, e.returnAddress(), 4);
+    e.noteCall();
     e.jump();
   });
-  ops.hot('ret.flat', (e) => e.jumpTo(stackFlat.pop(e, 4)));
-  ops.cold('ret.flat.imm', (e) => e.jumpTo(stackFlat.pop(e, 4, e.imm().and(0xffff))));
+  ops.hot('ret.flat', (e) => e.returnTo(stackFlat.pop(e, 4)));
+  ops.cold('ret.flat.imm', (e) => e.returnTo(stackFlat.pop(e, 4, e.imm().and(0xffff))));
   // Indirect targets are in t1.
   ops.hot('jmp.t1.flat', (e) => e.jumpTo(e.f.let(e.getSlot(SLOT.t1, 4))));
   ops.hot('call.t1.flat', (e) => {
     const target = e.f.let(e.getSlot(SLOT.t1, 4));
     stackFlat.push(e, e.returnAddress(), 4);
+    e.noteCall();
     e.jumpTo(target);
   });
   ops.hot('jmp.t1', (e) => {
@@ -62,6 +65,7 @@ export function defineBranches(ops: MicroOps): void {
     const target = e.f.let(e.getSlot(SLOT.t1, 8));
     checkCanonical(e, target);
     stack64.push(e, e.returnAddress(), 8);
+    e.noteCall();
     e.jumpTo(target);
   });
   for (const size of [2, 4, 8] as const) {
@@ -86,6 +90,7 @@ export function defineBranches(ops: MicroOps): void {
     ops.cold(`call.legacy.${size}`, (e) => {
       const to = target(e);
       stackLegacy.push(e, e.f.let(legacyNext(e)), size);
+      e.noteCall();
       e.jumpTo(to);
     });
     ops.cold(`ret.legacy.${size}`, (e) => {
@@ -96,12 +101,13 @@ export function defineBranches(ops: MicroOps): void {
         e.setSlot(SLOT.rsp, 8, sp);
         e.raise(VECTOR.gp);
       });
-      e.jumpTo(legacyTarget(e, ip, size));
+      e.returnTo(legacyTarget(e, ip, size));
     });
     ops.cold(`jmp.t1.legacy.${size}`, (e) => e.jumpTo(legacyTarget(e, e.getSlot(SLOT.t1, 8), size)));
     ops.cold(`call.t1.legacy.${size}`, (e) => {
       const to = legacyTarget(e, e.getSlot(SLOT.t1, 8), size);
       stackLegacy.push(e, e.f.let(legacyNext(e)), size);
+      e.noteCall();
       e.jumpTo(to);
     });
   }
@@ -114,5 +120,5 @@ function returnTo(e: Emit, extra: I64): void {
     e.setSlot(SLOT.rsp, 8, sp);
     e.raise(VECTOR.gp);
   });
-  e.jumpTo(target);
+  e.returnTo(target);
 }

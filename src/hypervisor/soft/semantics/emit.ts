@@ -88,6 +88,10 @@ export interface Emit {
   /** Ends the block: goes on at the direct target of the record, or at a computed linear address. */
   jump(): void;
   jumpTo(linear: I64): void;
+  /** jumpTo for a near return. */
+  returnTo(linear: I64): void;
+  /** A near call is about to jump: a return will come back behind it. */
+  noteCall(): void;
   /** Counts the block's instructions as executed; jump and jumpTo do it themselves. */
   account(): void;
   /** Uses up as much of the budget as so many instructions would. */

@@ -2,6 +2,7 @@
  * Instructions with LOCK and a memory operand, and XCHG with one, for VMs of several vCPUs: one micro-operation reads,
  * changes and writes memory as one atomic access. They are full barriers, as MFENCE is (Intel SDM vol. 3, 9.2).
  */
+import { FLAG } from '../architecture.ts';
 import type { LockedKind } from '../mmu/locked.ts';
 import { SLOT } from '../state.ts';
 import { atomicCompareExchange, atomicFence, atomicRmw } from '../wasm/atomics.ts';
@@ -101,7 +102,7 @@ function compareExchange8Bytes(e: Emit): void {
     e.setSlot(SLOT.rax, 4, old.and(0xffff_ffff));
     e.setSlot(SLOT.rdx, 4, old.shrU(32));
   });
-  e.flags.load(e.flags.image().and(~0x40).or(old.eq(expected).shl(6)));
+  e.flags.load(e.flags.image().and(~FLAG.zf).or(old.eq(expected).shl(6)));
 }
 
 export function defineLocked(ops: MicroOps): void {

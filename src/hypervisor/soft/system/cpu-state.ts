@@ -2,7 +2,6 @@
  * One vCPU's state, for TypeScript: the same bytes that generated code works on (state.ts), plus guest memory by linear
  * address. 64-bit values are BigInt here: nothing of this is on a hot path.
  */
-
 import { Lock } from '../../../memory/lock.ts';
 import { ARITHMETIC_FLAGS, ATTR, CR0, CR4, CS, EFER, FLAG, SS, VECTOR } from '../architecture.ts';
 import { readArithmeticFlags, writeArithmeticFlags } from '../flags-image.ts';

@@ -1,16 +1,6 @@
 /** Builds the body of one WebAssembly function: statements over the expressions of expr.ts. */
-import {
-  type Expr,
-  type ExprOf,
-  exprOf,
-  I32,
-  type I32Like,
-  I64,
-  type I64Like,
-  V128,
-  VALTYPE,
-  type ValType,
-} from './expr.ts';
+import { type Expr, type ExprOf, exprOf, type I32, I64, VALTYPE, type ValType } from './expr.ts';
+import { MemoryBuilder } from './memory-builder.ts';
 import { significantBits } from './narrow.ts';
 import { unsignedLeb, Writer } from './writer.ts';
 
@@ -52,12 +42,8 @@ const IF = [0x04, 0x40];
 const BLOCK = [0x02, 0x40];
 const LOOP = [0x03, 0x40];
 
-/** Bytes of a function that there is room for at first. */
-const CAPACITY = 4096;
-
-export class FunctionBuilder {
-  #out = new Writer(CAPACITY);
-  /** What is made when the function is complete, and where in #out it belongs. */
+export class FunctionBuilder extends MemoryBuilder {
+  /** What is made when the function is complete, and where in `out` it belongs. */
   readonly #later: { readonly at: number; readonly body: () => void }[] = [];
   #hints: BranchHint[] = [];
   readonly #params: readonly ValType[];
@@ -70,6 +56,7 @@ export class FunctionBuilder {
   #loops = 0;
 
   constructor(params: readonly ValType[]) {
+    super();
     this.#params = params;
   }
 
@@ -114,9 +101,9 @@ export class FunctionBuilder {
   set<E extends Expr>(local: E & { readonly local: number }, value: E): void {
     const { bits } = local as NarrowLocal;
     if (bits !== undefined && significantBits(value as Expr as I64) > bits) throw new Error('the local is narrower');
-    value.emit(this.#out);
-    this.#out.u8(0x21);
-    this.#out.u32(local.local);
+    value.emit(this.out);
+    this.out.u8(0x21);
+    this.out.u32(local.local);
   }
 
   /** Locals made inside may be used again by later code. */
@@ -145,98 +132,7 @@ export class FunctionBuilder {
 
   /** Puts here what `body` emits when the function is complete: for what depends on code that is still to come. */
   later(body: () => void): void {
-    this.#later.push({ at: this.#out.length, body });
-  }
-
-  // -- memory; `offset` is the constant part of the address
-
-  load8u(base: I32, offset = 0): I32 {
-    return new I32(memory(0x2d, 0, offset), [base]);
-  }
-  load16u(base: I32, offset = 0): I32 {
-    return new I32(memory(0x2f, 0, offset), [base]);
-  }
-  load32(base: I32, offset = 0): I32 {
-    return new I32(memory(0x28, 0, offset), [base]);
-  }
-  load64(base: I32, offset = 0): I64 {
-    return new I64(memory(0x29, 0, offset), [base]);
-  }
-  load8u64(base: I32, offset = 0): I64 {
-    return new I64(memory(0x31, 0, offset), [base]);
-  }
-  load8s64(base: I32, offset = 0): I64 {
-    return new I64(memory(0x30, 0, offset), [base]);
-  }
-  load16u64(base: I32, offset = 0): I64 {
-    return new I64(memory(0x33, 0, offset), [base]);
-  }
-  load16s64(base: I32, offset = 0): I64 {
-    return new I64(memory(0x32, 0, offset), [base]);
-  }
-  load32u64(base: I32, offset = 0): I64 {
-    return new I64(memory(0x35, 0, offset), [base]);
-  }
-  load32s64(base: I32, offset = 0): I64 {
-    return new I64(memory(0x34, 0, offset), [base]);
-  }
-  /** Four or eight bytes, and zeros above. */
-  load32zero(base: I32, offset = 0): V128 {
-    return new V128([0xfd, ...memory(92, 0, offset)], [base]);
-  }
-  load64zero(base: I32, offset = 0): V128 {
-    return new V128([0xfd, ...memory(93, 0, offset)], [base]);
-  }
-  load128(base: I32, offset = 0): V128 {
-    return new V128([0xfd, ...memory(0, 0, offset)], [base]);
-  }
-
-  store8(base: I32, offset: number, value: I32Like): void {
-    this.#store(0x3a, base, offset, I32.of(value));
-  }
-  store16(base: I32, offset: number, value: I32Like): void {
-    this.#store(0x3b, base, offset, I32.of(value));
-  }
-  store32(base: I32, offset: number, value: I32Like): void {
-    this.#store(0x36, base, offset, I32.of(value));
-  }
-  store64(base: I32, offset: number, value: I64Like): void {
-    this.#store(0x37, base, offset, I64.of(value));
-  }
-  store8of64(base: I32, offset: number, value: I64): void {
-    this.#store(0x3c, base, offset, value);
-  }
-  store16of64(base: I32, offset: number, value: I64): void {
-    this.#store(0x3d, base, offset, value);
-  }
-  store32of64(base: I32, offset: number, value: I64): void {
-    this.#store(0x3e, base, offset, value);
-  }
-
-  store128(base: I32, offset: number, value: V128): void {
-    base.emit(this.#out);
-    value.emit(this.#out);
-    this.#out.u8(0xfd);
-    this.#out.bytes(memory(11, 0, offset));
-  }
-
-  /** The lowest four or eight bytes of a vector. */
-  store32low(base: I32, offset: number, value: V128): void {
-    this.effect([0xfd, ...memory(90, 0, offset), 0], base, value);
-  }
-
-  store64low(base: I32, offset: number, value: V128): void {
-    this.effect([0xfd, ...memory(91, 0, offset), 0], base, value);
-  }
-
-  memoryCopy(to: I32, from: I32, bytes: I32Like): void {
-    for (const e of [to, from, I32.of(bytes)]) e.emit(this.#out);
-    this.#out.bytes([0xfc, 10, 0, 0]);
-  }
-
-  memoryFill(to: I32, value: I32Like, bytes: I32Like): void {
-    for (const e of [to, I32.of(value), I32.of(bytes)]) e.emit(this.#out);
-    this.#out.bytes([0xfc, 11, 0]);
+    this.#later.push({ at: this.out.length, body });
   }
 
   // -- calls
@@ -248,10 +144,10 @@ export class FunctionBuilder {
 
   /** A call for its effect. */
   run(callee: Callable, ...args: Expr[]): void {
-    for (const arg of args) arg.emit(this.#out);
-    this.#out.u8(0x10);
-    this.#out.u32(callee.index);
-    for (let i = 0; i < callee.results.length; i++) this.#out.u8(0x1a);
+    for (const arg of args) arg.emit(this.out);
+    this.out.u8(0x10);
+    this.out.u32(callee.index);
+    for (let i = 0; i < callee.results.length; i++) this.out.u8(0x1a);
   }
 
   /** A call through table 0, of the module's type number `type`. */
@@ -260,14 +156,8 @@ export class FunctionBuilder {
   }
 
   drop(value: Expr): void {
-    value.emit(this.#out);
-    this.#out.u8(0x1a);
-  }
-
-  /** An instruction that gives no value. */
-  effect(code: readonly number[], ...args: Expr[]): void {
-    for (const arg of args) arg.emit(this.#out);
-    this.#out.bytes(code);
+    value.emit(this.out);
+    this.out.u8(0x1a);
   }
 
   // -- control
@@ -287,51 +177,51 @@ export class FunctionBuilder {
   }
 
   #if(condition: I32, likely: boolean | undefined, then: () => void, otherwise?: () => void): void {
-    condition.emit(this.#out);
-    if (likely !== undefined) this.#hints.push({ at: this.#out.length, likely });
-    this.#out.bytes(IF);
+    condition.emit(this.out);
+    if (likely !== undefined) this.#hints.push({ at: this.out.length, likely });
+    this.out.bytes(IF);
     this.#inside(then);
     if (otherwise !== undefined) {
-      this.#out.u8(0x05);
+      this.out.u8(0x05);
       this.#inside(otherwise);
     }
-    this.#out.u8(0x0b);
+    this.out.u8(0x0b);
   }
 
   /** A branch to the label goes to the end of the block. */
   block(body: (label: Label) => void): void {
-    this.#out.bytes(BLOCK);
+    this.out.bytes(BLOCK);
     this.#inside(body);
-    this.#out.u8(0x0b);
+    this.out.u8(0x0b);
   }
 
   /** A branch to the label goes back to the start; falling off the end leaves the loop. */
   loop(body: (label: Label) => void): void {
-    this.#out.bytes(LOOP);
+    this.out.bytes(LOOP);
     this.#loops++;
     this.#inside(body);
     this.#loops--;
-    this.#out.u8(0x0b);
+    this.out.u8(0x0b);
   }
 
   br(label: Label): void {
-    this.#out.u8(0x0c);
-    this.#out.u32(this.#open.length - label.depth);
+    this.out.u8(0x0c);
+    this.out.u32(this.#open.length - label.depth);
   }
 
   brIf(label: Label, condition: I32): void {
-    condition.emit(this.#out);
-    this.#out.u8(0x0d);
-    this.#out.u32(this.#open.length - label.depth);
+    condition.emit(this.out);
+    this.out.u8(0x0d);
+    this.out.u32(this.#open.length - label.depth);
   }
 
   /** A branch to labels[selector], or to `otherwise` beyond them. */
   brTable(selector: I32, labels: readonly Label[], otherwise: Label): void {
-    selector.emit(this.#out);
-    this.#out.u8(0x0e);
-    this.#out.u32(labels.length);
-    for (const label of labels) this.#out.u32(this.#open.length - label.depth);
-    this.#out.u32(this.#open.length - otherwise.depth);
+    selector.emit(this.out);
+    this.out.u8(0x0e);
+    this.out.u32(labels.length);
+    for (const label of labels) this.out.u32(this.#open.length - label.depth);
+    this.out.u32(this.#open.length - otherwise.depth);
   }
 
   /** Goes to cases[selector], or to `otherwise` beyond them. A case that falls off its end goes on behind the switch. */
@@ -352,12 +242,12 @@ export class FunctionBuilder {
   }
 
   return(value?: Expr): void {
-    value?.emit(this.#out);
-    this.#out.u8(0x0f);
+    value?.emit(this.out);
+    this.out.u8(0x0f);
   }
 
   unreachable(): void {
-    this.#out.u8(0x00);
+    this.out.u8(0x00);
   }
 
   /** The function's locals, instructions and end. */
@@ -382,20 +272,20 @@ export class FunctionBuilder {
   }
 
   #complete(): Uint8Array {
-    const code = this.#out.view();
+    const code = this.out.view();
     if (this.#later.length === 0) return code;
     const hints = this.#hints;
-    this.#out = new Writer(2 * code.length);
+    this.out = new Writer(2 * code.length);
     this.#hints = [];
     let done = 0;
     let hinted = 0;
     const copyUpTo = (end: number): void => {
-      const shift = this.#out.length - done;
+      const shift = this.out.length - done;
       for (; hinted < hints.length && hints[hinted]!.at < end; hinted++) {
         const { at, likely } = hints[hinted]!;
         this.#hints.push({ at: at + shift, likely });
       }
-      this.#out.bytes(code.subarray(done, end));
+      this.out.bytes(code.subarray(done, end));
       done = end;
     };
     for (const { at, body } of this.#later) {
@@ -403,7 +293,7 @@ export class FunctionBuilder {
       body();
     }
     copyUpTo(code.length);
-    return this.#out.view();
+    return this.out.view();
   }
 
   #newLocal(type: ValType): number {
@@ -416,12 +306,6 @@ export class FunctionBuilder {
     return local;
   }
 
-  #store(opcode: number, base: I32, offset: number, value: Expr): void {
-    base.emit(this.#out);
-    value.emit(this.#out);
-    this.#out.bytes(memory(opcode, 0, offset));
-  }
-
   #inside(body: (label: Label) => void): void {
     this.#open.push(++this.#blocks);
     const depth = this.#open.length;
@@ -430,26 +314,10 @@ export class FunctionBuilder {
   }
 
   #brTable(selector: I32, count: number): void {
-    selector.emit(this.#out);
-    const out = this.#out;
+    selector.emit(this.out);
+    const out = this.out;
     out.u8(0x0e);
     out.u32(count);
     for (let i = 0; i <= count; i++) out.u32(i);
   }
 }
-
-/** A memory instruction: opcode, alignment exponent, constant offset. */
-function memory(opcode: number, align: number, offset: number): readonly number[] {
-  if (align !== 0 || offset >= KEPT_OFFSETS) return [opcode, align, ...unsignedLeb(offset)];
-  const key = opcode * KEPT_OFFSETS + offset;
-  let code = memoryCodes.get(key);
-  if (code === undefined) {
-    code = [opcode, align, ...unsignedLeb(offset)];
-    memoryCodes.set(key, code);
-  }
-  return code;
-}
-
-/** Those of instructions that were asked for before: nearly all are accesses to the same fields. */
-const KEPT_OFFSETS = 4096;
-const memoryCodes = new Map<number, readonly number[]>();
