@@ -1,8 +1,9 @@
 import { fstatSync, readlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import type { DiskFiles } from '../disk/disk-files.ts';
 import { CrosvmError } from '../errors.ts';
-import { HostFile } from './host-file.ts';
+import { HostFile, type HostFileOptions } from './host-file.ts';
 import { SystemError } from './system-error.ts';
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -29,6 +30,13 @@ export const hostDiskFiles: DiskFiles = {
       identity: stat.isFile() ? `${stat.dev}:${stat.ino}` : `device ${stat.rdev}`,
     };
   },
+  openOrCreate(path) {
+    if (path === undefined) return HostFile.temporary(tmpdir());
+    const file = openFile(path, { writable: true, lock: true, create: 'if missing' });
+    if (fstatSync(file.fd).isFile()) return file;
+    file.close();
+    throw new CrosvmError('E_FILE_OPEN', `${path}: is not a regular file`);
+  },
   resolve: (image, name) => resolve(dirname(image), name),
   isBeside(image, path) {
     const folder = dirname(image);
@@ -36,7 +44,7 @@ export const hostDiskFiles: DiskFiles = {
   },
 };
 
-function openFile(path: string, options: { writable: boolean; lock: boolean; direct: boolean }): HostFile {
+function openFile(path: string, options: HostFileOptions): HostFile {
   try {
     return HostFile.open(path, options);
   } catch (error) {

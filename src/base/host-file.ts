@@ -7,6 +7,7 @@ import { addressOf, check, EINTR, errno, libc, pin } from './ffi.ts';
 import { SystemError } from './system-error.ts';
 
 const O_DIRECT = 0o40000;
+const O_TMPFILE = 0o20200000;
 
 const SEEK_END = 2;
 const SEEK_DATA = 3;
@@ -54,8 +55,8 @@ export interface HostFileOptions {
   readonly writable?: boolean;
   /** Requests whose offset, length and memory are aligned go past the page cache (O_DIRECT). */
   readonly direct?: boolean;
-  /** Makes the file; one that exists is an error. */
-  readonly create?: boolean;
+  /** Makes the file: a new one, or one if there is none. */
+  readonly create?: 'new' | 'if missing';
   /** Keeps others away (flock): shared for reading, exclusive for writing. Throws `E_DISK_LOCKED`. */
   readonly lock?: boolean;
 }
@@ -102,10 +103,10 @@ export class HostFile implements ByteStore {
 
   /** Opens a file. The kind of file is the caller's to check, by `fd`. */
   static open(path: string, options: HostFileOptions & { readonly regular?: boolean } = {}): HostFile {
-    const { writable = false, direct = false, create = false, lock = false, regular = true } = options;
+    const { writable = false, direct = false, create, lock = false, regular = true } = options;
     // O_NONBLOCK: to open a FIFO would wait for its other end.
     let flags = (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK;
-    if (create) flags |= O_CREAT | O_EXCL;
+    if (create !== undefined) flags |= create === 'new' ? O_CREAT | O_EXCL : O_CREAT;
     const fd = open(path, flags);
     let directFd = -1;
     try {
@@ -118,6 +119,11 @@ export class HostFile implements ByteStore {
       if (directFd !== -1) close(directFd);
       throw error;
     }
+  }
+
+  /** A new file in `folder` without a name, which is gone when it is closed. */
+  static temporary(folder: string): HostFile {
+    return new HostFile(`a temporary file in ${folder}`, open(folder, O_TMPFILE | O_RDWR, 0o600), -1, true, true);
   }
 
   get size(): number {

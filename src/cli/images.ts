@@ -23,7 +23,7 @@ export function withDisk<T>(path: string, options: OpenDiskOptions, work: (disk:
 
 /** Makes the file `path`, which must not exist, and has `fill` write to it. It is gone again if that fails. */
 export async function makeFile<T>(path: string, fill: (file: HostFile) => T | Promise<T>): Promise<T> {
-  const file = HostFile.open(path, { writable: true, create: true });
+  const file = HostFile.open(path, { writable: true, create: 'new' });
   try {
     const result = await fill(file);
     file.flush();

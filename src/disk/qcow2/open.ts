@@ -63,7 +63,7 @@ function openBacking(opening: Opening, file: OpenedFile, header: Header): Disk |
  * Makes the image fit to be written: repairs one that was not closed, and drops what we cannot keep true while the
  * guest writes, as the autoclear bits demand.
  */
-function prepareForWriting(store: ByteStore, header: Header): void {
+export function prepareForWriting(store: ByteStore, header: Header): void {
   if ((header.incompatible & INCOMPATIBLE_CORRUPT) !== 0) {
     throw new CrosvmError(
       'E_DISK_CORRUPT',
