@@ -46,7 +46,8 @@ const cLseek = libc<(fd: number, offset: number, whence: number) => number>('int
 const cFlock = libc<(fd: number, operation: number) => number>('int flock(int, int)');
 
 /** struct iovec for one call: address and length, 8 bytes each, written as halves. */
-const iovecs = new Uint32Array(IOV_MAX * 4);
+const IOVEC_WORDS = 4;
+const iovecs = new Uint32Array(IOV_MAX * IOVEC_WORDS);
 const iovecsAddress = pin(iovecs);
 
 const ZEROES: HostMemory = { bytes: new Uint8Array(65536), address: 0 };
@@ -154,6 +155,12 @@ export class HostFile implements ByteStore {
     this.#size = Math.max(this.#size, offset + list.length);
   }
 
+  /** The descriptor for a request that somebody else will carry out, which `fillIovecs` has described in `vectors`. */
+  descriptorFor(vectors: Uint32Array, at: number, count: number, offset: number, write: boolean): number {
+    if (write) this.#extent = NO_EXTENT;
+    return this.#directFd !== -1 && areAligned(vectors, at, count, offset) ? this.#directFd : this.fd;
+  }
+
   flush(): void {
     check(cFdatasync(this.fd), 'fdatasync', this.name);
   }
@@ -242,8 +249,8 @@ export class HostFile implements ByteStore {
       return;
     }
     for (let piece = 0, skip = 0, done = 0; done < length; ) {
-      const count = fillIovecs(list, piece, skip, length - done);
-      const isAligned = this.#directFd !== -1 && areAligned(count, offset + done);
+      const count = fillIovecs(iovecs, 0, list, piece, skip, length - done, IOV_MAX);
+      const isAligned = this.#directFd !== -1 && areAligned(iovecs, 0, count, offset + done);
       let n = this.#once(many, call, iovecsAddress, count, offset + done, isAligned);
       done += n;
       for (n += skip, skip = 0; n > 0; piece++) {
@@ -281,27 +288,38 @@ function isAligned(address: number, length: number, offset: number): boolean {
   return address % DIRECT_ALIGNMENT === 0 && length % DIRECT_ALIGNMENT === 0 && offset % DIRECT_ALIGNMENT === 0;
 }
 
-/** Whether the first `count` of `iovecs` are. */
-function areAligned(count: number, offset: number): boolean {
+/** Whether the structs iovec from number `at` of `vectors` on are. */
+function areAligned(vectors: Uint32Array, at: number, count: number, offset: number): boolean {
   if (offset % DIRECT_ALIGNMENT !== 0) return false;
-  for (let i = 0; i < count; i++) {
-    if (iovecs[i * 4]! % DIRECT_ALIGNMENT !== 0 || iovecs[i * 4 + 2]! % DIRECT_ALIGNMENT !== 0) return false;
+  for (let word = at * IOVEC_WORDS; word < (at + count) * IOVEC_WORDS; word += IOVEC_WORDS) {
+    if (vectors[word]! % DIRECT_ALIGNMENT !== 0 || vectors[word + 2]! % DIRECT_ALIGNMENT !== 0) return false;
   }
   return true;
 }
 
-/** Describes up to IOV_MAX pieces from `piece` on, of which the first lacks its first `skip` bytes; how many. */
-function fillIovecs(list: ScatterList, piece: number, skip: number, length: number): number {
+/**
+ * Describes pieces of a list as structs iovec, from number `at` of `target` on: those from `piece` on, of which the first
+ * lacks its first `skip` bytes, for `length` bytes and at most `most` structs. Returns how many.
+ */
+export function fillIovecs(
+  target: Uint32Array,
+  at: number,
+  list: ScatterList,
+  piece: number,
+  skip: number,
+  length: number,
+  most: number,
+): number {
   let count = 0;
-  for (let i = piece, rest = length, from = skip; i < list.count && rest > 0 && count < IOV_MAX; i++, from = 0) {
+  for (let i = piece, rest = length, from = skip; i < list.count && rest > 0 && count < most; i++, from = 0) {
     const size = Math.min(list.lengths[i]! - from, rest);
     if (size === 0) continue;
     const address = addressOfMemory(list.memories[i]!) + list.starts[i]! + from;
-    const at = count++ * 4;
-    iovecs[at] = address;
-    iovecs[at + 1] = address / 0x1_0000_0000;
-    iovecs[at + 2] = size;
-    iovecs[at + 3] = size / 0x1_0000_0000;
+    const word = (at + count++) * IOVEC_WORDS;
+    target[word] = address;
+    target[word + 1] = address / 0x1_0000_0000;
+    target[word + 2] = size;
+    target[word + 3] = size / 0x1_0000_0000;
     rest -= size;
   }
   return count;

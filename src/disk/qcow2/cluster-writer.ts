@@ -70,14 +70,20 @@ export class ClusterWriter {
 
   /** Guest data may not go where tables are, nor to where no cluster is. */
   #checkHost(host: number, length: number): void {
+    const problem = this.problemWith(host, length);
+    if (problem !== undefined) throw this.#parts.image.corrupt(problem);
+  }
+
+  /** Why guest data may not be written to a range of the data's store; undefined if they may. */
+  problemWith(host: number, length: number): string | undefined {
     const { image, metadata, allocator } = this.#parts;
-    if (image.hasDataFile) return;
+    if (image.hasDataFile) return undefined;
     const end = Math.ceil((host + length) / image.clusterSize);
     for (let cluster = Math.floor(host / image.clusterSize); cluster < end; cluster++) {
-      if (metadata.has(cluster)) throw image.corrupt(`guest data and tables share cluster ${cluster}`);
-      if (!allocator.exists(cluster))
-        throw image.corrupt(`guest data in cluster ${cluster}, beyond the end of the file`);
+      if (metadata.has(cluster)) return `guest data and tables share cluster ${cluster}`;
+      if (!allocator.exists(cluster)) return `guest data in cluster ${cluster}, beyond the end of the file`;
     }
+    return undefined;
   }
 
   /** Writes the first bytes of `list` from `done` on to clusters that are not yet there or not alone ours: how many. */

@@ -75,7 +75,8 @@ export class Qcow2Disk implements Disk {
       extent.kind = 'data';
       extent.store = data;
       extent.offset = mapping.host;
-      extent.inPlace = mapping.copied && this.writable;
+      const { host, length: found } = mapping;
+      extent.inPlace = mapping.copied && this.writable && this.#writer.problemWith(host, found) === undefined;
     } else if (mapping.kind === COMPRESSED) extent.kind = 'compressed';
     else if (mapping.kind !== UNALLOCATED || backing === undefined || offset >= backing.size) {
       extent.kind = 'zero';
