@@ -137,7 +137,7 @@ test('locks keep writers apart', () => {
 });
 
 test('a new file must not exist', () => {
-  assert.throws(() => HostFile.open(file(), { create: 'new', writable: true }), /EEXIST/);
+  assert.throws(() => HostFile.open(file(), { create: 'new', writable: true }), /there is such a file already/);
 });
 
 /** A store that is closed at the end, if it is not by then. */

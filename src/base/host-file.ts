@@ -1,9 +1,11 @@
-import { statSync } from 'node:fs';
+import { fstatSync, statSync } from 'node:fs';
 import type { ByteStore } from '../disk/byte-store.ts';
 import { CrosvmError } from '../errors.ts';
 import type { HostMemory, ScatterList } from '../memory/scatter-list.ts';
 import { close, O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR, open } from './fd.ts';
 import { addressOf, check, EINTR, errno, libc, pin } from './ffi.ts';
+import { addressOfMemory, areAligned, fillIovecs, IOVEC_WORDS, isAligned } from './iovec.ts';
+import { notAFile, openError } from './open-error.ts';
 import { SystemError } from './system-error.ts';
 
 const O_DIRECT = 0o40000;
@@ -26,9 +28,6 @@ const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 
-/** What O_DIRECT asks of offsets, lengths and addresses at least; a disk may ask for more, by EINVAL. */
-const DIRECT_ALIGNMENT = 512;
-
 /** Pieces that one system call takes. */
 const IOV_MAX = 1024;
 
@@ -45,8 +44,6 @@ const cFtruncate = libc<(fd: number, size: number) => number>('int ftruncate(int
 const cLseek = libc<(fd: number, offset: number, whence: number) => number>('int64_t lseek(int, int64_t, int)');
 const cFlock = libc<(fd: number, operation: number) => number>('int flock(int, int)');
 
-/** struct iovec for one call: address and length, 8 bytes each, written as halves. */
-const IOVEC_WORDS = 4;
 const iovecs = new Uint32Array(IOV_MAX * IOVEC_WORDS);
 const iovecsAddress = pin(iovecs);
 
@@ -56,8 +53,12 @@ export interface HostFileOptions {
   readonly writable?: boolean;
   /** Requests whose offset, length and memory are aligned go past the page cache (O_DIRECT). */
   readonly direct?: boolean;
+  /** A block device will do as well as a regular file. */
+  readonly blockDevice?: boolean;
   /** Makes the file: a new one, or one if there is none. */
   readonly create?: 'new' | 'if missing';
+  /** What is written need not survive a power cut: `flush` does nothing. */
+  readonly unsafe?: boolean;
   /** Keeps others away (flock): shared for reading, exclusive for writing. Throws `E_DISK_LOCKED`. */
   readonly lock?: boolean;
 }
@@ -93,28 +94,35 @@ export class HostFile implements ByteStore {
   #extent = NO_EXTENT;
   #size: number;
 
-  private constructor(name: string, fd: number, directFd: number, writable: boolean, regular: boolean) {
+  readonly #unsafe: boolean;
+
+  private constructor(name: string, fd: number, directFd: number, options: HostFileOptions) {
+    const stat = fstatSync(fd);
+    if (!stat.isFile() && !(options.blockDevice === true && stat.isBlockDevice())) {
+      throw notAFile(name, stat.isDirectory());
+    }
     this.name = name;
     this.fd = fd;
     this.#directFd = directFd;
-    this.writable = writable;
-    this.growsWithZeroes = regular;
+    this.writable = options.writable ?? false;
+    this.growsWithZeroes = stat.isFile();
+    this.#unsafe = options.unsafe ?? false;
     this.#size = check(cLseek(fd, 0, SEEK_END), 'lseek', name);
   }
 
-  /** Opens a file. The kind of file is the caller's to check, by `fd`. */
-  static open(path: string, options: HostFileOptions & { readonly regular?: boolean } = {}): HostFile {
-    const { writable = false, direct = false, create, lock = false, regular = true } = options;
+  /** Opens a file. Throws `E_FILE_OPEN` if there is none or it is something else, `E_DISK_LOCKED`. */
+  static open(path: string, options: HostFileOptions = {}): HostFile {
+    const { writable = false, direct = false, create, lock = false } = options;
     // O_NONBLOCK: to open a FIFO would wait for its other end.
     let flags = (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK;
     if (create !== undefined) flags |= create === 'new' ? O_CREAT | O_EXCL : O_CREAT;
-    const fd = open(path, flags);
+    const fd = openFile(path, flags);
     let directFd = -1;
     try {
       if (lock) lockFile(fd, path, writable);
       // Through /proc, so that it is the same file whatever the path means by now.
       if (direct) directFd = open(`/proc/self/fd/${fd}`, (writable ? O_RDWR : O_RDONLY) | O_DIRECT);
-      return new HostFile(path, fd, directFd, writable, regular);
+      return new HostFile(path, fd, directFd, options);
     } catch (error) {
       close(fd);
       if (directFd !== -1) close(directFd);
@@ -124,7 +132,10 @@ export class HostFile implements ByteStore {
 
   /** A new file in `folder` without a name, which is gone when it is closed. */
   static temporary(folder: string): HostFile {
-    return new HostFile(`a temporary file in ${folder}`, open(folder, O_TMPFILE | O_RDWR, 0o600), -1, true, true);
+    return new HostFile(`a temporary file in ${folder}`, open(folder, O_TMPFILE | O_RDWR, 0o600), -1, {
+      writable: true,
+      unsafe: true,
+    });
   }
 
   get size(): number {
@@ -162,7 +173,7 @@ export class HostFile implements ByteStore {
   }
 
   flush(): void {
-    check(cFdatasync(this.fd), 'fdatasync', this.name);
+    if (!this.#unsafe) check(cFdatasync(this.fd), 'fdatasync', this.name);
   }
 
   punchHole(offset: number, length: number): void {
@@ -284,55 +295,12 @@ export class HostFile implements ByteStore {
   }
 }
 
-function isAligned(address: number, length: number, offset: number): boolean {
-  return address % DIRECT_ALIGNMENT === 0 && length % DIRECT_ALIGNMENT === 0 && offset % DIRECT_ALIGNMENT === 0;
-}
-
-/** Whether the structs iovec from number `at` of `vectors` on are. */
-function areAligned(vectors: Uint32Array, at: number, count: number, offset: number): boolean {
-  if (offset % DIRECT_ALIGNMENT !== 0) return false;
-  for (let word = at * IOVEC_WORDS; word < (at + count) * IOVEC_WORDS; word += IOVEC_WORDS) {
-    if (vectors[word]! % DIRECT_ALIGNMENT !== 0 || vectors[word + 2]! % DIRECT_ALIGNMENT !== 0) return false;
+function openFile(path: string, flags: number): number {
+  try {
+    return open(path, flags);
+  } catch (error) {
+    throw openError(path, (error as SystemError).errno, error);
   }
-  return true;
-}
-
-/**
- * Describes pieces of a list as structs iovec, from number `at` of `target` on: those from `piece` on, of which the first
- * lacks its first `skip` bytes, for `length` bytes and at most `most` structs. Returns how many.
- */
-export function fillIovecs(
-  target: Uint32Array,
-  at: number,
-  list: ScatterList,
-  piece: number,
-  skip: number,
-  length: number,
-  most: number,
-): number {
-  let count = 0;
-  for (let i = piece, rest = length, from = skip; i < list.count && rest > 0 && count < most; i++, from = 0) {
-    const size = Math.min(list.lengths[i]! - from, rest);
-    if (size === 0) continue;
-    const address = addressOfMemory(list.memories[i]!) + list.starts[i]! + from;
-    const word = (at + count++) * IOVEC_WORDS;
-    target[word] = address;
-    target[word + 1] = address / 0x1_0000_0000;
-    target[word + 2] = size;
-    target[word + 3] = size / 0x1_0000_0000;
-    rest -= size;
-  }
-  return count;
-}
-
-/** Of memories that came without an address; a buffer whose address was asked for once stays where it is. */
-const addresses = new WeakMap<HostMemory, number>();
-
-function addressOfMemory(memory: HostMemory): number {
-  if (memory.address !== 0) return memory.address;
-  let address = addresses.get(memory);
-  if (address === undefined) addresses.set(memory, (address = addressOf(memory.bytes)));
-  return address;
 }
 
 function lockFile(fd: number, path: string, exclusive: boolean): void {

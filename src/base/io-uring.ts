@@ -4,7 +4,8 @@ import type { ScatterList } from '../memory/scatter-list.ts';
 import { EventFd } from './event-fd.ts';
 import { close } from './fd.ts';
 import { addressOf, check, EAGAIN, EINTR, errno, libc } from './ffi.ts';
-import { fillIovecs, HostFile } from './host-file.ts';
+import { HostFile } from './host-file.ts';
+import { fillIovecs, IOVEC_WORDS } from './iovec.ts';
 import { MAP_SHARED, mmap, munmap, view } from './mmap.ts';
 import { SystemError } from './system-error.ts';
 
@@ -40,7 +41,6 @@ const CQ_CQES = 5;
 
 /** Pieces of a request; one with more is not for the ring. */
 const PIECES = 64;
-const IOVEC_WORDS = 4;
 
 const cSyscall = libc<(number: number, a: number, b: number, c: number, d: number, e: number, f: number) => number>(
   'int64_t syscall(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t)',

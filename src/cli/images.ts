@@ -21,13 +21,14 @@ export function withDisk<T>(path: string, options: OpenDiskOptions, work: (disk:
   }
 }
 
-/** Makes the file `path`, which must not exist, and has `fill` write to it. It is gone again if that fails. */
+/**
+ * Makes the file `path`, which must not exist, and has `fill` write to it. It is gone again if that fails. As with other
+ * programs that make files, the system writes it to the medium when it likes.
+ */
 export async function makeFile<T>(path: string, fill: (file: HostFile) => T | Promise<T>): Promise<T> {
-  const file = HostFile.open(path, { writable: true, create: 'new' });
+  const file = HostFile.open(path, { writable: true, create: 'new', unsafe: true });
   try {
-    const result = await fill(file);
-    file.flush();
-    return result;
+    return await fill(file);
   } catch (error) {
     unlinkSync(path);
     throw error;
