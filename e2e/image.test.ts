@@ -56,6 +56,19 @@ test('convert there and back, plain and compressed', () => {
   }
 });
 
+test('convert to formats that are only read', () => {
+  file('pack.raw', contents(4096 * 500));
+  for (const format of ['zstd', 'android-sparse']) {
+    output('image', 'convert', '--to', format, 'pack.raw', `pack.${format}`);
+    assert.equal(JSON.parse(output('image', 'info', '--json', `pack.${format}`)).format, format);
+    assert.equal(output('image', 'compare', 'pack.raw', `pack.${format}`), 'The images are equal.\n');
+  }
+  assert.match(
+    crosvm('image', 'resize', 'pack.zstd', '4M').stderr,
+    /pack\.zstd: .*(keeps its size|may not be written)/,
+  );
+});
+
 test('convert leaves zeroes out, and nothing behind when it fails', () => {
   file('sparse.raw', new Uint8Array(8 << 20));
   output('image', 'convert', 'sparse.raw', 'sparse.qcow2');

@@ -1,4 +1,4 @@
-import type { Progress } from '../disk/tools/copy.ts';
+import type { Progress } from '../disk/tools/progress.ts';
 
 const INTERVAL = 100;
 const BAR = 30;

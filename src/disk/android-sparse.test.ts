@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AndroidSparseDisk } from './android-sparse.ts';
+import { writeAndroidSparse } from './android-sparse-writer.ts';
 import { bytesList } from './bytes-list.ts';
 import { Extent } from './disk.ts';
 import { MemoryStore } from './memory-store.ts';
+import { RawDisk } from './raw.ts';
 import { readDisk } from './testing.ts';
 
 const BLOCK = 4096;
@@ -81,4 +83,17 @@ test('a header that announces more pieces than there can be', () => {
   const bytes = sparse([RAW]).contents();
   new DataView(bytes.buffer).setUint32(20, 0xffff_ffff, true);
   assert.throws(() => new AndroidSparseDisk(new MemoryStore('x', bytes)), /4294967295 pieces/);
+});
+
+test('what is written is read again', () => {
+  const bytes = new Uint8Array(3_000_000);
+  bytes.fill(7, 10_000, 20_000);
+  bytes.fill(9, 1 << 20, (1 << 20) + 50_000);
+  for (let i = 2_000_000; i < 2_100_000; i++) bytes[i] = i * 31;
+  const store = new MemoryStore('x');
+  writeAndroidSparse(new RawDisk(new MemoryStore('raw', bytes)), store, () => {});
+  assert.ok(store.size < 130_000);
+  const disk = new AndroidSparseDisk(store);
+  assert.equal(disk.size, Math.ceil(bytes.length / BLOCK) * BLOCK);
+  assert.deepEqual(readDisk(disk, 0, bytes.length), bytes);
 });

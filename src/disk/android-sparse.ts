@@ -1,17 +1,17 @@
 import { CrosvmError } from '../errors.ts';
 import { ScatterList } from '../memory/scatter-list.ts';
+import {
+  CHUNK_CRC32,
+  CHUNK_DONT_CARE,
+  CHUNK_FILL,
+  CHUNK_HEADER,
+  CHUNK_RAW,
+  FILE_HEADER,
+  MAJOR_VERSION,
+} from './android-sparse-format.ts';
 import type { ByteStore } from './byte-store.ts';
 import { partOf } from './bytes-list.ts';
 import { checkRange, checkWritable, type Disk, type Extent, formatError, unsupported } from './disk.ts';
-
-/** As in the Android platform's system/core/libsparse/sparse_format.h; all numbers are little-endian. */
-const MAJOR_VERSION = 1;
-const FILE_HEADER = 28;
-const CHUNK_HEADER = 12;
-const CHUNK_RAW = 0xcac1;
-const CHUNK_FILL = 0xcac2;
-const CHUNK_DONT_CARE = 0xcac3;
-const CHUNK_CRC32 = 0xcac4;
 
 /** More pieces are an attack: 40 MB of memory. */
 const MAX_CHUNKS = 1 << 21;

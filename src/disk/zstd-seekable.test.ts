@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { zstdCompressSync } from 'node:zlib';
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { imageCodec } from '../base/image-codec.ts';
 import { MemoryStore } from './memory-store.ts';
 import { openDisk } from './open-disk.ts';
+import { RawDisk } from './raw.ts';
 import { MemoryFiles, Random, readDisk } from './testing.ts';
 import { zstdFrameLength } from './zstd-frame.ts';
 import { ZstdDisk } from './zstd-seekable.ts';
+import { writeZstd } from './zstd-writer.ts';
 
 function contents(length: number): Uint8Array {
   const random = new Random(1);
@@ -91,4 +93,12 @@ test('where a frame ends', () => {
     }
   }
   assert.equal(zstdFrameLength(new Uint8Array(100)), undefined);
+});
+
+test('what is written is read again, and by zstd itself', () => {
+  const bytes = contents(1_000_001);
+  const store = new MemoryStore('x');
+  writeZstd(new RawDisk(new MemoryStore('raw', bytes)), store, imageCodec, () => {});
+  assert.deepEqual(readDisk(new ZstdDisk(store, imageCodec)), bytes);
+  assert.deepEqual(Uint8Array.from(zstdDecompressSync(store.contents())), bytes);
 });

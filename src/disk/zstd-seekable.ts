@@ -3,14 +3,7 @@ import type { ScatterList } from '../memory/scatter-list.ts';
 import type { ByteStore } from './byte-store.ts';
 import type { Codec } from './codec.ts';
 import { checkRange, checkWritable, type Disk, type Extent, formatError } from './disk.ts';
-
-/** As in contrib/seekable_format/zstd_seekable_compression_format.md of zstd; all numbers are little-endian. */
-const SKIPPABLE_MAGIC = 0x184d2a5e;
-const SEEKABLE_MAGIC = 0x8f92eab1;
-const FRAME_HEADER = 8;
-const FOOTER = 9;
-const HAS_CHECKSUMS = 0x80;
-const RESERVED_BITS = 0x7c;
+import { FOOTER, FRAME_HEADER, HAS_CHECKSUMS, RESERVED_BITS, SEEKABLE_MAGIC, SKIPPABLE_MAGIC } from './zstd-format.ts';
 
 /** Frames that are kept decompressed, and bounds of what an image may make us hold. */
 const KEPT_FRAMES = 4;

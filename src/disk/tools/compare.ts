@@ -1,7 +1,7 @@
 import type { HostMemory } from '../../memory/scatter-list.ts';
 import { ScatterList } from '../../memory/scatter-list.ts';
 import { type Disk, Extent } from '../disk.ts';
-import type { Progress } from './copy.ts';
+import type { Progress } from './progress.ts';
 import { isZero } from './zeroes.ts';
 
 const CHUNK = 1 << 20;

@@ -3,15 +3,13 @@ import { ScatterList } from '../../memory/scatter-list.ts';
 import type { Codec } from '../codec.ts';
 import { type Disk, Extent } from '../disk.ts';
 import { Qcow2Disk } from '../qcow2/qcow2-disk.ts';
+import type { Progress } from './progress.ts';
 import { isZero } from './zeroes.ts';
 
 /** Read and written at a time. */
 const CHUNK = 2 << 20;
 /** Zeroes of less than this are written with the data around them. */
 const HOLE = 65536;
-
-/** Told how far long work has come: bytes of all. */
-export type Progress = (done: number, total: number) => void;
 
 /** Copies the contents of a disk to a new one of at least its size, which reads as zeroes; zeroes are left out. */
 export function copyDisk(source: Disk, target: Disk, progress: Progress): void {

@@ -1,6 +1,6 @@
 import type { HostFile } from '../../../base/host-file.ts';
 import type { Disk } from '../../../disk/disk.ts';
-import type { Progress } from '../../../disk/tools/copy.ts';
+import type { Progress } from '../../../disk/tools/progress.ts';
 import { CrosvmError } from '../../../errors.ts';
 import { command } from '../../command.ts';
 import { imageOptions, qcow2Option, trustOf } from '../../options/image.ts';
@@ -11,7 +11,7 @@ const options = {
   ...imageOptions,
   to: valueOr({
     section: 'New image',
-    syntax: choice('qcow2', 'raw'),
+    syntax: choice('qcow2', 'raw', 'android-sparse', 'zstd'),
     fallback: 'qcow2',
     help: 'The format of the new image.',
   }),
@@ -54,25 +54,32 @@ export const imageConvert = command({
 
 function checkTogether({ to, compress, options: keys }: Options): void {
   const usage = (message: string) => new CrosvmError('E_USAGE', message);
-  if (to === 'raw' && (compress || keys !== undefined)) throw usage('--compress and -o are for qcow2 images');
+  if (to !== 'qcow2' && (compress || keys !== undefined)) throw usage('--compress and -o are for qcow2 images');
   if (keys?.backing_file !== undefined || keys?.backing_fmt !== undefined)
     throw usage('the new image has no backing file');
   if (keys?.data_file !== undefined) throw usage('the new image has no data file');
 }
 
 async function fill(source: Disk, file: HostFile, given: Options, progress: Progress): Promise<void> {
+  const { createOptions, hostWorld } = await import('../../images.ts');
+  const { codec } = hostWorld;
+  if (given.to === 'zstd') {
+    const { writeZstd } = await import('../../../disk/zstd-writer.ts');
+    return writeZstd(source, file, codec, progress);
+  }
+  if (given.to === 'android-sparse') {
+    const { writeAndroidSparse } = await import('../../../disk/android-sparse-writer.ts');
+    return writeAndroidSparse(source, file, progress);
+  }
   const { copyCompressed, copyDisk } = await import('../../../disk/tools/copy.ts');
   if (given.to === 'raw') {
     const { RawDisk } = await import('../../../disk/raw.ts');
     file.resize(source.size);
-    copyDisk(source, new RawDisk(file), progress);
-    return;
+    return copyDisk(source, new RawDisk(file), progress);
   }
-  const { createOptions, hostWorld } = await import('../../images.ts');
   const { createQcow2 } = await import('../../../disk/qcow2/create.ts');
   const { Qcow2Disk } = await import('../../../disk/qcow2/qcow2-disk.ts');
   const { readHeader } = await import('../../../disk/qcow2/open.ts');
-  const { codec } = hostWorld;
   createQcow2(file, createOptions(source.size, given.options));
   const target = new Qcow2Disk(file, readHeader(file), { codec });
   if (given.compress) copyCompressed(source, target, codec, progress);
