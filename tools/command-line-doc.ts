@@ -8,12 +8,23 @@ import { projectFolder } from './setup.js';
 export const COMMAND_LINE_DOC = join(projectFolder, 'docs', 'command-line.md');
 
 const WIDTH = 100;
-const COMMANDS = ['run', 'stop', 'stats', 'version'];
+const COMMANDS = [
+  ['run'],
+  ['stop'],
+  ['stats'],
+  ['image'],
+  ...['info', 'check', 'convert', 'compare', 'map', 'snapshot', 'create', 'resize'].map((name) => ['image', name]),
+  ['create_qcow2'],
+  ['create_composite'],
+  ['version'],
+];
 
 /** The text of the file: what `--help` says, of the program and of each command. */
 export async function commandLineDoc(): Promise<string> {
   const sections = [`# The command line\n\n${await block(['--help'])}`];
-  for (const name of COMMANDS) sections.push(`## crosvm ${name}\n\n${await block([name, '--help'])}`);
+  for (const words of COMMANDS) {
+    sections.push(`## crosvm ${words.join(' ')}\n\n${await block([...words, '--help'])}`);
+  }
   return sections.join('\n');
 }
 

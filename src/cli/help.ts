@@ -28,10 +28,23 @@ export function programHelp(commands: readonly CommandHelp[], options: Options, 
   ].join('');
 }
 
+/** Help for a command that stands for several. */
+export function groupHelp(
+  group: { readonly name: string; readonly description: string; readonly commands: readonly CommandHelp[] },
+  width: number,
+): string {
+  return [
+    `Usage: crosvm ${group.name} COMMAND [ARGUMENTS]\n`,
+    wrap(group.description, 0, width),
+    `\nCommands:\n${group.commands.map((c) => entry(`  ${c.name}`, c.summary, width)).join('')}`,
+    `\nHelp for one command: crosvm ${group.name} COMMAND --help\n`,
+  ].join('');
+}
+
 /** Help for one command. */
 export function commandHelp(command: CommandHelp, width: number): string {
   const options = Object.keys(command.options).length === 0 ? '' : ' [OPTIONS]';
-  const names = command.positionals.map((p) => (p.required ? ` ${p.name}` : ` [${p.name}]`)).join('');
+  const names = command.positionals.map(positionalUsage).join('');
   return [
     `Usage: crosvm ${command.name}${options}${names}\n`,
     wrap(command.description, 0, width),
@@ -40,6 +53,11 @@ export function commandHelp(command: CommandHelp, width: number): string {
     sections(command.options, width),
     command.examples.length === 0 ? '' : `\nExamples:\n${command.examples.map((e) => `  ${e}\n`).join('')}`,
   ].join('');
+}
+
+function positionalUsage({ name, required, repeated }: Positional): string {
+  const usage = repeated ? `${name}...` : name;
+  return required ? ` ${usage}` : ` [${usage}]`;
 }
 
 function sections(options: Options, width: number): string {

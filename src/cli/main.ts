@@ -1,7 +1,10 @@
 /** The command line: words in, exit status out. */
 import { CrosvmError } from '../errors.ts';
 import type { Output } from './command.ts';
+import { createComposite } from './commands/create-composite.ts';
+import { createQcow2 } from './commands/create-qcow2.ts';
 import { findCommand, help } from './commands/help.ts';
+import { image } from './commands/image/index.ts';
 import { run } from './commands/run.ts';
 import { stats } from './commands/stats.ts';
 import { stop } from './commands/stop.ts';
@@ -10,7 +13,7 @@ import { programHelp } from './help.ts';
 import { globalOptions } from './options/global.ts';
 import { parseCommandLine } from './parser.ts';
 
-const others = [run, stop, stats, version];
+const others = [run, stop, stats, image, createQcow2, createComposite, version];
 const commands = [...others, help(others)];
 
 const EXIT_FAILURE = 1;

@@ -65,11 +65,21 @@ export class ScatterList {
     });
   }
 
-  /** Fills all pieces with zeroes. */
-  zero(): void {
-    for (let i = 0; i < this.count; i++) {
-      const start = this.starts[i]!;
-      this.memories[i]!.bytes.fill(0, start, start + this.lengths[i]!);
+  /** Fills `length` bytes from `from` on with zeroes; all without arguments. */
+  zero(from = 0, length = this.length - from): void {
+    let skip = from;
+    let rest = length;
+    for (let i = 0; i < this.count && rest > 0; i++) {
+      const size = this.lengths[i]!;
+      if (skip >= size) {
+        skip -= size;
+        continue;
+      }
+      const start = this.starts[i]! + skip;
+      const part = Math.min(size - skip, rest);
+      this.memories[i]!.bytes.fill(0, start, start + part);
+      rest -= part;
+      skip = 0;
     }
   }
 

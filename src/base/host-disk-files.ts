@@ -1,0 +1,27 @@
+import { fstatSync, readlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, resolve } from 'node:path';
+import type { DiskFiles } from '../disk/disk-files.ts';
+import { HostFile } from './host-file.ts';
+
+/** The host's files, for images. */
+export const hostDiskFiles: DiskFiles = {
+  open(path, { writable, lock, direct, regular }) {
+    const file = HostFile.open(path, { writable, lock, direct, blockDevice: !regular });
+    const stat = fstatSync(file.fd, { bigint: true });
+    return {
+      store: file,
+      path: readlinkSync(`/proc/self/fd/${file.fd}`),
+      identity: stat.isFile() ? `${stat.dev}:${stat.ino}` : `device ${stat.rdev}`,
+    };
+  },
+  openOrCreate(path) {
+    if (path === undefined) return HostFile.temporary(tmpdir());
+    return HostFile.open(path, { writable: true, lock: true, create: 'if missing' });
+  },
+  resolve: (image, name) => resolve(dirname(image), name),
+  isBeside(image, path) {
+    const folder = dirname(image);
+    return path.startsWith(folder === '/' ? '/' : `${folder}/`);
+  },
+};
