@@ -33,6 +33,8 @@ export class Allocator {
   #pending: Run[] = [];
   #released: Run[] = [];
 
+  /** Behind the compressed data that was allocated last. */
+  #packedEnd = 0;
   /** Where the grown refcount table will be. */
   #newTable: number | undefined = undefined;
   #moving = false;
@@ -87,6 +89,27 @@ export class Allocator {
     return first * this.#image.clusterSize;
   }
 
+  /**
+   * Allocates room for compressed data, behind the last such: its offset. The data counts for each cluster that it
+   * touches; `length` is at most a cluster.
+   */
+  allocateBytes(length: number): number {
+    const { clusterSize } = this.#image;
+    const at = this.#packedEnd;
+    const room = (clusterSize - (at % clusterSize)) % clusterSize;
+    const current = Math.floor(at / clusterSize);
+    const shares = room > 0 && this.#refcounts.get(current) < this.#refcounts.max;
+    let offset = at;
+    if (shares && room >= length) this.#refcounts.add(current, 1);
+    else {
+      const next = this.allocate(1);
+      if (shares && next === (current + 1) * clusterSize) this.#refcounts.add(current, 1);
+      else offset = next;
+    }
+    this.#packedEnd = offset + length;
+    return offset;
+  }
+
   /** Gives back at once what nothing on the medium has ever referenced. */
   release(offset: number, count: number): void {
     this.#giveBack({ first: offset / this.#image.clusterSize, count });
@@ -125,6 +148,7 @@ export class Allocator {
       const left = this.#refcounts.add(c, -1);
       if (left === 0) {
         this.#metadata.delete(c);
+        if (c === Math.floor(this.#packedEnd / clusterSize)) this.#packedEnd = 0;
         this.#cursor = Math.min(this.#cursor, c);
         continue;
       }

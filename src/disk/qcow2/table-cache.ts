@@ -88,6 +88,11 @@ export class TableCache {
     }
   }
 
+  /** Forgets everything: the file was written otherwise. There may be no changes. */
+  clear(): void {
+    for (const offset of [...this.#byOffset.keys()]) this.forget(offset, this.sliceSize);
+  }
+
   #enter(slice: Slice, offset: number): Slice {
     slice.offset = offset;
     slice.used = true;
