@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { imageCodec } from '../../base/image-codec.ts';
+import { bytesList } from '../bytes-list.ts';
 import { MemoryStore } from '../memory-store.ts';
 import { DiskModel, PowerCutStore, Random, randomChange, readDisk } from '../testing.ts';
 import { checkImage } from './check.ts';
@@ -100,5 +101,44 @@ test('a power cut while snapshots are made, applied and deleted', () => {
     disk.close();
     const { errors, leaks } = checkImage(base, readHeader(base)).found;
     assert.deepEqual({ errors, leaks }, { errors: 0, leaks: 0 });
+  }
+});
+
+test('a power cut while the refcount table moves, and the L1 table', () => {
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const random = new Random(seed);
+    const base = new MemoryStore('image');
+    // Wide counts, so that the first table is soon too small.
+    createQcow2(base, { clusterSize: 512, refcountBits: 64, size: 64 << 10 });
+    const store = new PowerCutStore(base);
+    const disk = open(store);
+    const { refcountTableOffset, l1Offset } = disk.parts.image.header;
+    const model = new DiskModel(3 << 20);
+    let cuts = 0;
+    store.onChange = () => {
+      if (!random.chance(6)) return;
+      const cut = store.cut(random);
+      const header = readHeader(cut);
+      assert.equal(checkImage(cut, header).found.errors, 0, `seed ${seed}`);
+      const found = new Uint8Array(model.contents.length);
+      found.set(readDisk(open(cut)));
+      assert.equal(model.wrongSector(found), undefined, `seed ${seed}`);
+      cuts++;
+    };
+    disk.resize(3 << 20);
+    for (let at = 0; at < disk.size; at += 16384) {
+      const bytes = new Uint8Array(16384).fill(1 + random.below(255));
+      model.write(at, bytes, bytes.length);
+      disk.write(at, bytesList(bytes));
+      if (!random.chance(10)) continue;
+      disk.flush();
+      model.flushed();
+    }
+    disk.close();
+    assert.notEqual(disk.parts.image.header.refcountTableOffset, refcountTableOffset);
+    assert.notEqual(disk.parts.image.header.l1Offset, l1Offset);
+    assert.ok(cuts > 5);
+    store.onChange = undefined;
+    assert.deepEqual(readDisk(open(base)), model.contents);
   }
 });
