@@ -26,6 +26,7 @@ const images = HOSTILE_FORMATS.map((format): [string, FuzzTarget] => [
 const TARGETS: Readonly<Record<string, FuzzTarget>> = {
   cpu: { program: ['cpu.ts'], missing: hostMissing },
   guest: { program: ['guest.ts'], missing: always },
+  virtio: { program: ['virtio.ts'], missing: always },
   ...Object.fromEntries(images),
 };
 

@@ -8,23 +8,31 @@ import { projectFolder } from './setup.js';
 export const COMMAND_LINE_DOC = join(projectFolder, 'docs', 'command-line.md');
 
 const WIDTH = 100;
+const DEVICES = ['balloon', 'block', 'console', 'net', 'rng', 'vsock'].map((type) => `device ${type}`);
+const IMAGE = ['info', 'check', 'convert', 'compare', 'map', 'snapshot', 'create', 'resize'];
 const COMMANDS = [
-  ['run'],
-  ['stop'],
-  ['stats'],
-  ['image'],
-  ...['info', 'check', 'convert', 'compare', 'map', 'snapshot', 'create', 'resize'].map((name) => ['image', name]),
-  ['create_qcow2'],
-  ['create_composite'],
-  ['version'],
+  'run',
+  'stop',
+  'suspend',
+  'resume',
+  'powerbtn',
+  'balloon',
+  'balloon_stats',
+  'disk resize',
+  'stats',
+  'device',
+  ...DEVICES,
+  'image',
+  ...IMAGE.map((name) => `image ${name}`),
+  'create_qcow2',
+  'create_composite',
+  'version',
 ];
 
 /** The text of the file: what `--help` says, of the program and of each command. */
 export async function commandLineDoc(): Promise<string> {
   const sections = [`# The command line\n\n${await block(['--help'])}`];
-  for (const words of COMMANDS) {
-    sections.push(`## crosvm ${words.join(' ')}\n\n${await block([...words, '--help'])}`);
-  }
+  for (const name of COMMANDS) sections.push(`## crosvm ${name}\n\n${await block([...name.split(' '), '--help'])}`);
   return sections.join('\n');
 }
 

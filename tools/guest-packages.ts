@@ -23,10 +23,27 @@ export async function fetchKernel(name: string = CLOUD_KERNEL, architecture: Arc
   return join(folder, onlyFile(folder));
 }
 
-/** The paths of the modules that make a Debian kernel report its panics, in the order to load them. */
-export async function fetchPanicModules(name: string = CLOUD_KERNEL): Promise<string[]> {
-  const modules = ['pvpanic', 'pvpanic-pci'];
-  const folder = await cachedFolder(`guest/${name}-pvpanic`, async (target) => {
+/** Modules of Debian's kernels, in the order to load them. */
+const MODULES = {
+  /** What makes a kernel report its panics. */
+  pvpanic: ['pvpanic', 'pvpanic-pci'],
+  /** The power button. */
+  button: ['button'],
+  /** Virtio devices on PCI: the bus, disks, randomness, consoles, memory balloons, network cards. */
+  virtio: [
+    ...['virtio_ring', 'virtio', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_pci'],
+    ...['virtio_blk', 'virtio-rng', 'virtio_console', 'virtio_balloon', 'failover', 'net_failover', 'virtio_net'],
+  ],
+  /** Sockets between guest and host; needs the bus. */
+  vsock: ['vsock', 'vmw_vsock_virtio_transport_common', 'vmw_vsock_virtio_transport'],
+} as const;
+
+export type ModuleSet = keyof typeof MODULES;
+
+/** The paths of some modules of a Debian kernel, in the order to load them. */
+export async function fetchModules(set: ModuleSet, name: string = CLOUD_KERNEL): Promise<string[]> {
+  const modules = MODULES[set];
+  const folder = await cachedFolder(`guest/${name}-${set}`, async (target) => {
     const patterns = modules.map((module) => `./lib/modules/*/${module}.ko*`);
     const archive = debianArchive();
     await archive.fetch(() => resolveKernel(name, archive.lookUp), target, patterns);

@@ -18,6 +18,8 @@ const REFERENCES = [
   { program: 'zstd', packages: ['zstd'] },
   { program: 'qemu-system-x86_64', packages: ['qemu-system-x86'] },
   { program: 'qemu-img', packages: ['qemu-utils'] },
+  { program: 'qemu-storage-daemon', packages: ['qemu-system-common'] },
+  { program: 'mke2fs', packages: ['e2fsprogs'] },
 ];
 
 /** Patterns of node:test, and how many files may run at a time (0: as many as there are CPUs). Guests run one by one. */

@@ -3,8 +3,8 @@ import type { ByteStore } from '../disk/byte-store.ts';
 import { CrosvmError } from '../errors.ts';
 import type { HostMemory, ScatterList } from '../memory/scatter-list.ts';
 import { close, O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR, open } from './fd.ts';
-import { addressOf, check, EINTR, errno, libc, pin } from './ffi.ts';
-import { addressOfMemory, areAligned, fillIovecs, IOVEC_WORDS, isAligned } from './iovec.ts';
+import { addressOf, check, EINTR, errno, libc } from './ffi.ts';
+import { addressOfMemory, areAligned, fillIovecs, IOV_MAX, iovecs, iovecsAddress, isAligned } from './iovec.ts';
 import { notAFile, openError } from './open-error.ts';
 import { SystemError } from './system-error.ts';
 
@@ -28,9 +28,6 @@ const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 
-/** Pieces that one system call takes. */
-const IOV_MAX = 1024;
-
 type Transfer = (fd: number, address: number, n: number, offset: number) => number;
 const cPread = libc<Transfer>('int64_t pread(int, int64_t, int64_t, int64_t)');
 const cPwrite = libc<Transfer>('int64_t pwrite(int, int64_t, int64_t, int64_t)');
@@ -43,9 +40,6 @@ const cFallocate = libc<(fd: number, mode: number, offset: number, length: numbe
 const cFtruncate = libc<(fd: number, size: number) => number>('int ftruncate(int, int64_t)');
 const cLseek = libc<(fd: number, offset: number, whence: number) => number>('int64_t lseek(int, int64_t, int)');
 const cFlock = libc<(fd: number, operation: number) => number>('int flock(int, int)');
-
-const iovecs = new Uint32Array(IOV_MAX * IOVEC_WORDS);
-const iovecsAddress = pin(iovecs);
 
 const ZEROES: HostMemory = { bytes: new Uint8Array(65536), address: 0 };
 

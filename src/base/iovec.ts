@@ -1,9 +1,16 @@
 /** Pieces of memory as system calls take them: arrays of struct iovec, an address and a length of 8 bytes each. */
 import type { HostMemory, ScatterList } from '../memory/scatter-list.ts';
-import { addressOf } from './ffi.ts';
+import { addressOf, pin } from './ffi.ts';
 
 /** Words of 32 bits in a struct. */
 export const IOVEC_WORDS = 4;
+
+/** Pieces that one system call takes. */
+export const IOV_MAX = 1024;
+
+/** Structs for the system call that comes next. */
+export const iovecs = new Uint32Array(IOV_MAX * IOVEC_WORDS);
+export const iovecsAddress = pin(iovecs);
 
 /** What O_DIRECT asks of offsets, lengths and addresses at least; a disk may ask for more, by EINVAL. */
 const DIRECT_ALIGNMENT = 512;

@@ -76,7 +76,11 @@ function optionHelp(field: string, option: Option<unknown>, width: number): stri
   const text = option.help + defaultNote(option) + (option.kind === 'list' ? ' Repeatable.' : '');
   const keys = option.syntax?.keys ?? [];
   const listed = keys.length > 1 ? keys.map((key) => keyHelp(key, width)).join('') : '';
-  return entry(`  ${short}${long}${valueUsage(option)}`, text, width) + listed;
+  const variants = Object.entries(option.variants ?? {}).map(([name, { short: letter, syntax, help }]) => {
+    const term = `${letter === undefined ? '    ' : `-${letter}, `}--${name} ${syntax.metavar}`;
+    return entry(`  ${term}`, `${help} Repeatable.`, width);
+  });
+  return entry(`  ${short}${long}${valueUsage(option)}`, text, width) + listed + variants.join('');
 }
 
 /** How the option's value is written behind its name. */

@@ -53,16 +53,38 @@ export class ScatterList {
 
   /** Copies the bytes at `from` of this list to `target`; as many as both have. Returns how many. */
   copyTo(target: Uint8Array, from = 0): number {
-    return this.#copy(target, from, (bytes, start, at, length) => {
-      target.set(bytes.subarray(start, start + length), at);
-    });
+    let skip = from;
+    let at = 0;
+    for (let i = 0; i < this.count && at < target.length; i++) {
+      const size = this.lengths[i]!;
+      if (skip >= size) {
+        skip -= size;
+        continue;
+      }
+      const part = Math.min(size - skip, target.length - at);
+      copyBytes(this.memories[i]!.bytes, this.starts[i]! + skip, target, at, part);
+      at += part;
+      skip = 0;
+    }
+    return at;
   }
 
   /** Copies `source` to the bytes at `from` of this list; as many as both have. Returns how many. */
   copyFrom(source: Uint8Array, from = 0): number {
-    return this.#copy(source, from, (bytes, start, at, length) => {
-      bytes.set(source.subarray(at, at + length), start);
-    });
+    let skip = from;
+    let at = 0;
+    for (let i = 0; i < this.count && at < source.length; i++) {
+      const size = this.lengths[i]!;
+      if (skip >= size) {
+        skip -= size;
+        continue;
+      }
+      const part = Math.min(size - skip, source.length - at);
+      copyBytes(source, at, this.memories[i]!.bytes, this.starts[i]! + skip, part);
+      at += part;
+      skip = 0;
+    }
+    return at;
   }
 
   /** Fills `length` bytes from `from` on with zeroes; all without arguments. */
@@ -82,25 +104,12 @@ export class ScatterList {
       skip = 0;
     }
   }
+}
 
-  #copy(
-    other: Uint8Array,
-    from: number,
-    copy: (bytes: Uint8Array, start: number, at: number, length: number) => void,
-  ): number {
-    let skip = from;
-    let at = 0;
-    for (let i = 0; i < this.count && at < other.length; i++) {
-      const size = this.lengths[i]!;
-      if (skip >= size) {
-        skip -= size;
-        continue;
-      }
-      const part = Math.min(size - skip, other.length - at);
-      copy(this.memories[i]!.bytes, this.starts[i]! + skip, at, part);
-      at += part;
-      skip = 0;
-    }
-    return at;
-  }
+/** A copy shorter than this costs less byte by byte than with the view that `set` needs. */
+const FEW_BYTES = 64;
+
+function copyBytes(source: Uint8Array, from: number, target: Uint8Array, at: number, length: number): void {
+  if (length >= FEW_BYTES) target.set(source.subarray(from, from + length), at);
+  else for (let i = 0; i < length; i++) target[at + i] = source[from + i]!;
 }

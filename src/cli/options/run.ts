@@ -1,9 +1,14 @@
+import { blockSyntax, blockSyntaxAs } from './disk.ts';
 import { globalOptions } from './global.ts';
 import { hypervisorSyntax } from './hypervisor.ts';
 import { jitSyntax } from './jit.ts';
+import { netSyntax, tapFdSyntax, tapNameSyntax } from './net.ts';
+import { ipv4, macAddress } from './network.ts';
 import { flag, list, type Parsed, value, valueOr, valueOrImplied } from './option.ts';
 import { serialSyntax } from './serial.ts';
 import { choice, integer, keyValues, mapped, path, required, text } from './syntax.ts';
+import { vhostUserFsSyntax, vhostUserSyntax } from './vhost-user.ts';
+import { vsockSyntax } from './vsock.ts';
 
 /** In MiB: more than this does not fit the address space of any x86-64 processor. */
 const MAX_MEMORY_MIB = 2 ** 32;
@@ -25,6 +30,14 @@ const cpus = mapped(
   ),
   (given) => given['num-cores'],
 );
+
+/** A device by the socket of its back end. */
+const backEnd = (short: string, what: string) =>
+  list({
+    section: 'Devices',
+    syntax: path('SOCKET'),
+    help: `Add ${what} whose vhost-user back end listens at this socket: the same as --vhost-user type=${short},socket=SOCKET.`,
+  });
 
 /** Every option of `crosvm run`. */
 export const runOptions = {
@@ -105,6 +118,102 @@ export const runOptions = {
     section: 'Devices',
     syntax: serialSyntax,
     help: 'Set up a serial port. Without any that is a console, COM1 is one, on standard input and output.',
+  }),
+  block: list({
+    short: 'b',
+    section: 'Devices',
+    syntax: blockSyntax,
+    help: 'Add a disk. Disks are /dev/vda, /dev/vdb and so on in a Linux guest, in the order in which they are given.',
+    variants: {
+      root: {
+        short: 'r',
+        syntax: blockSyntaxAs({ ro: true, root: true }),
+        help: "Add a read-only disk that the guest's root file system is on.",
+      },
+      rwroot: {
+        syntax: blockSyntaxAs({ ro: false, root: true }),
+        help: 'The same, but the guest may write.',
+      },
+      disk: {
+        short: 'd',
+        syntax: blockSyntaxAs({ ro: true, root: false }),
+        help: 'Add a read-only disk.',
+      },
+      rwdisk: {
+        syntax: blockSyntaxAs({ ro: false, root: false }),
+        help: 'Add a disk that the guest may write.',
+      },
+    },
+  }),
+  noRng: flag({
+    section: 'Devices',
+    help: "Do without the device that gives the guest random bytes of the host's.",
+  }),
+  noBalloon: flag({
+    section: 'Devices',
+    help: 'Do without the memory balloon, by which the host can take memory from a running guest.',
+  }),
+  initMem: value({
+    section: 'Devices',
+    syntax: integer({ min: 1, max: MAX_MEMORY_MIB, metavar: 'MIB' }),
+    help: 'Memory that the guest has at first; the balloon holds the rest of --mem [default: all].',
+  }),
+  strictBalloon: flag({
+    section: 'Devices',
+    help: 'The guest may not take memory back from the balloon when it has no other.',
+  }),
+  balloonPageReporting: flag({
+    section: 'Devices',
+    help: 'The guest also gives the host memory that it does not use, without being asked.',
+  }),
+  net: list({
+    section: 'Devices',
+    syntax: netSyntax,
+    help: 'Add a network card whose wire is a TAP device of the host.',
+    variants: {
+      'tap-name': { syntax: tapNameSyntax, help: 'The same as --net tap-name=NAME.' },
+      'tap-fd': { syntax: tapFdSyntax, help: 'The same as --net tap-fd=N.' },
+    },
+  }),
+  hostIp: value({
+    section: 'Devices',
+    aliases: ['host_ip'],
+    syntax: ipv4,
+    help:
+      "Add a network card with a TAP device that is made for it: the address of the host's end. Needs --netmask, --mac and " +
+      'the capability CAP_NET_ADMIN.',
+  }),
+  netmask: value({ section: 'Devices', syntax: ipv4, help: 'The netmask that goes with --host_ip.' }),
+  mac: value({
+    section: 'Devices',
+    syntax: macAddress,
+    help: "The guest's hardware address that goes with --host_ip.",
+  }),
+  vsock: value({
+    section: 'Devices',
+    aliases: ['cid'],
+    syntax: vsockSyntax,
+    help: 'Add a device for sockets between the guest and the host, whose ends there are unix sockets.',
+  }),
+  vhostUser: list({
+    section: 'Devices',
+    syntax: vhostUserSyntax,
+    help: 'Add a virtio device that another program provides, over a vhost-user connection.',
+  }),
+  vhostUserBlk: backEnd('block', 'a disk'),
+  vhostUserNet: backEnd('net', 'a network card'),
+  vhostUserConsole: backEnd('console', 'a console'),
+  vhostUserVsock: backEnd('vsock', 'a socket device'),
+  vhostUserGpu: backEnd('gpu', 'a graphics card'),
+  vhostUserSnd: backEnd('snd', 'a sound card'),
+  vhostUserFs: list({
+    section: 'Devices',
+    syntax: vhostUserFsSyntax,
+    help: 'Add a file system whose vhost-user back end (such as virtiofsd) listens at this socket.',
+  }),
+  disableSandbox: flag({
+    section: 'Devices',
+    help: 'Run devices as threads of one process, not as processes of their own.',
   }),
 
   socket: value({

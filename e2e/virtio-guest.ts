@@ -1,0 +1,91 @@
+/** A Linux guest with Debian's virtio drivers, and a disk for it. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { openTap } from '../src/base/tap.ts';
+import { guestInitramfs } from '../tools/guest-initramfs.ts';
+import { CLOUD_KERNEL, fetchKernel, fetchModules, type ModuleSet } from '../tools/guest-packages.ts';
+import type { GuestFile } from '../tools/initramfs.ts';
+import { type CommandOutput, CROSVM, commandOutputs, type Finished, finish } from './linux-guest.ts';
+
+export interface VirtioGuest {
+  readonly finished: Finished;
+  /** What each command printed, and its exit status. */
+  readonly outputs: readonly CommandOutput[];
+}
+
+/** Boots Debian's kernel on the software CPU with `words` for crosvm, loads the drivers and runs the commands. */
+export async function runVirtioGuest(
+  words: readonly string[],
+  commands: readonly string[],
+  extras?: GuestExtras,
+): Promise<VirtioGuest> {
+  const finished = await finish(CROSVM, await virtioGuestWords(words, commands, extras));
+  return { finished, outputs: commandOutputs(finished).slice(1) };
+}
+
+/** The command line that does this. */
+export async function virtioGuestWords(
+  words: readonly string[],
+  commands: readonly string[],
+  extras?: GuestExtras,
+): Promise<string[]> {
+  const initrd = await virtioInitramfs(commands, extras);
+  const kernel = await fetchKernel(CLOUD_KERNEL);
+  const options = ['--hypervisor', 'soft', '--initrd', initrd, '-p', 'panic=-1 cryptomgr.notests'];
+  return ['run', ...options, ...words, kernel];
+}
+
+/** What a guest has besides the kernel and its virtio drivers. */
+export interface GuestExtras {
+  /** Sets of modules to load. */
+  readonly modules?: readonly ModuleSet[];
+  readonly files?: readonly GuestFile[];
+}
+
+/** The path of an initramfs that loads the drivers, as its first command, and runs the others. */
+export async function virtioInitramfs(
+  commands: readonly string[],
+  { modules = [], files = [] }: GuestExtras = {},
+): Promise<string> {
+  const paths = (await Promise.all((['virtio', ...modules] as const).map((set) => fetchModules(set)))).flat();
+  const drivers = paths.map((path) => ({ name: basename(path), data: readFileSync(path) }));
+  const load = `for m in ${drivers.map(({ name }) => name).join(' ')}; do insmod $m || exit; done; mkdir -p /mnt`;
+  return guestInitramfs({ kind: 'commands', commands: [load, ...commands] }, [...drivers, ...files]);
+}
+
+/** Why a test that needs these programs cannot run; undefined if it can. */
+export function missingProgram(...programs: readonly string[]): string | undefined {
+  const missing = programs.find((program) => spawnSync(program, ['--version']).error !== undefined);
+  return missing === undefined ? undefined : `${missing} is not installed`;
+}
+
+/** Makes a file of `mib` MiB with an ext4 file system, empty or of what is in `folder`. */
+export function makeExt4(path: string, mib: number, folder?: string): void {
+  writeFileSync(path, '');
+  truncateSync(path, mib << 20);
+  execFileSync('mke2fs', ['-q', '-F', '-t', 'ext4', ...(folder === undefined ? [] : ['-d', folder]), path]);
+}
+
+/** A file in an ext4 image. */
+export function readExt4(image: string, path: string): Buffer {
+  return execFileSync('debugfs', ['-R', `cat ${path}`, image], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+    maxBuffer: 64 << 20,
+  });
+}
+
+/** Throws if the file system in the image is not sound. */
+export function checkExt4(image: string): void {
+  execFileSync('e2fsck', ['-f', '-n', image], { stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+/** Why no TAP device can be made here; undefined if one can. */
+export function noTap(): string | undefined {
+  try {
+    for (const port of openTap('crosvmtest%d', 1).ports) port.close();
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}

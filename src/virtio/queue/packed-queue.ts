@@ -1,0 +1,254 @@
+import type { CrosvmError } from '../../errors.ts';
+import { breakage, brokenRing } from './broken-ring.ts';
+import {
+  address,
+  DESCRIPTOR_SIZE,
+  type DescriptorChain,
+  VIRTQ_DESC_F_INDIRECT,
+  VIRTQ_DESC_F_NEXT,
+  VIRTQ_DESC_F_WRITE,
+} from './descriptor-chain.ts';
+import type { DeviceMemory, RingPart } from './device-memory.ts';
+import type { PackedInflight } from './packed-inflight.ts';
+import { passed, type RingAddresses, type RingFeatures, type Virtqueue } from './virtqueue.ts';
+
+const VIRTQ_DESC_F_AVAIL = 1 << 7;
+const VIRTQ_DESC_F_USED = 1 << 15;
+
+/** Where the flags of a descriptor are, and of an event suppression structure. */
+const DESCRIPTOR_FLAGS = 14;
+const EVENT_FLAGS = 2;
+const EVENT_SIZE = 4;
+
+const RING_EVENT_FLAGS_ENABLE = 0;
+const RING_EVENT_FLAGS_DISABLE = 1;
+const RING_EVENT_FLAGS_DESC = 2;
+
+/** In a base and in an event suppression structure: an index, with the wrap counter above it. */
+const INDEX_MASK = 0x7fff;
+const WRAP_SHIFT = 15;
+
+/** The base of a packed ring nobody has used: both indices 0, both wrap counters 1. */
+export const PACKED_START = 0x8000_8000;
+
+/** A packed virtqueue (VIRTIO 1.3, 2.8). */
+export class PackedQueue implements Virtqueue {
+  readonly size: number;
+  broken: CrosvmError | undefined;
+  readonly #memory: DeviceMemory;
+  readonly #addresses: RingAddresses;
+  readonly #features: RingFeatures;
+  readonly #inflight: PackedInflight | undefined;
+  #ring!: RingPart;
+  #driver!: RingPart;
+  #device!: RingPart;
+  #nextAvailable: number;
+  #availableWrap: number;
+  #nextUsed: number;
+  #usedWrap: number;
+  /** Descriptors given back since the driver was last considered for an interrupt. */
+  #unsignalled = 0;
+
+  /**
+   * `size` is 1 to MAX_QUEUE_SIZE; `base` has the next available descriptor in its low and the next used one in its
+   * high half. With `inflight`, a queue that has a predecessor goes on where that one was. Throws `E_VIRTQUEUE` when the
+   * ring is not in memory or the base not in the ring.
+   */
+  constructor(
+    memory: DeviceMemory,
+    size: number,
+    addresses: RingAddresses,
+    features: RingFeatures,
+    base: number,
+    inflight?: PackedInflight,
+  ) {
+    this.#memory = memory;
+    this.size = size;
+    this.#addresses = addresses;
+    this.#features = features;
+    this.#nextAvailable = base & INDEX_MASK;
+    this.#availableWrap = (base >>> WRAP_SHIFT) & 1;
+    this.#nextUsed = (base >>> 16) & INDEX_MASK;
+    this.#usedWrap = base >>> 31;
+    this.#inflight = inflight;
+    this.#mustBeInRing();
+    this.#locate();
+    if (inflight !== undefined) this.#succeed(inflight);
+  }
+
+  get base(): number {
+    const available = this.#nextAvailable | (this.#availableWrap << WRAP_SHIFT);
+    const used = this.#nextUsed | (this.#usedWrap << WRAP_SHIFT);
+    return (available | (used << 16)) >>> 0;
+  }
+
+  pop(chain: DescriptorChain): boolean {
+    if (this.broken !== undefined || !this.#hasNext()) return false;
+    try {
+      this.#readChain(chain);
+      return true;
+    } catch (error) {
+      this.broken = breakage(error);
+      return false;
+    }
+  }
+
+  push(chain: DescriptorChain, written: number): void {
+    const place = this.#flagsPlace();
+    this.#publish(place, this.#writeUsed(chain, written));
+  }
+
+  /** A driver looks at the first one first, so that one becomes visible last. */
+  pushTogether(chains: readonly DescriptorChain[], written: readonly number[], count: number): void {
+    const first = this.#flagsPlace();
+    const firstFlags = this.#writeUsed(chains[0]!, written[0]!);
+    for (let i = 1; i < count; i++) {
+      const place = this.#flagsPlace();
+      Atomics.store(this.#ring.region.halfWords, place, this.#writeUsed(chains[i]!, written[i]!));
+    }
+    this.#publish(first, firstFlags);
+  }
+
+  unpop(chain: DescriptorChain): void {
+    this.#nextAvailable -= chain.slots;
+    if (this.#nextAvailable >= 0) return;
+    this.#nextAvailable += this.size;
+    this.#availableWrap ^= 1;
+  }
+
+  needsInterrupt(): boolean {
+    const slots = this.#unsignalled;
+    if (slots === 0) return false;
+    this.#unsignalled = 0;
+    const { region, offset } = this.#driver;
+    const flags = Atomics.load(region.halfWords, (offset + EVENT_FLAGS) >> 1) & 3;
+    if (flags === RING_EVENT_FLAGS_DISABLE) return false;
+    if (flags !== RING_EVENT_FLAGS_DESC || !this.#features.eventIdx || slots >= this.size) return true;
+    const place = Atomics.load(region.halfWords, offset >> 1);
+    // A place with the other wrap counter is one round behind.
+    const event = (place & INDEX_MASK) - (place >>> WRAP_SHIFT === this.#usedWrap ? 0 : this.size);
+    return passed(event, this.#nextUsed, this.#nextUsed - slots);
+  }
+
+  disableNotification(): void {
+    this.#setDeviceFlags(RING_EVENT_FLAGS_DISABLE);
+  }
+
+  enableNotification(): boolean {
+    if (this.broken !== undefined) return false;
+    if (this.#features.eventIdx) {
+      const { region, offset } = this.#device;
+      Atomics.store(region.halfWords, offset >> 1, this.#nextAvailable | (this.#availableWrap << WRAP_SHIFT));
+      this.#setDeviceFlags(RING_EVENT_FLAGS_DESC);
+    } else {
+      this.#setDeviceFlags(RING_EVENT_FLAGS_ENABLE);
+    }
+    return this.#hasNext();
+  }
+
+  relocate(): void {
+    try {
+      this.#locate();
+    } catch (error) {
+      this.broken = breakage(error);
+    }
+  }
+
+  /** Where the flags of the next used descriptor are, in half words. */
+  #flagsPlace(): number {
+    return (this.#ring.offset + this.#nextUsed * DESCRIPTOR_SIZE + DESCRIPTOR_FLAGS) >> 1;
+  }
+
+  /** Fills the next used descriptor but for its flags, which are returned. */
+  #writeUsed(chain: DescriptorChain, written: number): number {
+    const { view } = this.#ring.region;
+    const at = this.#ring.offset + this.#nextUsed * DESCRIPTOR_SIZE;
+    view.setUint32(at + 8, written, true);
+    view.setUint16(at + 12, chain.id, true);
+    const mark = this.#usedWrap === 1 ? VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED : 0;
+    this.#unsignalled += chain.slots;
+    this.#nextUsed += chain.slots;
+    if (this.#nextUsed >= this.size) {
+      this.#nextUsed -= this.size;
+      this.#usedWrap ^= 1;
+    }
+    return mark | (written > 0 ? VIRTQ_DESC_F_WRITE : 0);
+  }
+
+  /** Makes the request with these flags, and what was written behind it, visible to the driver. */
+  #publish(flagsPlace: number, flags: number): void {
+    this.#inflight?.moving(this.#nextUsed, this.#usedWrap);
+    Atomics.store(this.#ring.region.halfWords, flagsPlace, flags);
+    this.#inflight?.moved(this.#nextUsed, this.#usedWrap);
+  }
+
+  /** Whether the next descriptor is available: its two bits differ, and the one for available is as our wrap counter. */
+  #hasNext(): boolean {
+    const flags = this.#flags(this.#nextAvailable);
+    const available = (flags & VIRTQ_DESC_F_AVAIL) !== 0;
+    return available === (this.#availableWrap === 1) && available !== ((flags & VIRTQ_DESC_F_USED) !== 0);
+  }
+
+  #readChain(chain: DescriptorChain): void {
+    chain.clear();
+    const { region, offset } = this.#ring;
+    const { view } = region;
+    let index = this.#nextAvailable;
+    for (let flags = VIRTQ_DESC_F_NEXT; (flags & VIRTQ_DESC_F_NEXT) !== 0; ) {
+      if (chain.slots === this.size) throw brokenRing('a chain has more descriptors than the ring');
+      const at = offset + index * DESCRIPTOR_SIZE;
+      const gpa = address(view, at);
+      const length = view.getUint32(at + 8, true);
+      const tail = view.getUint32(at + 12, true);
+      flags = tail >>> 16;
+      chain.slots++;
+      // The driver writes it to the last descriptor of a chain.
+      chain.id = tail & 0xffff;
+      index = index + 1 === this.size ? 0 : index + 1;
+      if ((flags & VIRTQ_DESC_F_INDIRECT) === 0) chain.addDescriptor(this.#memory, gpa, length, flags);
+      else this.#addIndirect(chain, gpa, length, flags);
+    }
+    if (index <= this.#nextAvailable) this.#availableWrap ^= 1;
+    this.#nextAvailable = index;
+  }
+
+  #addIndirect(chain: DescriptorChain, gpa: number, length: number, flags: number): void {
+    if (!this.#features.indirect) throw brokenRing('an indirect descriptor, which was not negotiated');
+    if ((flags & VIRTQ_DESC_F_NEXT) !== 0 || chain.slots > 1)
+      throw brokenRing('an indirect descriptor is part of a list');
+    chain.addIndirect(this.#memory, gpa, length, false);
+  }
+
+  #mustBeInRing(): void {
+    if (this.#nextAvailable < this.size && this.#nextUsed < this.size) return;
+    throw brokenRing(`the base 0x${this.base.toString(16)} is beyond a queue of ${this.size}`);
+  }
+
+  /** Goes on where a predecessor was: all that it had taken and not given back is available again. */
+  #succeed(inflight: PackedInflight): void {
+    const { index, wrap } = inflight.recover(this.#nextUsed, this.#usedWrap, (at, round) => {
+      const flags = at < this.size ? this.#flags(at) : 0;
+      const mark = round === 1 ? VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED : 0;
+      return (flags & (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED)) === mark;
+    });
+    this.#nextUsed = this.#nextAvailable = index;
+    this.#usedWrap = this.#availableWrap = wrap;
+    this.#mustBeInRing();
+  }
+
+  #flags(index: number): number {
+    const { region, offset } = this.#ring;
+    return Atomics.load(region.halfWords, (offset + index * DESCRIPTOR_SIZE + DESCRIPTOR_FLAGS) >> 1);
+  }
+
+  #locate(): void {
+    const { descriptor, driver, device } = this.#addresses;
+    this.#ring = this.#memory.ringPart(descriptor, DESCRIPTOR_SIZE * this.size, 16, 'descriptor ring');
+    this.#driver = this.#memory.ringPart(driver, EVENT_SIZE, 4, "driver's event suppression structure");
+    this.#device = this.#memory.ringPart(device, EVENT_SIZE, 4, "device's event suppression structure");
+  }
+
+  #setDeviceFlags(flags: number): void {
+    Atomics.store(this.#device.region.halfWords, (this.#device.offset + EVENT_FLAGS) >> 1, flags);
+  }
+}
