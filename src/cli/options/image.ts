@@ -6,7 +6,7 @@ import { choice, integer, type KeyValues, keyValues, mapped, optional, size, tex
 
 const SECTION = 'Image';
 
-export const formatSyntax = choice(...DISK_FORMATS);
+const formatSyntax = choice(...DISK_FORMATS);
 
 /** How an existing image is opened. */
 export const imageOptions = {
