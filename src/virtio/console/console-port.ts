@@ -1,11 +1,8 @@
 import type { ScatterList } from '../../memory/scatter-list.ts';
-import type { DeviceHost } from '../device.ts';
+import { type DeviceHost, EPOLLIN, EPOLLOUT } from '../device.ts';
 import { DescriptorChain } from '../queue/descriptor-chain.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
 import { receiveQueue } from './console-config.ts';
-
-const EPOLLIN = 1;
-const EPOLLOUT = 4;
 
 /** Requests done before others have their turn. */
 const BATCH = 16;

@@ -1,4 +1,4 @@
-import type { DeviceHost, VirtioDevice } from '../device.ts';
+import { type DeviceHost, EPOLLIN, EPOLLOUT, type VirtioDevice } from '../device.ts';
 import { type FeatureSet, featureSet, hasFeature } from '../features.ts';
 import { DescriptorChain } from '../queue/descriptor-chain.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
@@ -26,8 +26,6 @@ import {
 import { control, type NetCommands, offloadsOf } from './net-control.ts';
 import type { NetPort } from './net-port.ts';
 
-const EPOLLIN = 1;
-const EPOLLOUT = 4;
 const QUEUE_SIZE = 256;
 
 /** Frames handled before others have their turn. */
