@@ -85,6 +85,12 @@ export class ConsolePort {
     return more;
   }
 
+  /** One of the queues ends, or ends for now: nobody has time for its side of the host. */
+  pause(isReceive: boolean): void {
+    if (isReceive) this.#waitForInput(false);
+    else this.#waitForRoom(false);
+  }
+
   /** One character in an emergency: whoever has no room loses it. */
   emergencyWrite(list: ScatterList): void {
     if (this.#output !== undefined) this.#write(this.#output, list, 0);
