@@ -121,8 +121,7 @@ export class HostFile implements ByteStore {
     let directFd = -1;
     try {
       if (lock) lockFile(fd, path, writable);
-      // Through /proc, so that it is the same file whatever the path means by now.
-      if (direct) directFd = open(`/proc/self/fd/${fd}`, (writable ? O_RDWR : O_RDONLY) | O_DIRECT);
+      if (direct) directFd = openDirect(fd, path, writable ? O_RDWR : O_RDONLY);
       return new HostFile(path, fd, directFd, options);
     } catch (error) {
       close(fd);
@@ -336,6 +335,16 @@ function openFile(path: string, flags: number): number {
     return open(path, flags);
   } catch (error) {
     throw openError(path, (error as SystemError).errno, error);
+  }
+}
+
+/** Opens an open file once more, through /proc: so it is the same file whatever its path means by now. */
+function openDirect(fd: number, path: string, access: number): number {
+  try {
+    return open(`/proc/self/fd/${fd}`, access | O_DIRECT);
+  } catch (cause) {
+    if ((cause as SystemError).errno !== 'EINVAL') throw cause;
+    throw new CrosvmError('E_DISK_DIRECT', `${path}: its file system cannot go past the page cache`, { cause });
   }
 }
 
