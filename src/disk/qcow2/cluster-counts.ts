@@ -23,6 +23,12 @@ export class ClusterCounts {
     if (cluster >= this.end) this.end = cluster + 1;
   }
 
+  /** Whether something may have been counted from cluster `from` to before `to`; if not, that is certain. */
+  mayHave(from: number, to: number): boolean {
+    for (let at = Math.floor(from / PER_CHUNK); at * PER_CHUNK < to; at++) if (this.#chunks.has(at)) return true;
+    return false;
+  }
+
   /** Mostly the one that was asked for before. */
   #chunk(at: number): Uint32Array | undefined {
     if (at !== this.#lastAt) {

@@ -252,6 +252,23 @@ test('a large table that a million L1 entries lead to is read but a few times fo
   assert.ok(counting.bytesRead < 4 * store.size);
 });
 
+test('a file with a hole of terabytes between its clusters', () => {
+  const farAt = (far: number) => {
+    const { store, l2 } = withData();
+    u64(store, l2, far, HI_COPIED);
+    store.write(far, new Uint8Array(CLUSTER).fill(5));
+    return store;
+  };
+  const store = farAt(2 ** 42);
+  const { found, left } = checkImage(store, readHeader(store), 'all');
+  assert.deepEqual([found.errors, left.errors, left.leaks], [1, 0, 0]);
+  assert.deepEqual(readDisk(open(store), 0, CLUSTER), new Uint8Array(CLUSTER).fill(5));
+  // Further than a refcount table of the largest size reaches.
+  const tooFar = farAt(2 ** 43);
+  assert.throws(() => checkImage(tooFar, readHeader(tooFar), 'all'), { code: 'E_DISK_FULL' });
+  assert.deepEqual(readDisk(readOnly(tooFar), 0, CLUSTER), new Uint8Array(CLUSTER).fill(5));
+});
+
 test('a snapshot whose L1 table leads to one table twice is neither applied nor deleted', () => {
   const store = image({ size: 8 << 20 });
   const disk = open(store);
