@@ -18,6 +18,8 @@ export interface DevicePlan {
   readonly type: VirtioDeviceName;
   readonly source: DeviceSource;
   readonly maxQueueSize?: number | undefined;
+  /** Whether the guest is offered packed queues, where the back end has them. */
+  readonly packed?: boolean | undefined;
   /** Its device number on PCI bus 0. */
   readonly slot: number;
   /** Of a file system: the name that the guest mounts it by, if it is not the back end that has one. */
@@ -81,7 +83,7 @@ function wantedDevices(config: VmConfig): Wanted[] {
 }
 
 function foreign(type: VirtioDeviceName, path: string): Wanted {
-  return { name: `the ${type} device at ${path}`, type, source: { kind: 'socket', path } };
+  return { name: `the ${type} device at ${path}`, type, source: { kind: 'socket', path }, packed: true };
 }
 
 function own(name: string, spec: DeviceSpec): Wanted {
@@ -92,7 +94,7 @@ function disk(option: BlockOption): Wanted {
   const { path, ro, sparse = true, id = '', direct, format, lock = true, queues, slot } = option;
   const blockSize = option['block-size'];
   const spec = { type: 'block', path, format, writable: !ro, sparse, blockSize, id, queues, direct, lock } as const;
-  return { ...own(`the disk ${path}`, spec), slot };
+  return { ...own(`the disk ${path}`, spec), slot, packed: option['packed-queue'] };
 }
 
 function balloon({
