@@ -51,7 +51,7 @@ export async function buildVm(
   using opened = new DisposableStack();
   const files = openGuestFiles(config, opened);
   // They come up while the rest is made.
-  const devices = startDevices(config, log, resources);
+  const devices = await startDevices(config, log, resources);
   const serial = ports.map((port) => resources.adopt(openSerialTarget(port), closeSerialTarget));
 
   const { cpus } = config;
@@ -101,11 +101,13 @@ export async function buildVm(
   return { vm, machine, starts, devices };
 }
 
-function startDevices(config: VmConfig, log: Log, resources: DisposableStack): VmDevice[] {
+async function startDevices(config: VmConfig, log: Log, resources: DisposableStack): Promise<VmDevice[]> {
   const launcher = config.disableSandbox ? threadLauncher : processLauncher;
-  return planDevices(config).map((plan) =>
-    resources.adopt(new VmDevice(plan, launcher, log), (device) => void device.close()),
-  );
+  const devices: VmDevice[] = [];
+  for (const plan of planDevices(config)) {
+    devices.push(resources.adopt(await VmDevice.start(plan, launcher, log), (device) => void device.close()));
+  }
+  return devices;
 }
 
 /** Each device has as many GSIs as it has MSI-X vectors. */

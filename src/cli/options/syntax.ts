@@ -3,7 +3,7 @@
  * parser puts the name of the option before it.
  */
 import { CrosvmError } from '../../errors.ts';
-import { type KeyValueItem, parseKeyValues } from '../key-value.ts';
+import { type KeyValueItem, type KeyValueNode, parseKeyValues } from '../key-value.ts';
 import { suggestion } from '../nearest.ts';
 
 export interface ValueSyntax<T> {
@@ -96,6 +96,8 @@ export interface Key<T> {
   readonly absent: T | undefined;
   /** Whether the key may stand without a value. */
   readonly flag: boolean;
+  /** Whether it may be given several times, or with a list in brackets. Its value is an array then. */
+  readonly several?: true;
 }
 
 /** A key that must be given. */
@@ -111,6 +113,12 @@ export function optional<T>(syntax: ValueSyntax<T>, help: string): Key<T | undef
 /** A key that has a value when it is left out. */
 export function defaulted<T extends string | number>(syntax: ValueSyntax<T>, value: NoInfer<T>, help: string): Key<T> {
   return { syntax, help, required: false, absent: value, flag: false };
+}
+
+/** A key that may be given several times, or with a list: `key=[a,b]`. */
+export function several<T>(syntax: ValueSyntax<T>, help: string): Key<readonly T[]> {
+  const one = mapped(syntax, (value): readonly T[] => [value]);
+  return { syntax: one, help: `${help} May be repeated.`, required: false, absent: [], flag: false, several: true };
 }
 
 /** A key that is true or false: `key`, `key=true` or `key=false`. */
@@ -145,7 +153,7 @@ export function keyValues<const K extends Keys>(
 
 function keyHelp(name: string, key: Key<unknown>): KeyHelp {
   if (key.flag) return { usage: name, help: key.help };
-  const note = key.absent === undefined ? '' : ` [default: ${key.absent}]`;
+  const note = key.absent === undefined || key.several ? '' : ` [default: ${key.absent}]`;
   return { usage: `${name}=${key.syntax.metavar}`, help: key.help + note };
 }
 
@@ -157,23 +165,39 @@ function collect(keys: Keys, items: readonly KeyValueItem[], first: string | und
   const given = new Map<string, unknown>();
   items.forEach((item, i) => {
     const [name, value] = named(keys, item, i === 0 ? first : undefined);
+    const key = keys[name]!;
+    if (key.several) {
+      const values = texts(name, value).flatMap((text) => parseKey(name, key, text) as unknown[]);
+      given.set(name, [...((given.get(name) as unknown[]) ?? []), ...values]);
+      return;
+    }
     if (given.has(name)) fail(`${name} is given twice`);
-    given.set(name, parseKey(name, keys[name]!, value));
+    given.set(name, parseKey(name, key, typeof value === 'string' ? value : fail(`${name} takes no list`)));
   });
   return given;
 }
 
-/** The key that an item is about, and the text of its value. */
-function named(keys: Keys, item: KeyValueItem, first: string | undefined): [string, string] {
-  const value = typeof item.value === 'string' ? item.value : fail(`${item.key ?? 'this option'} takes no list`);
-  if (item.key === undefined) {
-    if (Object.hasOwn(keys, value) && keys[value]!.flag) return [value, 'true'];
-    if (first !== undefined) return [first, value];
-    if (Object.hasOwn(keys, value)) fail(`${value} needs a value: ${value}=${keys[value]!.syntax.metavar}`);
-  }
-  const name = item.key ?? value;
-  if (!Object.hasOwn(keys, name)) fail(`unknown key "${name}"${suggestion(name, Object.keys(keys))}`);
-  return [name, value];
+/** What a key that may have several values was given at one place. */
+function texts(name: string, value: KeyValueNode): string[] {
+  if (typeof value === 'string') return [value];
+  return value.map((item) =>
+    item.key === undefined && typeof item.value === 'string' ? item.value : fail(`${name} takes a list of values`),
+  );
+}
+
+/** The key that an item is about, and its value. */
+function named(keys: Keys, item: KeyValueItem, first: string | undefined): [string, KeyValueNode] {
+  const { key, value } = item;
+  if (key !== undefined) return [known(keys, key), value];
+  if (typeof value !== 'string') fail('this option takes no list');
+  if (Object.hasOwn(keys, value) && keys[value]!.flag) return [value, 'true'];
+  if (first !== undefined) return [first, value];
+  const name = known(keys, value);
+  return fail(`${name} needs a value: ${name}=${keys[name]!.syntax.metavar}`);
+}
+
+function known(keys: Keys, name: string): string {
+  return Object.hasOwn(keys, name) ? name : fail(`unknown key "${name}"${suggestion(name, Object.keys(keys))}`);
 }
 
 function parseKey(name: string, key: Key<unknown>, value: string): unknown {

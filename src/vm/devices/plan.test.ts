@@ -102,16 +102,26 @@ test('network cards', () => {
   );
   const common = { type: 'net', mac: undefined, mtu: undefined, address: undefined, pairs: 1 };
   assert.deepEqual(specs, [
-    { ...common, tap: { name: 'tap0' }, pairs: 2, mtu: 9000 },
-    { ...common, tap: { name: 'tap1' } },
-    { ...common, tap: { fd: 7 } },
-    { ...common, tap: { name: 'crosvm%d' }, mac, address: { ip: [10, 0, 0, 1], netmask: [255, 0, 0, 0] } },
+    { ...common, wire: { kind: 'tap', name: 'tap0' }, pairs: 2, mtu: 9000 },
+    { ...common, wire: { kind: 'tap', name: 'tap1' } },
+    { ...common, wire: { kind: 'tap', fd: 7 } },
+    {
+      ...common,
+      wire: { kind: 'tap', name: 'crosvm%d' },
+      mac,
+      address: { ip: [10, 0, 0, 1], netmask: [255, 0, 0, 0] },
+    },
   ]);
   for (const wrong of [
     ['--net', 'mac=02:00:00:00:00:07'],
     ['--net', 'tap-fd=7,tap-name=tap0'],
     ['--net', 'tap-fd=7,vq-pairs=2'],
     ['--net', 'host-ip=10.0.0.1'],
+    ['--net', 'tap-name=tap0,forward=1:2'],
+    ['--net', 'user,tap-name=tap0'],
+    ['--net', 'user,tap-fd=7'],
+    ['--net', 'user,host-ip=10.0.0.1,netmask=255.0.0.0'],
+    ['--net', 'user,vq-pairs=2'],
     ['--host_ip', '10.0.0.1'],
   ]) {
     assert.throws(() => places(...wrong), { code: 'E_OPTION' }, wrong.join(' '));
@@ -136,5 +146,33 @@ test('sockets between guest and host', () => {
   }
   for (const wrong of ['2', '4294967295', 'x', 'path=/p']) {
     assert.throws(() => config('--vsock', wrong), { code: 'E_USAGE' }, wrong);
+  }
+});
+
+test('a network card without a TAP device', () => {
+  const values = ['user', 'user,forward=8080:80,forward=[2222:22,5353:53],mtu=1500,pci-address=00:09.0'];
+  const plans = planDevices(config(...bare, ...values.flatMap((value) => ['--net', value])));
+  const card = { type: 'net', pairs: 1, mac: undefined, mtu: undefined };
+  assert.deepEqual(
+    plans.map(({ type, source, slot }) => ({ type, source, slot })),
+    [
+      { type: 'net', source: { kind: 'user-network', card, forwards: [] }, slot: 1 },
+      {
+        type: 'net',
+        source: {
+          kind: 'user-network',
+          card: { ...card, mtu: 1500 },
+          forwards: [
+            { host: 8080, guest: 80 },
+            { host: 2222, guest: 22 },
+            { host: 5353, guest: 53 },
+          ],
+        },
+        slot: 9,
+      },
+    ],
+  );
+  for (const wrong of ['user,forward=80', 'user,forward=[[1:2]]', 'user,forward=[host=1:2]', 'forward=', '[user]']) {
+    assert.throws(() => config('--net', wrong), { code: 'E_USAGE' }, wrong);
   }
 });

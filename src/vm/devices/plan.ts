@@ -1,15 +1,24 @@
 /** Which virtio devices a VM gets, what provides them, and where they are on the PCI bus. */
+import type { ForwardedPort } from '../../base/passt.ts';
 import type { BlockOption } from '../../cli/options/disk.ts';
-import type { DeviceSpec } from '../../device-process/device-spec.ts';
+import type { DeviceSpec, NetSpec } from '../../device-process/device-spec.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { VirtioDeviceName } from '../../virtio/device-types.ts';
 import type { VmConfig } from '../config.ts';
 import { networkCards, socketDevices } from './plan-network.ts';
 
-/** What provides a device: another program that listens at a socket, or one of ours. */
+/**
+ * What provides a device: another program that listens at a socket, or one of ours; it may be a network card whose wire
+ * is to be made whenever it is started.
+ */
 export type DeviceSource =
   | { readonly kind: 'socket'; readonly path: string }
-  | { readonly kind: 'own'; readonly spec: DeviceSpec };
+  | { readonly kind: 'own'; readonly spec: DeviceSpec }
+  | {
+      readonly kind: 'user-network';
+      readonly card: Omit<NetSpec, 'wire'>;
+      readonly forwards: readonly ForwardedPort[];
+    };
 
 /** A device that is to be connected. */
 export interface DevicePlan {
@@ -68,7 +77,7 @@ function wantedDevices(config: VmConfig): Wanted[] {
     // What is random would be so in each run of a deterministic VM.
     ...(config.noRng || config.deterministic !== undefined ? [] : [own('the entropy device', { type: 'rng' })]),
     ...balloon(config),
-    ...networkCards(config).map(({ spec, slot }) => ({ ...own('the network card', spec), slot })),
+    ...networkCards(config).map((card) => ({ name: 'the network card', type: 'net' as const, ...card })),
     ...bySocket('net', config.vhostUserNet),
     ...socketDevices(config).map(({ spec, slot }) => ({ ...own('the socket device', spec), slot })),
     ...bySocket('vsock', config.vhostUserVsock),

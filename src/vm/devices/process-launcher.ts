@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { close } from '../../base/fd.ts';
 import { packetPair } from '../../base/unix-socket.ts';
 import { streamPair } from '../../base/unix-stream.ts';
 import type { DeviceSpec } from '../../device-process/device-spec.ts';
@@ -34,6 +35,7 @@ export const processLauncher: DeviceLauncher = {
     });
     theirs.close();
     theirOrders.close();
+    if (wire?.kind === 'stream') close(wire.fd);
     let last: string | undefined;
     const lines = createInterface({ input: child.stderr! });
     lines.on('line', (line) => {

@@ -2,8 +2,10 @@
 import { EventFd } from '../../base/event-fd.ts';
 import { replaceFd } from '../../base/fd.ts';
 import { onHangUp, onReadable, type Subscription } from '../../base/readable.ts';
-import { connectStream, type StreamConnection } from '../../base/unix-stream.ts';
+import { connectStream, StreamConnection } from '../../base/unix-stream.ts';
 import type { DeviceOrder } from '../../device-process/device-orders.ts';
+import type { DeviceSpec } from '../../device-process/device-spec.ts';
+import { userNetwork } from '../../device-process/user-network.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { Log, LogLevel } from '../../log.ts';
 import type { VirtioPci } from '../../pci/virtio-pci/virtio-pci.ts';
@@ -13,7 +15,7 @@ import type { VirtioDeviceName } from '../../virtio/device-types.ts';
 import { type BackEnd, describeDevice, greetBackEnd } from './connect-device.ts';
 import { DeviceMaster } from './device-master.ts';
 import type { DeviceLauncher, LaunchedDevice } from './launcher.ts';
-import type { DevicePlan } from './plan.ts';
+import type { DevicePlan, DeviceSource } from './plan.ts';
 import type { VirtioDeviceHandle } from './virtio-device.ts';
 import { closeWiring } from './wiring.ts';
 
@@ -35,9 +37,10 @@ export class VmDevice {
   readonly plan: DevicePlan;
   readonly #launcher: DeviceLauncher;
   readonly #log: Log;
+  /** Of ours. */
   #launched: LaunchedDevice | undefined;
   #master: DeviceMaster | undefined;
-  #connection: StreamConnection;
+  readonly #connection: StreamConnection;
   #backEnd: BackEnd | undefined;
   #handle: VirtioDeviceHandle | undefined;
   #link: VhostUserLink | undefined;
@@ -49,16 +52,21 @@ export class VmDevice {
   #closing: Promise<void> | undefined;
 
   /** Connects to the back end, or starts it. Throws `E_DEVICE`, which names the device. */
-  constructor(plan: DevicePlan, launcher: DeviceLauncher, log: Log) {
+  static async start(plan: DevicePlan, launcher: DeviceLauncher, log: Log): Promise<VmDevice> {
+    const { source } = plan;
+    try {
+      const start = source.kind === 'socket' ? connectStream(source.path) : await ownSpec(source);
+      return new VmDevice(plan, launcher, log, start);
+    } catch (error) {
+      throw namedError(plan, error as Error);
+    }
+  }
+
+  private constructor(plan: DevicePlan, launcher: DeviceLauncher, log: Log, start: StreamConnection | DeviceSpec) {
     this.plan = plan;
     this.#launcher = launcher;
     this.#log = log;
-    const { source } = plan;
-    try {
-      this.#connection = source.kind === 'socket' ? connectStream(source.path) : this.#launch();
-    } catch (error) {
-      throw this.#error(error as Error);
-    }
+    this.#connection = start instanceof StreamConnection ? start : this.#launch(start);
   }
 
   /** Waits until the back end has said what it is. `firstGsi`: the GSIs of its MSI-X vectors start here. Throws `E_DEVICE`. */
@@ -68,7 +76,7 @@ export class VmDevice {
       this.#handle = describeDevice(this.plan, this.#backEnd, this.#connection.fd, firstGsi);
       return this.#handle;
     } catch (error) {
-      throw this.#error(await this.#reasonOf(error as Error));
+      throw namedError(this.plan, await this.#reasonOf(error as Error));
     }
   }
 
@@ -94,7 +102,7 @@ export class VmDevice {
     try {
       return await this.#master.order(order, kind);
     } catch (error) {
-      throw this.#error(error as Error);
+      throw namedError(this.plan, error as Error);
     }
   }
 
@@ -115,11 +123,9 @@ export class VmDevice {
     if (this.#launched !== undefined) await itsEnd(this.#launched);
   }
 
-  #launch(): StreamConnection {
-    const { name, source } = this.plan;
-    if (source.kind !== 'own') throw new TypeError(`${name} is not ours to start`);
+  #launch(spec: DeviceSpec): StreamConnection {
     this.#startedAt = performance.now();
-    this.#launched = this.#launcher.launch(name, source.spec, (line) => this.#say(line));
+    this.#launched = this.#launcher.launch(this.plan.name, spec, (line) => this.#say(line));
     this.#master?.close();
     this.#master = new DeviceMaster(this.#launched.orders);
     return this.#launched.connection;
@@ -157,9 +163,12 @@ export class VmDevice {
   }
 
   async #restart(device: VirtioPci, link: VhostUserLink, resumes: boolean): Promise<void> {
+    const source = this.plan.source as OwnSource;
     let connection: StreamConnection | undefined;
+    this.#launched = undefined; // what happens before there is another is not for the last one to explain
     try {
-      connection = this.#launch();
+      connection = this.#launch(await ownSpec(source));
+      if (this.#closing !== undefined) return this.#master?.close();
       const backEnd = await greetBackEnd(connection);
       if (this.#closing !== undefined) return backEnd.requests.close();
       this.#backEnd!.requests.close();
@@ -191,17 +200,23 @@ export class VmDevice {
     return new CrosvmError('E_DEVICE', lastWords()?.replace(/^crosvm: /, '') ?? `${error.message} (${how})`);
   }
 
-  #error(cause: Error): CrosvmError {
-    const { name } = this.plan;
-    const message = cause.message.startsWith(name) ? cause.message : `${name}: ${cause.message}`;
-    return new CrosvmError('E_DEVICE', message, { cause });
-  }
-
   #say(line: string): void {
     const [, level, text] = /^crosvm: .*?: (error|warn|info|debug): (.*)$/.exec(line) ?? [];
     // Other lines are the reason of its end, which is told then.
     if (level !== undefined) this.#log(level as LogLevel, `${this.plan.name}: ${text}`);
   }
+}
+
+type OwnSource = Exclude<DeviceSource, { kind: 'socket' }>;
+
+/** What a device of ours is to be, this time. Throws `E_PASST`. */
+async function ownSpec(source: OwnSource): Promise<DeviceSpec> {
+  return source.kind === 'own' ? source.spec : userNetwork(source.card, source.forwards);
+}
+
+function namedError({ name }: DevicePlan, cause: Error): CrosvmError {
+  const message = cause.message.startsWith(name) ? cause.message : `${name}: ${cause.message}`;
+  return new CrosvmError('E_DEVICE', message, { cause });
 }
 
 /** How a device whose connection has ended ends. One that hangs is killed. */

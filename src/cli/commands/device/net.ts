@@ -1,5 +1,5 @@
-import type { ForwardedPort } from '../../../base/passt.ts';
-import type { NetWire } from '../../../device-process/device-spec.ts';
+import type { NetSpec, NetWire } from '../../../device-process/device-spec.ts';
+import type { userNetwork } from '../../../device-process/user-network.ts';
 import { CrosvmError } from '../../../errors.ts';
 import { command } from '../../command.ts';
 import { frontEndOptions } from '../../options/front-end.ts';
@@ -7,9 +7,6 @@ import { forwardedPort, ipv4, macAddress } from '../../options/network.ts';
 import { flag, list, value, valueOr } from '../../options/option.ts';
 import { integer, text } from '../../options/syntax.ts';
 import { serveDevice } from './serve.ts';
-
-/** The largest packet that passt takes. Nothing cuts packets up on this way, so the larger they are the fewer there are. */
-const PASST_MTU = 65520;
 
 export const deviceNet = command({
   name: 'device net',
@@ -64,19 +61,20 @@ export const deviceNet = command({
     'crosvm device net --socket-path /run/net.sock --host-ip 10.0.0.1 --netmask 255.255.255.0',
   ],
   async run({ tapName, tapFd, user, forward, hostIp, netmask, mac, mtu, vqPairs, ...frontEnd }, _positionals, output) {
-    if ((user || forward.length > 0) && (tapName ?? tapFd ?? hostIp) !== undefined) {
+    const isUser = user || forward.length > 0;
+    if (isUser && (tapName ?? tapFd ?? hostIp) !== undefined) {
       fail('--user is without a TAP device of the host, so without --tap-name, --tap-fd and --host-ip');
     }
-    if ((user || forward.length > 0) && vqPairs > 1) fail('--user has one pair of queues');
+    if (isUser && vqPairs > 1) fail('--user has one pair of queues');
     if (tapFd !== undefined && tapName !== undefined) fail('--tap-name and --tap-fd exclude each other');
     if (tapFd !== undefined && (vqPairs > 1 || hostIp !== undefined)) {
       fail('--tap-fd is one open TAP device, so it has one pair of queues, and its address already');
     }
     if ((hostIp === undefined) !== (netmask === undefined)) fail('--host-ip and --netmask belong together');
     const address = hostIp && netmask && { ip: hostIp, netmask };
-    const wire = user || forward.length > 0 ? await userWire(forward) : tapWire(tapName, tapFd);
-    const largest = mtu ?? (wire.kind === 'stream' ? PASST_MTU : undefined);
-    return serveDevice({ type: 'net', wire, pairs: vqPairs, mac, mtu: largest, address }, frontEnd, output);
+    const card = { type: 'net', pairs: vqPairs, mac, mtu, address } as const;
+    const spec: NetSpec = isUser ? await userCard(card, forward) : { ...card, wire: tapWire(tapName, tapFd) };
+    return serveDevice(spec, frontEnd, output);
   },
 });
 
@@ -84,9 +82,9 @@ function tapWire(name: string | undefined, fd: number | undefined): NetWire {
   return fd === undefined ? { kind: 'tap', name: name ?? 'crosvm%d' } : { kind: 'tap', fd };
 }
 
-async function userWire(forwards: readonly ForwardedPort[]): Promise<NetWire> {
-  const { startPasst } = await import('../../../base/passt.ts');
-  return { kind: 'stream', fd: await startPasst(forwards) };
+async function userCard(...words: Parameters<typeof userNetwork>): Promise<NetSpec> {
+  const program = await import('../../../device-process/user-network.ts');
+  return program.userNetwork(...words);
 }
 
 function fail(message: string): never {
