@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CROSVM, finish } from './linux-guest.ts';
+import { deviceProcesses, until } from './processes.ts';
 import { print, rom } from './rom.ts';
 import { checkExt4, makeExt4, missingProgram, readExt4, runVirtioGuest } from './virtio-guest.ts';
 
@@ -20,29 +21,6 @@ function newImage(name: string): string {
   const image = join(folder, name);
   makeExt4(image, 32);
   return image;
-}
-
-/** Processes that run a device over `image`. */
-function deviceProcesses(image: string): number[] {
-  const isOne = (pid: string) => {
-    try {
-      const words = readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0');
-      return words[1]?.endsWith('/device-entry.js') === true && words[2]?.includes(image) === true;
-    } catch {
-      return false;
-    }
-  };
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && isOne(name))
-    .map(Number);
-}
-
-async function until(condition: () => boolean, what: string): Promise<void> {
-  for (let i = 0; i < 600; i++) {
-    if (condition()) return;
-    await sleep(50);
-  }
-  assert.fail(`waited for 30 seconds: ${what}`);
 }
 
 const numbers = Array.from({ length: 100_000 }, (_, i) => `${i + 1}\n`).join('');

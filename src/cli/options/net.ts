@@ -16,7 +16,7 @@ import {
 const descriptor = integer({ min: 3, max: 2 ** 31 - 1, metavar: 'N' });
 
 const keys = {
-  user: boolean('No TAP device but the sockets of the host, without any privilege: through the program passt.'),
+  user: boolean('Use the sockets of the host, which takes no privilege but the program passt.'),
   forward: several(
     forwardedPort,
     "With user, a TCP port of the host's loopback interface that leads to one of the guest.",

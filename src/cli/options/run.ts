@@ -169,7 +169,7 @@ export const runOptions = {
   net: list({
     section: 'Devices',
     syntax: netSyntax,
-    help: 'Add a network card whose wire is a TAP device of the host, or with user none that takes a privilege.',
+    help: 'Add a network card, whose wire is a TAP device of the host or, with user, its sockets.',
     variants: {
       'tap-name': { syntax: tapNameSyntax, help: 'The same as --net tap-name=NAME.' },
       'tap-fd': { syntax: tapFdSyntax, help: 'The same as --net tap-fd=N.' },
