@@ -1,3 +1,4 @@
+import { CrosvmError } from '../errors.ts';
 import { ScatterList } from '../memory/scatter-list.ts';
 import { NET_HEADER_SIZE } from '../virtio/net/net-config.ts';
 import type { NetPort } from '../virtio/net/net-port.ts';
@@ -17,7 +18,8 @@ const PATIENCE = 2000;
 
 /**
  * A network whose frames come over a stream socket, as QEMU's "-netdev stream" and passt speak it. Frames have no header
- * on the wire, so nothing can be left to the other end: no checksums, no segmentation.
+ * on the wire, so nothing can be left to the other end: no checksums, no segmentation. When that is gone, or sends what is
+ * no frame, `receive` throws `E_NET_PEER`.
  */
 export class StreamNetPort implements NetPort {
   readonly fd: number;
@@ -44,11 +46,17 @@ export class StreamNetPort implements NetPort {
       this.#fill();
       length = this.#nextLength();
     }
-    if (length === -1) return this.#isOver ? 0 : -1;
+    if (length === -1) return this.#nothing();
     const from = this.#start + LENGTH_SIZE;
     this.#start = from + length;
     const header = list.copyFrom(this.#header);
     return header + list.copyFrom(this.#buffer.bytes.subarray(from, from + length), NET_HEADER_SIZE);
+  }
+
+  /** A card whose network has gone is of no use; who runs it may start another with a new one. */
+  #nothing(): number {
+    if (this.#isOver) throw new CrosvmError('E_NET_PEER', 'the program at the other end of its network has gone');
+    return -1;
   }
 
   /** A frame that went out in part is finished at once. */

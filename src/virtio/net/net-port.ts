@@ -7,7 +7,7 @@ export interface NetPort {
   readonly fd: number;
   /**
    * Reads one frame into the first pieces of a list; what does not fit is lost. Returns how many bytes, -1 when there
-   * is none now, and 0 when there will not be any more.
+   * is none now, and 0 when there will not be any more. Throws a `CrosvmError` to end the device.
    */
   receive(list: ScatterList): number;
   /**
