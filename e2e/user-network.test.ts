@@ -1,5 +1,6 @@
 /** Networking without privileges, through passt: under our VMM, and as a device by hand. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { resolve4 } from 'node:dns/promises';
 import { once } from 'node:events';
@@ -171,6 +172,23 @@ for (const where of ['a process', 'a thread']) {
     await until(() => passts(forwarded).length === 0, 'passt ends');
   });
 }
+
+test('passt does not outlive its VM, however that ends', { skip }, async () => {
+  const path = join(folder, 'waiting');
+  writeFileSync(path, rom(print('up\n'))); // then it waits for ever
+  for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+    for (const where of [[], ['--disable-sandbox']]) {
+      const port = await freePort();
+      const words = ['run', '--hypervisor', 'soft', '-m', '16', ...where, '--net', `user,forward=${port}:7000`];
+      const vmm = spawn(process.execPath, [CROSVM, ...words, '--bios', path]);
+      await once(vmm.stdout, 'data');
+      assert.equal(passts(port).length, 1);
+      vmm.kill(signal);
+      await once(vmm, 'exit');
+      await until(() => passts(port).length === 0, `passt ends after ${signal}`);
+    }
+  }
+});
 
 test('what cannot be is refused with one line', async () => {
   const path = join(folder, 'rom');
