@@ -41,7 +41,7 @@ function randomShape(random: Random): Shape {
   const backing = dataFile === 'raw' ? 'none' : random.pick(['none', 'none', 'raw', 'qcow2'] as const);
   const extendedL2 = modern && clusterBits >= 14 && random.chance(40);
   return {
-    size: (1 + random.below(3 << 11)) * SECTOR,
+    size: (1 + random.below(3 << 10)) * SECTOR,
     version,
     clusterSize: 2 ** clusterBits,
     refcountBits: modern && random.chance(60) ? 2 ** random.below(7) : 16,

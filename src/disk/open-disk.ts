@@ -29,8 +29,6 @@ export interface OpenDiskOptions {
   readonly lock?: boolean;
   readonly direct?: boolean;
   readonly trust?: ImageTrust;
-  /** Whether backing files are opened at all. Without them the image looks as if its backing file were empty. */
-  readonly backing?: boolean;
 }
 
 /** What opening needs of the world. */
@@ -76,7 +74,6 @@ export class Opening {
       lock: false,
       direct: false,
       trust: NO_TRUST,
-      backing: true,
       ...options,
     };
   }

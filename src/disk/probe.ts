@@ -46,7 +46,7 @@ export function formatOf(head: string): DiskFormat {
 }
 
 /** Bytes as text, a character for each. */
-export function bytesAt(store: ByteStore, offset: number, length: number): string {
+function bytesAt(store: ByteStore, offset: number, length: number): string {
   const bytes = new Uint8Array(length);
   store.read(offset, bytes);
   return String.fromCharCode(...bytes);

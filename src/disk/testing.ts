@@ -167,6 +167,11 @@ export class PowerCutStore extends WatchedStore {
     return store;
   }
 
+  /** Whether bytes below `end` were written since the last flush. */
+  isPendingBelow(end: number): boolean {
+    return this.#pending.some(({ offset }) => offset < end);
+  }
+
   override flush(): void {
     this.onChange?.();
     for (const { offset, bytes } of this.#pending) this.#durable.write(offset, bytes);

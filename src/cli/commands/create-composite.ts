@@ -39,7 +39,7 @@ export const createComposite = command({
 });
 
 /** Parses LABEL:IMAGE and what may follow. Throws `E_USAGE`. */
-export function parsePartition(word: string): PartitionWord {
+function parsePartition(word: string): PartitionWord {
   const [label = '', path = '', ...flags] = word.split(':');
   const usage = (message: string) => new CrosvmError('E_USAGE', `${JSON.stringify(word)}: ${message}`);
   if (label === '' || path === '') throw usage('LABEL:IMAGE expected');

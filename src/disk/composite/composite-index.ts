@@ -2,7 +2,7 @@ import type { ByteStore } from '../byte-store.ts';
 import { formatError, unsupported } from '../disk.ts';
 import { readFields, writeFields } from './protobuf.ts';
 
-export const COMPOSITE_MAGIC = 'composite_disk\x1d';
+const COMPOSITE_MAGIC = 'composite_disk\x1d';
 const VERSION = 1;
 /** An index is a few lines; more is an attack. */
 const MAX_INDEX_BYTES = 1 << 20;

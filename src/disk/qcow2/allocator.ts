@@ -30,9 +30,8 @@ export class Allocator {
   #cursor = 0;
   /** From here on the file was never written. */
   #end: number;
-  #pending: Run[] = [];
-  #released: Run[] = [];
-
+  /** What waits for tables to be written. */
+  readonly #pending: Run[] = [];
   /** Behind the compressed data that was allocated last. */
   #packedEnd = 0;
   /** Where the grown refcount table will be. */
@@ -134,11 +133,7 @@ export class Allocator {
 
   /** All changes of tables up to here are on the medium. */
   tablesAreWritten(): void {
-    this.#released.push(...this.#pending);
-    this.#pending = [];
-    const runs = this.#released;
-    this.#released = [];
-    for (const run of runs) this.#giveBack(run);
+    for (const run of this.#pending.splice(0)) this.#giveBack(run);
   }
 
   #giveBack({ first, count }: Run): void {

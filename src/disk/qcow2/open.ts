@@ -50,7 +50,7 @@ function openDataFile(opening: Opening, file: OpenedFile, header: Header): ByteS
 
 function openBacking(opening: Opening, file: OpenedFile, header: Header): Disk | undefined {
   const name = header.backingFile;
-  if (name === undefined || name === '' || !opening.options.backing) return undefined;
+  if (name === undefined || name === '') return undefined;
   const declared = header.backingFormat;
   const format = declared === undefined ? undefined : BACKING_FORMAT_NAMES[declared];
   if (declared !== undefined && format === undefined) {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { imageCodec } from '../../base/image-codec.ts';
+import { bytesList } from '../bytes-list.ts';
 import { MemoryStore } from '../memory-store.ts';
 import { DiskModel, PowerCutStore, Random, randomChange, readDisk } from '../testing.ts';
 import { checkImage } from './check.ts';
@@ -77,7 +78,8 @@ test('a power cut while snapshots are made, applied and deleted', () => {
     const model = new DiskModel(SIZE);
     let saved: Uint8Array | undefined;
     store.onChange = () => {
-      if (random.chance(4)) verify(store.cut(random), model, `seed ${seed}`);
+      const percent = store.isPendingBelow(512) ? 60 : 4;
+      if (random.chance(percent)) verify(store.cut(random), model, `seed ${seed}`);
     };
     for (let i = 0; i < 40; i++) {
       randomChange(disk, model, random, 512);
@@ -100,5 +102,47 @@ test('a power cut while snapshots are made, applied and deleted', () => {
     disk.close();
     const { errors, leaks } = checkImage(base, readHeader(base)).found;
     assert.deepEqual({ errors, leaks }, { errors: 0, leaks: 0 });
+  }
+});
+
+test('a power cut while the refcount table moves, and the L1 table', () => {
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const random = new Random(seed);
+    const base = new MemoryStore('image');
+    // Wide counts, so that the first table is soon too small.
+    createQcow2(base, { clusterSize: 512, refcountBits: 64, size: 64 << 10 });
+    const store = new PowerCutStore(base);
+    const disk = open(store);
+    const { refcountTableOffset, l1Offset } = disk.parts.image.header;
+    const model = new DiskModel(3 << 20);
+    let cuts = 0;
+    const cut = () => {
+      const left = store.cut(random);
+      assert.equal(checkImage(left, readHeader(left)).found.errors, 0, `seed ${seed}`);
+      const found = new Uint8Array(model.contents.length);
+      found.set(readDisk(open(left)));
+      assert.equal(model.wrongSector(found), undefined, `seed ${seed}`);
+      cuts++;
+    };
+    // Above all when the header has just been led to another table.
+    store.onChange = () => {
+      const times = store.isPendingBelow(512) ? 4 : random.chance(3) ? 1 : 0;
+      for (let i = 0; i < times; i++) cut();
+    };
+    disk.resize(3 << 20);
+    for (let at = 0; at < disk.size; at += 16384) {
+      const bytes = new Uint8Array(16384).fill(1 + random.below(255));
+      model.write(at, bytes, bytes.length);
+      disk.write(at, bytesList(bytes));
+      if (!random.chance(10)) continue;
+      disk.flush();
+      model.flushed();
+    }
+    disk.close();
+    assert.notEqual(disk.parts.image.header.refcountTableOffset, refcountTableOffset);
+    assert.notEqual(disk.parts.image.header.l1Offset, l1Offset);
+    assert.ok(cuts > 5);
+    store.onChange = undefined;
+    assert.deepEqual(readDisk(open(base)), model.contents);
   }
 });

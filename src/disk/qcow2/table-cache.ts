@@ -1,7 +1,7 @@
 import type { ByteStore } from '../byte-store.ts';
 
 /** Tables are kept in pieces of this many bytes (or of a cluster, if that is less). */
-export const SLICE_SIZE = 4096;
+const SLICE_SIZE = 4096;
 
 /** A piece of a table in memory. Only valid until the next call of the cache's `get`. */
 export interface Slice {
