@@ -147,7 +147,7 @@ test('a back end that is killed takes only its device with it', { skip }, async 
   })();
   const { finished, outputs } = await runVirtioGuest(
     ['--vhost-user-blk', socket],
-    ['while [ $(($(cat /sys/bus/virtio/devices/virtio0/status) & 64)) = 0 ]; do sleep 1; done', 'echo alive'],
+    ['while [ $(($(cat /sys/bus/virtio/devices/virtio0/status) & 192)) = 0 ]; do sleep 1; done', 'echo alive'],
   );
   await killed;
   assert.equal(outputs[1]!.output, 'alive\n');
