@@ -9,6 +9,7 @@ import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CROSVM, finish } from './linux-guest.ts';
 import { print, rom } from './rom.ts';
+import { until } from './until.ts';
 import { checkExt4, makeExt4, missingProgram, readExt4, runVirtioGuest } from './virtio-guest.ts';
 
 const skip = missingProgram('mke2fs', 'debugfs') ?? false;
@@ -35,14 +36,6 @@ function deviceProcesses(image: string): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && isOne(name))
     .map(Number);
-}
-
-async function until(condition: () => boolean, what: string): Promise<void> {
-  for (let i = 0; i < 600; i++) {
-    if (condition()) return;
-    await sleep(50);
-  }
-  assert.fail(`waited for 30 seconds: ${what}`);
 }
 
 const numbers = Array.from({ length: 100_000 }, (_, i) => `${i + 1}\n`).join('');
