@@ -21,8 +21,9 @@ export const processLauncher: DeviceLauncher = {
   launch(name, spec, say) {
     const [ours, theirs] = streamPair();
     const [orders, theirOrders] = packetPair();
-    const inherited = spec.type === 'net' && 'fd' in spec.tap ? [spec.tap.fd] : [];
-    const itsSpec = inherited.length === 0 ? spec : ({ ...spec, tap: { fd: INHERITED } } as DeviceSpec);
+    const wire = spec.type === 'net' && 'fd' in spec.wire ? spec.wire : undefined;
+    const inherited = wire === undefined ? [] : [wire.fd];
+    const itsSpec = wire === undefined ? spec : ({ ...spec, wire: { ...wire, fd: INHERITED } } as DeviceSpec);
     const job: DeviceJob = { name, spec: itsSpec, socket: SOCKET, orders: ORDERS };
     const { NODE_EXTRA_CA_CERTS: _, NODE_OPTIONS: __, ...env } = process.env;
     const child = spawn(process.execPath, [PROGRAM, JSON.stringify(job)], {
