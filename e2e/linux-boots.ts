@@ -11,7 +11,7 @@ import {
   CLOUD_KERNEL_6_12,
   fetchBusybox,
   fetchKernel,
-  fetchPanicModules,
+  fetchModules,
   KERNEL_686,
   KERNEL_686_PAE,
 } from '../tools/guest-packages.ts';
@@ -109,7 +109,7 @@ async function kernelOf(boot: Boot): Promise<string> {
 }
 
 async function panicModules(kernel: string): Promise<GuestFile[]> {
-  const paths = await fetchPanicModules(kernel);
+  const paths = await fetchModules('pvpanic', kernel);
   return paths.map((path) => ({ name: basename(path), data: readFileSync(path) }));
 }
 

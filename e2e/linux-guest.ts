@@ -18,7 +18,12 @@ export interface Finished {
 
 /** Runs a program of ours on this Node to its end, with `input` as its standard input. */
 export function finish(program: string, words: readonly string[], input = ''): Promise<Finished> {
-  const child = spawn(process.execPath, [program, ...words], { timeout: BOOT_TIMEOUT_MS });
+  return finishProgram(process.execPath, [program, ...words], input);
+}
+
+/** Runs any program to its end, with `input` as its standard input. */
+export function finishProgram(program: string, words: readonly string[], input = ''): Promise<Finished> {
+  const child = spawn(program, words, { timeout: BOOT_TIMEOUT_MS });
   const text = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {
     child[name].setEncoding('utf8').on('data', (chunk: string) => (text[name] += chunk));

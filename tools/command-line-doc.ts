@@ -8,12 +8,13 @@ import { projectFolder } from './setup.js';
 export const COMMAND_LINE_DOC = join(projectFolder, 'docs', 'command-line.md');
 
 const WIDTH = 100;
-const COMMANDS = ['run', 'stop', 'stats', 'version'];
+const DEVICES = ['balloon', 'block', 'console', 'rng'].map((type) => `device ${type}`);
+const COMMANDS = ['run', 'stop', 'stats', 'device', ...DEVICES, 'version'];
 
 /** The text of the file: what `--help` says, of the program and of each command. */
 export async function commandLineDoc(): Promise<string> {
   const sections = [`# The command line\n\n${await block(['--help'])}`];
-  for (const name of COMMANDS) sections.push(`## crosvm ${name}\n\n${await block([name, '--help'])}`);
+  for (const name of COMMANDS) sections.push(`## crosvm ${name}\n\n${await block([...name.split(' '), '--help'])}`);
   return sections.join('\n');
 }
 

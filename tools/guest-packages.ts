@@ -23,10 +23,21 @@ export async function fetchKernel(name: string = CLOUD_KERNEL, architecture: Arc
   return join(folder, onlyFile(folder));
 }
 
-/** The paths of the modules that make a Debian kernel report its panics, in the order to load them. */
-export async function fetchPanicModules(name: string = CLOUD_KERNEL): Promise<string[]> {
-  const modules = ['pvpanic', 'pvpanic-pci'];
-  const folder = await cachedFolder(`guest/${name}-pvpanic`, async (target) => {
+/** Modules of Debian's kernels, in the order to load them. */
+const MODULES = {
+  /** What makes a kernel report its panics. */
+  pvpanic: ['pvpanic', 'pvpanic-pci'],
+  /** Virtio devices on PCI: the bus, disks, randomness, consoles, memory balloons, network cards. */
+  virtio: [
+    ...['virtio_ring', 'virtio', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_pci'],
+    ...['virtio_blk', 'virtio-rng', 'virtio_console', 'virtio_balloon', 'failover', 'net_failover', 'virtio_net'],
+  ],
+} as const;
+
+/** The paths of some modules of a Debian kernel, in the order to load them. */
+export async function fetchModules(set: keyof typeof MODULES, name: string = CLOUD_KERNEL): Promise<string[]> {
+  const modules = MODULES[set];
+  const folder = await cachedFolder(`guest/${name}-${set}`, async (target) => {
     const patterns = modules.map((module) => `./lib/modules/*/${module}.ko*`);
     const archive = debianArchive();
     await archive.fetch(() => resolveKernel(name, archive.lookUp), target, patterns);

@@ -17,6 +17,8 @@ const REFERENCES = [
   { program: 'xz', packages: ['xz-utils'] },
   { program: 'zstd', packages: ['zstd'] },
   { program: 'qemu-system-x86_64', packages: ['qemu-system-x86'] },
+  { program: 'qemu-storage-daemon', packages: ['qemu-system-common'] },
+  { program: 'mke2fs', packages: ['e2fsprogs'] },
 ];
 
 /** Patterns of node:test, and how many files may run at a time (0: as many as there are CPUs). Guests run one by one. */

@@ -29,16 +29,17 @@ const cWait = libc<(epoll: number, events: number, max: number, timeout: number)
  * choice.
  */
 export class WaitContext {
-  readonly #fd: number;
+  /** What another thread of the process makes its own object of, to add and remove descriptors while this one waits. */
+  readonly fd: number;
   readonly #capacity: number;
   readonly #words: Uint32Array;
   readonly #address: number;
   readonly #change = new Uint32Array(EVENT_WORDS);
   readonly #changeAddress: number;
 
-  /** One wait reports at most `capacity` descriptors; the rest come with the next. */
-  constructor(capacity = 32) {
-    this.#fd = check(cCreate(O_CLOEXEC), 'epoll_create1');
+  /** One wait reports at most `capacity` descriptors; the rest come with the next. `fd`: of a context that exists. */
+  constructor(capacity = 32, fd: number = check(cCreate(O_CLOEXEC), 'epoll_create1')) {
+    this.fd = fd;
     this.#capacity = capacity;
     this.#words = new Uint32Array(EVENT_WORDS * capacity);
     this.#address = addressOf(this.#words);
@@ -65,7 +66,7 @@ export class WaitContext {
    * are ready: 0 when the time is up or a signal came. Read them with `token(i)` and `events(i)`.
    */
   wait(timeout: number): number {
-    const n = cWait(this.#fd, this.#address, this.#capacity, timeout);
+    const n = cWait(this.fd, this.#address, this.#capacity, timeout);
     if (n !== -1) return n;
     const reason = errno();
     if (reason !== EINTR) throw new SystemError('epoll_wait', reason);
@@ -83,12 +84,12 @@ export class WaitContext {
   }
 
   close(): void {
-    close(this.#fd);
+    close(this.fd);
   }
 
   #control(operation: number, fd: number, token: number, events: number): void {
     this.#change[0] = events;
     this.#change[1] = token;
-    check(cControl(this.#fd, operation, fd, this.#changeAddress), 'epoll_ctl', `descriptor ${fd}`);
+    check(cControl(this.fd, operation, fd, this.#changeAddress), 'epoll_ctl', `descriptor ${fd}`);
   }
 }

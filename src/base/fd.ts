@@ -1,4 +1,5 @@
 /** Raw file descriptors: numbers that live until `close`. All are opened close-on-exec. */
+import { fstatSync } from 'node:fs';
 import { check, EAGAIN, EINTR, errno, libc } from './ffi.ts';
 import { SystemError } from './system-error.ts';
 
@@ -20,6 +21,7 @@ const FD_CLOEXEC = 1;
 
 const cOpen = libc<(path: string, flags: number, mode: number) => number>('int open(const char *, int, int)');
 const cClose = libc<(fd: number) => number>('int close(int)');
+const cDup3 = libc<(from: number, to: number, flags: number) => number>('int dup3(int, int, int)');
 const cRead = libc<(fd: number, bytes: Uint8Array, n: number) => number>('int64_t read(int, void *, int64_t)');
 const cWrite = libc<(fd: number, bytes: Uint8Array, n: number) => number>('int64_t write(int, const void *, int64_t)');
 const cPread = libc<(fd: number, bytes: Uint8Array, n: number, offset: number) => number>(
@@ -47,9 +49,23 @@ export function close(fd: number): void {
   check(cClose(fd), 'close');
 }
 
+export function closeAll(fds: readonly number[]): void {
+  for (const fd of fds) close(fd);
+}
+
+/** Bytes in a regular file or a memfd; 0 for what has no size. */
+export function fileSize(fd: number): number {
+  return fstatSync(fd).size;
+}
+
 /** A second descriptor of the same open file. */
 export function dup(fd: number): number {
   return check(cFcntl(fd, F_DUPFD_CLOEXEC, 0), 'dup');
+}
+
+/** Makes `fd` another descriptor of what `source` is; what it was before is closed. No thread sees it closed meanwhile. */
+export function replaceFd(fd: number, source: number): void {
+  check(cDup3(source, fd, O_CLOEXEC), 'dup3');
 }
 
 /** Reads up to `bytes.length`; 0 at the end of the file, -1 when the descriptor is non-blocking and has nothing. */

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
+import { fstatSync } from 'node:fs';
 import { test } from 'node:test';
 import { close, pread } from './fd.ts';
 import { addressOf } from './ffi.ts';
 import { createMemfd } from './memfd.ts';
-import { MAP_PRIVATE, mmap, munmap, PROT_NONE, view } from './mmap.ts';
+import { MAP_PRIVATE, mmap, munmap, PROT_NONE, releasePages, view } from './mmap.ts';
 
 const PAGE = 4096;
 
@@ -70,4 +71,20 @@ test('the address of a small array holds', () => {
   small[2] = 33;
   assert.equal(new Uint8Array(view(address, 8))[2], 33);
   assert.equal(garbage.length, 2);
+});
+
+test('pages that are given back are zeroes, and not in use, for everybody', () => {
+  const size = 16 * 4096;
+  const fd = createMemfd('release', size);
+  const [one, other] = [mmap({ length: size, fd }), mmap({ length: size, fd })];
+  const [a, b] = [new Uint8Array(view(one, size)), new Uint8Array(view(other, size))];
+  a.fill(7);
+  assert.equal(fstatSync(fd).blocks * 512, size);
+  releasePages(one + 100, 4 * 4096);
+  assert.equal(fstatSync(fd).blocks * 512, size - 3 * 4096);
+  assert.deepEqual([b[4095], b[4096], b[4 * 4096 - 1], b[4 * 4096]], [7, 0, 0, 7]);
+  releasePages(one, 4095);
+  assert.equal(b[0], 7);
+  for (const address of [one, other]) munmap(address, size);
+  close(fd);
 });

@@ -59,3 +59,16 @@ export function madvise(address: number, length: number, advice: number): void {
 export function view(address: number, length: number): ArrayBuffer {
   return koffi.view(BigInt(address), length);
 }
+
+const PAGE_SIZE = 4096;
+const MADV_REMOVE = 9;
+
+/**
+ * Gives the whole pages within [address, address + length) of a shared mapping back to the host: they read as zeroes
+ * from then on, for all who have mapped them. What the host cannot take back, such as part of a huge page, stays.
+ */
+export function releasePages(address: number, length: number): void {
+  const first = Math.ceil(address / PAGE_SIZE) * PAGE_SIZE;
+  const end = Math.floor((address + length) / PAGE_SIZE) * PAGE_SIZE;
+  if (end > first) cMadvise(first, end - first, MADV_REMOVE);
+}

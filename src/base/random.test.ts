@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { random64, randomBytes } from './random.ts';
+import { addressOf } from './ffi.ts';
+import { fillRandom, random64, randomBytes } from './random.ts';
 
 test('random bytes differ, and every one of them is set', () => {
   assert.notDeepEqual(randomBytes(32), randomBytes(32));
@@ -16,4 +17,11 @@ test('random bytes differ, and every one of them is set', () => {
 
 test('more than the kernel gives at once is refused', () => {
   assert.throws(() => randomBytes(257), RangeError);
+});
+
+test('memory is filled as far as it is said, however much that is', () => {
+  const bytes = new Uint8Array(1 << 16);
+  fillRandom(addressOf(bytes), bytes.length - 1000);
+  assert.ok(bytes.subarray(0, -1000).filter((byte) => byte === 0).length < 1000);
+  assert.ok(bytes.subarray(-1000).every((byte) => byte === 0));
 });

@@ -1,8 +1,13 @@
 /** Random bytes of the kernel, fit for keys. (Node's own way to them loads 50 ms of cryptography.) */
-import { check, libc } from './ffi.ts';
+import { check, EINTR, errno, libc } from './ffi.ts';
+import { SystemError } from './system-error.ts';
 
 const getrandom = libc<(bytes: Uint8Array, length: number, flags: number) => number>(
   'int64_t getrandom(void *, uint64_t, uint32_t)',
+);
+
+const getrandomAt = libc<(address: number, length: number, flags: number) => number>(
+  'int64_t getrandom(int64_t, uint64_t, uint32_t)',
 );
 
 /** getrandom(2) gives at most this much at once without being interrupted. */
@@ -18,4 +23,17 @@ export function randomBytes(length: number): Uint8Array {
 
 export function random64(): bigint {
   return new DataView(randomBytes(8).buffer).getBigUint64(0, true);
+}
+
+/** Fills `length` bytes of this process's memory. */
+export function fillRandom(address: number, length: number): void {
+  for (let done = 0; done < length; ) {
+    const n = getrandomAt(address + done, length - done, 0);
+    if (n !== -1) {
+      done += n;
+      continue;
+    }
+    const reason = errno();
+    if (reason !== EINTR) throw new SystemError('getrandom', reason);
+  }
 }

@@ -4,7 +4,7 @@ const POLLIN = 1;
 const POLLOUT = 4;
 const cPoll = libc<(fds: Int32Array, n: number, timeout: number) => number>('int poll(void *, uint64_t, int)');
 
-/** Ends a subscription of `onReadable`. Do it before the descriptor is closed. */
+/** Ends a subscription; more than once does nothing. Do it before the descriptor is closed. */
 export interface Subscription {
   close(): void;
 }
@@ -14,8 +14,31 @@ export interface Subscription {
  * process alive until closed.
  */
 export function onReadable(fd: number, callback: () => void): Subscription {
-  const handle = koffi.node.poll(fd, { readable: true, disconnect: true }, () => callback());
-  return { close: () => handle.close() };
+  return subscribe(fd, { readable: true, disconnect: true }, callback);
+}
+
+/** Calls back on the main event loop when the other end of a connection is gone. Keeps the process alive until closed. */
+export function onHangUp(fd: number, callback: () => void): Subscription {
+  const subscription = subscribe(fd, { disconnect: true }, () => {
+    subscription.close();
+    callback();
+  });
+  return subscription;
+}
+
+function subscribe(
+  fd: number,
+  events: { readonly readable?: boolean; readonly disconnect: true },
+  callback: () => void,
+) {
+  const handle = koffi.node.poll(fd, events, () => callback());
+  let closed = false;
+  return {
+    close() {
+      if (!closed) handle.close();
+      closed = true;
+    },
+  };
 }
 
 /** Blocks for at most `timeout` milliseconds (-1: for ever); whether the descriptor then has something to read. */

@@ -80,7 +80,7 @@ test('connecting to nothing says so', () => {
   assert.throws(() => connectPacket(join(folder, 'absent')), /absent: there is no such socket/);
   const path = join(folder, 'file');
   writeFileSync(path, '');
-  assert.throws(() => connectPacket(path), /file: no VM listens there/);
+  assert.throws(() => connectPacket(path), /file: nobody listens there/);
 });
 
 test('closing leaves alone what another put in its place', () => {

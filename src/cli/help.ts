@@ -13,6 +13,8 @@ export interface CommandHelp {
   readonly options: Options;
   readonly positionals: readonly Positional[];
   readonly examples: readonly string[];
+  /** The commands that it consists of, when it does nothing by itself. */
+  readonly members?: readonly CommandHelp[];
 }
 
 const DESCRIPTION_COLUMN = 28;
@@ -30,11 +32,13 @@ export function programHelp(commands: readonly CommandHelp[], options: Options, 
 
 /** Help for one command. */
 export function commandHelp(command: CommandHelp, width: number): string {
-  const options = Object.keys(command.options).length === 0 ? '' : ' [OPTIONS]';
+  const { members = [] } = command;
+  const options = members.length > 0 ? ' ...' : Object.keys(command.options).length === 0 ? '' : ' [OPTIONS]';
   const names = command.positionals.map((p) => (p.required ? ` ${p.name}` : ` [${p.name}]`)).join('');
   return [
     `Usage: crosvm ${command.name}${options}${names}\n`,
     wrap(command.description, 0, width),
+    members.length === 0 ? '' : `\nCommands:\n${members.map((c) => entry(`  ${c.name}`, c.summary, width)).join('')}`,
     command.positionals.length === 0 ? '' : '\nArguments:\n',
     ...command.positionals.map((p) => entry(`  ${p.name}`, p.help, width)),
     sections(command.options, width),
@@ -58,7 +62,11 @@ function optionHelp(field: string, option: Option<unknown>, width: number): stri
   const text = option.help + defaultNote(option) + (option.kind === 'list' ? ' Repeatable.' : '');
   const keys = option.syntax?.keys ?? [];
   const listed = keys.length > 1 ? keys.map((key) => keyHelp(key, width)).join('') : '';
-  return entry(`  ${short}${long}${valueUsage(option)}`, text, width) + listed;
+  const variants = Object.entries(option.variants ?? {}).map(([name, { short: letter, syntax, help }]) => {
+    const term = `${letter === undefined ? '    ' : `-${letter}, `}--${name} ${syntax.metavar}`;
+    return entry(`  ${term}`, `${help} Repeatable.`, width);
+  });
+  return entry(`  ${short}${long}${valueUsage(option)}`, text, width) + listed + variants.join('');
 }
 
 /** How the option's value is written behind its name. */

@@ -1,6 +1,7 @@
 /** The command line: words in, exit status out. */
 import { CrosvmError } from '../errors.ts';
 import type { Output } from './command.ts';
+import { device } from './commands/device.ts';
 import { findCommand, help } from './commands/help.ts';
 import { run } from './commands/run.ts';
 import { stats } from './commands/stats.ts';
@@ -10,7 +11,7 @@ import { programHelp } from './help.ts';
 import { globalOptions } from './options/global.ts';
 import { parseCommandLine } from './parser.ts';
 
-const others = [run, stop, stats, version];
+const others = [run, stop, stats, device, version];
 const commands = [...others, help(others)];
 
 const EXIT_FAILURE = 1;

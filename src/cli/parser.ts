@@ -124,6 +124,11 @@ function spellings(options: Options): Map<string, Found> {
     const found = { field, option };
     for (const long of [optionName(field), ...(option.aliases ?? [])]) names.set(`--${long}`, found);
     if (option.short !== undefined) names.set(`-${option.short}`, found);
+    for (const [long, { short, syntax }] of Object.entries(option.variants ?? {})) {
+      const variant = { field, option: { ...option, syntax } };
+      names.set(`--${long}`, variant);
+      if (short !== undefined) names.set(`-${short}`, variant);
+    }
   }
   return names;
 }

@@ -5,6 +5,8 @@ import { BarAllocator } from '../pci/bar-allocator.ts';
 import type { ConfigSpec } from '../pci/config-space.ts';
 import { HostBridge } from '../pci/host-bridge.ts';
 import { PciRoot } from '../pci/pci-root.ts';
+import { VIRTIO_BAR_SIZE } from '../pci/virtio-pci/layout.ts';
+import { VirtioPci, type VirtioPciDeps, type VirtioPciSpec } from '../pci/virtio-pci/virtio-pci.ts';
 import { AcpiPm } from './acpi-pm.ts';
 import { Bus, type BusDevice } from './bus.ts';
 import { Cmos } from './cmos.ts';
@@ -24,6 +26,13 @@ const KEYBOARD_IRQ = 1;
 
 /** The last slot of bus 0, out of the way of the devices that a user adds. */
 const PVPANIC_SLOT = 31;
+
+/** A virtio device on the PCI bus: what it is, and what stands behind it. */
+export interface VirtioFunction extends Omit<VirtioPciDeps, 'address' | 'interrupt'> {
+  /** Its device number on bus 0, 1-30. */
+  readonly slot: number;
+  readonly spec: VirtioPciSpec;
+}
 
 /** Where BARs for I/O ports can be: behind the PM block. */
 const PORT_BARS_START = 0xc100;
@@ -55,6 +64,8 @@ export interface PlatformDeps {
   readonly irqchip: IrqchipOptions;
   /** Sinks for COM1 to COM4; a port without one does not exist. */
   readonly serials: readonly (ByteSink | undefined)[];
+  /** In the same order on every thread. */
+  readonly virtio?: readonly VirtioFunction[];
   /** Where the text of the debug console goes; left out, there is none. */
   readonly debugConsole?: ByteSink;
   /** Bytes of RAM below and above 4 GiB. */
@@ -73,7 +84,7 @@ export interface PlatformDeps {
 }
 
 /**
- * All devices of the PC platform, on their buses. The state is in `buffer` (`platformByteLength()` bytes, zero at
+ * All devices of the PC platform, on their buses. The state is in `buffer` (`platformByteLength` bytes, zero at
  * the start); every thread builds a Platform over the same buffer and with options that differ only in callbacks.
  */
 export class Platform {
@@ -88,6 +99,8 @@ export class Platform {
   readonly cmos: Cmos;
   readonly acpiPm: AcpiPm;
   readonly pci: PciRoot;
+  /** In the order of the options. */
+  readonly virtio: readonly VirtioPci[];
   /** 32-bit BARs. Allocate in the same order on every thread. */
   readonly lowMmio = new BarAllocator(at.LOW_MMIO_START, at.LOW_MMIO_END, 'the memory window below 4 GiB');
   /** RTC and, where it is ours, PIT: whoever keeps time calls `tick` at `deadline`. LAPIC timers are the vCPUs' own. */
@@ -95,7 +108,7 @@ export class Platform {
   readonly #wires: WiredOr;
 
   constructor(buffer: SharedArrayBuffer, deps: PlatformDeps) {
-    const states = platformStates(buffer);
+    const states = platformStates(buffer, deps.virtio?.length);
     const { irqchip } = deps;
     if (irqchip.kind === 'kernel') {
       this.interrupts = irqchip.interrupts;
@@ -110,6 +123,7 @@ export class Platform {
     this.acpiPm = this.#addAcpiPm(states, deps);
     this.#addPorts(states, deps);
     this.pci = this.#addPci(states, deps);
+    this.virtio = (deps.virtio ?? []).map((device, i) => this.#addVirtio(states.virtio[i]!, device));
     this.timers = new TimerGroup(this.isaIrqchip === undefined ? [this.cmos] : [this.cmos, this.isaIrqchip.pit]);
   }
 
@@ -117,6 +131,13 @@ export class Platform {
   pciInterrupt(slot: number): NonNullable<ConfigSpec['interrupt']> {
     const irq = at.pciIntxIrq(slot, 0);
     return { pin: 1, irq, line: this.#wires.line(irq, FIRST_PCI_SOURCE + slot) };
+  }
+
+  #addVirtio(states: PlatformStates['virtio'][number], { slot, spec, ...deps }: VirtioFunction): VirtioPci {
+    const address = this.lowMmio.allocate(VIRTIO_BAR_SIZE);
+    const device = new VirtioPci(states, spec, { ...deps, address, interrupt: this.pciInterrupt(slot) });
+    this.pci.add(slot, 0, device);
+    return device;
   }
 
   #addSerials(states: PlatformStates, deps: PlatformDeps): (Serial | undefined)[] {

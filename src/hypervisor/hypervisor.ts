@@ -47,12 +47,15 @@ export interface IoEvent {
 export interface VmAccess {
   readonly kind: HypervisorKind;
   readonly memory: GuestMemory;
+  /** The memfd that holds all of guest memory, for other processes to map: each region of `memory` says where in it. */
+  readonly memoryFd: number;
   /** The time of a deterministic VM, by which all its devices go. Exact on the thread of its vCPU. */
   readonly guestClock?: Clock | undefined;
   readonly interrupts: InterruptController;
   /**
    * Signals `gsi` whenever the eventfd `fd` is written; `route` makes it an MSI. With `resampleFd` the line stays
-   * asserted until the guest ends the interrupt, which is then told through that eventfd (level-triggered INTx).
+   * asserted until the guest ends the interrupt, which is then told through that eventfd (level-triggered INTx). An
+   * eventfd that has been written already signals at once; what comes while it is removed waits in it.
    */
   addIrqfd(fd: number, gsi: number, route?: MsiRoute, resampleFd?: number): void;
   removeIrqfd(fd: number, gsi: number): void;
@@ -92,6 +95,8 @@ export interface VmOptions {
   /** Number of vCPUs, ids 0 to cpus - 1. */
   readonly cpus: number;
   readonly irqchip: IrqchipKind;
+  /** Other processes write guest memory: devices. */
+  readonly hasExternalWriters?: boolean;
   /** For the software CPU; others ignore it. */
   readonly soft?: SoftOptions;
 }

@@ -53,44 +53,63 @@ export class ScatterList {
 
   /** Copies the bytes at `from` of this list to `target`; as many as both have. Returns how many. */
   copyTo(target: Uint8Array, from = 0): number {
-    return this.#copy(target, from, (bytes, start, at, length) => {
-      target.set(bytes.subarray(start, start + length), at);
-    });
-  }
-
-  /** Copies `source` to the bytes at `from` of this list; as many as both have. Returns how many. */
-  copyFrom(source: Uint8Array, from = 0): number {
-    return this.#copy(source, from, (bytes, start, at, length) => {
-      bytes.set(source.subarray(at, at + length), start);
-    });
-  }
-
-  /** Fills all pieces with zeroes. */
-  zero(): void {
-    for (let i = 0; i < this.count; i++) {
-      const start = this.starts[i]!;
-      this.memories[i]!.bytes.fill(0, start, start + this.lengths[i]!);
-    }
-  }
-
-  #copy(
-    other: Uint8Array,
-    from: number,
-    copy: (bytes: Uint8Array, start: number, at: number, length: number) => void,
-  ): number {
     let skip = from;
     let at = 0;
-    for (let i = 0; i < this.count && at < other.length; i++) {
+    for (let i = 0; i < this.count && at < target.length; i++) {
       const size = this.lengths[i]!;
       if (skip >= size) {
         skip -= size;
         continue;
       }
-      const part = Math.min(size - skip, other.length - at);
-      copy(this.memories[i]!.bytes, this.starts[i]! + skip, at, part);
+      const part = Math.min(size - skip, target.length - at);
+      copyBytes(this.memories[i]!.bytes, this.starts[i]! + skip, target, at, part);
       at += part;
       skip = 0;
     }
     return at;
   }
+
+  /** Copies `source` to the bytes at `from` of this list; as many as both have. Returns how many. */
+  copyFrom(source: Uint8Array, from = 0): number {
+    let skip = from;
+    let at = 0;
+    for (let i = 0; i < this.count && at < source.length; i++) {
+      const size = this.lengths[i]!;
+      if (skip >= size) {
+        skip -= size;
+        continue;
+      }
+      const part = Math.min(size - skip, source.length - at);
+      copyBytes(source, at, this.memories[i]!.bytes, this.starts[i]! + skip, part);
+      at += part;
+      skip = 0;
+    }
+    return at;
+  }
+
+  /** Fills `length` bytes from `from` on with zeroes; all without arguments. */
+  zero(from = 0, length = this.length - from): void {
+    let skip = from;
+    let rest = length;
+    for (let i = 0; i < this.count && rest > 0; i++) {
+      const size = this.lengths[i]!;
+      if (skip >= size) {
+        skip -= size;
+        continue;
+      }
+      const start = this.starts[i]! + skip;
+      const part = Math.min(size - skip, rest);
+      this.memories[i]!.bytes.fill(0, start, start + part);
+      rest -= part;
+      skip = 0;
+    }
+  }
+}
+
+/** A copy shorter than this costs less byte by byte than with the view that `set` needs. */
+const FEW_BYTES = 64;
+
+function copyBytes(source: Uint8Array, from: number, target: Uint8Array, at: number, length: number): void {
+  if (length >= FEW_BYTES) target.set(source.subarray(from, from + length), at);
+  else for (let i = 0; i < length; i++) target[at + i] = source[from + i]!;
 }

@@ -142,6 +142,11 @@ export class ConfigSpace {
     return high < 1 << 20 ? high * 0x1_0000_0000 + base : -1;
   }
 
+  /** The 16-bit register at `register`. */
+  read16(register: number): number {
+    return this.#view.getUint16(register, true);
+  }
+
   /** Bus mastering: whether the device may write to memory (and send MSIs). */
   get isBusMaster(): boolean {
     return (this.#view.getUint8(COMMAND) & 4) !== 0;

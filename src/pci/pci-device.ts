@@ -13,6 +13,8 @@ export interface PciDevice {
   readConfig?(register: number, data: Uint8Array): boolean;
   /** Likewise for a write. */
   writeConfig?(register: number, data: Uint8Array): boolean;
+  /** The guest wrote `length` bytes from `register` on of `config`. Called without locks on the thread of the write. */
+  configWritten?(register: number, length: number): void;
   /** The guest moved, enabled or disabled BARs. Called without locks on the thread of the write. */
   barsMoved?(): void;
 }

@@ -77,7 +77,9 @@ export class PciRoot {
   writeConfig(key: number, register: number, data: Uint8Array): void {
     const device = this.#devices.get(key);
     if (device === undefined || device.writeConfig?.(register, data) === true) return;
-    if (!device.config.write(register, data)) return;
+    const moved = device.config.write(register, data);
+    device.configWritten?.(register, data.length);
+    if (!moved) return;
     Atomics.add(this.#state.generation, 0, 1);
     device.barsMoved?.();
   }

@@ -1,8 +1,15 @@
 /** Puts a VM together: memory, hypervisor, devices and the guest's first state. */
 import { physicalAddressBits } from '../arch/x86_64/cpuid.ts';
 import { highMmio, ramLayout } from '../arch/x86_64/memory-map.ts';
+import { FIRST_MSI_GSI } from '../arch/x86_64/platform.ts';
 import type { SoftOptions } from '../hypervisor/hypervisor.ts';
+import type { Log } from '../log.ts';
 import { jitThreshold, type VmConfig } from './config.ts';
+import { planDevices } from './devices/plan.ts';
+import { processLauncher } from './devices/process-launcher.ts';
+import { threadLauncher } from './devices/thread-launcher.ts';
+import type { VirtioDeviceHandle } from './devices/virtio-device.ts';
+import { VmDevice } from './devices/vm-device.ts';
 import { guestMemoryLayout, loadGuest } from './guest.ts';
 import { openGuestFiles } from './guest-files.ts';
 import { type HypervisorChoice, loadHypervisor } from './hypervisors.ts';
@@ -16,9 +23,11 @@ import type { SerialPortConfig } from './serial-ports.ts';
 const MIB = 1 << 20;
 
 /** A VM whose threads have not been launched. */
-export type BuiltVm = Pick<VmParts, 'vm' | 'machine' | 'starts'>;
+export type BuiltVm = Pick<VmParts, 'vm' | 'machine' | 'starts' | 'devices'>;
 
 export interface BuildOptions {
+  /** Gets what devices have to say. */
+  readonly log?: Log;
   /** Input that a deterministic machine gets. */
   readonly scripts?: readonly PortScript[];
   /** How the software CPU works, where that is not for the configuration to say. */
@@ -32,11 +41,13 @@ export async function buildVm(
   ports: readonly SerialPortConfig[],
   runState: RunState,
   resources: DisposableStack,
-  { scripts = [], soft }: BuildOptions = {},
+  { scripts = [], soft, log = () => {} }: BuildOptions = {},
 ): Promise<BuiltVm> {
   // The files are needed only until the guest is loaded.
   using opened = new DisposableStack();
   const files = openGuestFiles(config, opened);
+  // They come up while the rest is made.
+  const devices = startDevices(config, log, resources);
   const serial = ports.map((port) => resources.adopt(openSerialTarget(port), closeSerialTarget));
 
   const { cpus } = config;
@@ -46,13 +57,26 @@ export async function buildVm(
   const ramSize = config.mem * MIB;
   const ram = ramLayout(ramSize);
   const memory = guestMemoryLayout(ram, files);
-  const softOptions = { jitThreshold: jitThreshold(config), ...soft, seed: config.deterministic };
-  const vm = hypervisor.createVm({ memory, cpus, irqchip, soft: softOptions });
+  const vm = hypervisor.createVm({
+    memory,
+    cpus,
+    irqchip,
+    hasExternalWriters: devices.length > 0,
+    soft: { jitThreshold: jitThreshold(config), ...soft, seed: config.deterministic },
+  });
   resources.defer(() => vm.close());
 
   const addressBits = physicalAddressBits(vm.supportedCpuid());
   const entry = loadGuest(config, files, ports, vm.memory, { ramSize, addressBits });
-  const handle = createMachine({ cpus, irqchip, ram, highMmio: highMmio(ramSize, addressBits), serial });
+  const virtio = await connectDevices(devices);
+  const handle = createMachine({
+    cpus,
+    irqchip,
+    ram,
+    highMmio: highMmio(ramSize, addressBits),
+    serial,
+    virtio,
+  });
   const machine = attachMachine(handle, vm, {
     vcpu: undefined,
     // Only input and timers reach the devices on this thread, and neither of them does any of this.
@@ -60,7 +84,9 @@ export async function buildVm(
     isEnding: () => runState.reason !== undefined,
     inputRoom: () => {},
     rearm: () => {},
+    warn: (sentence) => log('warn', sentence),
   });
+  for (const [i, { device, link }] of machine.virtio.entries()) devices[i]!.watch(device, link);
   const starts = Array.from({ length: cpus }, (_, id) => ({
     handle: vm.handle(id),
     machine: handle,
@@ -68,5 +94,24 @@ export async function buildVm(
     setup: { cpus, entry: id === 0 ? entry : undefined },
     scripts,
   }));
-  return { vm, machine, starts };
+  return { vm, machine, starts, devices };
+}
+
+function startDevices(config: VmConfig, log: Log, resources: DisposableStack): VmDevice[] {
+  const launcher = config.disableSandbox ? threadLauncher : processLauncher;
+  return planDevices(config).map((plan) =>
+    resources.adopt(new VmDevice(plan, launcher, log), (device) => void device.close()),
+  );
+}
+
+/** Each device has as many GSIs as it has MSI-X vectors. */
+async function connectDevices(devices: readonly VmDevice[]): Promise<VirtioDeviceHandle[]> {
+  const handles: VirtioDeviceHandle[] = [];
+  let firstGsi = FIRST_MSI_GSI;
+  for (const device of devices) {
+    const handle = await device.connect(firstGsi);
+    firstGsi += handle.backEnd.wiring.vectors.length;
+    handles.push(handle);
+  }
+  return handles;
 }

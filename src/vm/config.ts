@@ -3,6 +3,7 @@ import { MAX_JIT_THRESHOLD } from '../cli/options/jit.ts';
 import { withDefaults } from '../cli/options/option.ts';
 import { type RunOptions, runOptions } from '../cli/options/run.ts';
 import { CrosvmError } from '../errors.ts';
+import { planDevices } from './devices/plan.ts';
 
 /** Everything that describes a VM: the options of `crosvm run`, and the kernel. */
 export interface VmConfig extends Omit<RunOptions, 'extendedStatus' | 'logLevel'> {
@@ -46,10 +47,12 @@ function checkJit({ jit }: VmConfig): void {
   option(`jit is ${jit}, not auto, off or a whole number up to ${MAX_JIT_THRESHOLD}`);
 }
 
-function checkDeterministic({ deterministic, hypervisor, cpus }: VmConfig): void {
+function checkDeterministic(config: VmConfig): void {
+  const { deterministic, hypervisor, cpus } = config;
   if (!Number.isSafeInteger(deterministic) || deterministic! < 0) option(`${deterministic} is no seed`);
   if (hypervisor.kind === 'kvm') option('only the software CPU is deterministic: use --hypervisor soft');
   if (cpus !== 1) option(`a deterministic VM has one vCPU, not ${cpus}`);
+  if (planDevices(config).length > 0) option('a deterministic VM has no virtio devices: they keep time by themselves');
 }
 
 function checkMemory(mib: number, hostMib: number): void {

@@ -11,6 +11,7 @@ import { CrosvmError } from '../errors.ts';
 import { STREAM, seededBytes } from '../hypervisor/seeded-random.ts';
 import type { GuestMemory, MemoryLayoutEntry } from '../memory/guest-memory.ts';
 import type { VmConfig } from './config.ts';
+import { rootDisk } from './devices/plan.ts';
 import type { GuestFiles } from './guest-files.ts';
 import { guestConsoles, type SerialPortConfig } from './serial-ports.ts';
 
@@ -35,7 +36,7 @@ export function loadGuest(
 ): EntryState {
   const { registers, systemRegisters } = setUpGuest(memory, {
     boot: bootImage(files),
-    commandLine: buildCommandLine({ ...guestConsoles(ports), params: config.params }),
+    commandLine: buildCommandLine({ ...guestConsoles(ports), root: rootDisk(config), params: config.params }),
     ...machine,
     cpus: config.cpus,
     // The vCPUs' threads know how many there are, and set them.

@@ -8,6 +8,9 @@ import { platformByteLength, platformStates } from '../devices/platform-state.ts
 import type { Serial } from '../devices/serial.ts';
 import { TimerGroup } from '../devices/timer-group.ts';
 import type { IrqchipKind, VcpuBuses, VmAccess } from '../hypervisor/hypervisor.ts';
+import type { VirtioPci } from '../pci/virtio-pci/virtio-pci.ts';
+import type { VhostUserLink } from '../vhost-user/front-end/vhost-user-link.ts';
+import { attachVirtioDevice, type VirtioDeviceHandle } from './devices/virtio-device.ts';
 import { attachSerialTarget, type SerialTarget } from './serial-backends.ts';
 
 export interface MachineConfig {
@@ -19,6 +22,7 @@ export interface MachineConfig {
   readonly highMmio: AddressRange;
   /** Where COM1 to COM4 send their output. */
   readonly serial: readonly SerialTarget[];
+  readonly virtio: readonly VirtioDeviceHandle[];
 }
 
 /** What a thread needs to attach to the machine: survives structured clone. */
@@ -37,12 +41,16 @@ export interface MachineLink {
   inputRoom(num: number): void;
   /** A deadline of `timers` may have come nearer. */
   rearm(): void;
+  /** Something that whoever runs the VM should know. */
+  warn(sentence: string): void;
 }
 
 export interface Machine {
   readonly clock: Clock;
   /** COM1 to COM4. */
   readonly serials: readonly (Serial | undefined)[];
+  /** In the order of the configuration, with what leads to their back ends. */
+  readonly virtio: readonly { readonly device: VirtioPci; readonly link: VhostUserLink }[];
   /** RTC and, with a split irqchip, PIT: the main thread ticks them, or the vCPU of a deterministic VM. */
   readonly timers: TimedDevice;
   /** Where the exits of this thread's vCPU go. */
@@ -50,13 +58,13 @@ export interface Machine {
 }
 
 export function createMachine(config: MachineConfig): MachineHandle {
-  const state = new SharedArrayBuffer(platformByteLength());
+  const state = new SharedArrayBuffer(platformByteLength(config.virtio.length));
   return { ...config, state, clockOrigin: new HostClock().origin };
 }
 
-/** The state of the machine's devices, by name. */
+/** The state of the machine's devices, by name; of a machine without virtio devices, as deterministic ones are. */
 export function deviceStates({ state }: MachineHandle): ReadonlyMap<string, Uint8Array> {
-  const { serials, ...singles } = platformStates(state);
+  const { serials, virtio: _, ...singles } = platformStates(state);
   const all = { ...singles, ...Object.fromEntries(serials.map((serial, i) => [`serial${i + 1}`, serial])) };
   return new Map(Object.entries(all).map(([name, { contents }]) => [name, contents]));
 }
@@ -67,10 +75,12 @@ export function attachMachine(handle: MachineHandle, vm: VmAccess, link: Machine
   const { gpa, size } = handle.highMmio;
   const ramSize = (high: boolean) =>
     handle.ram.filter((r) => r.gpa >= FOUR_GIB === high).reduce((sum, r) => sum + r.size, 0);
+  const virtio = handle.virtio.map((device) => attachVirtioDevice(device, vm, link.warn));
   const platform = new Platform(handle.state, {
     clock,
     irqchip: irqchipFor(handle, vm, link),
     serials: handle.serial.map((target) => attachSerialTarget(target, link.isEnding)),
+    virtio,
     memoryBelow4G: ramSize(false),
     memoryAbove4G: ramSize(true),
     ...(size > 0 && { highMmio: { start: gpa, length: size } }),
@@ -80,7 +90,13 @@ export function attachMachine(handle: MachineHandle, vm: VmAccess, link: Machine
   });
   const othersTick = guestClock !== undefined && link.vcpu === undefined;
   const timers = othersTick ? new TimerGroup([]) : platform.timers;
-  return { clock, serials: platform.serials, timers, buses: busesOf(platform, handle, link) };
+  return {
+    clock,
+    serials: platform.serials,
+    virtio: platform.virtio.map((device, i) => ({ device, link: virtio[i]!.link })),
+    timers,
+    buses: busesOf(platform, handle, link),
+  };
 }
 
 function irqchipFor({ irqchip }: MachineHandle, vm: VmAccess, { vcpu }: MachineLink): IrqchipOptions {

@@ -5,6 +5,7 @@ import type { VcpuStatistics } from '../hypervisor/statistics.ts';
 import type { Log } from '../log.ts';
 import type { ConsoleInput } from './console-input.ts';
 import { DeadlineTimer } from './deadline-timer.ts';
+import type { VmDevice } from './devices/vm-device.ts';
 import type { InputPort } from './input-pump.ts';
 import type { Machine } from './machine.ts';
 import type { RunState } from './run-state.ts';
@@ -19,6 +20,7 @@ export interface VmParts {
   readonly threads: VcpuThreads;
   /** What each thread is to run. */
   readonly starts: readonly VcpuStart[];
+  readonly devices: readonly VmDevice[];
   readonly log: Log;
   /** Disposed of when the VM has ended and its threads are gone. */
   readonly resources: DisposableStack;
@@ -53,6 +55,7 @@ export class RunningVm {
     this.#ready = parts.threads.launch(parts.starts, {
       inputRoom: (num) => this.#inputs.get(num)?.room(),
       rearm: () => this.#timer.rearm(),
+      warning: (sentence) => parts.log('warn', sentence),
       ended: (state) => {
         this.#finalState = state;
       },
@@ -110,10 +113,11 @@ export class RunningVm {
     if (runState.end(reason)) for (const { handle } of starts) vm.kick(handle.id);
   }
 
-  #finish(): ExitReason {
+  async #finish(): Promise<ExitReason> {
     this.#timer.close();
     for (const input of this.#inputs.values()) input.close();
     this.#parts.resources.dispose();
+    await Promise.all(this.#parts.devices.map((device) => device.close()));
     if (this.#failure !== undefined) throw this.#failure;
     const reason = this.#parts.runState.reason ?? 'stopped';
     if (this.#finalState !== undefined) {

@@ -46,7 +46,7 @@ export async function startVm(
   const scripts = config.deterministic === undefined ? [] : await readScripts(ports, abort);
   const live = ports.filter(({ num }) => !scripts.some((script) => script.num === num));
   const inputs = live.map((port) => openInput(port, resources));
-  const built = await buildVm(config, choice, ports, runState, resources, { scripts });
+  const built = await buildVm(config, choice, ports, runState, resources, { scripts, log });
   vm = new RunningVm({ ...built, threads, runState, log, resources: resources.move() });
   await vm.start();
   for (const [i, port] of live.entries()) {

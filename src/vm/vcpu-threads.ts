@@ -17,6 +17,8 @@ export interface VcpuThreadEvents {
   inputRoom(num: number): void;
   /** A device wants to be looked at earlier than it said before. */
   rearm(): void;
+  /** A thread has something to tell to whoever runs the VM. */
+  warning(sentence: string): void;
   /** A deterministic VM has come to its end. */
   ended(state: FinalState): void;
   /** A thread cannot go on, so the VM cannot either. */
@@ -85,6 +87,7 @@ class VcpuThread {
     if (message.type === 'ready') this.#ready.resolve();
     else if (message.type === 'rearm') this.#events?.rearm();
     else if (message.type === 'room') this.#events?.inputRoom(message.num);
+    else if (message.type === 'warning') this.#events?.warning(message.sentence);
     else if (message.type === 'state') this.#events?.ended(message);
     else this.#fail(new CrosvmError(message.code, message.message));
   }

@@ -27,6 +27,7 @@ export interface VcpuStart {
 export type VcpuThreadMessage =
   | { readonly type: 'ready' }
   | { readonly type: 'rearm' }
+  | { readonly type: 'warning'; readonly sentence: string }
   | { readonly type: 'room'; readonly num: number }
   | { readonly type: 'state'; readonly hash: string; readonly instructions: number }
   | { readonly type: 'failed'; readonly code: string; readonly message: string };
@@ -86,6 +87,7 @@ class VcpuThread {
         if (this.#input?.room(num) !== true) post({ type: 'room', num });
       },
       rearm: deterministic === undefined ? () => post({ type: 'rearm' }) : () => deterministic.rearm(),
+      warn: (sentence) => post({ type: 'warning', sentence }),
     });
     if (this.#input !== undefined) {
       deterministic!.add(machine.timers);

@@ -56,6 +56,7 @@ export class BisectMachine implements Disposable {
       end: (reason) => this.#end(reason),
       isEnding: () => this.ended !== undefined,
       inputRoom: () => {},
+      warn: () => {},
       rearm: () => this.vcpu.deterministic!.rearm(),
     });
     setUpVcpu(this.vcpu, start!.setup);

@@ -96,6 +96,24 @@ export const irqfdCases: readonly BareMetalCase[] = [
     },
   },
   {
+    name: 'what comes while an irqfd is removed waits in the eventfd',
+    needs: ['irqfd'],
+    async run(harness) {
+      await using guest = await harness.start({ mode: 'long', source: HALT_UNTIL_INTERRUPT });
+      const event = EventFd.create();
+      const route = { address: MSI_ADDRESS, data: VECTOR };
+      guest.vm.addIrqfd(event.fd, 30, route);
+      guest.vm.removeIrqfd(event.fd, 30);
+      event.signal();
+      const run = guest.finish();
+      await guest.mark(1);
+      guest.vm.addIrqfd(event.fd, 30, route);
+      assert.equal((await run).code, 1);
+      guest.vm.removeIrqfd(event.fd, 30);
+      event.close();
+    },
+  },
+  {
     name: 'an irqfd with resample tells that the guest has ended a level-triggered interrupt',
     needs: ['pic', 'irqfd'],
     async run(harness) {

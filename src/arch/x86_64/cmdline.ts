@@ -6,19 +6,23 @@ export interface CommandLineOptions {
   readonly console?: string;
   /** Value of `earlycon=`, as `uart8250,io,0x3f8`. */
   readonly earlycon?: string;
+  /** The disk with the root file system, as Linux calls it, and whether it may be written. */
+  readonly root?: { readonly device: string; readonly writable: boolean } | undefined;
   /** What the user gave, in this order; each may hold several parameters. */
   readonly params?: readonly string[];
 }
 
 /**
  * The kernel's command line. By default it has `panic=-1` (reboot at once, which ends the VM), then `console=` and
- * `earlycon=`, then the user's parameters: the kernel lets the last of contradictory ones win.
+ * `earlycon=`, `root=`, then the user's parameters: the kernel lets the last of contradictory ones win.
  * Throws `E_CMDLINE` for characters that cannot be part of a command line.
  */
 export function buildCommandLine(options: CommandLineOptions): string {
   const parts = ['panic=-1'];
   if (options.console !== undefined) parts.push(`console=${options.console}`);
   if (options.earlycon !== undefined) parts.push(`earlycon=${options.earlycon}`);
+  const { root } = options;
+  if (root !== undefined) parts.push(`root=${root.device} ${root.writable ? 'rw' : 'ro'}`);
   for (const param of options.params ?? []) {
     if (/[\0\n\r]/.test(param)) {
       throw new CrosvmError(

@@ -14,11 +14,20 @@ interface Description {
   readonly help: string;
 }
 
+/** Another option whose values go to the same list, in the order of the command line. */
+export interface Variant<T> {
+  readonly short?: string;
+  readonly syntax: ValueSyntax<T>;
+  readonly help: string;
+}
+
 export interface Option<T> extends Description {
   /** Without a value, with one, or with one each time that it is given. */
   readonly kind: 'flag' | 'value' | 'list';
   /** Undefined for a flag. */
   readonly syntax: ValueSyntax<unknown> | undefined;
+  /** Of a list, by their long names. */
+  readonly variants?: Readonly<Record<string, Variant<unknown>>>;
   /** The field's value when the option is not given. */
   readonly fallback: T;
   /** The value of an option that stands alone. One that has this takes a value only behind `=`. */
@@ -50,7 +59,9 @@ export function valueOr<T>(description: Description & { syntax: ValueSyntax<T>; 
 }
 
 /** An option that may be given any number of times. */
-export function list<T>(description: Description & { syntax: ValueSyntax<T> }): Option<readonly T[]> {
+export function list<T>(
+  description: Description & { syntax: ValueSyntax<T>; variants?: Readonly<Record<string, Variant<NoInfer<T>>>> },
+): Option<readonly T[]> {
   return { ...description, kind: 'list', fallback: [] };
 }
 

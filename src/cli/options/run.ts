@@ -1,9 +1,11 @@
+import { blockSyntax, blockSyntaxAs } from './disk.ts';
 import { globalOptions } from './global.ts';
 import { hypervisorSyntax } from './hypervisor.ts';
 import { jitSyntax } from './jit.ts';
 import { flag, list, type Parsed, value, valueOr, valueOrImplied } from './option.ts';
 import { serialSyntax } from './serial.ts';
 import { choice, integer, keyValues, mapped, path, required, text } from './syntax.ts';
+import { vhostUserFsSyntax, vhostUserSyntax } from './vhost-user.ts';
 
 /** In MiB: more than this does not fit the address space of any x86-64 processor. */
 const MAX_MEMORY_MIB = 2 ** 32;
@@ -25,6 +27,14 @@ const cpus = mapped(
   ),
   (given) => given['num-cores'],
 );
+
+/** A device by the socket of its back end. */
+const backEnd = (short: string, what: string) =>
+  list({
+    section: 'Devices',
+    syntax: path('SOCKET'),
+    help: `Add ${what} whose vhost-user back end listens at this socket: the same as --vhost-user type=${short},socket=SOCKET.`,
+  });
 
 /** Every option of `crosvm run`. */
 export const runOptions = {
@@ -105,6 +115,56 @@ export const runOptions = {
     section: 'Devices',
     syntax: serialSyntax,
     help: 'Set up a serial port. Without any that is a console, COM1 is one, on standard input and output.',
+  }),
+  block: list({
+    short: 'b',
+    section: 'Devices',
+    syntax: blockSyntax,
+    help: 'Add a disk. Disks are /dev/vda, /dev/vdb and so on in a Linux guest, in the order in which they are given.',
+    variants: {
+      root: {
+        short: 'r',
+        syntax: blockSyntaxAs({ ro: true, root: true }),
+        help: "Add a read-only disk that the guest's root file system is on.",
+      },
+      rwroot: {
+        syntax: blockSyntaxAs({ ro: false, root: true }),
+        help: 'The same, but the guest may write.',
+      },
+      disk: {
+        short: 'd',
+        syntax: blockSyntaxAs({ ro: true, root: false }),
+        help: 'Add a read-only disk.',
+      },
+      rwdisk: {
+        syntax: blockSyntaxAs({ ro: false, root: false }),
+        help: 'Add a disk that the guest may write.',
+      },
+    },
+  }),
+  noRng: flag({
+    section: 'Devices',
+    help: "Do without the device that gives the guest random bytes of the host's.",
+  }),
+  vhostUser: list({
+    section: 'Devices',
+    syntax: vhostUserSyntax,
+    help: 'Add a virtio device that another program provides, over a vhost-user connection.',
+  }),
+  vhostUserBlk: backEnd('block', 'a disk'),
+  vhostUserNet: backEnd('net', 'a network card'),
+  vhostUserConsole: backEnd('console', 'a console'),
+  vhostUserVsock: backEnd('vsock', 'a socket device'),
+  vhostUserGpu: backEnd('gpu', 'a graphics card'),
+  vhostUserSnd: backEnd('snd', 'a sound card'),
+  vhostUserFs: list({
+    section: 'Devices',
+    syntax: vhostUserFsSyntax,
+    help: 'Add a file system whose vhost-user back end (such as virtiofsd) listens at this socket.',
+  }),
+  disableSandbox: flag({
+    section: 'Devices',
+    help: 'Run devices as threads of one process, not as processes of their own.',
   }),
 
   socket: value({

@@ -42,6 +42,7 @@ class KvmInterrupts implements InterruptController {
 export class KvmVmAccess implements VmAccess {
   readonly kind = 'kvm';
   readonly memory: GuestMemory;
+  readonly memoryFd: number;
   readonly interrupts: InterruptController;
   /** The kvm_run mappings of all vCPUs, one after the other. */
   readonly run: Uint8Array;
@@ -53,6 +54,7 @@ export class KvmVmAccess implements VmAccess {
   constructor(shared: KvmVmHandle, memory: GuestMemory = attachGuestMemory(shared.memory)) {
     this.shared = shared;
     this.memory = memory;
+    this.memoryFd = shared.memory.fd;
     this.interrupts = new KvmInterrupts(shared.vmFd, shared.irqchip);
     this.run = new Uint8Array(view(shared.runAddress, shared.runSize * shared.vcpuFds.length));
     this.kicks = new Kicks(shared, this.run);

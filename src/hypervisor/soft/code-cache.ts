@@ -11,6 +11,7 @@ import { BlockTable } from './block-table.ts';
 import { PAGE_SIZE } from './code-map.ts';
 import { type Block, CodePages } from './code-pages.ts';
 import { CodeSnapshot } from './code-snapshot.ts';
+import { CodeSums, PIECE_SIZE } from './code-sums.ts';
 import { DECODE_INVALID, DECODE_MORE, DECODE_TOO_LONG, decode } from './decode/decode.ts';
 import { Insn } from './decode/insn.ts';
 import { OP } from './decode/opcodes.ts';
@@ -67,6 +68,9 @@ export class CodeCache {
   readonly #staleOp: number;
   readonly #blockLength: number;
   readonly #snapshot: CodeSnapshot;
+  readonly #sums: CodeSums;
+  /** WebAssembly address of the second page of the block that was found or made last, if it has one. */
+  #nextHost = 0;
   #next: number;
   /** Blocks made since everything was dropped the last time, and how often that was. */
   #made = 0;
@@ -80,6 +84,7 @@ export class CodeCache {
     this.#pages = new CodePages(state);
     this.#table = new BlockTable(state.words, vcpu);
     this.#snapshot = new CodeSnapshot(state.bytes, MAX_BLOCK_BYTES + MAX_INSN);
+    this.#sums = new CodeSums(state.words, vcpu, (host, low, high) => state.core.codeSum(host, low, high));
     this.#lowering = new Lowering(state.view, this.#insn, ops);
     this.#lowering.exactTime = exactTime;
     this.#lowering.shared = this.#pages.isShared;
@@ -153,6 +158,7 @@ export class CodeCache {
   /** Drops all code. */
   dropAll(): void {
     this.#pages.clear();
+    this.#sums.clear();
     this.#table.clear();
     this.jit?.clear();
     this.#lowering.callouts.clear();
@@ -197,13 +203,16 @@ export class CodeCache {
     const mode = state.u32(CPU.mode);
     const page = Math.floor(gpa / PAGE_SIZE);
     const key = (gpa - page * PAGE_SIZE) * KEY_MODES + mode;
+    const checked = this.#sums.areNeeded;
+    if (checked) this.#checkPage(page, host);
     let block = this.#pages.find(page, key);
-    if (block !== undefined && block.secondPage >= 0 && this.#translateNextPage() !== block.secondPage) {
+    if (block !== undefined && block.secondPage >= 0 && this.#translateNextPage(checked) !== block.secondPage) {
       this.#forget(block);
       block = undefined;
     }
     block ??= this.#build(key, host, page, mode);
     if (block === undefined) return undefined;
+    if (checked) this.#sumUp(block, host);
     if (block.secondPage < 0) this.#table.set(page, key, block.record);
     // The walk of a second page has left its own entry there.
     state.setU32(CPU.scratch + 8, block.secondPage >= 0 ? leaf & state.u32(CPU.scratch + 8) : leaf);
@@ -211,11 +220,23 @@ export class CodeCache {
     return block;
   }
 
-  /** Guest physical page number of the page behind the code that was fetched. */
-  #translateNextPage(): number {
+  /** Drops the code of a page whose bytes, at `host` and around it, are not what it was decoded from. */
+  #checkPage(page: number, host: number): void {
+    this.#sums.check(page, host & -PAGE_SIZE, (from, to) => this.#forgetRange(page, from, to));
+  }
+
+  #sumUp({ page, start, end, secondPage }: Block, host: number): void {
+    this.#sums.add(page, host & -PAGE_SIZE, start, Math.min(end, PAGE_SIZE));
+    if (secondPage >= 0) this.#sums.add(secondPage, this.#nextHost & -PAGE_SIZE, 0, end - PAGE_SIZE);
+  }
+
+  /** Guest physical page number of the page behind the code that was fetched; `checked`: with a look at its bytes. */
+  #translateNextPage(checked: boolean): number {
     const state = this.#state;
-    this.#translate(((state.u64(CPU.fetchAddress) | 0xfffn) + 1n) & state.u64(CPU.ripMask));
-    return Number(state.u64(CPU.scratch) >> 12n);
+    this.#nextHost = this.#translate(((state.u64(CPU.fetchAddress) | 0xfffn) + 1n) & state.u64(CPU.ripMask));
+    const page = Number(state.u64(CPU.scratch) >> 12n);
+    if (checked) this.#checkPage(page, this.#nextHost);
+    return page;
   }
 
   /** WebAssembly address of code, 0 if it is not RAM; CPU.scratch is the gpa. Throws the guest's fault. */
@@ -304,6 +325,7 @@ export class CodeCache {
     const state = this.#state;
     const nextHost = this.#translate(((state.u64(CPU.fetchAddress) | 0xfffn) + 1n) & state.u64(CPU.ripMask));
     if (nextHost === 0) return false;
+    this.#nextHost = nextHost;
     block.secondPage = Number(state.u64(CPU.scratch) >> 12n);
     const snapshot = this.#snapshot;
     snapshot.goOn(nextHost, MAX_INSN);
@@ -334,7 +356,14 @@ export class CodeCache {
   }
 
   #forgetRange(page: number, from: number, to: number): void {
-    for (const block of this.#pages.overlapping(page, from, to)) this.#forget(block);
+    if (!this.#sums.areNeeded) {
+      for (const block of this.#pages.overlapping(page, from, to)) this.#forget(block);
+      return;
+    }
+    // All of each piece, whose sum is that of other bytes from now on.
+    const [first, end] = [from & -PIECE_SIZE, (to + PIECE_SIZE - 1) & -PIECE_SIZE];
+    for (const block of this.#pages.overlapping(page, first, end)) this.#forget(block);
+    this.#sums.remove(page, first, end);
   }
 
   /** Takes a block out of use: whoever is in it, or still knows it, looks its code up again. */

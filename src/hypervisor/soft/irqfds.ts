@@ -1,8 +1,9 @@
 /**
- * Eventfds that raise interrupts. The event loop of the thread that adds one listens to it; the routes, and who wants to
- * hear of ends of interrupt, are in shared memory: any thread changes and uses them.
+ * Eventfds that raise interrupts. Which they are, their routes, and who wants to hear of ends of interrupt, is in shared
+ * memory, and one epoll instance watches them: any thread adds and removes them, the VM's maker listens.
  */
 import { IOAPIC_PINS } from '../../arch/x86_64/platform.ts';
+import { WaitContext } from '../../base/epoll.ts';
 import { EventFd } from '../../base/event-fd.ts';
 import { onReadable, type Subscription } from '../../base/readable.ts';
 import type { InterruptLine } from '../../devices/device.ts';
@@ -12,57 +13,95 @@ import type { InterruptController, MsiRoute } from '../hypervisor.ts';
 
 /** As many as KVM has. */
 const GSIS = 4096;
-const MAX_RESAMPLERS = 256;
+const MAX_IRQFDS = 2048;
+const NO_FD = -1;
 
-export const IrqfdState = sharedStruct({
+const IrqfdState = sharedStruct({
   /** MSIs by GSI; `address` is 0 where there is none. */
   address: ['f64', GSIS],
   data: ['u32', GSIS],
+  /** The irqfds, in places that stay the same: epoll's tokens. Those from `places` on were never used. */
+  places: 'u32',
+  used: ['u8', MAX_IRQFDS],
+  fd: ['i32', MAX_IRQFDS],
+  gsi: ['u16', MAX_IRQFDS],
+  /** NO_FD where there is none. */
+  resampleFd: ['i32', MAX_IRQFDS],
+  /** How many have one. */
   resamplers: 'u32',
-  resampleGsi: ['u8', MAX_RESAMPLERS],
-  resampleFd: ['i32', MAX_RESAMPLERS],
 });
 
-interface Added {
-  readonly gsi: number;
-  readonly resampleFd: number | undefined;
-  readonly subscription: Subscription;
+/** What threads share: survives structured clone. */
+export interface IrqfdHandle {
+  readonly state: SharedArrayBuffer;
+  readonly epollFd: number;
 }
 
 export class Irqfds {
   readonly #state: InstanceType<typeof IrqfdState>;
+  readonly #epoll: WaitContext;
   readonly #interrupts: InterruptController;
   readonly #lines: readonly InterruptLine[];
-  /** By eventfd. */
-  readonly #added = new Map<number, Added>();
+  /** This thread's objects for the descriptors. */
+  readonly #eventFds = new Map<number, EventFd>();
+  #subscription: Subscription | undefined;
+
+  static create(): IrqfdHandle {
+    return { state: new SharedArrayBuffer(IrqfdState.byteLength), epollFd: new WaitContext().fd };
+  }
 
   /** `lines`: the wires of the pins, which belong to irqfds alone. */
-  constructor(buffer: SharedArrayBuffer, interrupts: InterruptController, lines: readonly InterruptLine[]) {
-    this.#state = new IrqfdState(buffer);
+  constructor({ state, epollFd }: IrqfdHandle, interrupts: InterruptController, lines: readonly InterruptLine[]) {
+    this.#state = new IrqfdState(state);
+    this.#epoll = new WaitContext(64, epollFd);
     this.#interrupts = interrupts;
     this.#lines = lines;
   }
 
-  /** Throws RangeError for a GSI that there is not, `E_IRQFD` if the eventfd raises one already. */
-  add(fd: number, gsi: number, route?: MsiRoute, resampleFd?: number): void {
-    if (!(Number.isInteger(gsi) && gsi >= 0 && gsi < GSIS)) throw new RangeError(`there is no GSI ${gsi}`);
-    if (this.#added.has(fd)) throw new CrosvmError('E_IRQFD', `the eventfd ${fd} raises an interrupt already`);
-    if (route !== undefined) this.setRoute(gsi, route);
-    if (resampleFd !== undefined) this.#addResampler(gsi, resampleFd);
-    const eventFd = new EventFd(fd);
-    const subscription = onReadable(fd, () => {
-      eventFd.clear();
-      this.#raise(gsi, resampleFd !== undefined);
+  /** From now on this thread's event loop raises the interrupts of all irqfds, whichever thread adds them. */
+  listen(): void {
+    this.#subscription = onReadable(this.#epoll.fd, () => {
+      const ready = this.#epoll.wait(0);
+      for (let i = 0; i < ready; i++) this.#raise(this.#epoll.token(i));
     });
-    this.#added.set(fd, { gsi, resampleFd, subscription });
+  }
+
+  /** Throws RangeError for a GSI that there is not, `E_IRQFD` if the eventfd raises one already. */
+  add(fd: number, gsi: number, route?: MsiRoute, resampleFd = NO_FD): void {
+    if (!(Number.isInteger(gsi) && gsi >= 0 && gsi < GSIS)) throw new RangeError(`there is no GSI ${gsi}`);
+    if (resampleFd !== NO_FD && gsi >= IOAPIC_PINS) {
+      throw new RangeError(`GSI ${gsi} is not a pin: its interrupts have no level`);
+    }
+    if (route !== undefined) this.setRoute(gsi, route);
+    const s = this.#state;
+    s.lock.acquire();
+    try {
+      const place = this.#freePlace(fd);
+      s.fd[place] = fd;
+      s.gsi[place] = gsi;
+      s.resampleFd[place] = resampleFd;
+      this.#epoll.add(fd, place);
+      s.used[place] = 1;
+      s.places = Math.max(s.places, place + 1);
+      if (resampleFd !== NO_FD) s.resamplers++;
+    } finally {
+      s.lock.release();
+    }
   }
 
   remove(fd: number, gsi: number): void {
-    const found = this.#added.get(fd);
-    if (found?.gsi !== gsi) return;
-    found.subscription.close();
-    this.#added.delete(fd);
-    if (found.resampleFd !== undefined) this.#removeResampler(gsi, found.resampleFd);
+    const s = this.#state;
+    s.lock.acquire();
+    try {
+      for (let place = 0; place < s.places; place++) {
+        if (s.used[place] === 0 || s.fd[place] !== fd || s.gsi[place] !== gsi) continue;
+        this.#epoll.remove(fd);
+        s.used[place] = 0;
+        if (s.resampleFd[place] !== NO_FD) s.resamplers--;
+      }
+    } finally {
+      s.lock.release();
+    }
   }
 
   /** Throws RangeError for pins of the IOAPIC, whose messages are its own business. */
@@ -83,62 +122,61 @@ export class Irqfds {
     if (s.resamplers === 0) return;
     s.lock.acquire();
     try {
-      for (let i = 0; i < s.resamplers; i++) {
-        if (s.resampleGsi[i] !== pin) continue;
+      for (let place = 0; place < s.places; place++) {
+        if (s.used[place] === 0 || s.gsi[place] !== pin || s.resampleFd[place] === NO_FD) continue;
         // First the wire: whoever hears of the end may raise it again at once.
         this.#lines[pin]!.set(false);
-        new EventFd(s.resampleFd[i]!).signal();
+        this.#eventFd(s.resampleFd[place]!).signal();
       }
     } finally {
       s.lock.release();
     }
   }
 
-  /** Ends all that this thread has added. */
+  /** On the thread that listens, when no other uses irqfds any more. */
   close(): void {
-    for (const { subscription } of this.#added.values()) subscription.close();
-    this.#added.clear();
+    this.#subscription?.close();
+    this.#epoll.close();
   }
 
-  #raise(gsi: number, untilEnded: boolean): void {
+  /** Throws `E_IRQFD` if `fd` has a place already, or if there is none. */
+  #freePlace(fd: number): number {
     const s = this.#state;
-    s.lock.acquire();
-    const address = s.address[gsi]!;
-    const data = s.data[gsi]!;
-    s.lock.release();
-    const line = this.#lines[gsi];
-    if (address !== 0) {
-      this.#interrupts.signalMsi(address, data);
-    } else if (line !== undefined) {
-      line.set(true);
-      if (!untilEnded) line.set(false);
+    let free = s.places;
+    for (let place = s.places - 1; place >= 0; place--) {
+      if (s.used[place] === 0) free = place;
+      else if (s.fd[place] === fd) throw new CrosvmError('E_IRQFD', `the eventfd ${fd} raises an interrupt already`);
     }
+    if (free === MAX_IRQFDS) throw new CrosvmError('E_IRQFD', `a VM can have at most ${MAX_IRQFDS} irqfds`);
+    return free;
   }
 
-  #addResampler(gsi: number, fd: number): void {
-    if (gsi >= IOAPIC_PINS) throw new RangeError(`GSI ${gsi} is not a pin: its interrupts have no level`);
+  /** Under the lock throughout, so that an irqfd that a thread has removed raises nothing from then on. */
+  #raise(place: number): void {
     const s = this.#state;
     s.lock.acquire();
     try {
-      if (s.resamplers === MAX_RESAMPLERS) throw new CrosvmError('E_IRQFD', 'too many level-triggered irqfds');
-      s.resampleGsi[s.resamplers] = gsi;
-      s.resampleFd[s.resamplers] = fd;
-      s.resamplers++;
+      if (s.used[place] === 0 || this.#eventFd(s.fd[place]!).clear() === 0) return;
+      const gsi = s.gsi[place]!;
+      const address = s.address[gsi]!;
+      const line = this.#lines[gsi];
+      if (address !== 0) {
+        this.#interrupts.signalMsi(address, s.data[gsi]!);
+      } else if (line !== undefined) {
+        line.set(true);
+        if (s.resampleFd[place] === NO_FD) line.set(false);
+      }
     } finally {
       s.lock.release();
     }
   }
 
-  #removeResampler(gsi: number, fd: number): void {
-    const s = this.#state;
-    s.lock.acquire();
-    for (let i = 0; i < s.resamplers; i++) {
-      if (s.resampleGsi[i] !== gsi || s.resampleFd[i] !== fd) continue;
-      s.resamplers--;
-      s.resampleGsi[i] = s.resampleGsi[s.resamplers]!;
-      s.resampleFd[i] = s.resampleFd[s.resamplers]!;
-      break;
+  #eventFd(fd: number): EventFd {
+    let eventFd = this.#eventFds.get(fd);
+    if (eventFd === undefined) {
+      eventFd = new EventFd(fd);
+      this.#eventFds.set(fd, eventFd);
     }
-    s.lock.release();
+    return eventFd;
   }
 }

@@ -42,6 +42,9 @@ export const CODE_MAP_LOCK = LOCKS + 64;
 /** tsc-sync.ts: a lock, u32 whether there is an offset, f64 the offset. */
 export const TSC_OFFSET = { lock: LOCKS + 128, isSet: LOCKS + 132, value: LOCKS + 136 } as const;
 
+/** u32, not 0: other processes write guest memory, and tell nobody. */
+export const EXTERNAL_WRITERS = LOCKS + 192;
+
 /** Address of the entry of region `index`. */
 export function regionEntry(index: number): number {
   return REGIONS + 8 + index * REGION_SIZE;
@@ -88,6 +91,11 @@ export const CODE_PAGE_ENTRIES = 512;
 export const CODE_PAGE_ENTRY = { linear: 0, tag: 8, page: 12 } as const;
 export const CODE_PAGE_ENTRY_SIZE = 16;
 
+/** Sums of the code of pages: u32 guest physical page number, u32 sum, u32 and u32 the pieces of 64 bytes that it is about. */
+export const CODE_SUM_ENTRIES = 1024;
+export const CODE_SUM_ENTRY = { page: 0, sum: 4, low: 8, high: 12 } as const;
+export const CODE_SUM_ENTRY_SIZE = 16;
+
 /** Which TLB entries a flush of the non-global ones has to visit: u32 count, then u32 entry addresses. */
 export const FILL_LOG_ENTRIES = 2047;
 
@@ -105,6 +113,7 @@ export const AREA = {
   /** What others wrote that decoded code may have been made from: code-writes.ts. */
   codeWrites: FILL_LOG + 0x3000,
   codePages: FILL_LOG + 0x4000,
+  codeSums: FILL_LOG + 0x8000,
   blocks: 0x140000,
   code: 0x240000,
 } as const;

@@ -6,7 +6,17 @@ import { MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, mmap } from '../../base/mmap.ts
 import { CrosvmError } from '../../errors.ts';
 import { GuestMemory, type MemoryLayoutEntry } from '../../memory/guest-memory.ts';
 import { checkMemoryLayout } from '../memfd-memory.ts';
-import { align, MAX_REGIONS, MAX_VCPUS, REGION, REGIONS, ramBase, regionEntry, VCPU_COUNT } from './layout.ts';
+import {
+  align,
+  EXTERNAL_WRITERS,
+  MAX_REGIONS,
+  MAX_VCPUS,
+  REGION,
+  REGIONS,
+  ramBase,
+  regionEntry,
+  VCPU_COUNT,
+} from './layout.ts';
 
 const WASM_PAGE = 65536;
 const MAX_WASM_PAGES = 65536;
@@ -24,7 +34,11 @@ export interface MachineMemory {
 }
 
 /** Makes the memory, all zero. Throws `E_MEMORY_LAYOUT`, `E_MEMORY_SIZE` or `E_VCPUS`. */
-export function createMachineMemory(layout: readonly MemoryLayoutEntry[], cpus: number): MachineMemory {
+export function createMachineMemory(
+  layout: readonly MemoryLayoutEntry[],
+  cpus: number,
+  hasExternalWriters = false,
+): MachineMemory {
   checkMemoryLayout(layout);
   if (cpus < 1 || cpus > MAX_VCPUS) {
     throw new CrosvmError('E_VCPUS', `the software CPU can have 1 to ${MAX_VCPUS} vCPUs, not ${cpus}`);
@@ -51,6 +65,7 @@ export function createMachineMemory(layout: readonly MemoryLayoutEntry[], cpus: 
   }
   const machine = { memory, cpus, fd, layout: layout.map((entry) => ({ ...entry })) };
   writeRegionTable(machine);
+  new DataView(memory.buffer).setUint32(EXTERNAL_WRITERS, hasExternalWriters ? 1 : 0, true);
   return machine;
 }
 

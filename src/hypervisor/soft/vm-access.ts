@@ -20,7 +20,7 @@ import { DirtyLog } from './dirty-log.ts';
 import { InstructionClock } from './instruction-clock.ts';
 import { IoEvents } from './io-events.ts';
 import { irqchipStates } from './irqchip-state.ts';
-import { Irqfds } from './irqfds.ts';
+import { type IrqfdHandle, Irqfds } from './irqfds.ts';
 import { guestMemoryOf, type MachineMemory } from './machine-memory.ts';
 import { defaultCpuid } from './system/cpuid.ts';
 import type { PhysicalMemory } from './system/system-cpu.ts';
@@ -43,7 +43,7 @@ export interface SoftVmHandle {
   readonly machine: MachineMemory;
   readonly irqchip: SharedArrayBuffer;
   readonly wires: SharedArrayBuffer;
-  readonly irqfds: SharedArrayBuffer;
+  readonly irqfds: IrqfdHandle;
   readonly ioEvents: SharedArrayBuffer;
   readonly clockOrigin: number;
   readonly options: SoftOptions;
@@ -59,6 +59,7 @@ export class SoftVmAccess implements VmAccess {
   readonly core: WebAssembly.Module;
   readonly machine: MachineMemory;
   readonly memory: GuestMemory;
+  readonly memoryFd: number;
   /** Guest memory for what a vCPU itself writes: the dirty log sees it, and decoded code. */
   readonly trackedMemory: PhysicalMemory;
   readonly irqchip: SoftIrqchip;
@@ -85,6 +86,7 @@ export class SoftVmAccess implements VmAccess {
     this.clock = clock;
     this.guestClock = clock instanceof InstructionClock ? clock : undefined;
     this.memory = guestMemoryOf(machine);
+    this.memoryFd = machine.fd;
     this.signals = Array.from({ length: machine.cpus }, (_, id) => new VcpuSignals(machine.memory.buffer, id));
     const words = new Int32Array(machine.memory.buffer);
     this.codeWrites = new CodeWrites(words, new CodeMap(words));

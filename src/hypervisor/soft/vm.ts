@@ -9,7 +9,7 @@ import type { SoftVcpuStatistics } from '../statistics.ts';
 import { compileCore } from './interpreter/core.ts';
 import { IoEventState } from './io-events.ts';
 import { createIrqchipState } from './irqchip-state.ts';
-import { IrqfdState } from './irqfds.ts';
+import { Irqfds } from './irqfds.ts';
 import { blockOf } from './layout.ts';
 import { createMachineMemory, releaseMachineMemory } from './machine-memory.ts';
 import { CPU } from './state.ts';
@@ -33,13 +33,14 @@ export class SoftVm extends SoftVmAccess implements Vm {
     const vm = new SoftVm({
       options: options.soft ?? {},
       core: compileCore(),
-      machine: createMachineMemory(options.memory, options.cpus),
+      machine: createMachineMemory(options.memory, options.cpus, options.hasExternalWriters),
       irqchip: createIrqchipState(options.cpus),
       wires: new SharedArrayBuffer(WiredOrState.byteLength),
-      irqfds: new SharedArrayBuffer(IrqfdState.byteLength),
+      irqfds: Irqfds.create(),
       ioEvents: new SharedArrayBuffer(IoEventState.byteLength),
       clockOrigin: new HostClock().origin,
     });
+    vm.irqfds.listen();
     if (seed !== undefined) vm.#seed(seed);
     return vm;
   }

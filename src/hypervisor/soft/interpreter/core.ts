@@ -13,6 +13,7 @@ import type { Callable, FunctionBuilder, Label, Local } from '../wasm/function-b
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import { catalog } from './catalog.ts';
 import { COMPILED, defineChain } from './chain.ts';
+import { defineCodeSum } from './code-sum.ts';
 import { defineDeliver } from './deliver.ts';
 import { type CoreImports, importHost } from './imports.ts';
 import { type Exits, InterpreterEmit, type InterpreterParts, type LoopLabels } from './interpreter-emit.ts';
@@ -44,7 +45,7 @@ export function coreModule(): Uint8Array<ArrayBuffer> {
   const mmuImports = { mmioRead: two('mmioRead'), mmioWrite: two('mmioWrite'), codeWritten: two('codeWritten') };
   const imports = importHost(m);
   const mmu = defineMmu(m, mmuImports);
-  const lookup = defineLookup(m, mmu.fetch);
+  const lookup = defineLookup(m, mmu.fetch, defineCodeSum(m));
   defineDeliver(m, mmu);
   const rareFloat = defineRareFunctions(m);
   const settleFlags = defineSettleFlags(m, 'settleFlags');

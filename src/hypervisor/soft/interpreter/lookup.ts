@@ -12,6 +12,7 @@ import {
   CODE_PAGE_ENTRIES,
   CODE_PAGE_ENTRY,
   CODE_PAGE_ENTRY_SIZE,
+  EXTERNAL_WRITERS,
   JUMP_ENTRIES,
   JUMP_ENTRY_SIZE,
 } from '../layout.ts';
@@ -22,6 +23,7 @@ import { CPU, SLOT } from '../state.ts';
 import { I32, type I64 } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder, Local } from '../wasm/function-builder.ts';
 import type { ModuleBuilder } from '../wasm/module-builder.ts';
+import { isCodeCurrent } from './code-sum.ts';
 
 /** Address of the jump cache's entry for `linear` in the vCPU area at `base`. */
 export function jumpEntry(linear: I64, base: I32): I32 {
@@ -50,12 +52,12 @@ export function isJumpKnown(f: FunctionBuilder, cpu: I32, entry: I32, linear: I6
  * (cpu) -> the record for CPU.rip, entered into the jump cache and with SLOT.page set; 0 if TypeScript has to find or make
  * it, or to deliver a fault. `fetch` is the MMU's.
  */
-export function defineLookup(m: ModuleBuilder, fetch: Callable): Callable {
+export function defineLookup(m: ModuleBuilder, fetch: Callable, codeSum: Callable): Callable {
   return m.func(['i32'], ['i32'], (f, cpu) => {
     const linear = f.let(f.load64(cpu, CPU.rip).add(f.load64(cpu, CPU.csBase)).and(f.load64(cpu, CPU.ripMask)));
     const base = f.let(area(cpu));
     const tag = f.let(jumpTag(f, cpu, linear));
-    const codePage = codePageOf(f, fetch, { cpu, base, linear, tag });
+    const codePage = codePageOf(f, fetch, codeSum, { cpu, base, linear, tag });
     const start = f.let(linear.wrap().and(0xfff));
     const key = f.let(start.shl(MODE_BITS).or(f.load32(cpu, CPU.mode)));
     const hash = codePage.shl(12).or(start).mul(BLOCK_HASH).shrU(BLOCK_HASH_SHIFT);
@@ -83,8 +85,16 @@ interface CodeAddress {
   readonly tag: I32;
 }
 
-/** Guest physical page number of the code at `linear`: remembered, or by a walk. Returns 0 from the function if it has none. */
-function codePageOf(f: FunctionBuilder, fetch: Callable, { cpu, base, linear, tag }: CodeAddress): Local<'i32'> {
+/**
+ * Guest physical page number of the code at `linear`: remembered, or by a walk. Returns 0 from the function if it has
+ * none, or if code of it has changed.
+ */
+function codePageOf(
+  f: FunctionBuilder,
+  fetch: Callable,
+  codeSum: Callable,
+  { cpu, base, linear, tag }: CodeAddress,
+): Local<'i32'> {
   const page = f.let(linear.and(-4096));
   const index = linear
     .shrU(12)
@@ -102,6 +112,9 @@ function codePageOf(f: FunctionBuilder, fetch: Callable, { cpu, base, linear, ta
       f.if(host.eq(-1).or(host.eqz()), () => f.return(I32.const(0)));
       f.if(mayRemember(f, cpu, linear).eqz(), () => f.return(I32.const(0)));
       f.set(codePage, f.load64(cpu, CPU.scratch).shrU(12).wrap());
+      f.if(f.load32(I32.const(EXTERNAL_WRITERS)), () =>
+        f.if(isCodeCurrent(f, codeSum, base, codePage, host.and(-4096)).eqz(), () => f.return(I32.const(0))),
+      );
       f.store64(entry, CODE_PAGE_ENTRY.linear, page);
       f.store32(entry, CODE_PAGE_ENTRY.tag, tag);
       f.store32(entry, CODE_PAGE_ENTRY.page, codePage);

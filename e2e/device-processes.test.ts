@@ -1,0 +1,49 @@
+/** Our own devices, each in a process of its own, under our own VMM on the software CPU. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { DeviceProcess } from './qemu-guest.ts';
+import { runVirtioGuest } from './virtio-guest.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'crosvm-devices-'));
+after(() => rmSync(folder, { recursive: true }));
+const at = (name: string) => join(folder, name);
+
+async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  return Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex');
+}
+
+test('a console carries a megabyte both ways unchanged, on terminals and on channels', async () => {
+  const sent = crypto.getRandomValues(new Uint8Array(65536));
+  writeFileSync(at('sent'), Buffer.concat(new Array(16).fill(sent)));
+  const ports = ['--output-file', at('hvc0'), '--port', `agent,input=${at('sent')},output=${at('received')}`];
+  const device = await DeviceProcess.start(at('console'), ['console', ...ports]);
+  const { outputs } = await runVirtioGuest(
+    ['--vhost-user', `type=console,socket=${device.socket}`],
+    [
+      'cat /sys/class/virtio-ports/*/name; echo hello >/dev/hvc0',
+      'port=$(echo /dev/vport*p1); head -c 1048576 $port >/root/copy; sha256sum </root/copy; cat /root/copy >$port',
+    ],
+  );
+  assert.deepEqual(await device.end(), { status: 0, stderr: '' });
+  assert.equal(outputs[0]!.output, 'agent\n');
+  assert.equal(outputs[1]!.output, `${await sha256(new Uint8Array(readFileSync(at('sent'))))}  -\n`);
+  assert.match(readFileSync(at('hvc0'), 'utf8'), /hello\r\n/);
+  assert.ok(readFileSync(at('received')).equals(readFileSync(at('sent'))));
+});
+
+test('a balloon takes memory of the guest', async () => {
+  const device = await DeviceProcess.start(at('balloon'), ['balloon', '--strict', '--size', `${64 << 20}`]);
+  const { outputs } = await runVirtioGuest(
+    ['--vhost-user', `type=balloon,socket=${device.socket}`],
+    [
+      'sleep 1; awk "/MemTotal/ {print \\$2}" /proc/meminfo',
+      'rmmod virtio_balloon; awk "/MemTotal/ {print \\$2}" /proc/meminfo',
+    ],
+  );
+  assert.deepEqual(await device.end(), { status: 0, stderr: '' });
+  const [inflated, deflated] = outputs.map(({ output }) => Number(output));
+  assert.equal(deflated! - inflated!, 64 << 10);
+});

@@ -1,0 +1,156 @@
+/** Virtio devices of our own: where they run, and what happens when they or their VM die. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CROSVM, finish } from './linux-guest.ts';
+import { print, rom } from './rom.ts';
+import { checkExt4, makeExt4, missingProgram, readExt4, runVirtioGuest } from './virtio-guest.ts';
+
+const skip = missingProgram('mke2fs', 'debugfs') ?? false;
+const folder = mkdtempSync(join(tmpdir(), 'crosvm-devices-'));
+after(() => rmSync(folder, { recursive: true }));
+
+/** A file of this test with an ext4 file system. */
+function newImage(name: string): string {
+  const image = join(folder, name);
+  makeExt4(image, 32);
+  return image;
+}
+
+/** Processes that run a device over `image`. */
+function deviceProcesses(image: string): number[] {
+  const isOne = (pid: string) => {
+    try {
+      const words = readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0');
+      return words[1]?.endsWith('device-process/entry.js') === true && words[2]?.includes(image) === true;
+    } catch {
+      return false;
+    }
+  };
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && isOne(name))
+    .map(Number);
+}
+
+async function until(condition: () => boolean, what: string): Promise<void> {
+  for (let i = 0; i < 600; i++) {
+    if (condition()) return;
+    await sleep(50);
+  }
+  assert.fail(`waited for 30 seconds: ${what}`);
+}
+
+const numbers = Array.from({ length: 100_000 }, (_, i) => `${i + 1}\n`).join('');
+const DIGEST = createHash('sha256').update(numbers).digest('hex');
+
+for (const where of ['in processes', 'in threads']) {
+  test(`disks and entropy ${where}`, { skip }, async () => {
+    const [root, more] = [newImage('root'), newImage('more')];
+    const words = where === 'in threads' ? ['--disable-sandbox'] : [];
+    const { finished, outputs } = await runVirtioGuest(
+      [...words, '--disk', `${more},id=second`, '--rwroot', root, '-p', 'rdinit=/init'],
+      [
+        'mount -t ext4 /dev/vdb /mnt && seq 1 100000 >/mnt/numbers && umount /mnt',
+        'mount -t ext4 /dev/vdb /mnt && sha256sum </mnt/numbers && umount /mnt',
+        'cat /proc/cmdline /sys/block/vda/ro /sys/block/vda/serial; echo',
+        'head -c 64 /dev/hwrng | wc -c',
+      ],
+    );
+    assert.deepEqual(
+      outputs.map(({ status }) => status),
+      [0, 0, 0, 0],
+      finished.console.slice(-3000),
+    );
+    assert.ok(outputs[1]!.output.includes(DIGEST), outputs[1]!.output);
+    assert.match(outputs[2]!.output, /console=ttyS0 root=\/dev\/vdb rw .*\n1\nsecond/);
+    assert.equal(outputs[3]!.output, '64\n');
+    assert.deepEqual([finished.status, finished.stderr], [0, '']);
+    assert.equal(readExt4(root, '/numbers').toString(), numbers);
+    checkExt4(root);
+  });
+}
+
+test('a disk whose process is killed again and again loses nothing', { skip }, async () => {
+  const image = newImage('killed');
+  let kills = 0;
+  const isOver = new AbortController();
+  const killer = (async () => {
+    await until(() => deviceProcesses(image).length > 0, 'the device process');
+    await sleep(3000);
+    while (kills < 3 && !isOver.signal.aborted) {
+      for (const pid of deviceProcesses(image)) process.kill(pid, 'SIGKILL');
+      kills++;
+      await sleep(1000);
+    }
+  })();
+  const { finished, outputs } = await runVirtioGuest(
+    ['--rwdisk', image],
+    [
+      `mount -t ext4 /dev/vda /mnt; for i in $(seq 1 12); do
+        seq 1 100000 >/mnt/$i.new && sync && mv /mnt/$i.new /mnt/$((i % 8))
+        echo 3 >/proc/sys/vm/drop_caches
+        [ "$(sha256sum </mnt/$((i % 8)))" = '${DIGEST}  -' ] || exit 3
+      done; umount /mnt`,
+    ],
+  );
+  isOver.abort();
+  await killer;
+  assert.equal(outputs[0]?.status, 0, finished.console.slice(-3000));
+  assert.equal(kills, 3, 'the guest was done too soon');
+  const restarts = finished.stderr.match(/has ended \(killed by SIGKILL\) and is started again/g)?.length;
+  assert.equal(restarts, kills, finished.stderr);
+  checkExt4(image);
+});
+
+test('no device outlives its VM, however that ends', { skip }, async () => {
+  const image = newImage('outlived');
+  const path = join(folder, 'rom');
+  writeFileSync(path, rom(print('up\n'))); // then it waits for ever
+  for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+    const vmm = spawn(process.execPath, [
+      CROSVM,
+      'run',
+      '--hypervisor',
+      'soft',
+      '-m',
+      '16',
+      '-d',
+      image,
+      '--bios',
+      path,
+    ]);
+    await new Promise((resolve) => vmm.stdout.once('data', resolve));
+    assert.equal(deviceProcesses(image).length, 1);
+    vmm.kill(signal);
+    await new Promise((resolve) => vmm.once('exit', resolve));
+    await until(() => deviceProcesses(image).length === 0, `the device is to end after ${signal}`);
+  }
+});
+
+test('disks that cannot be are refused with one line, and nothing is left behind', { skip }, async () => {
+  const image = newImage('refused');
+  const path = join(folder, 'rom');
+  writeFileSync(path, rom(print('up\n')));
+  const run = (...words: string[]) =>
+    finish(CROSVM, ['run', '--hypervisor', 'soft', '-m', '16', ...words, '--bios', path]);
+  const missing = join(folder, 'missing');
+  for (const [words, message] of [
+    [['-d', missing], /^crosvm: run: the disk .*missing: .*(ENOENT|no such file).*\n$/],
+    [['--disable-sandbox', '-d', missing], /^crosvm: run: the disk .*missing: .*(ENOENT|no such file).*\n$/],
+    [['--rwdisk', image, '--rwdisk', image], /^crosvm: run: the disk .*refused: .*(in use|lock).*\n$/],
+    [['-r', image, '--rwroot', image], /^crosvm: run: there is more than one root disk\n$/],
+    [['-d', `${image},sparse=maybe`], /^crosvm: run: -d .*sparse.*\n/],
+    [['--deterministic', '-d', image], /^crosvm: run: a deterministic VM has no virtio devices.*\n$/],
+  ] as const) {
+    const { status, stderr } = await run(...words);
+    assert.match(stderr, message);
+    assert.ok(status === 1 || status === 2, String(status));
+  }
+  await until(() => deviceProcesses(image).length === 0, 'no device is left');
+  assert.ok(existsSync(image));
+});

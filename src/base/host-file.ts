@@ -1,0 +1,252 @@
+import type { ByteStore } from '../disk/byte-store.ts';
+import { CrosvmError } from '../errors.ts';
+import type { HostMemory, ScatterList } from '../memory/scatter-list.ts';
+import { close, O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR, open } from './fd.ts';
+import { addressOf, check, EINTR, errno, libc } from './ffi.ts';
+import { addressOfMemory, fillIovecs, iovecs, iovecsAddress } from './iovecs.ts';
+import { SystemError } from './system-error.ts';
+
+const O_DIRECT = 0o40000;
+
+const SEEK_END = 2;
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+const ENXIO = 6;
+const EAGAIN = 11;
+const ENODEV = 19;
+const EINVAL = 22;
+const EOPNOTSUPP = 95;
+
+const FALLOC_FL_KEEP_SIZE = 1;
+const FALLOC_FL_PUNCH_HOLE = 2;
+const FALLOC_FL_ZERO_RANGE = 0x10;
+
+const LOCK_SH = 1;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+/** What O_DIRECT asks of offsets, lengths and addresses at least; a disk may ask for more, by EINVAL. */
+const DIRECT_ALIGNMENT = 512;
+
+type Transfer = (fd: number, address: number, n: number, offset: number) => number;
+const cPread = libc<Transfer>('int64_t pread(int, int64_t, int64_t, int64_t)');
+const cPwrite = libc<Transfer>('int64_t pwrite(int, int64_t, int64_t, int64_t)');
+const cPreadv = libc<Transfer>('int64_t preadv(int, int64_t, int, int64_t)');
+const cPwritev = libc<Transfer>('int64_t pwritev(int, int64_t, int, int64_t)');
+const cFdatasync = libc<(fd: number) => number>('int fdatasync(int)');
+const cFallocate = libc<(fd: number, mode: number, offset: number, length: number) => number>(
+  'int fallocate(int, int, int64_t, int64_t)',
+);
+const cFtruncate = libc<(fd: number, size: number) => number>('int ftruncate(int, int64_t)');
+const cLseek = libc<(fd: number, offset: number, whence: number) => number>('int64_t lseek(int, int64_t, int)');
+const cFlock = libc<(fd: number, operation: number) => number>('int flock(int, int)');
+
+const ZEROES: HostMemory = { bytes: new Uint8Array(65536), address: 0 };
+
+export interface HostFileOptions {
+  readonly writable?: boolean;
+  /** Requests whose offset, length and memory are aligned go past the page cache (O_DIRECT). */
+  readonly direct?: boolean;
+  /** Makes the file; one that exists is an error. */
+  readonly create?: boolean;
+  /** Keeps others away (flock): shared for reading, exclusive for writing. Throws `E_DISK_LOCKED`. */
+  readonly lock?: boolean;
+}
+
+/** A regular file or a block device of the host. Requests go straight to the memory that they name. */
+export class HostFile implements ByteStore {
+  readonly name: string;
+  readonly fd: number;
+  readonly writable: boolean;
+  readonly growsWithZeroes: boolean;
+  /** The same file past the page cache; -1 without. The kernel keeps both views of it the same. */
+  readonly #directFd: number;
+  #size: number;
+
+  private constructor(name: string, fd: number, directFd: number, writable: boolean, regular: boolean) {
+    this.name = name;
+    this.fd = fd;
+    this.#directFd = directFd;
+    this.writable = writable;
+    this.growsWithZeroes = regular;
+    this.#size = check(cLseek(fd, 0, SEEK_END), 'lseek', name);
+  }
+
+  /** Opens a file. The kind of file is the caller's to check, by `fd`. */
+  static open(path: string, options: HostFileOptions & { readonly regular?: boolean } = {}): HostFile {
+    const { writable = false, direct = false, create = false, lock = false, regular = true } = options;
+    // O_NONBLOCK: to open a FIFO would wait for its other end.
+    let flags = (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK;
+    if (create) flags |= O_CREAT | O_EXCL;
+    const fd = open(path, flags);
+    let directFd = -1;
+    try {
+      if (lock) lockFile(fd, path, writable);
+      // Through /proc, so that it is the same file whatever the path means by now.
+      if (direct) directFd = open(`/proc/self/fd/${fd}`, (writable ? O_RDWR : O_RDONLY) | O_DIRECT);
+      return new HostFile(path, fd, directFd, writable, regular);
+    } catch (error) {
+      close(fd);
+      if (directFd !== -1) close(directFd);
+      throw error;
+    }
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  read(offset: number, target: Uint8Array): void {
+    const inside = Math.max(0, Math.min(target.length, this.#size - offset));
+    this.#transfer(cPread, 'pread', addressOf(target), inside, offset);
+    if (inside < target.length) target.fill(0, inside);
+  }
+
+  write(offset: number, source: Uint8Array): void {
+    this.#transfer(cPwrite, 'pwrite', addressOf(source), source.length, offset);
+    this.#size = Math.max(this.#size, offset + source.length);
+  }
+
+  readList(offset: number, list: ScatterList): void {
+    const inside = Math.max(0, Math.min(list.length, this.#size - offset));
+    this.#transferList(cPread, cPreadv, 'preadv', offset, list, inside);
+    if (inside < list.length) list.zero(inside);
+  }
+
+  writeList(offset: number, list: ScatterList): void {
+    this.#transferList(cPwrite, cPwritev, 'pwritev', offset, list, list.length);
+    this.#size = Math.max(this.#size, offset + list.length);
+  }
+
+  flush(): void {
+    check(cFdatasync(this.fd), 'fdatasync', this.name);
+  }
+
+  punchHole(offset: number, length: number): void {
+    const inside = Math.min(length, this.#size - offset);
+    if (inside <= 0) return;
+    this.#zero(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, inside);
+  }
+
+  zeroRange(offset: number, length: number): void {
+    if (length === 0) return;
+    this.#zero(FALLOC_FL_ZERO_RANGE, offset, length);
+    this.#size = Math.max(this.#size, offset + length);
+  }
+
+  /** Gets space for a range that keeps what it holds; the store grows where needed. False where the host cannot. */
+  allocate(offset: number, length: number): boolean {
+    if (length > 0 && !this.#fallocate(0, offset, length)) return false;
+    this.#size = Math.max(this.#size, offset + length);
+    return true;
+  }
+
+  resize(size: number): void {
+    check(cFtruncate(this.fd, size), 'ftruncate', this.name);
+    this.#size = size;
+  }
+
+  nextData(offset: number): number {
+    return this.#seek(offset, SEEK_DATA, offset);
+  }
+
+  nextHole(offset: number): number {
+    return this.#seek(offset, SEEK_HOLE, this.#size);
+  }
+
+  close(): void {
+    close(this.fd);
+    if (this.#directFd !== -1) close(this.#directFd);
+  }
+
+  /** Without knowledge of holes, all is data. */
+  #seek(offset: number, whence: number, unknown: number): number {
+    if (offset >= this.#size) return this.#size;
+    const found = cLseek(this.fd, offset, whence);
+    if (found !== -1) return Math.min(found, this.#size);
+    const reason = errno();
+    if (reason === ENXIO) return this.#size;
+    if (reason === EINVAL) return unknown;
+    throw new SystemError('lseek', reason, this.name);
+  }
+
+  /** By fallocate, or by writing zeroes where the file system has no such thing. */
+  #zero(mode: number, offset: number, length: number): void {
+    if (this.#fallocate(mode, offset, length)) return;
+    for (let done = 0; done < length; ) {
+      const part = Math.min(length - done, ZEROES.bytes.length);
+      this.#transfer(cPwrite, 'pwrite', addressOfMemory(ZEROES), part, offset + done);
+      done += part;
+    }
+  }
+
+  /** False if the file cannot do that. */
+  #fallocate(mode: number, offset: number, length: number): boolean {
+    for (;;) {
+      if (cFallocate(this.fd, mode, offset, length) === 0) return true;
+      const reason = errno();
+      if (reason === EOPNOTSUPP || reason === ENODEV || reason === EINVAL) return false;
+      if (reason !== EINTR) throw new SystemError('fallocate', reason, this.name);
+    }
+  }
+
+  #transferList(one: Transfer, many: Transfer, call: string, offset: number, list: ScatterList, length: number): void {
+    if (list.count === 1) {
+      this.#transfer(one, call, addressOfMemory(list.memories[0]!) + list.starts[0]!, length, offset);
+      return;
+    }
+    for (let piece = 0, skip = 0, done = 0; done < length; ) {
+      const count = fillIovecs(list, piece, skip, length - done);
+      const isAligned = this.#directFd !== -1 && areAligned(count, offset + done);
+      let n = this.#once(many, call, iovecsAddress, count, offset + done, isAligned);
+      done += n;
+      for (n += skip, skip = 0; n > 0; piece++) {
+        const size = list.lengths[piece]!;
+        if (n < size) {
+          skip = n;
+          break;
+        }
+        n -= size;
+      }
+    }
+  }
+
+  #transfer(function_: Transfer, call: string, address: number, length: number, offset: number): void {
+    for (let done = 0; done < length; ) {
+      const [a, n, o] = [address + done, length - done, offset + done];
+      done += this.#once(function_, call, a, n, o, this.#directFd !== -1 && isAligned(a, n, o));
+    }
+  }
+
+  /** One call that transfers something. */
+  #once(function_: Transfer, call: string, address: number, n: number, offset: number, direct: boolean): number {
+    for (let fd = direct ? this.#directFd : this.fd; ; ) {
+      const done = function_(fd, address, n, offset);
+      if (done > 0) return done;
+      if (done === 0) throw new CrosvmError('E_FILE_CHANGED', `${this.name}: the file became shorter while in use`);
+      const reason = errno();
+      if (reason === EINVAL && fd !== this.fd) fd = this.fd;
+      else if (reason !== EINTR) throw new SystemError(call, reason, this.name);
+    }
+  }
+}
+
+function isAligned(address: number, length: number, offset: number): boolean {
+  return address % DIRECT_ALIGNMENT === 0 && length % DIRECT_ALIGNMENT === 0 && offset % DIRECT_ALIGNMENT === 0;
+}
+
+/** Whether the first `count` of `iovecs` are. */
+function areAligned(count: number, offset: number): boolean {
+  if (offset % DIRECT_ALIGNMENT !== 0) return false;
+  for (let i = 0; i < count; i++) {
+    if (iovecs[i * 4]! % DIRECT_ALIGNMENT !== 0 || iovecs[i * 4 + 2]! % DIRECT_ALIGNMENT !== 0) return false;
+  }
+  return true;
+}
+
+function lockFile(fd: number, path: string, exclusive: boolean): void {
+  if (cFlock(fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) === 0) return;
+  const reason = errno();
+  if (reason !== EAGAIN) throw new SystemError('flock', reason, path);
+  throw new CrosvmError('E_DISK_LOCKED', `${path}: the file is in use by another process`);
+}

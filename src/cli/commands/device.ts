@@ -1,0 +1,14 @@
+import { commandGroup } from '../command-group.ts';
+import { deviceBalloon } from './device/balloon.ts';
+import { deviceBlock } from './device/block.ts';
+import { deviceConsole } from './device/console.ts';
+import { deviceRng } from './device/rng.ts';
+
+export const device = commandGroup({
+  name: 'device',
+  summary: 'Run a virtio device by itself.',
+  description:
+    'Runs one virtio device as a program of its own, for any virtual machine monitor that speaks vhost-user: ' +
+    '"crosvm run --vhost-user", QEMU with vhost-user devices, and others.',
+  members: [deviceBalloon, deviceBlock, deviceConsole, deviceRng],
+});

@@ -1,0 +1,48 @@
+import type { ConsolePortSpec } from '../../../device-process/device-spec.ts';
+import { command } from '../../command.ts';
+import { frontEndOptions } from '../../options/front-end.ts';
+import { list, value } from '../../options/option.ts';
+import { boolean, keyValues, optional, path, required, text } from '../../options/syntax.ts';
+import { serveDevice } from './serve.ts';
+
+const portSyntax = keyValues(
+  {
+    name: required(text('NAME'), 'By what the guest finds it, in /sys/class/virtio-ports.'),
+    input: optional(path(), 'Where its input comes from: a file, a pipe or a terminal.'),
+    output: optional(path(), 'Where its output goes.'),
+    console: boolean('A terminal of the guest, such as /dev/hvc1.'),
+  },
+  { first: 'name' },
+);
+
+export const deviceConsole = command({
+  name: 'device console',
+  summary: 'A console.',
+  description:
+    'Runs a virtio console until its front end goes away. Its first port is /dev/hvc0 of the guest; more ports are ' +
+    'channels, such as /dev/vport0p1, or further terminals.',
+  options: {
+    outputFile: value({ section: 'Device', syntax: path(), help: 'Where the output of the first port goes.' }),
+    inputFile: value({ section: 'Device', syntax: path(), help: 'Where the input of the first port comes from.' }),
+    port: list({ section: 'Device', syntax: portSyntax, help: 'One more port.' }),
+    ...frontEndOptions,
+  },
+  positionals: [],
+  examples: [
+    'crosvm device console --socket-path /run/console.sock --output-file console.log',
+    'crosvm device console --socket-path /run/console.sock --port agent,input=in.pipe,output=out.pipe',
+  ],
+  run({ inputFile, outputFile, port, ...frontEnd }, _positionals, output) {
+    const file = (at: string | undefined) => (at === undefined ? undefined : { path: at });
+    const first = { name: '', isConsole: true, input: file(inputFile), output: file(outputFile) };
+    const others = port.map(
+      (given): ConsolePortSpec => ({
+        name: given.name,
+        isConsole: given.console,
+        input: file(given.input),
+        output: file(given.output),
+      }),
+    );
+    return serveDevice({ type: 'console', ports: [first, ...others] }, frontEnd, output);
+  },
+});

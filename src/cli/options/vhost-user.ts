@@ -1,0 +1,39 @@
+import { CrosvmError } from '../../errors.ts';
+import { type VirtioDeviceName, virtioDeviceTypes } from '../../virtio/device-types.ts';
+import { pciAddress } from './pci-address.ts';
+import { choice, integer, keyValues, mapped, optional, path, required, text, type ValueSyntax } from './syntax.ts';
+
+const MAX_QUEUE_SIZE = 32768;
+
+/** The name of a virtio device type, as the command line has it. */
+const types = Object.keys(virtioDeviceTypes) as VirtioDeviceName[];
+
+const queueSize: ValueSyntax<number> = mapped(integer({ min: 2, max: MAX_QUEUE_SIZE }), (size): number => {
+  if ((size & (size - 1)) === 0) return size;
+  throw new CrosvmError('E_OPTION', `${size} is not a power of two`);
+});
+
+export const vhostUserSyntax = keyValues(
+  {
+    type: required(choice(...types), 'What the device is.'),
+    socket: required(path(), 'Where its back end listens.'),
+    'max-queue-size': optional(queueSize, 'The most entries of a queue, a power of two.'),
+    'pci-address': optional(pciAddress, 'Where it is on the PCI bus [default: the first free place].'),
+  },
+  { first: 'type' },
+);
+
+/** `SOCKET:TAG` or `SOCKET,tag=TAG`; without a tag the back end has one. */
+export const vhostUserFsSyntax: ValueSyntax<{ readonly socket: string; readonly tag: string | undefined }> = {
+  metavar: 'SOCKET[:TAG]',
+  keys: [{ usage: ':TAG', help: 'By what name the guest mounts it [default: the one that the back end has].' }],
+  parse(value) {
+    const [, socket = '', tag] =
+      /^(.*?)(?::([^:]*)|,tag=(.*))?$/s.exec(value)?.filter((part) => part !== undefined) ?? [];
+    const bytes = tag === undefined ? 0 : new TextEncoder().encode(tag).length;
+    if (tag !== undefined && (bytes === 0 || bytes > 36)) {
+      throw new CrosvmError('E_OPTION', `a tag has 1 to 36 bytes, "${tag}" has ${bytes}`);
+    }
+    return { socket: path().parse(socket), tag: tag === undefined ? undefined : text('TAG').parse(tag) };
+  },
+};

@@ -1,0 +1,38 @@
+/**
+ * What a VMM tells a device process that the guest's driver does not: orders, each one JSON value in a packet, and for
+ * each an answer.
+ */
+import { CrosvmError } from '../errors.ts';
+import type { BalloonStats } from '../virtio/balloon/balloon-stats.ts';
+
+export type DeviceOrder =
+  /** The disk has so many bytes from now on. */
+  | { readonly kind: 'resizeDisk'; readonly size: number }
+  /** The balloon is to take so many bytes. */
+  | { readonly kind: 'inflateBalloon'; readonly size: number }
+  | { readonly kind: 'balloonStats' };
+
+export type DeviceAnswer =
+  | { readonly kind: 'done' }
+  /** `actual`: bytes that the balloon has taken. */
+  | { readonly kind: 'balloonStats'; readonly stats: BalloonStats; readonly actual: number }
+  | { readonly kind: 'failed'; readonly message: string };
+
+/** Reads an order. Throws `E_DEVICE_ORDER`. */
+export function parseOrder(packet: Uint8Array): DeviceOrder {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(packet));
+  } catch (error) {
+    throw new CrosvmError('E_DEVICE_ORDER', 'an order to a device is not JSON', { cause: error });
+  }
+  const { kind, size } = (typeof value === 'object' ? (value ?? {}) : {}) as { kind?: unknown; size?: unknown };
+  if (kind === 'balloonStats') return { kind };
+  const isSize = typeof size === 'number' && Number.isSafeInteger(size) && size >= 0;
+  if ((kind === 'resizeDisk' || kind === 'inflateBalloon') && isSize) return { kind, size };
+  throw new CrosvmError('E_DEVICE_ORDER', 'an order to a device is none that there is');
+}
+
+export function encodeAnswer(answer: DeviceAnswer): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(answer));
+}

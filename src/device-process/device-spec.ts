@@ -1,0 +1,54 @@
+/** What a device process is told to be. It travels as JSON. */
+import type { ConsoleFile } from '../base/console-files.ts';
+import type { DiskFormat } from '../disk/disk.ts';
+
+export interface BlockSpec {
+  readonly type: 'block';
+  /** The disk image. */
+  readonly path: string;
+  /** Told by the contents if it is not given. */
+  readonly format?: DiskFormat | undefined;
+  readonly writable: boolean;
+  /** Discards of the guest give space back. */
+  readonly sparse: boolean;
+  /** In bytes, a power of two from 512. */
+  readonly blockSize: number;
+  /** The serial number, up to 20 bytes. */
+  readonly id: string;
+  readonly queues: number;
+  /** Past the host's page cache. */
+  readonly direct: boolean;
+  /** Keeps other programs of ours from the image, and from writing it if it is read only. */
+  readonly lock: boolean;
+}
+
+export interface RngSpec {
+  readonly type: 'rng';
+}
+
+export interface ConsolePortSpec {
+  /** By what the guest finds it; may be empty. */
+  readonly name: string;
+  /** A terminal of the guest, not just a channel. */
+  readonly isConsole: boolean;
+  readonly input: ConsoleFile | undefined;
+  readonly output: ConsoleFile | undefined;
+}
+
+export interface ConsoleSpec {
+  readonly type: 'console';
+  /** At least one. */
+  readonly ports: readonly ConsolePortSpec[];
+}
+
+export interface BalloonSpec {
+  readonly type: 'balloon';
+  /** The guest may take memory back when it has no other. */
+  readonly deflateOnOom: boolean;
+  /** The guest gives back what it does not use, without being asked. */
+  readonly pageReporting: boolean;
+  /** Bytes that the balloon is to take from the start. */
+  readonly size: number;
+}
+
+export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | RngSpec;

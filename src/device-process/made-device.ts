@@ -1,0 +1,17 @@
+import type { VirtioDevice } from '../virtio/device.ts';
+import type { DeviceAnswer, DeviceOrder } from './device-orders.ts';
+
+type OrderKind = DeviceOrder['kind'];
+
+/** What is done for each kind of order that a device knows. The answer may come later. */
+export type OrderHandlers = {
+  readonly [K in OrderKind]?: (
+    order: Extract<DeviceOrder, { kind: K }>,
+    answer: (answer: DeviceAnswer) => void,
+  ) => void;
+};
+
+export interface MadeDevice {
+  readonly device: VirtioDevice;
+  readonly orders: OrderHandlers;
+}

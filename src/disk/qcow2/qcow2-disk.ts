@@ -1,0 +1,114 @@
+import type { ScatterList } from '../../memory/scatter-list.ts';
+import type { ByteStore } from '../byte-store.ts';
+import { checkRange, checkWritable, type Disk, type Extent } from '../disk.ts';
+import { ClusterEraser } from './cluster-eraser.ts';
+import { ClusterReader } from './cluster-reader.ts';
+import { ClusterWriter } from './cluster-writer.ts';
+import type { Header } from './header.ts';
+import { COMPRESSED, DATA, UNALLOCATED } from './l2-entry.ts';
+import { INCOMPATIBLE_CORRUPT } from './layout.ts';
+import { loadParts, type Parts, type PartsOptions } from './parts.ts';
+import { resizeImage } from './resize.ts';
+
+/** A qcow2 image. */
+export class Qcow2Disk implements Disk {
+  readonly format = 'qcow2';
+  readonly parts: Parts;
+  readonly #reader: ClusterReader;
+  readonly #writer: ClusterWriter;
+  readonly #eraser: ClusterEraser;
+
+  /** `header` is that of the image in `store`. Whether the image may be written as it is, is the opener's to check. */
+  constructor(store: ByteStore, header: Header, options: PartsOptions) {
+    this.parts = loadParts(store, header, options);
+    this.#reader = new ClusterReader(this.parts);
+    this.#writer = new ClusterWriter(this.parts, this.#reader);
+    this.#eraser = new ClusterEraser(this.parts, this.#reader, this.#writer);
+  }
+
+  get size(): number {
+    return this.parts.image.header.size;
+  }
+
+  get writable(): boolean {
+    return this.parts.image.writable;
+  }
+
+  read(offset: number, list: ScatterList): void {
+    checkRange(this.parts.image.name, this.size, offset, list.length);
+    this.#reader.read(offset, list);
+  }
+
+  write(offset: number, list: ScatterList): void {
+    this.#checkWrite(offset, list.length);
+    this.#writer.write(offset, list);
+  }
+
+  flush(): void {
+    if (this.writable) this.parts.writeBack.flush();
+  }
+
+  discard(offset: number, length: number): void {
+    this.#checkWrite(offset, length);
+    this.#eraser.discard(offset, length);
+  }
+
+  writeZeroes(offset: number, length: number, mayUnmap: boolean): void {
+    this.#checkWrite(offset, length);
+    this.#eraser.writeZeroes(offset, length, mayUnmap);
+  }
+
+  resize(size: number): void {
+    checkWritable(this.parts.image.name, this.writable);
+    resizeImage(this.parts, size, (at, length) => this.#eraser.writeZeroes(at, length, true));
+  }
+
+  locate(offset: number, length: number, extent: Extent): void {
+    checkRange(this.parts.image.name, this.size, offset, length);
+    const { mapping, backing, data } = this.parts;
+    mapping.find(offset, length);
+    extent.depth = 0;
+    extent.allocated = true;
+    extent.length = mapping.length;
+    extent.store = undefined;
+    extent.inPlace = false;
+    if (mapping.kind === DATA) {
+      extent.kind = 'data';
+      extent.store = data;
+      extent.offset = mapping.host;
+      extent.inPlace = mapping.copied && this.writable;
+    } else if (mapping.kind === COMPRESSED) extent.kind = 'compressed';
+    else if (mapping.kind !== UNALLOCATED || backing === undefined || offset >= backing.size) {
+      extent.kind = 'zero';
+      extent.allocated = mapping.kind !== UNALLOCATED;
+    } else {
+      backing.locate(offset, Math.min(extent.length, backing.size - offset), extent);
+      extent.depth++;
+      extent.inPlace = false;
+    }
+  }
+
+  close(): void {
+    const { image, data, backing, writeBack } = this.parts;
+    try {
+      if (this.writable) {
+        writeBack.flush();
+        writeBack.writeTables(); // counts that went down
+      }
+    } finally {
+      image.store.close();
+      if (data !== image.store) data.close();
+      backing?.close();
+    }
+  }
+
+  #checkWrite(offset: number, length: number): void {
+    checkWritable(this.parts.image.name, this.writable);
+    checkRange(this.parts.image.name, this.size, offset, length);
+  }
+}
+
+/** Whether an image says of itself that it is corrupt. */
+export function isMarkedCorrupt(header: Header): boolean {
+  return (header.incompatible & INCOMPATIBLE_CORRUPT) !== 0;
+}

@@ -1,0 +1,286 @@
+import { EventFd } from '../../base/event-fd.ts';
+import { close } from '../../base/fd.ts';
+import { SystemError } from '../../base/system-error.ts';
+import { StreamConnection } from '../../base/unix-stream.ts';
+import { CrosvmError } from '../../errors.ts';
+import type { IoEvent, VmAccess } from '../../hypervisor/hypervisor.ts';
+import { sharedStruct } from '../../memory/shared-struct.ts';
+import { ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NOTIFY_MULTIPLIER } from '../../pci/virtio-pci/layout.ts';
+import { INTERRUPT_LINE, NO_INTERRUPT, type QueueSetup, type VirtioLink } from '../../pci/virtio-pci/virtio-link.ts';
+import { MAX_QUEUES } from '../../pci/virtio-pci/virtio-pci-state.ts';
+import { type FeatureSet, featureSet, hasFeature, VIRTIO_F_RING_PACKED } from '../../virtio/features.ts';
+import { MessageChannel } from '../message-channel.ts';
+import * as f from '../protocol/features.ts';
+import { FrontEnd, RefusedError } from './front-end.ts';
+
+/** How long a vCPU waits for a back end before the device counts as broken. */
+export const RESPONSE_TIMEOUT_MS = 5_000;
+
+const PROTOCOL = featureSet(f.VHOST_USER_F_PROTOCOL_FEATURES);
+
+const PACKED_RING_START = 0x8000_8000;
+
+/** What all threads need to remember of a back end. */
+const VhostUserState = sharedStruct({
+  /** The connection is of no use any more. */
+  lost: 'u8',
+  /** The back end has guest memory. */
+  memoryShared: 'u8',
+  /** Queues that were started and not stopped. */
+  running: ['u8', MAX_QUEUES],
+  /** The area of requests that the back end has taken, once it has made one. */
+  hasInflight: 'u8',
+  inflightFd: 'i32',
+  inflightSize: 'f64',
+  inflightOffset: 'f64',
+});
+
+/** The eventfds of a device. */
+export interface QueueWiring {
+  /** One for each queue: the driver has made buffers available. */
+  readonly kicks: readonly number[];
+  /** One for each MSI-X vector. */
+  readonly vectors: readonly number[];
+  /** Queues without a vector interrupt by this one. */
+  readonly line: number;
+  /** The back end cannot go on with a queue. */
+  readonly error: number;
+}
+
+/** A back end as threads attach to it: survives structured clone. */
+export interface VhostUserHandle {
+  /** The connection. Another one may take its place under the same number. */
+  readonly fd: number;
+  /** VHOST_USER_F_PROTOCOL_FEATURES was negotiated, and then these: a mask of the bits 0-31. */
+  readonly speaksProtocol: boolean;
+  readonly protocolFeatures: number;
+  /** The back end has no configuration of its own: this is it. */
+  readonly localConfig: Uint8Array | undefined;
+  readonly wiring: QueueWiring;
+  readonly state: SharedArrayBuffer;
+}
+
+export function createVhostUserState(): SharedArrayBuffer {
+  return new SharedArrayBuffer(VhostUserState.byteLength);
+}
+
+/** The virtio device behind a vhost-user connection. All threads have one each and take turns. */
+export class VhostUserLink implements VirtioLink {
+  readonly #handle: VhostUserHandle;
+  readonly #vm: VmAccess;
+  readonly #state: InstanceType<typeof VhostUserState>;
+  readonly #kicks: readonly EventFd[];
+  #frontEnd: FrontEnd;
+
+  constructor(handle: VhostUserHandle, vm: VmAccess) {
+    this.#handle = handle;
+    this.#vm = vm;
+    this.#state = new VhostUserState(handle.state);
+    this.#kicks = handle.wiring.kicks.map((fd) => new EventFd(fd));
+    this.#frontEnd = frontEndOf(handle);
+  }
+
+  start(features: FeatureSet, queues: readonly QueueSetup[]): void {
+    this.close();
+    // A packed ring's position is two indices with their wrap counters, which are 1 at first (2.8.1).
+    const base = hasFeature(features, VIRTIO_F_RING_PACKED) ? PACKED_RING_START : 0;
+    this.#talk(() => this.#start(features, queues, () => base));
+  }
+
+  restart(features: FeatureSet, queues: readonly QueueSetup[]): void {
+    if (hasFeature(features, VIRTIO_F_RING_PACKED)) {
+      throw new CrosvmError('E_VHOST_USER', 'a device with packed rings cannot go on where another one was lost');
+    }
+    // What was not used yet is done (again) by the new one (vhost-user, "Inflight I/O tracking").
+    this.#talk(() => this.#start(features, queues, ({ device }) => this.#vm.memory.getU16(device + 2)));
+    for (const { index, interrupt } of queues) {
+      // A kick or an interrupt may have been lost with the old one.
+      this.kick(index);
+      const fd = this.#interruptFd(interrupt);
+      if (fd !== undefined) new EventFd(fd).signal();
+    }
+  }
+
+  stop(): void {
+    this.#talk(() => {
+      const { running } = this.#state;
+      for (let index = 0; index < running.length; index++) {
+        if (running[index] === 0) continue;
+        running[index] = 0;
+        this.#frontEnd.request('GET_VRING_BASE', { index, num: 0 });
+      }
+      if (this.#frontEnd.has(f.VHOST_USER_PROTOCOL_F_STATUS)) this.#frontEnd.request('SET_STATUS', 0n);
+      else if (this.#frontEnd.has(f.VHOST_USER_PROTOCOL_F_RESET_DEVICE))
+        this.#frontEnd.request('RESET_DEVICE', undefined);
+    });
+  }
+
+  setInterrupt(queue: number, interrupt: number): void {
+    this.#talk(() => this.#setCall(queue, interrupt));
+  }
+
+  readConfig(config: Uint8Array): void {
+    const { localConfig } = this.#handle;
+    if (localConfig !== undefined) {
+      config.set(localConfig.subarray(0, config.length));
+      return;
+    }
+    // Whole, from its start: there are back ends that do not look at the offset.
+    const request = { offset: 0, flags: 0, bytes: new Uint8Array(config.length) };
+    this.#talk(() => {
+      const answer = this.#frontEnd.request('GET_CONFIG', request);
+      if (answer?.bytes.length !== config.length) throw new RefusedError('GET_CONFIG');
+      config.set(answer.bytes);
+    });
+  }
+
+  writeConfig(offset: number, data: Uint8Array): void {
+    if (this.#handle.localConfig !== undefined) return;
+    this.#talk(() => this.#frontEnd.request('SET_CONFIG', { offset, flags: 0, bytes: data }));
+  }
+
+  kick(queue: number): void {
+    this.#kicks[queue]!.signal();
+  }
+
+  moveDoorbells(from: number, to: number): void {
+    for (const [queue, { fd }] of this.#kicks.entries()) {
+      const at = (doorbells: number): IoEvent => ({
+        address: doorbells + queue * NOTIFY_MULTIPLIER,
+        space: 'mmio',
+        length: 0,
+        fd,
+      });
+      if (from >= 0) unlessRefused(() => this.#vm.removeIoEvent(at(from)));
+      if (to >= 0) unlessRefused(() => this.#vm.addIoEvent(at(to)));
+    }
+  }
+
+  /** Another back end has taken the place of one that was lost. Only with the transport's lock held. */
+  reconnected(): void {
+    const s = this.#state;
+    s.lost = 0;
+    s.memoryShared = 0;
+    s.running.fill(0);
+  }
+
+  /** The connection has ended. */
+  disconnected(): void {
+    this.#state.lost = 1;
+  }
+
+  /** Gives the area of taken requests back. */
+  close(): void {
+    const s = this.#state;
+    if (s.hasInflight !== 0) close(s.inflightFd);
+    s.hasInflight = 0;
+  }
+
+  /** Anything but a refusal leaves the connection in an unknown state: nobody uses it any more. */
+  #talk(action: () => void): void {
+    if (this.#state.lost !== 0) throw new CrosvmError('E_VHOST_USER', 'vhost-user: the back end is gone');
+    try {
+      action();
+    } catch (error) {
+      if (!(error instanceof RefusedError)) this.#state.lost = 1;
+      // Bytes of an answer that was cut off must not become the start of another one.
+      this.#frontEnd = frontEndOf(this.#handle);
+      throw error;
+    }
+  }
+
+  #start(features: FeatureSet, queues: readonly QueueSetup[], base: (queue: QueueSetup) => number): void {
+    const frontEnd = this.#frontEnd;
+    const { speaksProtocol } = this.#handle;
+    frontEnd.request('SET_FEATURES', speaksProtocol ? features | PROTOCOL : features);
+    this.#setStatus(ACKNOWLEDGE | DRIVER | FEATURES_OK);
+    if (frontEnd.has(f.VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD)) this.#shareInflight(queues);
+    if (this.#state.memoryShared === 0) this.#shareMemory();
+    for (const queue of queues) {
+      this.#state.running[queue.index] = 1;
+      this.#setQueue(queue, base(queue));
+    }
+    if (speaksProtocol) for (const { index } of queues) frontEnd.request('SET_VRING_ENABLE', { index, num: 1 });
+    this.#setStatus(ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
+  }
+
+  #setStatus(status: number): void {
+    if (this.#frontEnd.has(f.VHOST_USER_PROTOCOL_F_STATUS)) this.#frontEnd.request('SET_STATUS', BigInt(status));
+  }
+
+  #setQueue({ index, size, desc, driver, device, interrupt }: QueueSetup, base: number): void {
+    const frontEnd = this.#frontEnd;
+    const { kicks, error } = this.#handle.wiring;
+    frontEnd.request('SET_VRING_NUM', { index, num: size });
+    frontEnd.request('SET_VRING_BASE', { index, num: base });
+    const address = { index, flags: 0, descriptor: desc, used: device, available: driver, log: 0 };
+    frontEnd.request('SET_VRING_ADDR', address);
+    frontEnd.request('SET_VRING_ERR', { index, absent: false }, [error]);
+    this.#setCall(index, interrupt);
+    frontEnd.request('SET_VRING_KICK', { index, absent: false }, [kicks[index]!]);
+  }
+
+  #setCall(index: number, interrupt: number): void {
+    const fd = this.#interruptFd(interrupt);
+    this.#frontEnd.request('SET_VRING_CALL', { index, absent: fd === undefined }, fd === undefined ? [] : [fd]);
+  }
+
+  #interruptFd(interrupt: number): number | undefined {
+    const { vectors, line } = this.#handle.wiring;
+    if (interrupt === NO_INTERRUPT) return undefined;
+    return interrupt === INTERRUPT_LINE ? line : vectors[interrupt];
+  }
+
+  /** User addresses are only names for places in guest memory: ours are the guest physical ones. */
+  #shareMemory(): void {
+    const frontEnd = this.#frontEnd;
+    const { regions } = this.#vm.memory;
+    const shared = regions.map(({ gpa, size, fdOffset }) => ({
+      guestAddress: gpa,
+      size,
+      userAddress: gpa,
+      mmapOffset: fdOffset,
+    }));
+    const fd = this.#vm.memoryFd;
+    if (frontEnd.has(f.VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS)) {
+      for (const region of shared) frontEnd.request('ADD_MEM_REG', region, [fd]);
+    } else {
+      frontEnd.request(
+        'SET_MEM_TABLE',
+        shared,
+        shared.map(() => fd),
+      );
+    }
+    this.#state.memoryShared = 1;
+  }
+
+  /** The area lives until the next start: a back end that takes the place of a lost one goes on by it. */
+  #shareInflight(queues: readonly QueueSetup[]): void {
+    const s = this.#state;
+    const count = { numQueues: this.#kicks.length, queueSize: Math.max(1, ...queues.map(({ size }) => size)) };
+    if (s.hasInflight === 0) {
+      const asked = { mmapSize: 0, mmapOffset: 0, ...count };
+      const { reply, fd } = this.#frontEnd.requestWithFd('GET_INFLIGHT_FD', asked);
+      if (fd === undefined) return;
+      s.inflightFd = fd;
+      s.inflightSize = reply.mmapSize;
+      s.inflightOffset = reply.mmapOffset;
+      s.hasInflight = 1;
+    }
+    const area = { mmapSize: s.inflightSize, mmapOffset: s.inflightOffset, ...count };
+    this.#frontEnd.request('SET_INFLIGHT_FD', area, [s.inflightFd]);
+  }
+}
+
+function frontEndOf({ fd, protocolFeatures }: VhostUserHandle): FrontEnd {
+  return new FrontEnd(new MessageChannel(new StreamConnection(fd), RESPONSE_TIMEOUT_MS), protocolFeatures);
+}
+
+/** Two BARs that a guest lays over each other can be too much for a hypervisor; doorbells then ring through the bus. */
+function unlessRefused(action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+  }
+}

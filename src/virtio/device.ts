@@ -1,0 +1,58 @@
+import type { VirtioDeviceName } from './device-types.ts';
+import type { FeatureSet } from './features.ts';
+import type { DeviceMemory } from './queue/device-memory.ts';
+import type { Virtqueue } from './queue/virtqueue.ts';
+
+/**
+ * A virtio device without its transport: what it does with requests. It knows neither how it got its queues nor where
+ * its process is. Everything happens on one thread, synchronously: a method returns when its work is done.
+ */
+export interface VirtioDevice {
+  readonly type: VirtioDeviceName;
+  /** The features of this device. Those of rings and transports are added by whoever runs it. */
+  readonly features: FeatureSet;
+  /** The largest size of each queue, a power of two. */
+  readonly queueSizes: readonly number[];
+  /** The configuration space as the driver reads it. Changes are announced with `host.configChanged`. */
+  readonly config: Uint8Array;
+
+  /** Comes before anything else, once. */
+  attach(host: DeviceHost): void;
+  /** What driver and device agreed on, a part of `features`. Comes before any queue starts. */
+  negotiated(features: FeatureSet): void;
+  /**
+   * The driver has written `bytes` to the configuration space at `offset`; they lie within it. A device without it has
+   * nothing to write there.
+   */
+  configWritten?(offset: number, bytes: Uint8Array): void;
+  /**
+   * A queue has, or may have, new requests. Does a bounded number of them; true when it stopped before the queue was
+   * empty, to be called again soon.
+   */
+  serve(index: number, queue: Virtqueue): boolean;
+  /** A queue ends, or ends for now. A request that the device holds goes back with `queue.unpop`. */
+  queueStopping?(index: number, queue: Virtqueue): void;
+  /** The driver starts again: all state is as at the beginning. No queue runs. */
+  reset(): void;
+  /** Gives files and other resources back. */
+  close(): void;
+}
+
+/** What a device may ask of whoever runs it. */
+export interface DeviceHost {
+  readonly memory: DeviceMemory;
+  /** A queue that runs now. */
+  queue(index: number): Virtqueue | undefined;
+  /** Interrupts the driver, if it wants that, for what was pushed to the queue. */
+  interrupt(index: number): void;
+  /** Serves a queue again soon, as there may be something to do for it that the driver has not kicked for. */
+  serveSoon(index: number): void;
+  /** Tells the driver that the configuration space has changed. */
+  configChanged(): void;
+  /** Calls back with the EPOLL flags whenever one of `events` is true of a descriptor, or it has an error. */
+  watch(fd: number, events: number, callback: (events: number) => void): void;
+  /** Waits for something else on a watched descriptor. Errors and hang-ups come all the same. */
+  rewatch(fd: number, events: number): void;
+  /** Does nothing for a descriptor that is not watched. */
+  unwatch(fd: number): void;
+}

@@ -1,0 +1,196 @@
+import type { CrosvmError } from '../../errors.ts';
+import { breakage, brokenRing } from './broken-ring.ts';
+import {
+  address,
+  DESCRIPTOR_SIZE,
+  type DescriptorChain,
+  VIRTQ_DESC_F_INDIRECT,
+  VIRTQ_DESC_F_NEXT,
+  VIRTQ_DESC_F_WRITE,
+} from './descriptor-chain.ts';
+import type { DeviceMemory, RingPart } from './device-memory.ts';
+import { passed, type RingAddresses, type RingFeatures, type Virtqueue } from './virtqueue.ts';
+
+const VIRTQ_DESC_F_AVAIL = 1 << 7;
+const VIRTQ_DESC_F_USED = 1 << 15;
+
+/** Where the flags of a descriptor are, and of an event suppression structure. */
+const DESCRIPTOR_FLAGS = 14;
+const EVENT_FLAGS = 2;
+const EVENT_SIZE = 4;
+
+const RING_EVENT_FLAGS_ENABLE = 0;
+const RING_EVENT_FLAGS_DISABLE = 1;
+const RING_EVENT_FLAGS_DESC = 2;
+
+/** In a base and in an event suppression structure: an index, with the wrap counter above it. */
+const INDEX_MASK = 0x7fff;
+const WRAP_SHIFT = 15;
+
+/** The base of a packed ring nobody has used: both indices 0, both wrap counters 1. */
+export const PACKED_START = 0x8000_8000;
+
+/** A packed virtqueue (VIRTIO 1.3, 2.8). */
+export class PackedQueue implements Virtqueue {
+  readonly size: number;
+  broken: CrosvmError | undefined;
+  readonly #memory: DeviceMemory;
+  readonly #addresses: RingAddresses;
+  readonly #features: RingFeatures;
+  #ring!: RingPart;
+  #driver!: RingPart;
+  #device!: RingPart;
+  #nextAvailable: number;
+  #availableWrap: number;
+  #nextUsed: number;
+  #usedWrap: number;
+  /** Descriptors given back since the driver was last considered for an interrupt. */
+  #unsignalled = 0;
+
+  /**
+   * `size` is 1 to MAX_QUEUE_SIZE; `base` has the next available descriptor in its low and the next used one in its
+   * high half. Throws `E_VIRTQUEUE` when the ring is not in memory or the base not in the ring.
+   */
+  constructor(memory: DeviceMemory, size: number, addresses: RingAddresses, features: RingFeatures, base: number) {
+    this.#memory = memory;
+    this.size = size;
+    this.#addresses = addresses;
+    this.#features = features;
+    this.#nextAvailable = base & INDEX_MASK;
+    this.#availableWrap = (base >>> WRAP_SHIFT) & 1;
+    this.#nextUsed = (base >>> 16) & INDEX_MASK;
+    this.#usedWrap = base >>> 31;
+    if (this.#nextAvailable >= size || this.#nextUsed >= size) {
+      throw brokenRing(`the base 0x${base.toString(16)} is beyond a queue of ${size}`);
+    }
+    this.#locate();
+  }
+
+  get base(): number {
+    const available = this.#nextAvailable | (this.#availableWrap << WRAP_SHIFT);
+    const used = this.#nextUsed | (this.#usedWrap << WRAP_SHIFT);
+    return (available | (used << 16)) >>> 0;
+  }
+
+  pop(chain: DescriptorChain): boolean {
+    if (this.broken !== undefined || !this.#hasNext()) return false;
+    try {
+      this.#readChain(chain);
+      return true;
+    } catch (error) {
+      this.broken = breakage(error);
+      return false;
+    }
+  }
+
+  push(chain: DescriptorChain, written: number): void {
+    const { region, offset } = this.#ring;
+    const at = offset + this.#nextUsed * DESCRIPTOR_SIZE;
+    region.view.setUint32(at + 8, written, true);
+    region.view.setUint16(at + 12, chain.id, true);
+    const flags =
+      (this.#usedWrap === 1 ? VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED : 0) | (written > 0 ? VIRTQ_DESC_F_WRITE : 0);
+    Atomics.store(region.halfWords, (at + DESCRIPTOR_FLAGS) >> 1, flags);
+    this.#unsignalled += chain.slots;
+    this.#nextUsed += chain.slots;
+    if (this.#nextUsed >= this.size) {
+      this.#nextUsed -= this.size;
+      this.#usedWrap ^= 1;
+    }
+  }
+
+  unpop(chain: DescriptorChain): void {
+    this.#nextAvailable -= chain.slots;
+    if (this.#nextAvailable >= 0) return;
+    this.#nextAvailable += this.size;
+    this.#availableWrap ^= 1;
+  }
+
+  needsInterrupt(): boolean {
+    const slots = this.#unsignalled;
+    if (slots === 0) return false;
+    this.#unsignalled = 0;
+    const { region, offset } = this.#driver;
+    const flags = Atomics.load(region.halfWords, (offset + EVENT_FLAGS) >> 1) & 3;
+    if (flags === RING_EVENT_FLAGS_DISABLE) return false;
+    if (flags !== RING_EVENT_FLAGS_DESC || !this.#features.eventIdx || slots >= this.size) return true;
+    const place = Atomics.load(region.halfWords, offset >> 1);
+    // A place with the other wrap counter is one round behind.
+    const event = (place & INDEX_MASK) - (place >>> WRAP_SHIFT === this.#usedWrap ? 0 : this.size);
+    return passed(event, this.#nextUsed, this.#nextUsed - slots);
+  }
+
+  disableNotification(): void {
+    this.#setDeviceFlags(RING_EVENT_FLAGS_DISABLE);
+  }
+
+  enableNotification(): boolean {
+    if (this.broken !== undefined) return false;
+    if (this.#features.eventIdx) {
+      const { region, offset } = this.#device;
+      Atomics.store(region.halfWords, offset >> 1, this.#nextAvailable | (this.#availableWrap << WRAP_SHIFT));
+      this.#setDeviceFlags(RING_EVENT_FLAGS_DESC);
+    } else {
+      this.#setDeviceFlags(RING_EVENT_FLAGS_ENABLE);
+    }
+    return this.#hasNext();
+  }
+
+  relocate(): void {
+    try {
+      this.#locate();
+    } catch (error) {
+      this.broken = breakage(error);
+    }
+  }
+
+  /** Whether the next descriptor is available: its two bits differ, and the one for available is as our wrap counter. */
+  #hasNext(): boolean {
+    const { region, offset } = this.#ring;
+    const at = offset + this.#nextAvailable * DESCRIPTOR_SIZE + DESCRIPTOR_FLAGS;
+    const flags = Atomics.load(region.halfWords, at >> 1);
+    const available = (flags & VIRTQ_DESC_F_AVAIL) !== 0;
+    return available === (this.#availableWrap === 1) && available !== ((flags & VIRTQ_DESC_F_USED) !== 0);
+  }
+
+  #readChain(chain: DescriptorChain): void {
+    chain.clear();
+    const { region, offset } = this.#ring;
+    const { view } = region;
+    let index = this.#nextAvailable;
+    for (let flags = VIRTQ_DESC_F_NEXT; (flags & VIRTQ_DESC_F_NEXT) !== 0; ) {
+      if (chain.slots === this.size) throw brokenRing('a chain has more descriptors than the ring');
+      const at = offset + index * DESCRIPTOR_SIZE;
+      const gpa = address(view, at);
+      const length = view.getUint32(at + 8, true);
+      const tail = view.getUint32(at + 12, true);
+      flags = tail >>> 16;
+      chain.slots++;
+      // The driver writes it to the last descriptor of a chain.
+      chain.id = tail & 0xffff;
+      index = index + 1 === this.size ? 0 : index + 1;
+      if ((flags & VIRTQ_DESC_F_INDIRECT) === 0) chain.addDescriptor(this.#memory, gpa, length, flags);
+      else this.#addIndirect(chain, gpa, length, flags);
+    }
+    if (index <= this.#nextAvailable) this.#availableWrap ^= 1;
+    this.#nextAvailable = index;
+  }
+
+  #addIndirect(chain: DescriptorChain, gpa: number, length: number, flags: number): void {
+    if (!this.#features.indirect) throw brokenRing('an indirect descriptor, which was not negotiated');
+    if ((flags & VIRTQ_DESC_F_NEXT) !== 0 || chain.slots > 1)
+      throw brokenRing('an indirect descriptor is part of a list');
+    chain.addIndirect(this.#memory, gpa, length, false);
+  }
+
+  #locate(): void {
+    const { descriptor, driver, device } = this.#addresses;
+    this.#ring = this.#memory.ringPart(descriptor, DESCRIPTOR_SIZE * this.size, 16, 'descriptor ring');
+    this.#driver = this.#memory.ringPart(driver, EVENT_SIZE, 4, "driver's event suppression structure");
+    this.#device = this.#memory.ringPart(device, EVENT_SIZE, 4, "device's event suppression structure");
+  }
+
+  #setDeviceFlags(flags: number): void {
+    Atomics.store(this.#device.region.halfWords, (this.#device.offset + EVENT_FLAGS) >> 1, flags);
+  }
+}

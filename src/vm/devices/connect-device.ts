@@ -1,0 +1,100 @@
+/** From the plan of a device to one that a machine can be built with. */
+import { type StreamConnection, streamPair } from '../../base/unix-stream.ts';
+import { CrosvmError } from '../../errors.ts';
+import { virtioVectors } from '../../pci/virtio-pci/virtio-pci.ts';
+import { MAX_QUEUES } from '../../pci/virtio-pci/virtio-pci-state.ts';
+import { FrontEnd } from '../../vhost-user/front-end/front-end.ts';
+import { type BackEndOffer, guestFeatures, handshake } from '../../vhost-user/front-end/handshake.ts';
+import { createVhostUserState } from '../../vhost-user/front-end/vhost-user-link.ts';
+import { MessageChannel } from '../../vhost-user/message-channel.ts';
+import { VHOST_USER_PROTOCOL_F_CONFIG } from '../../vhost-user/protocol/features.ts';
+import { type VirtioDeviceType, virtioDeviceTypes } from '../../virtio/device-types.ts';
+import { featureSet, VIRTIO_F_RING_PACKED } from '../../virtio/features.ts';
+import type { DevicePlan } from './plan.ts';
+import type { VirtioDeviceHandle } from './virtio-device.ts';
+import { createWiring } from './wiring.ts';
+
+/** How long a back end may take to come up. */
+const GREETING_TIMEOUT_MS = 30_000;
+/** How long a back end may take to read an answer of ours. */
+const ANSWER_TIMEOUT_MS = 100;
+const FS_TAG_SIZE = 36;
+
+/** Of net: what is about its configuration, which a back end may leave to us (VIRTIO 1.3, 5.1.3). We have nothing to say. */
+const NET_CONFIG_FEATURES = featureSet(3, 5, 16, 17, 18, 19, 20, 21, 22, 23, 57, 60, 63);
+
+/** A back end that has said what it is. */
+export interface BackEnd extends BackEndOffer {
+  /** What it asks of us comes here. */
+  readonly requests: MessageChannel;
+}
+
+/** The first words on a new connection. Throws `CrosvmError`. */
+export function greetBackEnd(connection: StreamConnection): BackEnd {
+  const [ours, theirs] = streamPair();
+  const requests = new MessageChannel(ours, ANSWER_TIMEOUT_MS);
+  try {
+    const frontEnd = new FrontEnd(new MessageChannel(connection, GREETING_TIMEOUT_MS));
+    return { ...handshake(frontEnd, theirs.fd), requests };
+  } catch (error) {
+    requests.close();
+    throw error;
+  } finally {
+    theirs.close();
+  }
+}
+
+/** What threads attach to. `fd` is the connection; the GSIs of MSI-X vectors start at `firstGsi`. Throws `CrosvmError`. */
+export function describeDevice(
+  plan: DevicePlan,
+  offer: BackEndOffer,
+  fd: number,
+  firstGsi: number,
+): VirtioDeviceHandle {
+  const type: VirtioDeviceType = virtioDeviceTypes[plan.type];
+  const hasConfig = (offer.protocolFeatures & (1 << VHOST_USER_PROTOCOL_F_CONFIG)) !== 0;
+  const isBareNet = plan.type === 'net' && !hasConfig;
+  const queues = Math.min(MAX_QUEUES, isBareNet ? type.queues : (offer.queues ?? type.queues));
+  const localConfig = ownConfig(plan, type, queues, hasConfig);
+  let features = guestFeatures(offer.features);
+  if (isBareNet) features &= ~NET_CONFIG_FEATURES;
+  // Where a packed ring stood when its device was lost nobody knows.
+  if (plan.source.kind === 'own') features &= ~featureSet(VIRTIO_F_RING_PACKED);
+  const spec = {
+    type: type.id,
+    classCode: type.classCode,
+    features,
+    maxQueueSizes: new Array<number>(queues).fill(plan.maxQueueSize ?? type.queueSize),
+    configSize: type.configSize,
+  };
+  const { speaksProtocol, protocolFeatures } = offer;
+  const wiring = createWiring(queues, virtioVectors(spec));
+  const backEnd = { fd, speaksProtocol, protocolFeatures, localConfig, wiring, state: createVhostUserState() };
+  return { name: plan.name, slot: plan.slot, firstGsi, spec, backEnd };
+}
+
+/** The configuration of a device whose back end has none; undefined if it has. */
+function ownConfig(
+  plan: DevicePlan,
+  { configSize }: VirtioDeviceType,
+  queues: number,
+  hasConfig: boolean,
+): Uint8Array | undefined {
+  if (plan.tag !== undefined) return fsConfig(plan.tag, configSize, queues);
+  if (hasConfig) return undefined;
+  if (plan.type === 'fs') {
+    throw new CrosvmError('E_VHOST_USER', 'the back end has no tag, so one is needed: --vhost-user-fs SOCKET:TAG');
+  }
+  if (plan.type !== 'net' && configSize > 0) {
+    throw new CrosvmError('E_VHOST_USER', 'the back end has no configuration (VHOST_USER_PROTOCOL_F_CONFIG)');
+  }
+  return new Uint8Array(configSize);
+}
+
+/** tag, padded with zeroes, and the number of request queues (VIRTIO 1.3, 5.11.4); one queue is for high priority. */
+function fsConfig(tag: string, configSize: number, queues: number): Uint8Array {
+  const config = new Uint8Array(configSize);
+  config.set(new TextEncoder().encode(tag).subarray(0, FS_TAG_SIZE));
+  new DataView(config.buffer).setUint32(FS_TAG_SIZE, queues - 1, true);
+  return config;
+}

@@ -1,0 +1,95 @@
+/** Which virtio devices a VM gets, what provides them, and where they are on the PCI bus. */
+import type { BlockOption } from '../../cli/options/disk.ts';
+import type { DeviceSpec } from '../../device-process/device-spec.ts';
+import { CrosvmError } from '../../errors.ts';
+import type { VirtioDeviceName } from '../../virtio/device-types.ts';
+import type { VmConfig } from '../config.ts';
+
+/** What provides a device: another program that listens at a socket, or one of ours. */
+export type DeviceSource =
+  | { readonly kind: 'socket'; readonly path: string }
+  | { readonly kind: 'own'; readonly spec: DeviceSpec };
+
+/** A device that is to be connected. */
+export interface DevicePlan {
+  /** For messages. */
+  readonly name: string;
+  readonly type: VirtioDeviceName;
+  readonly source: DeviceSource;
+  readonly maxQueueSize?: number | undefined;
+  /** Its device number on PCI bus 0. */
+  readonly slot: number;
+  /** Of a file system: the name that the guest mounts it by, if it is not the back end that has one. */
+  readonly tag?: string | undefined;
+}
+
+type Wanted = Omit<DevicePlan, 'slot'> & { readonly slot?: number | undefined };
+
+const SLOTS = Array.from({ length: 30 }, (_, i) => i + 1);
+const LETTERS = 26;
+
+/** In the order in which the guest finds them. Throws `E_PCI_ADDRESS` for a place that two want, and if there is no room. */
+export function planDevices(config: VmConfig): DevicePlan[] {
+  const wanted = wantedDevices(config);
+  const taken = new Set<number>();
+  for (const { slot } of wanted) {
+    if (slot === undefined) continue;
+    if (taken.has(slot)) fail(`two devices want the PCI address 00:${slot.toString(16).padStart(2, '0')}.0`);
+    taken.add(slot);
+  }
+  const free = SLOTS.filter((slot) => !taken.has(slot));
+  return wanted.map((device) => {
+    const slot = device.slot ?? free.shift() ?? fail(`${wanted.length} devices do not fit on the PCI bus`);
+    return { ...device, slot };
+  });
+}
+
+/** The disk that holds the guest's root file system, as Linux calls it. Throws `E_OPTION` if there are two. */
+export function rootDisk({ block }: VmConfig): { device: string; writable: boolean } | undefined {
+  const index = block.findIndex(({ root }) => root);
+  if (index < 0) return undefined;
+  if (block.filter(({ root }) => root).length > 1)
+    throw new CrosvmError('E_OPTION', 'there is more than one root disk');
+  if (index >= LETTERS) throw new CrosvmError('E_OPTION', `the root disk is not among the first ${LETTERS} disks`);
+  return { device: `/dev/vd${String.fromCharCode(0x61 + index)}`, writable: !block[index]!.ro };
+}
+
+function wantedDevices(config: VmConfig): Wanted[] {
+  const bySocket = (type: VirtioDeviceName, paths: readonly string[]) => paths.map((path) => foreign(type, path));
+  return [
+    ...bySocket('gpu', config.vhostUserGpu),
+    ...config.block.map(disk),
+    ...bySocket('block', config.vhostUserBlk),
+    ...bySocket('console', config.vhostUserConsole),
+    // What is random would be so in each run of a deterministic VM.
+    ...(config.noRng || config.deterministic !== undefined ? [] : [own('the entropy device', { type: 'rng' })]),
+    ...bySocket('net', config.vhostUserNet),
+    ...bySocket('vsock', config.vhostUserVsock),
+    ...config.vhostUserFs.map(({ socket, tag }) => ({ ...foreign('fs', socket), tag })),
+    ...bySocket('snd', config.vhostUserSnd),
+    ...config.vhostUser.map((option) => ({
+      ...foreign(option.type, option.socket),
+      maxQueueSize: option['max-queue-size'],
+      slot: option['pci-address'],
+    })),
+  ];
+}
+
+function foreign(type: VirtioDeviceName, path: string): Wanted {
+  return { name: `the ${type} device at ${path}`, type, source: { kind: 'socket', path } };
+}
+
+function own(name: string, spec: DeviceSpec): Wanted {
+  return { name, type: spec.type, source: { kind: 'own', spec } };
+}
+
+function disk(option: BlockOption): Wanted {
+  const { path, ro, sparse = true, id = '', direct, format, lock = true, queues, slot } = option;
+  const blockSize = option['block-size'];
+  const spec = { type: 'block', path, format, writable: !ro, sparse, blockSize, id, queues, direct, lock } as const;
+  return { ...own(`the disk ${path}`, spec), slot };
+}
+
+function fail(message: string): never {
+  throw new CrosvmError('E_PCI_ADDRESS', message);
+}

@@ -1,0 +1,42 @@
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { streamPair } from '../../base/unix-stream.ts';
+import type { DeviceJob } from '../../device-process/entry.ts';
+import type { DeviceLauncher } from './launcher.ts';
+
+const PROGRAM = fileURLToPath(new URL('../../device-process/entry.js', import.meta.url));
+/** Behind the standard streams. */
+const SOCKET = 3;
+
+/**
+ * Runs each device in a process of its own. It is in a session of its own too, so that what a terminal sends to the VMM
+ * does not reach it; it ends when its connection does, however the VMM ends.
+ */
+export const processLauncher: DeviceLauncher = {
+  launch(name, spec, say) {
+    const [ours, theirs] = streamPair();
+    const job: DeviceJob = { name, spec, socket: SOCKET };
+    const { NODE_EXTRA_CA_CERTS: _, NODE_OPTIONS: __, ...env } = process.env;
+    const child = spawn(process.execPath, [PROGRAM, JSON.stringify(job)], {
+      stdio: ['ignore', 'ignore', 'pipe', theirs.fd],
+      detached: true,
+      cwd: process.cwd(),
+      env,
+    });
+    theirs.close();
+    let last: string | undefined;
+    const lines = createInterface({ input: child.stderr! });
+    lines.on('line', (line) => {
+      last = line;
+      say(line);
+    });
+    const gone = new Promise<string>((resolve) => {
+      child.once('error', (error) => resolve(error.message));
+      child.once('close', (status, signal) =>
+        resolve(signal === null ? `exit status ${status}` : `killed by ${signal}`),
+      );
+    });
+    return { connection: ours, gone, lastWords: () => last, kill: () => child.kill('SIGKILL') };
+  },
+};

@@ -1,0 +1,29 @@
+import { createInterface } from 'node:readline';
+import { Worker } from 'node:worker_threads';
+import { streamPair } from '../../base/unix-stream.ts';
+import type { DeviceJob } from '../../device-process/entry.ts';
+import type { DeviceLauncher } from './launcher.ts';
+
+/** Runs each device in a thread of this process: nothing protects the VMM from it. */
+export const threadLauncher: DeviceLauncher = {
+  launch(name, spec, say) {
+    const [ours, theirs] = streamPair();
+    const job: DeviceJob = { name, spec, socket: theirs.fd };
+    const program = new URL('../../device-process/entry.js', import.meta.url);
+    const worker = new Worker(program, { argv: [JSON.stringify(job)], name, stderr: true });
+    let last: string | undefined;
+    createInterface({ input: worker.stderr }).on('line', (line) => {
+      last = line;
+      say(line);
+    });
+    let failure: string | undefined;
+    worker.on('error', (error) => {
+      failure = String((error as Error).message ?? error);
+    });
+    const gone = new Promise<string>((resolve) => {
+      worker.once('exit', (status) => resolve(failure ?? `exit status ${status}`));
+    });
+    // A thread that is blocked cannot be ended from outside; it ends with its connection.
+    return { connection: ours, gone, lastWords: () => last, kill: () => {} };
+  },
+};

@@ -1,0 +1,39 @@
+/** A virtio device of a VM as its threads attach to it. */
+import type { VirtioFunction } from '../../devices/platform.ts';
+import type { VmAccess } from '../../hypervisor/hypervisor.ts';
+import type { VirtioPciSpec } from '../../pci/virtio-pci/virtio-pci.ts';
+import { type VhostUserHandle, VhostUserLink } from '../../vhost-user/front-end/vhost-user-link.ts';
+import { VectorInterrupts } from './wiring.ts';
+
+/** Survives structured clone. */
+export interface VirtioDeviceHandle {
+  /** For messages, such as `the block device /run/disk.sock`. */
+  readonly name: string;
+  /** Its device number on PCI bus 0. */
+  readonly slot: number;
+  /** MSI-X vector v is GSI `firstGsi` + v. */
+  readonly firstGsi: number;
+  readonly spec: VirtioPciSpec;
+  readonly backEnd: VhostUserHandle;
+}
+
+/** A device as this thread sees it. */
+export interface AttachedVirtioDevice extends VirtioFunction {
+  readonly link: VhostUserLink;
+}
+
+/** `report` gets a sentence when the device fails; it is called with locks held. */
+export function attachVirtioDevice(
+  { name, slot, firstGsi, spec, backEnd }: VirtioDeviceHandle,
+  vm: VmAccess,
+  report: (sentence: string) => void,
+): AttachedVirtioDevice {
+  return {
+    slot,
+    spec,
+    link: new VhostUserLink(backEnd, vm),
+    msix: new VectorInterrupts(vm, backEnd.wiring, firstGsi),
+    isRam: (address, length) => vm.memory.contains(address, length),
+    report: (reason) => report(`${name} needs a reset by the guest: ${reason}`),
+  };
+}

@@ -1,0 +1,184 @@
+/** A virtio device of a running VM, as the main thread looks after it. Nothing here happens per request. */
+import { EventFd } from '../../base/event-fd.ts';
+import { replaceFd } from '../../base/fd.ts';
+import { onHangUp, onReadable, type Subscription } from '../../base/readable.ts';
+import { connectStream, type StreamConnection } from '../../base/unix-stream.ts';
+import { CrosvmError } from '../../errors.ts';
+import type { Log, LogLevel } from '../../log.ts';
+import type { VirtioPci } from '../../pci/virtio-pci/virtio-pci.ts';
+import { serveBackEnd } from '../../vhost-user/front-end/back-end-requests.ts';
+import type { VhostUserLink } from '../../vhost-user/front-end/vhost-user-link.ts';
+import { type BackEnd, describeDevice, greetBackEnd } from './connect-device.ts';
+import type { DeviceLauncher, LaunchedDevice } from './launcher.ts';
+import type { DevicePlan } from './plan.ts';
+import type { VirtioDeviceHandle } from './virtio-device.ts';
+import { closeWiring } from './wiring.ts';
+
+/** How long a device may go on after its VM has ended. */
+const END_TIMEOUT_MS = 3_000;
+/** A device that ends again and again is started less and less often. */
+const FIRST_RESTART_MS = 50;
+const LAST_RESTART_MS = 30_000;
+/** A device that has run for so long has recovered. */
+const RECOVERED_MS = 60_000;
+
+export class VmDevice {
+  readonly #plan: DevicePlan;
+  readonly #launcher: DeviceLauncher;
+  readonly #log: Log;
+  #launched: LaunchedDevice | undefined;
+  #connection: StreamConnection;
+  #backEnd: BackEnd | undefined;
+  #handle: VirtioDeviceHandle | undefined;
+  #link: VhostUserLink | undefined;
+  #eventSubscriptions: Subscription[] = [];
+  #connectionSubscriptions: Subscription[] = [];
+  #restartTimer: NodeJS.Timeout | undefined;
+  #startedAt = performance.now();
+  #restartDelay = FIRST_RESTART_MS;
+  #closing: Promise<void> | undefined;
+
+  /** Connects to the back end, or starts it. Throws `E_DEVICE`, which names the device. */
+  constructor(plan: DevicePlan, launcher: DeviceLauncher, log: Log) {
+    this.#plan = plan;
+    this.#launcher = launcher;
+    this.#log = log;
+    const { source } = plan;
+    try {
+      this.#connection = source.kind === 'socket' ? connectStream(source.path) : this.#launch();
+    } catch (error) {
+      throw this.#error(error as Error);
+    }
+  }
+
+  /** Waits until the back end has said what it is. `firstGsi`: the GSIs of its MSI-X vectors start here. Throws `E_DEVICE`. */
+  async connect(firstGsi: number): Promise<VirtioDeviceHandle> {
+    try {
+      this.#backEnd = greetBackEnd(this.#connection);
+      this.#handle = describeDevice(this.#plan, this.#backEnd, this.#connection.fd, firstGsi);
+      return this.#handle;
+    } catch (error) {
+      throw this.#error(await this.#reasonOf(error as Error));
+    }
+  }
+
+  /** From now on looks after it. `device` and `link` are this thread's. */
+  watch(device: VirtioPci, link: VhostUserLink): void {
+    this.#link = link;
+    const { wiring } = this.#handle!.backEnd;
+    const [line, error] = [new EventFd(wiring.line), new EventFd(wiring.error)];
+    this.#eventSubscriptions = [
+      onReadable(line.fd, () => {
+        if (line.clear() > 0) device.queueUsed();
+      }),
+      onReadable(error.fd, () => {
+        if (error.clear() > 0) device.deviceLost('the back end cannot go on with one of its queues');
+      }),
+    ];
+    this.#watchConnection(device, link);
+  }
+
+  /** Ends it; no thread uses it any more. Settles when the back end is gone, if it is one of ours. */
+  close(): Promise<void> {
+    this.#closing ??= this.#end();
+    return this.#closing;
+  }
+
+  async #end(): Promise<void> {
+    clearTimeout(this.#restartTimer);
+    for (const subscription of [...this.#eventSubscriptions, ...this.#connectionSubscriptions]) subscription.close();
+    this.#backEnd?.requests.close();
+    this.#connection.close();
+    this.#link?.close();
+    if (this.#handle !== undefined) closeWiring(this.#handle.backEnd.wiring);
+    if (this.#launched === undefined) return;
+    const { gone, kill } = this.#launched;
+    const timer = setTimeout(kill, END_TIMEOUT_MS);
+    await gone;
+    clearTimeout(timer);
+  }
+
+  #launch(): StreamConnection {
+    const { name, source } = this.#plan;
+    if (source.kind !== 'own') throw new TypeError(`${name} is not ours to start`);
+    this.#startedAt = performance.now();
+    this.#launched = this.#launcher.launch(name, source.spec, (line) => this.#say(line));
+    return this.#launched.connection;
+  }
+
+  #watchConnection(device: VirtioPci, link: VhostUserLink): void {
+    const requests = serveBackEnd(this.#backEnd!.requests, () => device.configChanged());
+    const hangUp = onHangUp(this.#connection.fd, () => {
+      requests.close();
+      link.disconnected();
+      void this.#lost(device, link);
+    });
+    this.#connectionSubscriptions = [requests, hangUp];
+  }
+
+  /** The connection has ended, and nobody has asked for that. */
+  async #lost(device: VirtioPci, link: VhostUserLink): Promise<void> {
+    if (this.#launched === undefined) {
+      device.deviceLost('the back end has ended the connection');
+      return;
+    }
+    const how = await this.#launched.gone;
+    if (this.#closing !== undefined) return;
+    // A disk goes on where it was; what others have lost only their driver knows.
+    const resumes = this.#plan.type === 'block';
+    this.#log('warn', `${this.#plan.name} has ended (${how}) and is started again`);
+    if (!resumes) device.deviceLost(`it has ended (${how})`);
+    this.#scheduleRestart(device, link, resumes);
+  }
+
+  #scheduleRestart(device: VirtioPci, link: VhostUserLink, resumes: boolean): void {
+    if (performance.now() - this.#startedAt > RECOVERED_MS) this.#restartDelay = FIRST_RESTART_MS;
+    this.#restartTimer = setTimeout(() => void this.#restart(device, link, resumes), this.#restartDelay);
+    this.#restartDelay = Math.min(2 * this.#restartDelay, LAST_RESTART_MS);
+  }
+
+  async #restart(device: VirtioPci, link: VhostUserLink, resumes: boolean): Promise<void> {
+    const connection = this.#launch();
+    try {
+      const backEnd = greetBackEnd(connection);
+      this.#backEnd!.requests.close();
+      this.#backEnd = backEnd;
+      const { spec, backEnd: old } = this.#handle!;
+      if ((backEnd.features & spec.features) !== spec.features || backEnd.protocolFeatures !== old.protocolFeatures) {
+        throw new CrosvmError('E_VHOST_USER', 'it is not the same device any more');
+      }
+      // All threads know the connection by its number.
+      replaceFd(old.fd, connection.fd);
+      this.#watchConnection(device, link);
+      device.backEndReplaced(() => link.reconnected(), resumes);
+    } catch (error) {
+      const reason = await this.#reasonOf(error as Error);
+      if (this.#closing !== undefined) return;
+      this.#log('warn', `${this.#plan.name} cannot be started again: ${reason.message}`);
+      this.#scheduleRestart(device, link, resumes);
+    } finally {
+      connection.close();
+    }
+  }
+
+  /** What a device of ours says is better than what its end looks like from here. */
+  async #reasonOf(error: Error): Promise<Error> {
+    if (this.#launched === undefined) return error;
+    const { connection, gone, lastWords } = this.#launched;
+    connection.close();
+    const how = await gone;
+    return new CrosvmError('E_DEVICE', lastWords()?.replace(/^crosvm: /, '') ?? `${error.message} (${how})`);
+  }
+
+  #error(cause: Error): CrosvmError {
+    const { name } = this.#plan;
+    const message = cause.message.startsWith(name) ? cause.message : `${name}: ${cause.message}`;
+    return new CrosvmError('E_DEVICE', message, { cause });
+  }
+
+  #say(line: string): void {
+    const [, level, text] = /^crosvm: .*?: (error|warn|info|debug): (.*)$/.exec(line) ?? [];
+    // Other lines are the reason of its end, which is told then.
+    if (level !== undefined) this.#log(level as LogLevel, `${this.#plan.name}: ${text}`);
+  }
+}
