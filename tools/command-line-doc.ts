@@ -8,7 +8,7 @@ import { projectFolder } from './setup.js';
 export const COMMAND_LINE_DOC = join(projectFolder, 'docs', 'command-line.md');
 
 const WIDTH = 100;
-const DEVICES = ['balloon', 'block', 'console', 'rng'].map((type) => `device ${type}`);
+const DEVICES = ['balloon', 'block', 'console', 'rng', 'vsock'].map((type) => `device ${type}`);
 const COMMANDS = ['run', 'stop', 'stats', 'device', ...DEVICES, 'version'];
 
 /** The text of the file: what `--help` says, of the program and of each command. */

@@ -32,6 +32,8 @@ const MODULES = {
     ...['virtio_ring', 'virtio', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_pci'],
     ...['virtio_blk', 'virtio-rng', 'virtio_console', 'virtio_balloon', 'failover', 'net_failover', 'virtio_net'],
   ],
+  /** Sockets between guest and host; needs the bus. */
+  vsock: ['vsock', 'vmw_vsock_virtio_transport_common', 'vmw_vsock_virtio_transport'],
 } as const;
 
 /** The paths of some modules of a Debian kernel, in the order to load them. */

@@ -11,7 +11,7 @@ export const SOCK_STREAM = 1;
 export const SOCK_SEQPACKET = 5;
 
 const SOCK_CLOEXEC = 0o2000000;
-const SOCK_NONBLOCK = 0o4000;
+export const SOCK_NONBLOCK = 0o4000;
 const BACKLOG = 16;
 
 const cSocket = libc<(domain: number, type: number, protocol: number) => number>('int socket(int, int, int)');

@@ -15,5 +15,7 @@ export async function createDevice(spec: DeviceSpec): Promise<MadeDevice> {
       return { device: (await import('./create-console.ts')).createConsole(spec), orders: {} };
     case 'rng':
       return { device: (await import('./create-rng.ts')).createRng(), orders: {} };
+    case 'vsock':
+      return { device: (await import('./create-vsock.ts')).createVsock(spec), orders: {} };
   }
 }

@@ -51,4 +51,12 @@ export interface BalloonSpec {
   readonly size: number;
 }
 
-export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | RngSpec;
+export interface VsockSpec {
+  readonly type: 'vsock';
+  /** The guest's address, 3 or more. */
+  readonly cid: number;
+  /** Where programs of the host connect; with `_PORT` behind it, where services of the host listen. */
+  readonly path: string;
+}
+
+export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | RngSpec | VsockSpec;

@@ -3,6 +3,7 @@ import { deviceBalloon } from './device/balloon.ts';
 import { deviceBlock } from './device/block.ts';
 import { deviceConsole } from './device/console.ts';
 import { deviceRng } from './device/rng.ts';
+import { deviceVsock } from './device/vsock.ts';
 
 export const device = commandGroup({
   name: 'device',
@@ -10,5 +11,5 @@ export const device = commandGroup({
   description:
     'Runs one virtio device as a program of its own, for any virtual machine monitor that speaks vhost-user: ' +
     '"crosvm run --vhost-user", QEMU with vhost-user devices, and others.',
-  members: [deviceBalloon, deviceBlock, deviceConsole, deviceRng],
+  members: [deviceBalloon, deviceBlock, deviceConsole, deviceRng, deviceVsock],
 });

@@ -1,0 +1,49 @@
+import { CrosvmError } from '../errors.ts';
+import type { ScatterList } from '../memory/scatter-list.ts';
+import type { VsockHost, VsockStream } from '../virtio/vsock/vsock-host.ts';
+import { libc } from './ffi.ts';
+import { readScattered, writeScattered } from './scatter-io.ts';
+import { connectUnix, SOCK_NONBLOCK, SOCK_STREAM } from './unix-listener.ts';
+import { StreamConnection, StreamListener } from './unix-stream.ts';
+
+const SHUT_WR = 1;
+const cShutdown = libc<(fd: number, how: number) => number>('int shutdown(int, int)');
+
+/**
+ * The host's ends of a guest's sockets as unix sockets: the guest reaches what listens at `PATH_PORT`, and who connects
+ * to `PATH` reaches the guest. Throws `E_SOCKET_PATH`, `E_SOCKET_IN_USE`.
+ */
+export function unixVsockHost(path: string): VsockHost {
+  const listener = new StreamListener(path);
+  return {
+    listenFd: listener.fd,
+    connect: (port) => connectToService(`${path}_${port}`),
+    accept() {
+      const connection = listener.acceptNow();
+      return connection && streamOf(connection);
+    },
+    close: () => listener.close(),
+  };
+}
+
+/** Whatever the reason is why nobody can be reached, the guest hears that the connection is refused. */
+function connectToService(path: string): VsockStream | undefined {
+  try {
+    return streamOf(new StreamConnection(connectUnix(path, SOCK_STREAM | SOCK_NONBLOCK)));
+  } catch (error) {
+    if (error instanceof CrosvmError) return undefined;
+    throw error;
+  }
+}
+
+function streamOf(connection: StreamConnection): VsockStream {
+  const { fd } = connection;
+  return {
+    fd,
+    read: (list: ScatterList) => readScattered(fd, list),
+    write: (list: ScatterList, from: number) => writeScattered(fd, list, from),
+    // A peer that is gone needs no end.
+    endWriting: () => void cShutdown(fd, SHUT_WR),
+    close: () => connection.close(),
+  };
+}
