@@ -1,11 +1,13 @@
 /** Our own devices, each in a process of its own, under our own VMM on the software CPU. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { DeviceProcess } from './qemu-guest.ts';
-import { runVirtioGuest } from './virtio-guest.ts';
+import { noTap, runVirtioGuest } from './virtio-guest.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'crosvm-devices-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -46,4 +48,28 @@ test('a balloon takes memory of the guest', async () => {
   assert.deepEqual(await device.end(), { status: 0, stderr: '' });
   const [inflated, deflated] = outputs.map(({ output }) => Number(output));
   assert.equal(deflated! - inflated!, 64 << 10);
+});
+
+test('a network card on a TAP device', { skip: noTap() ?? false }, async () => {
+  const sent = crypto.getRandomValues(new Uint8Array(65536));
+  const device = await DeviceProcess.start(at('net'), [
+    ...['net', '--tap-name', 'crosvmsoft', '--host-ip', '10.99.95.1', '--netmask', '255.255.255.0'],
+    ...['--mac', '52:54:00:12:34:56', '--mtu', '1400'],
+  ]);
+  const server = createServer((socket) => socket.end(Buffer.concat(new Array(32).fill(sent)))).listen(0, '10.99.95.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const { outputs } = await runVirtioGuest(
+    ['--vhost-user', `type=net,socket=${device.socket}`],
+    [
+      'cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu',
+      'ip link set eth0 up && ip addr add 10.99.95.2/24 dev eth0 && ping -c 3 -i 0.2 10.99.95.1 | grep received',
+      `nc 10.99.95.1 ${port} </dev/null | sha256sum`,
+    ],
+  );
+  server.close();
+  assert.deepEqual(await device.end(), { status: 0, stderr: '' });
+  assert.equal(outputs[0]!.output, '52:54:00:12:34:56\n1400\n');
+  assert.match(outputs[1]!.output, /3 packets received/);
+  assert.equal(outputs[2]!.output, `${await sha256(new Uint8Array(Buffer.concat(new Array(32).fill(sent))))}  -\n`);
 });

@@ -27,7 +27,7 @@ function deviceProcesses(image: string): number[] {
   const isOne = (pid: string) => {
     try {
       const words = readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0');
-      return words[1]?.endsWith('device-process/entry.js') === true && words[2]?.includes(image) === true;
+      return words[1]?.endsWith('/device-entry.js') === true && words[2]?.includes(image) === true;
     } catch {
       return false;
     }

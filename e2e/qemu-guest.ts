@@ -4,11 +4,15 @@ import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CLOUD_KERNEL, fetchKernel } from '../tools/guest-packages.ts';
 import { BOOT_TIMEOUT_MS, type CommandOutput, CROSVM, commandOutputs, finishProgram } from './linux-guest.ts';
-import { virtioInitramfs } from './virtio-guest.ts';
+import { type GuestExtras, virtioInitramfs } from './virtio-guest.ts';
 
 /** Boots Debian's kernel in QEMU with `words` more of its options, loads the drivers and runs the commands. */
-export async function runQemuGuest(words: readonly string[], commands: readonly string[]): Promise<CommandOutput[]> {
-  const initrd = await virtioInitramfs(commands);
+export async function runQemuGuest(
+  words: readonly string[],
+  commands: readonly string[],
+  extras?: GuestExtras,
+): Promise<CommandOutput[]> {
+  const initrd = await virtioInitramfs(commands, extras);
   const finished = await finishProgram('qemu-system-x86_64', [
     ...['-accel', 'tcg', '-m', '256', '-display', 'none', '-no-reboot', '-nodefaults', '-serial', 'stdio'],
     ...['-object', 'memory-backend-memfd,id=ram,size=256M,share=on', '-machine', 'pc,memory-backend=ram'],

@@ -2,8 +2,10 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
+import { openTap } from '../src/base/tap.ts';
 import { guestInitramfs } from '../tools/guest-initramfs.ts';
-import { CLOUD_KERNEL, fetchKernel, fetchModules } from '../tools/guest-packages.ts';
+import { CLOUD_KERNEL, fetchKernel, fetchModules, type ModuleSet } from '../tools/guest-packages.ts';
+import type { GuestFile } from '../tools/initramfs.ts';
 import { type CommandOutput, CROSVM, commandOutputs, type Finished, finish } from './linux-guest.ts';
 
 export interface VirtioGuest {
@@ -13,20 +15,43 @@ export interface VirtioGuest {
 }
 
 /** Boots Debian's kernel on the software CPU with `words` for crosvm, loads the drivers and runs the commands. */
-export async function runVirtioGuest(words: readonly string[], commands: readonly string[]): Promise<VirtioGuest> {
-  const initrd = await virtioInitramfs(commands);
-  const kernel = await fetchKernel(CLOUD_KERNEL);
-  const options = ['--hypervisor', 'soft', '--initrd', initrd, '-p', 'panic=-1 cryptomgr.notests'];
-  const finished = await finish(CROSVM, ['run', ...options, ...words, kernel]);
+export async function runVirtioGuest(
+  words: readonly string[],
+  commands: readonly string[],
+  extras?: GuestExtras,
+): Promise<VirtioGuest> {
+  const finished = await finish(CROSVM, await virtioGuestWords(words, commands, extras));
   return { finished, outputs: commandOutputs(finished).slice(1) };
 }
 
+/** The command line that does this. */
+export async function virtioGuestWords(
+  words: readonly string[],
+  commands: readonly string[],
+  extras?: GuestExtras,
+): Promise<string[]> {
+  const initrd = await virtioInitramfs(commands, extras);
+  const kernel = await fetchKernel(CLOUD_KERNEL);
+  const options = ['--hypervisor', 'soft', '--initrd', initrd, '-p', 'panic=-1 cryptomgr.notests'];
+  return ['run', ...options, ...words, kernel];
+}
+
+/** What a guest has besides the kernel and its virtio drivers. */
+export interface GuestExtras {
+  /** Sets of modules to load. */
+  readonly modules?: readonly ModuleSet[];
+  readonly files?: readonly GuestFile[];
+}
+
 /** The path of an initramfs that loads the drivers, as its first command, and runs the others. */
-export async function virtioInitramfs(commands: readonly string[]): Promise<string> {
-  const modules = await fetchModules('virtio');
-  const files = modules.map((path) => ({ name: basename(path), data: readFileSync(path) }));
-  const load = `for m in ${files.map(({ name }) => name).join(' ')}; do insmod $m || exit; done; mkdir -p /mnt`;
-  return guestInitramfs({ kind: 'commands', commands: [load, ...commands] }, files);
+export async function virtioInitramfs(
+  commands: readonly string[],
+  { modules = [], files = [] }: GuestExtras = {},
+): Promise<string> {
+  const paths = (await Promise.all((['virtio', ...modules] as const).map((set) => fetchModules(set)))).flat();
+  const drivers = paths.map((path) => ({ name: basename(path), data: readFileSync(path) }));
+  const load = `for m in ${drivers.map(({ name }) => name).join(' ')}; do insmod $m || exit; done; mkdir -p /mnt`;
+  return guestInitramfs({ kind: 'commands', commands: [load, ...commands] }, [...drivers, ...files]);
 }
 
 /** Why a test that needs these programs cannot run; undefined if it can. */
@@ -53,4 +78,14 @@ export function readExt4(image: string, path: string): Buffer {
 /** Throws if the file system in the image is not sound. */
 export function checkExt4(image: string): void {
   execFileSync('e2fsck', ['-f', '-n', image], { stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+/** Why no TAP device can be made here; undefined if one can. */
+export function noTap(): string | undefined {
+  try {
+    for (const port of openTap('crosvmtest%d', 1).ports) port.close();
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }

@@ -14,6 +14,7 @@ import { hostMissing } from '../e2e/differential/host.ts';
 const TARGETS = {
   cpu: { program: 'cpu.ts', missing: hostMissing },
   guest: { program: 'guest.ts', missing: () => false as const },
+  virtio: { program: 'virtio.ts', missing: () => false as const },
 };
 type Target = keyof typeof TARGETS;
 

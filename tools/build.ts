@@ -13,7 +13,11 @@ const dist = from('dist');
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(join(dist, 'lib'), { recursive: true });
 await build({
-  entryPoints: { main: from('src/cli/main.ts'), 'vcpu-worker-entry': from('src/vm/vcpu-worker-entry.js') },
+  entryPoints: {
+    main: from('src/cli/main.ts'),
+    'vcpu-worker-entry': from('src/vm/vcpu-worker-entry.js'),
+    'device-entry': from('src/vm/devices/device-entry.js'),
+  },
   outdir: join(dist, 'lib'),
   bundle: true,
   splitting: true,

@@ -8,8 +8,21 @@ import { projectFolder } from './setup.js';
 export const COMMAND_LINE_DOC = join(projectFolder, 'docs', 'command-line.md');
 
 const WIDTH = 100;
-const DEVICES = ['balloon', 'block', 'console', 'rng', 'vsock'].map((type) => `device ${type}`);
-const COMMANDS = ['run', 'stop', 'stats', 'device', ...DEVICES, 'version'];
+const DEVICES = ['balloon', 'block', 'console', 'net', 'rng', 'vsock'].map((type) => `device ${type}`);
+const COMMANDS = [
+  'run',
+  'stop',
+  'suspend',
+  'resume',
+  'powerbtn',
+  'balloon',
+  'balloon_stats',
+  'disk resize',
+  'stats',
+  'device',
+  ...DEVICES,
+  'version',
+];
 
 /** The text of the file: what `--help` says, of the program and of each command. */
 export async function commandLineDoc(): Promise<string> {

@@ -27,6 +27,8 @@ export async function fetchKernel(name: string = CLOUD_KERNEL, architecture: Arc
 const MODULES = {
   /** What makes a kernel report its panics. */
   pvpanic: ['pvpanic', 'pvpanic-pci'],
+  /** The power button. */
+  button: ['button'],
   /** Virtio devices on PCI: the bus, disks, randomness, consoles, memory balloons, network cards. */
   virtio: [
     ...['virtio_ring', 'virtio', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_pci'],
@@ -36,8 +38,10 @@ const MODULES = {
   vsock: ['vsock', 'vmw_vsock_virtio_transport_common', 'vmw_vsock_virtio_transport'],
 } as const;
 
+export type ModuleSet = keyof typeof MODULES;
+
 /** The paths of some modules of a Debian kernel, in the order to load them. */
-export async function fetchModules(set: keyof typeof MODULES, name: string = CLOUD_KERNEL): Promise<string[]> {
+export async function fetchModules(set: ModuleSet, name: string = CLOUD_KERNEL): Promise<string[]> {
   const modules = MODULES[set];
   const folder = await cachedFolder(`guest/${name}-${set}`, async (target) => {
     const patterns = modules.map((module) => `./lib/modules/*/${module}.ko*`);

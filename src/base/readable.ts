@@ -41,6 +41,16 @@ function subscribe(
   };
 }
 
+/** Settles when the descriptor has something to read or its other end is gone, or after `timeout` milliseconds. */
+export async function untilReadable(fd: number, timeout: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const subscription = onReadable(fd, resolve);
+  const timer = setTimeout(resolve, timeout);
+  await promise;
+  clearTimeout(timer);
+  subscription.close();
+}
+
 /** Blocks for at most `timeout` milliseconds (-1: for ever); whether the descriptor then has something to read. */
 export function waitReadable(fd: number, timeout: number): boolean {
   const end = timeout < 0 ? Number.POSITIVE_INFINITY : performance.now() + timeout;

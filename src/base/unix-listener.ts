@@ -24,6 +24,10 @@ const cAccept = libc<(fd: number, address: number, n: number, flags: number) => 
   'int accept4(int, int64_t, int64_t, int)',
 );
 
+const cSocketPair = libc<(domain: number, type: number, protocol: number, fds: Int32Array) => number>(
+  'int socketpair(int, int, int, void *)',
+);
+
 /** A listening socket in the file system, removed from there by `close`. */
 export class UnixListener<Connection> {
   readonly path: string;
@@ -96,6 +100,13 @@ export function connectUnix(path: string, type: number): number {
     throw connectError(path, cause);
   }
   return fd;
+}
+
+/** Two descriptors of sockets that are connected with each other. */
+export function unixPair(type: number): [number, number] {
+  const fds = new Int32Array(2);
+  check(cSocketPair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds), 'socketpair');
+  return [fds[0]!, fds[1]!];
 }
 
 function newSocket(type: number): number {

@@ -7,7 +7,7 @@ import { close } from './fd.ts';
 import { EAGAIN, EINTR, errno, libc } from './ffi.ts';
 import { onReadable, type Subscription, waitReadable } from './readable.ts';
 import { SystemError } from './system-error.ts';
-import { connectUnix, SOCK_SEQPACKET, UnixListener } from './unix-listener.ts';
+import { connectUnix, SOCK_SEQPACKET, UnixListener, unixPair } from './unix-listener.ts';
 
 const MSG_TRUNC = 0x20;
 const MSG_NOSIGNAL = 0x4000;
@@ -115,4 +115,10 @@ export class PacketListener extends UnixListener<PacketConnection> {
 /** Connects to a listener. Throws `E_SOCKET_CONNECT` when nobody listens there. Sends and receives block. */
 export function connectPacket(path: string): PacketConnection {
   return new PacketConnection(connectUnix(path, SOCK_SEQPACKET));
+}
+
+/** Two ends that are connected with each other. Sends and receives block. */
+export function packetPair(): [PacketConnection, PacketConnection] {
+  const [one, other] = unixPair(SOCK_SEQPACKET);
+  return [new PacketConnection(one), new PacketConnection(other)];
 }

@@ -4,13 +4,11 @@
  */
 import { CrosvmError } from '../errors.ts';
 import { close, closeAll } from './fd.ts';
-import { addressOf, check, EAGAIN, EINTR, errno, libc, pin } from './ffi.ts';
+import { addressOf, EAGAIN, EINTR, errno, libc, pin } from './ffi.ts';
 import { waitReadable, waitWritable } from './readable.ts';
 import { SystemError } from './system-error.ts';
-import { AF_UNIX } from './unix-address.ts';
-import { connectUnix, SOCK_STREAM, UnixListener } from './unix-listener.ts';
+import { connectUnix, SOCK_STREAM, UnixListener, unixPair } from './unix-listener.ts';
 
-const SOCK_CLOEXEC = 0o2000000;
 const MSG_CTRUNC = 0x8;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
@@ -22,13 +20,13 @@ const SCM_RIGHTS = 1;
 /** The most descriptors that one `send` or `receive` carries. */
 export const MAX_DESCRIPTORS = 32;
 
-const cSocketPair = libc<(domain: number, type: number, protocol: number, fds: Int32Array) => number>(
-  'int socketpair(int, int, int, void *)',
-);
 const cSendMessage = libc<(fd: number, header: number, flags: number) => number>('int64_t sendmsg(int, int64_t, int)');
 const cReceiveMessage = libc<(fd: number, header: number, flags: number) => number>(
   'int64_t recvmsg(int, int64_t, int)',
 );
+
+const cShutdown = libc<(fd: number, how: number) => number>('int shutdown(int, int)');
+const SHUT_RDWR = 2;
 
 /** struct cmsghdr: u64 length, int level, int type; then the descriptors. One such is all that Linux sends. */
 const CMSG_HEADER = 16;
@@ -105,6 +103,11 @@ export class StreamConnection {
     return waitReadable(this.fd, timeout);
   }
 
+  /** Ends the connection for both sides, whoever else of this process has it. The descriptor stays. */
+  shutdown(): void {
+    cShutdown(this.fd, SHUT_RDWR); // the only failure is that it has ended
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -131,9 +134,8 @@ export function connectStream(path: string): StreamConnection {
 
 /** Two ends that are connected with each other. */
 export function streamPair(): [StreamConnection, StreamConnection] {
-  const fds = new Int32Array(2);
-  check(cSocketPair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 'socketpair');
-  return [new StreamConnection(fds[0]!), new StreamConnection(fds[1]!)];
+  const [one, other] = unixPair(SOCK_STREAM);
+  return [new StreamConnection(one), new StreamConnection(other)];
 }
 
 function setU64(words: Uint32Array | Int32Array, at: number, value: number): void {

@@ -1,17 +1,23 @@
 /** The command line: words in, exit status out. */
 import { CrosvmError } from '../errors.ts';
 import type { Output } from './command.ts';
+import { balloon } from './commands/balloon.ts';
+import { balloonStats } from './commands/balloon-stats.ts';
 import { device } from './commands/device.ts';
+import { disk } from './commands/disk.ts';
 import { findCommand, help } from './commands/help.ts';
+import { powerbtn } from './commands/powerbtn.ts';
+import { resume } from './commands/resume.ts';
 import { run } from './commands/run.ts';
 import { stats } from './commands/stats.ts';
 import { stop } from './commands/stop.ts';
+import { suspend } from './commands/suspend.ts';
 import { version } from './commands/version.ts';
 import { programHelp } from './help.ts';
 import { globalOptions } from './options/global.ts';
 import { parseCommandLine } from './parser.ts';
 
-const others = [run, stop, stats, device, version];
+const others = [run, stop, suspend, resume, powerbtn, balloon, balloonStats, disk, stats, device, version];
 const commands = [...others, help(others)];
 
 const EXIT_FAILURE = 1;

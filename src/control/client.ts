@@ -2,6 +2,7 @@ import { connectPacket, type PacketConnection } from '../base/unix-socket.ts';
 import { CrosvmError } from '../errors.ts';
 import type { HypervisorKind } from '../hypervisor/hypervisor.ts';
 import type { Counters } from '../hypervisor/statistics.ts';
+import type { BalloonStatsAnswer } from './balloon.ts';
 import { decodeResponse, encodeRequest } from './codec.ts';
 import type { VmRequest, VmResponse } from './messages.ts';
 
@@ -13,23 +14,35 @@ export interface VmStatistics {
   readonly vcpus: readonly Counters[];
 }
 
+/** Requests that are answered with nothing but that they were carried out. */
+export type PlainRequest = Exclude<VmRequest, { readonly name: 'Stats' }>;
+
 /**
- * Ends the VM whose control socket is at `path` and waits, blocking, for its answer. Throws `E_SOCKET_CONNECT`,
- * `E_SOCKET_TIMEOUT`, or `E_CONTROL` with the reason if the VM refuses.
+ * Has the VM whose control socket is at `path` do something, and waits, blocking, for its answer. Throws
+ * `E_SOCKET_CONNECT`, `E_SOCKET_TIMEOUT`, or `E_CONTROL` with the reason if the VM refuses.
  */
-export function stopVm(path: string): void {
+export function command(path: string, request: PlainRequest): void {
   withConnection(path, (ask) => {
-    if (ask({ name: 'Exit', payload: undefined }) !== 'Ok') throw unexpected(path);
+    if (ask(request) !== 'Ok') throw unexpected(path);
   });
 }
 
-/** Asks the VM whose control socket is at `path`, blocking, what its vCPUs have done. Throws like `stopVm`. */
+/** Asks, blocking, what the guest says of its memory. Throws like `command`. */
+export function readBalloonStats(path: string): BalloonStatsAnswer {
+  return withConnection(path, (ask) => {
+    const response = ask({ name: 'BalloonCommand', payload: 'Stats' });
+    if (response === 'Ok' || !('BalloonStats' in response)) throw unexpected(path);
+    return response.BalloonStats;
+  });
+}
+
+/** Asks the VM whose control socket is at `path`, blocking, what its vCPUs have done. Throws like `command`. */
 export function readStatistics(path: string): VmStatistics {
   return withConnection(path, (ask) => {
     const vcpus: Counters[] = [];
     for (;;) {
       const response = ask({ name: 'Stats', payload: { first: vcpus.length } });
-      if (response === 'Ok') throw unexpected(path);
+      if (response === 'Ok' || !('Stats' in response)) throw unexpected(path);
       const { hypervisor, cpus, vcpus: more } = response.Stats;
       vcpus.push(...more);
       if (vcpus.length >= cpus || more.length === 0) return { hypervisor, vcpus };

@@ -23,6 +23,29 @@ test('responses on the wire', () => {
   assert.deepEqual(decodeResponse(bytes('{"Err":22}')), { Err: '22' });
 });
 
+test('requests about devices, as the original has them', () => {
+  for (const text of [
+    '{"BalloonCommand":{"Adjust":{"num_bytes":4096}}}',
+    '{"BalloonCommand":"Stats"}',
+    '{"DiskCommand":{"disk_index":2,"command":{"Resize":{"new_size":1024}}}}',
+    '"Suspend"',
+    '"Resume"',
+    '"Powerbtn"',
+  ]) {
+    assert.equal(words(encodeRequest(decodeRequest(bytes(text)))), text);
+  }
+});
+
+test('an answer about the balloon', () => {
+  const answer = { BalloonStats: { stats: { free_memory: 7 }, balloon_actual: 4096 } };
+  assert.deepEqual(decodeResponse(encodeResponse(answer)), answer);
+  for (const stats of [{ 'free\u001b[2J': 7 }, { free_memory: 'x' }, { free_memory: -1 }, 7]) {
+    assert.throws(() => decodeResponse(bytes(JSON.stringify({ BalloonStats: { stats, balloon_actual: 1 } }))), {
+      code: 'E_CONTROL_MESSAGE',
+    });
+  }
+});
+
 test('an answer with statistics', () => {
   const answer = { Stats: { version: 1, hypervisor: 'kvm', cpus: 1, vcpus: [{ exits: { halts: 2 } }] } } as const;
   assert.deepEqual(decodeResponse(encodeResponse(answer)), answer);
@@ -41,6 +64,17 @@ for (const [text, message] of [
   ['"Stats"', 'Stats takes a payload'],
   ['{"Stats":null}', 'Stats: the payload is not an object'],
   ['{"Stats":{"first":-1}}', 'Stats: first is not a whole number from 0 to 65536'],
+  [
+    '{"BalloonCommand":{"Adjust":{"num_bytes":1e300}}}',
+    'BalloonCommand: num_bytes is not a whole number from 0 to 9007199254740991',
+  ],
+  ['{"BalloonCommand":"Explode"}', 'BalloonCommand: the payload is not an object'],
+  ['{"BalloonCommand":{"Adjust":null}}', 'BalloonCommand: Adjust is not an object'],
+  [
+    '{"DiskCommand":{"disk_index":-1,"command":{"Resize":{"new_size":1}}}}',
+    'DiskCommand: disk_index is not a whole number from 0 to 255',
+  ],
+  ['{"DiskCommand":{"disk_index":0,"command":"Resize"}}', 'DiskCommand: command is not an object'],
   ['{}', 'message is neither a name nor an object of one name'],
   ['null', 'message is neither a name nor an object of one name'],
   ['["Exit"]', 'message is neither a name nor an object of one name'],

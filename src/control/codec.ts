@@ -1,5 +1,6 @@
 /** Control messages to and from the bytes of a packet. What arrives is not trusted; the transport has limited its size. */
 import { CrosvmError } from '../errors.ts';
+import { parseBalloonStats } from './balloon.ts';
 import { type Payload, requestTable, type VmRequest, type VmResponse } from './messages.ts';
 import { parseStatisticsAnswer } from './statistics.ts';
 
@@ -39,6 +40,7 @@ export function decodeResponse(packet: Uint8Array): VmResponse {
   const { name, payload } = variant(decode(packet));
   if (name === 'Ok' && payload === undefined) return 'Ok';
   if (name === 'Err' && payload !== undefined) return { Err: typeof payload === 'string' ? payload : quote(payload) };
+  if (name === 'BalloonStats') return { BalloonStats: parsed(name, () => parseBalloonStats(payload)) };
   if (name === 'Stats') return { Stats: parsed(name, () => parseStatisticsAnswer(payload)) };
   return refuse(`unknown response ${quote(name)}`);
 }

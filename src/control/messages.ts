@@ -3,6 +3,8 @@
  * original crosvm: JSON with externally tagged variants. A variant without a payload is a string (`"Exit"`), one with a
  * payload an object of one key (`{"Name": payload}`).
  */
+import { type BalloonCommand, type BalloonStatsAnswer, parseBalloonCommand } from './balloon.ts';
+import { type DiskCommand, parseDiskCommand } from './disk.ts';
 import { parseStatisticsRequest, type StatisticsAnswer, type StatisticsRequest } from './statistics.ts';
 
 /** What the payload of a request must be. `parse` throws a `TypeError` that says what is wrong. */
@@ -16,10 +18,22 @@ const none: Payload<undefined> = { unit: true, parse: () => undefined };
 
 const statistics: Payload<StatisticsRequest> = { unit: false, parse: parseStatisticsRequest };
 
+const balloon: Payload<BalloonCommand> = { unit: false, parse: parseBalloonCommand };
+const disk: Payload<DiskCommand> = { unit: false, parse: parseDiskCommand };
+
 /** Every request. */
 export const requestTable = {
   /** Stop the VM, as if its power had been cut. */
   Exit: none,
+  /** Stop the vCPUs until `Resume`. */
+  Suspend: none,
+  Resume: none,
+  /** Press the power button: a request to the guest to shut itself down. */
+  Powerbtn: none,
+  /** Ask the guest for memory, or what it says of its memory. */
+  BalloonCommand: balloon,
+  /** Give a disk another size. */
+  DiskCommand: disk,
   /** Say what the vCPUs have done. */
   Stats: statistics,
 };
@@ -32,4 +46,8 @@ export type VmRequest = {
 }[keyof Table];
 
 /** `Err` holds one sentence for a person. */
-export type VmResponse = 'Ok' | { readonly Err: string } | { readonly Stats: StatisticsAnswer };
+export type VmResponse =
+  | 'Ok'
+  | { readonly Err: string }
+  | { readonly Stats: StatisticsAnswer }
+  | { readonly BalloonStats: BalloonStatsAnswer };

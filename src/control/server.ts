@@ -7,9 +7,11 @@ import type { VmRequest, VmResponse } from './messages.ts';
 
 /** More connections than this at a time are closed at once. */
 const MAX_CONNECTIONS = 32;
+/** Who sends more requests than this without waiting for answers is not served any more. */
+const MAX_WAITING = 16;
 
 /** Carries out one request. What it throws becomes an `Err` if it is a `CrosvmError`. */
-export type RequestHandler = (request: VmRequest) => VmResponse;
+export type RequestHandler = (request: VmRequest) => VmResponse | Promise<VmResponse>;
 
 /** Where the control socket goes: in a folder it gets a name of its own. */
 export function controlSocketPath(path: string, pid = process.pid): string {
@@ -51,8 +53,19 @@ export class ControlServer {
       return;
     }
     this.#connections.add(connection);
+    // Requests are answered in their order, each before the next one is looked at.
+    let last: Promise<void> = Promise.resolve();
+    let waiting = 0;
     connection.onMessage((packet) => {
-      if (packet === undefined || !reply(connection, answer(packet, handler))) this.#drop(connection);
+      if (packet === undefined || ++waiting > MAX_WAITING) {
+        this.#drop(connection);
+        return;
+      }
+      last = last.then(async () => {
+        const response = await answer(packet, handler);
+        waiting--;
+        if (this.#connections.has(connection) && !reply(connection, response)) this.#drop(connection);
+      });
     });
   }
 
@@ -62,9 +75,9 @@ export class ControlServer {
   }
 }
 
-function answer(packet: Uint8Array, handler: RequestHandler): VmResponse {
+async function answer(packet: Uint8Array, handler: RequestHandler): Promise<VmResponse> {
   try {
-    return handler(decodeRequest(packet));
+    return await handler(decodeRequest(packet));
   } catch (error) {
     if (error instanceof CrosvmError) return { Err: error.message };
     throw error;

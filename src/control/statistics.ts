@@ -1,6 +1,7 @@
 /** The part of the control protocol that is about statistics: one request, and its answer. */
 import type { HypervisorKind } from '../hypervisor/hypervisor.ts';
 import type { Counters } from '../hypervisor/statistics.ts';
+import { fields, wholeNumber } from './fields.ts';
 
 export interface StatisticsRequest {
   /** The number of the vCPU to begin with. */
@@ -27,11 +28,9 @@ const MAX_GROUPS = 4;
 /** Names are printed on a terminal. */
 const NAME = /^[#A-Za-z][A-Za-z0-9]{0,31}$/;
 
-type Fields = Readonly<Record<string, unknown>>;
-
 /** Throws a `TypeError` that says what is wrong. */
 export function parseStatisticsRequest(value: unknown): StatisticsRequest {
-  return { first: wholeNumber(fields(value, 'the payload')['first'], 'first') };
+  return { first: wholeNumber(fields(value, 'the payload')['first'], 'first', MAX_CPUS) };
 }
 
 /** Throws a `TypeError` that says what is wrong. */
@@ -43,7 +42,7 @@ export function parseStatisticsAnswer(value: unknown): StatisticsAnswer {
   return {
     version,
     hypervisor,
-    cpus: wholeNumber(cpus, 'cpus'),
+    cpus: wholeNumber(cpus, 'cpus', MAX_CPUS),
     vcpus: vcpus.map((counters) => parseCounters(counters, MAX_GROUPS)),
   };
 }
@@ -59,14 +58,4 @@ function parseCounters(value: unknown, depth: number): Counters {
     return [name, counter] as const;
   });
   return Object.fromEntries(checked);
-}
-
-function wholeNumber(value: unknown, name: string): number {
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_CPUS) return value;
-  throw new TypeError(`${name} is not a whole number from 0 to ${MAX_CPUS}`);
-}
-
-function fields(value: unknown, what: string): Fields {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Fields;
-  throw new TypeError(`${what} is not an object`);
 }

@@ -13,6 +13,8 @@ export async function createDevice(spec: DeviceSpec): Promise<MadeDevice> {
       return (await import('./create-block.ts')).createBlock(spec);
     case 'console':
       return { device: (await import('./create-console.ts')).createConsole(spec), orders: {} };
+    case 'net':
+      return { device: (await import('./create-net.ts')).createNet(spec), orders: {} };
     case 'rng':
       return { device: (await import('./create-rng.ts')).createRng(), orders: {} };
     case 'vsock':

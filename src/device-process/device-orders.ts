@@ -3,7 +3,10 @@
  * each an answer.
  */
 import { CrosvmError } from '../errors.ts';
-import type { BalloonStats } from '../virtio/balloon/balloon-stats.ts';
+import { BALLOON_STATS, type BalloonStats } from '../virtio/balloon/balloon-stats.ts';
+
+/** What a device says of a failure is cut here. */
+const MAX_MESSAGE = 1000;
 
 export type DeviceOrder =
   /** The disk has so many bytes from now on. */
@@ -31,6 +34,32 @@ export function parseOrder(packet: Uint8Array): DeviceOrder {
   const isSize = typeof size === 'number' && Number.isSafeInteger(size) && size >= 0;
   if ((kind === 'resizeDisk' || kind === 'inflateBalloon') && isSize) return { kind, size };
   throw new CrosvmError('E_DEVICE_ORDER', 'an order to a device is none that there is');
+}
+
+export function encodeOrder(order: DeviceOrder): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(order));
+}
+
+/** Reads what a device says, which is trusted no more than the guest that it serves: anything strange is a failure. */
+export function decodeAnswer(packet: Uint8Array): DeviceAnswer {
+  try {
+    const { kind, message, stats, actual } = JSON.parse(new TextDecoder().decode(packet)) as Record<string, unknown>;
+    if (kind === 'done') return { kind };
+    if (kind === 'failed' && typeof message === 'string') return { kind, message: message.slice(0, MAX_MESSAGE) };
+    if (kind === 'balloonStats' && isCount(actual)) return { kind, stats: knownStats(stats), actual };
+  } catch {
+    // as any other answer that is none
+  }
+  return { kind: 'failed', message: 'the device gave an answer that is none' };
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+function knownStats(value: unknown): BalloonStats {
+  const given = (typeof value === 'object' ? (value ?? {}) : {}) as Record<string, unknown>;
+  return Object.fromEntries(BALLOON_STATS.map((name) => [name, given[name]]).filter(([, count]) => isCount(count)));
 }
 
 export function encodeAnswer(answer: DeviceAnswer): Uint8Array {

@@ -1,5 +1,6 @@
 /** What a device process is told to be. It travels as JSON. */
 import type { ConsoleFile } from '../base/console-files.ts';
+import type { InterfaceAddress } from '../base/tap.ts';
 import type { DiskFormat } from '../disk/disk.ts';
 
 export interface BlockSpec {
@@ -51,6 +52,19 @@ export interface BalloonSpec {
   readonly size: number;
 }
 
+export interface NetSpec {
+  readonly type: 'net';
+  /** The TAP device by name, where it is made if there is none, or an open one. */
+  readonly tap: { readonly name: string } | { readonly fd: number };
+  /** Pairs of queues; 1 for an open one. */
+  readonly pairs: number;
+  /** The guest's hardware address, six bytes. */
+  readonly mac?: readonly number[] | undefined;
+  readonly mtu?: number | undefined;
+  /** What the host's end of the wire gets. */
+  readonly address?: InterfaceAddress | undefined;
+}
+
 export interface VsockSpec {
   readonly type: 'vsock';
   /** The guest's address, 3 or more. */
@@ -59,4 +73,4 @@ export interface VsockSpec {
   readonly path: string;
 }
 
-export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | RngSpec | VsockSpec;
+export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | NetSpec | RngSpec | VsockSpec;

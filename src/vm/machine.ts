@@ -49,6 +49,8 @@ export interface Machine {
   readonly clock: Clock;
   /** COM1 to COM4. */
   readonly serials: readonly (Serial | undefined)[];
+  /** A request to the guest to shut itself down. */
+  pressPowerButton(): void;
   /** In the order of the configuration, with what leads to their back ends. */
   readonly virtio: readonly { readonly device: VirtioPci; readonly link: VhostUserLink }[];
   /** RTC and, with a split irqchip, PIT: the main thread ticks them, or the vCPU of a deterministic VM. */
@@ -93,6 +95,7 @@ export function attachMachine(handle: MachineHandle, vm: VmAccess, link: Machine
   return {
     clock,
     serials: platform.serials,
+    pressPowerButton: () => platform.acpiPm.pressPowerButton(),
     virtio: platform.virtio.map((device, i) => ({ device, link: virtio[i]!.link })),
     timers,
     buses: busesOf(platform, handle, link),

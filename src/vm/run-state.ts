@@ -5,9 +5,13 @@ const REASONS: readonly ExitReason[] = ['powered off', 'reset', 'crash', 'panic'
 
 const STARTED = 0;
 const ENDED = 1;
+const PAUSED = 2;
+/** How many vCPUs wait because of that. */
+const WAITING = 3;
+const WORDS = 4;
 
 /**
- * Says, in memory that all threads of a VM share, that it runs and, later, that it ends and why. The first reason
+ * Says, in memory that all threads of a VM share, that it runs, whether it is paused and, later, that it ends and why. The first reason
  * counts: what follows is a consequence of it.
  */
 export class RunState {
@@ -15,7 +19,7 @@ export class RunState {
   readonly buffer: SharedArrayBuffer;
   readonly #words: Int32Array;
 
-  constructor(buffer = new SharedArrayBuffer(8)) {
+  constructor(buffer = new SharedArrayBuffer(4 * WORDS)) {
     this.buffer = buffer;
     this.#words = new Int32Array(buffer);
   }
@@ -35,8 +39,42 @@ export class RunState {
   end(reason: ExitReason): boolean {
     const first = Atomics.compareExchange(this.#words, ENDED, 0, REASONS.indexOf(reason) + 1) === 0;
     Atomics.notify(this.#words, ENDED);
+    this.resume();
     this.start();
     return first;
+  }
+
+  /** The vCPUs are to wait until `resume`; kick them. */
+  pause(): void {
+    Atomics.store(this.#words, PAUSED, 1);
+  }
+
+  resume(): void {
+    Atomics.store(this.#words, PAUSED, 0);
+    Atomics.notify(this.#words, PAUSED);
+  }
+
+  /** Blocks this vCPU's thread while the VM is paused; whether it was. Cheap when it is not. */
+  waitWhilePaused(): boolean {
+    const words = this.#words;
+    if (Atomics.load(words, PAUSED) === 0) return false;
+    Atomics.add(words, WAITING, 1);
+    Atomics.notify(words, WAITING);
+    while (Atomics.load(words, PAUSED) !== 0 && Atomics.load(words, ENDED) === 0) Atomics.wait(words, PAUSED, 1);
+    Atomics.sub(words, WAITING, 1);
+    return true;
+  }
+
+  /** Settles when `cpus` vCPUs wait, with true, or after `timeout` milliseconds with false. */
+  async allWait(cpus: number, timeout: number): Promise<boolean> {
+    const end = performance.now() + timeout;
+    for (;;) {
+      const waiting = Atomics.load(this.#words, WAITING);
+      if (waiting >= cpus) return true;
+      const left = end - performance.now();
+      if (left <= 0) return false;
+      await Atomics.waitAsync(this.#words, WAITING, waiting, left).value;
+    }
   }
 
   /** Why the VM ends; undefined while it does not. Cheap. */

@@ -1,8 +1,9 @@
 import type { ExitReason } from '../devices/device.ts';
-import type { CrosvmError } from '../errors.ts';
+import { CrosvmError } from '../errors.ts';
 import type { HypervisorKind, Vm } from '../hypervisor/hypervisor.ts';
 import type { VcpuStatistics } from '../hypervisor/statistics.ts';
 import type { Log } from '../log.ts';
+import type { BalloonStats } from '../virtio/balloon/balloon-stats.ts';
 import type { ConsoleInput } from './console-input.ts';
 import { DeadlineTimer } from './deadline-timer.ts';
 import type { VmDevice } from './devices/vm-device.ts';
@@ -11,6 +12,10 @@ import type { Machine } from './machine.ts';
 import type { RunState } from './run-state.ts';
 import type { FinalState, VcpuThreads } from './vcpu-threads.ts';
 import type { VcpuStart } from './vcpu-worker.ts';
+
+/** How long the vCPUs may take to stop. */
+const SUSPEND_TIMEOUT_MS = 5_000;
+const SECTOR_SIZE = 512;
 
 /** What `RunningVm` is made of. */
 export interface VmParts {
@@ -74,6 +79,51 @@ export class RunningVm {
   /** Ends the VM, as if its power had been cut. Once it has ended this does nothing. */
   stop(): void {
     this.#end('stopped');
+  }
+
+  /** Stops the vCPUs until `resume`. Settles when they stand still; throws `E_SUSPEND` if they do not in time. */
+  async suspend(): Promise<void> {
+    const { runState, vm, starts } = this.#parts;
+    runState.pause();
+    for (const { handle } of starts) vm.kick(handle.id);
+    if (await runState.allWait(starts.length, SUSPEND_TIMEOUT_MS)) return;
+    runState.resume();
+    throw new CrosvmError('E_SUSPEND', `the vCPUs have not stopped within ${SUSPEND_TIMEOUT_MS} ms`);
+  }
+
+  resume(): void {
+    this.#parts.runState.resume();
+  }
+
+  /** Asks the guest to shut itself down. */
+  pressPowerButton(): void {
+    this.#parts.machine.pressPowerButton();
+  }
+
+  /** Gives disk `index`, in the order of the configuration, another size in bytes. Throws `E_DEVICE`. */
+  async resizeDisk(index: number, size: number): Promise<void> {
+    const disk = this.#parts.devices.filter(({ plan }) => plan.type === 'block')[index];
+    if (disk === undefined) throw new CrosvmError('E_DEVICE', `there is no disk ${index}`);
+    if (size === 0 || size % SECTOR_SIZE !== 0) {
+      throw new CrosvmError('E_DEVICE', `a disk has whole sectors of ${SECTOR_SIZE} bytes; ${size} bytes are none`);
+    }
+    await disk.order({ kind: 'resizeDisk', size }, 'done');
+  }
+
+  /** Asks the guest to give so many bytes of its memory. Throws `E_DEVICE`. */
+  async inflateBalloon(size: number): Promise<void> {
+    await this.#balloon().order({ kind: 'inflateBalloon', size }, 'done');
+  }
+
+  /** What the guest says of its memory, and the bytes that the balloon has. Throws `E_DEVICE`, also if it says nothing. */
+  async balloonStats(): Promise<{ readonly stats: BalloonStats; readonly actual: number }> {
+    return this.#balloon().order({ kind: 'balloonStats' }, 'balloonStats');
+  }
+
+  #balloon(): VmDevice {
+    const balloon = this.#parts.devices.find(({ plan }) => plan.type === 'balloon');
+    if (balloon === undefined) throw new CrosvmError('E_DEVICE', 'the VM has no memory balloon');
+    return balloon;
   }
 
   /** What vCPUs have done so far: at most `count` of them from number `first` on. */

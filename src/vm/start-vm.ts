@@ -1,24 +1,18 @@
 /** From a complete configuration to a running VM: the part of create-vm.ts that loads the rest of the program. */
 import type { VmRequest, VmResponse } from '../control/messages.ts';
-import { ControlServer, controlSocketPath } from '../control/server.ts';
-import { STATISTICS_VERSION, VCPUS_PER_ANSWER } from '../control/statistics.ts';
+import { ControlServer, controlSocketPath, type RequestHandler } from '../control/server.ts';
 import { CrosvmError } from '../errors.ts';
 import { buildVm } from './builder.ts';
 import type { VmConfig } from './config.ts';
 import { connectStdin, type InputFile, openInputFile, readInputFile, readStdin } from './console-input.ts';
+import { carryOut } from './control-requests.ts';
 import type { VmHost } from './create-vm.ts';
 import type { HypervisorChoice } from './hypervisors.ts';
 import { RunState } from './run-state.ts';
-import { RunningVm, type VmStatistics } from './running-vm.ts';
+import { RunningVm } from './running-vm.ts';
 import type { PortScript } from './scripted-input.ts';
 import { resolveSerialPorts, type SerialPortConfig } from './serial-ports.ts';
 import type { VcpuThreads } from './vcpu-threads.ts';
-
-/** What the control socket does with a VM. */
-interface ControlledVm {
-  stop(): void;
-  statistics(first: number): VmStatistics;
-}
 
 /** `threads` wait for their VM; whoever made them discards them if this throws. */
 export async function startVm(
@@ -32,17 +26,13 @@ export async function startVm(
 
   const runState = new RunState();
   let vm: RunningVm | undefined;
-  const requests: ControlledVm = {
-    stop() {
-      if (vm === undefined) runState.end('stopped');
-      else vm.stop();
-    },
-    statistics(first) {
-      if (vm === undefined) throw new CrosvmError('E_STARTING', 'the VM is still being put together');
-      return vm.statistics(first, VCPUS_PER_ANSWER);
-    },
+  const handle = async (request: VmRequest): Promise<VmResponse> => {
+    if (vm !== undefined) return await carryOut(vm, request);
+    if (request.name !== 'Exit') throw new CrosvmError('E_STARTING', 'the VM is still being put together');
+    runState.end('stopped');
+    return 'Ok';
   };
-  if (config.socket !== undefined) listen(controlSocketPath(config.socket), requests, resources);
+  if (config.socket !== undefined) listen(controlSocketPath(config.socket), handle, resources);
   const scripts = config.deterministic === undefined ? [] : await readScripts(ports, abort);
   const live = ports.filter(({ num }) => !scripts.some((script) => script.num === num));
   const inputs = live.map((port) => openInput(port, resources));
@@ -57,8 +47,8 @@ export async function startVm(
 }
 
 /** Listens for requests at `path`; the socket is removed with `resources`, or at the latest when the process exits. */
-function listen(path: string, vm: ControlledVm, resources: DisposableStack): void {
-  const server = new ControlServer(path, (request) => carryOut(vm, request));
+function listen(path: string, handler: RequestHandler, resources: DisposableStack): void {
+  const server = new ControlServer(path, handler);
   const close = () => server.close();
   process.once('exit', close);
   resources.defer(() => {
@@ -74,16 +64,6 @@ async function readScripts(ports: readonly SerialPortConfig[], abort?: AbortSign
     return bytes === undefined ? [] : [{ num, bytes }];
   });
   return (await Promise.all(read)).flat();
-}
-
-function carryOut(vm: ControlledVm, request: VmRequest): VmResponse {
-  switch (request.name) {
-    case 'Exit':
-      vm.stop();
-      return 'Ok';
-    case 'Stats':
-      return { Stats: { version: STATISTICS_VERSION, ...vm.statistics(request.payload.first) } };
-  }
 }
 
 function openInput(port: SerialPortConfig, resources: DisposableStack): InputFile | undefined {

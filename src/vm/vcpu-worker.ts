@@ -105,7 +105,10 @@ class VcpuThread {
   }
 
   #runGuest(buses: VcpuBuses): void {
-    while (this.#state.reason === undefined) this.#handle(this.#vcpu.run(buses));
+    while (this.#state.reason === undefined) {
+      if (this.#state.waitWhilePaused()) this.#vcpu.notePause();
+      else this.#handle(this.#vcpu.run(buses));
+    }
   }
 
   #handle(exit: VcpuExit): void {

@@ -2,6 +2,7 @@ import { commandGroup } from '../command-group.ts';
 import { deviceBalloon } from './device/balloon.ts';
 import { deviceBlock } from './device/block.ts';
 import { deviceConsole } from './device/console.ts';
+import { deviceNet } from './device/net.ts';
 import { deviceRng } from './device/rng.ts';
 import { deviceVsock } from './device/vsock.ts';
 
@@ -11,5 +12,5 @@ export const device = commandGroup({
   description:
     'Runs one virtio device as a program of its own, for any virtual machine monitor that speaks vhost-user: ' +
     '"crosvm run --vhost-user", QEMU with vhost-user devices, and others.',
-  members: [deviceBalloon, deviceBlock, deviceConsole, deviceRng, deviceVsock],
+  members: [deviceBalloon, deviceBlock, deviceConsole, deviceNet, deviceRng, deviceVsock],
 });

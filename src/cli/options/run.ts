@@ -146,6 +146,23 @@ export const runOptions = {
     section: 'Devices',
     help: "Do without the device that gives the guest random bytes of the host's.",
   }),
+  noBalloon: flag({
+    section: 'Devices',
+    help: 'Do without the memory balloon, by which the host can take memory from a running guest.',
+  }),
+  initMem: value({
+    section: 'Devices',
+    syntax: integer({ min: 1, max: MAX_MEMORY_MIB, metavar: 'MIB' }),
+    help: 'Memory that the guest has at first; the balloon holds the rest of --mem [default: all].',
+  }),
+  strictBalloon: flag({
+    section: 'Devices',
+    help: 'The guest may not take memory back from the balloon when it has no other.',
+  }),
+  balloonPageReporting: flag({
+    section: 'Devices',
+    help: 'The guest also gives the host memory that it does not use, without being asked.',
+  }),
   vhostUser: list({
     section: 'Devices',
     syntax: vhostUserSyntax,

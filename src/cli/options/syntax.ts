@@ -51,6 +51,15 @@ export function integer(range: { min: number; max: number; metavar?: string }): 
   };
 }
 
+/** A positional argument `name` that is a whole number. Throws `E_USAGE`. */
+export function wholeNumber(name: string, value: string): number {
+  try {
+    return integer({ min: 0, max: Number.MAX_SAFE_INTEGER }).parse(value);
+  } catch (error) {
+    throw new CrosvmError('E_USAGE', `${name}: ${(error as Error).message}`);
+  }
+}
+
 /** One of a few words. */
 export function choice<const C extends string>(...words: readonly C[]): ValueSyntax<C> {
   return {

@@ -15,7 +15,7 @@ const queueSize: ValueSyntax<number> = mapped(integer({ min: 2, max: MAX_QUEUE_S
 
 export const vhostUserSyntax = keyValues(
   {
-    type: required(choice(...types), 'What the device is.'),
+    type: required({ ...choice(...types), metavar: 'TYPE' }, `What the device is: ${types.join(', ')}.`),
     socket: required(path(), 'Where its back end listens.'),
     'max-queue-size': optional(queueSize, 'The most entries of a queue, a power of two.'),
     'pci-address': optional(pciAddress, 'Where it is on the PCI bus [default: the first free place].'),

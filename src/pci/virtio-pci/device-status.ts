@@ -56,9 +56,10 @@ export class DeviceStatus {
     this.attempt(() => this.#deps.link.setInterrupt(queue, this.#deps.interrupts.route(s.queueVector[queue]!)));
   }
 
-  /** A device that was lost has come back. If it was started it goes on. */
+  /** A device that was lost has come back. If it was started it goes on, also where it was missed meanwhile. */
   restart(): void {
     if (this.#state.started === 0) return;
+    this.#state.status &= ~at.DEVICE_NEEDS_RESET;
     this.attempt(() => this.#deps.link.restart(this.#driverFeatures(), this.#queues()));
   }
 

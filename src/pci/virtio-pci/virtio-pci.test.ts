@@ -308,6 +308,30 @@ test('a device that is lost needs a reset, and says so once', () => {
   assert.deepEqual(reports, ['it died']);
 });
 
+test('another device takes the place of one that was lost, unless its driver has to know', () => {
+  const adopt = () => call('adopt');
+  startDevice();
+  calls = [];
+  device.backEndReplaced(adopt, true);
+  const setup = { index: 0, size: 128, desc: 0x1000, driver: 0x2000, device: 0x3000, interrupt: INTERRUPT_LINE };
+  assert.deepEqual(calls, ['adopt', ['restart', 0x1_0000_0000n, [setup]]]);
+
+  device.deviceLost('it died');
+  device.backEndReplaced(adopt, false);
+  assert.equal(calls.at(-1), 'adopt');
+  assert.equal(status() & at.DEVICE_NEEDS_RESET, at.DEVICE_NEEDS_RESET);
+  device.backEndReplaced(adopt, true);
+  assert.equal(status() & at.DEVICE_NEEDS_RESET, 0);
+
+  failing = 'restart';
+  device.backEndReplaced(adopt, true);
+  assert.equal(status() & at.DEVICE_NEEDS_RESET, at.DEVICE_NEEDS_RESET);
+  setStatus(0);
+  calls = [];
+  device.backEndReplaced(adopt, true);
+  assert.deepEqual(calls, ['adopt'], 'there is nothing to go on with');
+});
+
 test('INTx follows the ISR register, which is cleared by reading it', () => {
   startDevice();
   device.queueUsed();

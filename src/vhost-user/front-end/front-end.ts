@@ -53,10 +53,22 @@ export class FrontEnd {
     payload: PayloadOf<FrontEndRequests[N]>,
     fds: readonly number[] = [],
   ): { readonly reply: ReplyOf<FrontEndRequests[N]>; readonly fd: number | undefined } {
-    const type = frontEndRequests[name] as unknown as RequestType<unknown, unknown>;
-    const wantsAck = type.reply === undefined && this.has(VHOST_USER_PROTOCOL_F_REPLY_ACK);
-    this.#channel.send(type.id, wantsAck ? FLAG_NEED_REPLY : 0, type.payload.encode(payload), fds);
-    if (!wantsAck && type.reply === undefined) return { reply: undefined as never, fd: undefined };
+    this.send(name, payload, fds);
+    return this.receive(name);
+  }
+
+  /** The first half of a request: what comes back is to be taken by `receive` before anything else is sent. */
+  send<N extends FrontEndRequest>(name: N, payload: PayloadOf<FrontEndRequests[N]>, fds: readonly number[] = []): void {
+    const type = typeOf(name);
+    this.#channel.send(type.id, this.#wantsAck(type) ? FLAG_NEED_REPLY : 0, type.payload.encode(payload), fds);
+  }
+
+  /** The second half; waits for the answer if there is to be one. */
+  receive<N extends FrontEndRequest>(
+    name: N,
+  ): { readonly reply: ReplyOf<FrontEndRequests[N]>; readonly fd: number | undefined } {
+    const type = typeOf(name);
+    if (!this.#wantsAck(type) && type.reply === undefined) return { reply: undefined as never, fd: undefined };
     const answer = this.#answer(name, type.id);
     try {
       if (type.reply !== undefined) return { reply: type.reply.decode(answer.payload) as never, fd: answer.fds[0] };
@@ -66,6 +78,10 @@ export class FrontEnd {
       closeAll(answer);
       throw error;
     }
+  }
+
+  #wantsAck({ reply }: RequestType<unknown, unknown>): boolean {
+    return reply === undefined && this.has(VHOST_USER_PROTOCOL_F_REPLY_ACK);
   }
 
   #answer(name: string, id: number): Message {
@@ -82,6 +98,10 @@ export class RefusedError extends CrosvmError {
   constructor(request: string) {
     super('E_VHOST_REFUSED', `vhost-user: the back end refused ${request}`);
   }
+}
+
+function typeOf(name: FrontEndRequest): RequestType<unknown, unknown> {
+  return frontEndRequests[name] as unknown as RequestType<unknown, unknown>;
 }
 
 function closeAll({ fds }: Message): void {

@@ -26,10 +26,19 @@ export interface BackEndOffer {
   readonly queues: number | undefined;
 }
 
-/** The first words on a new connection. `backEndChannel` is our end's partner for what the back end asks of us. */
-export function handshake(frontEnd: FrontEnd, backEndChannel: number): BackEndOffer {
+/**
+ * The first words on a new connection. `backEndChannel` is our end's partner for what the back end asks of us. A back end
+ * that has yet to come up is waited for by `comesUp`, and with patience of the connection from then on.
+ */
+export async function handshake(
+  frontEnd: FrontEnd,
+  backEndChannel: number,
+  comesUp: () => Promise<void>,
+): Promise<BackEndOffer> {
   frontEnd.request('SET_OWNER', undefined);
-  const features = frontEnd.request('GET_FEATURES', undefined);
+  frontEnd.send('GET_FEATURES', undefined);
+  await comesUp();
+  const features = frontEnd.receive('GET_FEATURES').reply;
   const speaksProtocol = hasFeature(features, f.VHOST_USER_F_PROTOCOL_FEATURES);
   if (speaksProtocol) {
     const offered = Number(BigInt.asUintN(32, frontEnd.request('GET_PROTOCOL_FEATURES', undefined)));

@@ -182,9 +182,13 @@ export class VhostUserLink implements VirtioLink {
     try {
       action();
     } catch (error) {
-      if (!(error instanceof RefusedError)) this.#state.lost = 1;
-      // Bytes of an answer that was cut off must not become the start of another one.
-      this.#frontEnd = frontEndOf(this.#handle);
+      if (!(error instanceof RefusedError)) {
+        this.#state.lost = 1;
+        // The back end and the main thread are to notice as well.
+        new StreamConnection(this.#handle.fd).shutdown();
+        // Bytes of an answer that was cut off must not become the start of another one.
+        this.#frontEnd = frontEndOf(this.#handle);
+      }
       throw error;
     }
   }

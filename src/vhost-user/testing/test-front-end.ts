@@ -1,9 +1,9 @@
 import { EventFd } from '../../base/event-fd.ts';
 import { EventLoop } from '../../base/event-loop.ts';
-import { close } from '../../base/fd.ts';
+import { close, closeAll } from '../../base/fd.ts';
 import { createMemfd } from '../../base/memfd.ts';
 import { mmap, munmap, view } from '../../base/mmap.ts';
-import { streamPair } from '../../base/unix-stream.ts';
+import { type StreamConnection, streamPair } from '../../base/unix-stream.ts';
 import type { VirtioDevice } from '../../virtio/device.ts';
 import {
   type MockDriver,
@@ -62,6 +62,7 @@ export class TestFrontEnd {
   readonly backEnd: BackEnd;
   readonly channel: MessageChannel;
   readonly complaints: string[] = [];
+  readonly #stream: StreamConnection;
   readonly #backEndChannel: MessageChannel;
   readonly #loop = new EventLoop();
   readonly #rings: TestRing[] = [];
@@ -69,6 +70,7 @@ export class TestFrontEnd {
   constructor(device: VirtioDevice, guest = new SharedGuest()) {
     this.guest = guest;
     const [a, b] = streamPair();
+    this.#stream = a;
     this.channel = new MessageChannel(a, 1000);
     this.#backEndChannel = new MessageChannel(b, 1000);
     this.backEnd = new BackEnd(device, this.#backEndChannel, this.#loop, (_, line) => this.complaints.push(line));
@@ -95,6 +97,17 @@ export class TestFrontEnd {
       return { reply: type.reply.decode(answer.payload) as ReplyOf<FrontEndRequests[K]>, fds: answer.fds };
     if (u64.decode(answer.payload) !== 0n) throw new Error(`${name} was refused`);
     return { reply: undefined as ReplyOf<FrontEndRequests[K]>, fds: answer.fds };
+  }
+
+  /** Sends any bytes, lets the back end handle the message that they are, and forgets what it answers. */
+  sendRaw(bytes: Uint8Array, fds: readonly number[]): void {
+    this.#stream.send(bytes, fds);
+    const message = this.#backEndChannel.receive();
+    if (message === undefined || message === 'incomplete') return;
+    this.backEnd.handle(message);
+    for (let answer = this.channel.receive(); typeof answer === 'object'; answer = this.channel.receive()) {
+      closeAll(answer.fds);
+    }
   }
 
   /** From the first message to all rings running. The driver takes all that is offered but for the ring's format. */
@@ -133,8 +146,14 @@ export class TestFrontEnd {
     this.call('SET_VRING_ADDR', { index, flags: 0, descriptor, available: driver, used: device, log: 0 });
   }
 
+  /** One that was started. */
   ring(index: number): TestRing {
     return this.#rings[index]!;
+  }
+
+  /** The driver kicks all rings that were started. */
+  kickAll(): void {
+    for (const { kick } of this.#rings) kick.signal();
   }
 
   /** Lets the back end do what there is to do. */

@@ -1,7 +1,7 @@
 import type { ScatterList } from '../../memory/scatter-list.ts';
 
 /** Names of VIRTIO_BALLOON_S_ tags by number (VIRTIO 1.3, 5.5.6.4). Sizes are in bytes, the others counts. */
-const TAGS = [
+export const BALLOON_STATS = [
   'swapIn',
   'swapOut',
   'majorFaults',
@@ -15,7 +15,7 @@ const TAGS = [
 ] as const;
 
 /** What a guest says of its memory; what it did not say is not there. */
-export type BalloonStats = { readonly [tag in (typeof TAGS)[number]]?: number };
+export type BalloonStats = { readonly [tag in (typeof BALLOON_STATS)[number]]?: number };
 
 /** u16 tag, u64 value. */
 const ENTRY_SIZE = 10;
@@ -29,7 +29,7 @@ export function readStats(list: ScatterList): BalloonStats {
   const stats: { -readonly [tag in keyof BalloonStats]: number } = {};
   const end = list.copyTo(bytes) - ENTRY_SIZE;
   for (let at = 0; at <= end; at += ENTRY_SIZE) {
-    const tag = TAGS[view.getUint16(at, true)];
+    const tag = BALLOON_STATS[view.getUint16(at, true)];
     const value = Number(view.getBigUint64(at + 2, true));
     if (tag !== undefined && Number.isSafeInteger(value)) stats[tag] = value;
   }

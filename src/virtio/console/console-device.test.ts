@@ -223,6 +223,9 @@ for (const format of RING_FORMATS) {
     device.configWritten(8, bytes('!\0\0\0'));
     device.configWritten(0, bytes('?'));
     assert.equal(ports[0]!.output.text, '!');
+    ports[0]!.output.fails = true;
+    device.configWritten(8, bytes('!'));
+    assert.ok(ports[0]!.output.closed);
     assert.equal(harness.request(1, { writable: [5] }).written, 0);
     ports[0]!.input.pending.push('x');
     assert.equal(harness.request(0, { readable: [bytes('no room')] }).written, 0);

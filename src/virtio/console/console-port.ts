@@ -90,7 +90,7 @@ export class ConsolePort {
 
   /** One character in an emergency: whoever has no room loses it. */
   emergencyWrite(list: ScatterList): void {
-    this.#output?.write(list, 0);
+    if (this.#output !== undefined) this.#write(this.#output, list, 0);
   }
 
   reset(): void {
@@ -131,7 +131,7 @@ export class ConsolePort {
     for (let left = BATCH; left > 0; left--) {
       if (!queue.pop(chain)) return queue.enableNotification();
       while (this.#output !== undefined && this.#written < chain.readable.length) {
-        const n = this.#write(this.#output, chain.readable);
+        const n = this.#write(this.#output, chain.readable, this.#written);
         if (n === -1) {
           queue.unpop(chain);
           this.#waitForRoom(true);
@@ -146,9 +146,9 @@ export class ConsolePort {
   }
 
   /** An output that fails is not there any more. */
-  #write(output: ConsoleOutput, list: ScatterList): number {
+  #write(output: ConsoleOutput, list: ScatterList, from: number): number {
     try {
-      return output.write(list, this.#written);
+      return output.write(list, from);
     } catch {
       this.#endOutput();
       return 0;

@@ -84,19 +84,17 @@ export class PackedQueue implements Virtqueue {
   }
 
   push(chain: DescriptorChain, written: number): void {
-    const { region, offset } = this.#ring;
-    const at = offset + this.#nextUsed * DESCRIPTOR_SIZE;
-    region.view.setUint32(at + 8, written, true);
-    region.view.setUint16(at + 12, chain.id, true);
-    const flags =
-      (this.#usedWrap === 1 ? VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED : 0) | (written > 0 ? VIRTQ_DESC_F_WRITE : 0);
-    Atomics.store(region.halfWords, (at + DESCRIPTOR_FLAGS) >> 1, flags);
-    this.#unsignalled += chain.slots;
-    this.#nextUsed += chain.slots;
-    if (this.#nextUsed >= this.size) {
-      this.#nextUsed -= this.size;
-      this.#usedWrap ^= 1;
-    }
+    const at = this.#flagsPlace();
+    const flags = this.#writeUsed(chain, written);
+    Atomics.store(this.#ring.region.halfWords, at, flags);
+  }
+
+  /** A driver looks at the first one first, so that one becomes visible last. */
+  pushTogether(chains: readonly DescriptorChain[], written: readonly number[], count: number): void {
+    const first = this.#flagsPlace();
+    const firstFlags = this.#writeUsed(chains[0]!, written[0]!);
+    for (let i = 1; i < count; i++) this.push(chains[i]!, written[i]!);
+    Atomics.store(this.#ring.region.halfWords, first, firstFlags);
   }
 
   unpop(chain: DescriptorChain): void {
@@ -142,6 +140,27 @@ export class PackedQueue implements Virtqueue {
     } catch (error) {
       this.broken = breakage(error);
     }
+  }
+
+  /** Where the flags of the next used descriptor are, in half words. */
+  #flagsPlace(): number {
+    return (this.#ring.offset + this.#nextUsed * DESCRIPTOR_SIZE + DESCRIPTOR_FLAGS) >> 1;
+  }
+
+  /** Fills the next used descriptor but for its flags, which are returned. */
+  #writeUsed(chain: DescriptorChain, written: number): number {
+    const { view } = this.#ring.region;
+    const at = this.#ring.offset + this.#nextUsed * DESCRIPTOR_SIZE;
+    view.setUint32(at + 8, written, true);
+    view.setUint16(at + 12, chain.id, true);
+    const mark = this.#usedWrap === 1 ? VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED : 0;
+    this.#unsignalled += chain.slots;
+    this.#nextUsed += chain.slots;
+    if (this.#nextUsed >= this.size) {
+      this.#nextUsed -= this.size;
+      this.#usedWrap ^= 1;
+    }
+    return mark | (written > 0 ? VIRTQ_DESC_F_WRITE : 0);
   }
 
   /** Whether the next descriptor is available: its two bits differ, and the one for available is as our wrap counter. */

@@ -79,14 +79,15 @@ export class SplitQueue implements Virtqueue {
   }
 
   push(chain: DescriptorChain, written: number): void {
-    const { region, offset } = this.#used;
-    const at = offset + RING + (this.#nextUsed & (this.size - 1)) * USED_ELEMENT_SIZE;
-    region.view.setUint32(at, chain.id, true);
-    region.view.setUint32(at + 4, written, true);
-    this.#inflight?.returning(chain.id);
-    this.#nextUsed = (this.#nextUsed + 1) & 0xffff;
-    Atomics.store(region.halfWords, (offset + INDEX) >> 1, this.#nextUsed);
+    this.#writeUsed(chain, written);
+    this.#publish();
     this.#inflight?.returned(chain.id, this.#nextUsed);
+  }
+
+  pushTogether(chains: readonly DescriptorChain[], written: readonly number[], count: number): void {
+    for (let i = 0; i < count; i++) this.#writeUsed(chains[i]!, written[i]!);
+    this.#publish();
+    for (let i = 0; i < count; i++) this.#inflight?.returned(chains[i]!.id, this.#nextUsed);
   }
 
   unpop(chain: DescriptorChain): void {
@@ -128,6 +129,20 @@ export class SplitQueue implements Virtqueue {
     } catch (error) {
       this.broken = breakage(error);
     }
+  }
+
+  /** Fills the next entry of the used ring, which the driver does not see yet. */
+  #writeUsed(chain: DescriptorChain, written: number): void {
+    const { region, offset } = this.#used;
+    const at = offset + RING + (this.#nextUsed & (this.size - 1)) * USED_ELEMENT_SIZE;
+    region.view.setUint32(at, chain.id, true);
+    region.view.setUint32(at + 4, written, true);
+    this.#inflight?.returning(chain.id);
+    this.#nextUsed = (this.#nextUsed + 1) & 0xffff;
+  }
+
+  #publish(): void {
+    Atomics.store(this.#used.region.halfWords, (this.#used.offset + INDEX) >> 1, this.#nextUsed);
   }
 
   /** The next chain's first descriptor; -1 when there is none. */

@@ -96,6 +96,24 @@ for (const format of RING_FORMATS) {
     }
   });
 
+  test(`${format}: requests that go back together all arrive`, () => {
+    const driver = new MockGuest().driver(format, 8);
+    const queue = driver.open();
+    const chains = [new DescriptorChain(), new DescriptorChain(), new DescriptorChain()];
+    for (let round = 0; round < 20; round++) {
+      const ids = [[1], [1, 1], [1]].map((writable) => driver.add({ writable }));
+      for (const chain of chains) assert.ok(queue.pop(chain));
+      queue.pushTogether(chains, [1, 2, 0], round % 2 === 0 ? 3 : 2);
+      if (round % 2 === 1) queue.push(chains[2]!, 0);
+      const results = ids.map(() => driver.take()!);
+      assert.deepEqual(
+        results.map(({ id, written }) => [id, written]),
+        ids.map((id, i) => [id, [1, 2, 0][i]]),
+      );
+      assert.ok(queue.needsInterrupt());
+    }
+  });
+
   test(`${format}: a request that was taken back is the next one again`, () => {
     const driver = new MockGuest().driver(format, 4);
     const queue = driver.open();

@@ -29,6 +29,8 @@ export interface Virtqueue {
   pop(chain: DescriptorChain): boolean;
   /** Gives a request back, with the number of bytes that were written to its writable part. */
   push(chain: DescriptorChain, written: number): void;
+  /** Gives the first `count` of some requests back, all at once: the driver sees none of them before the last. */
+  pushTogether(chains: readonly DescriptorChain[], written: readonly number[], count: number): void;
   /** Undoes the last `pop`, of a request that was not pushed: it will be the next one again. */
   unpop(chain: DescriptorChain): void;
 

@@ -1,11 +1,12 @@
 /** From the plan of a device to one that a machine can be built with. */
+import { untilReadable } from '../../base/readable.ts';
 import { type StreamConnection, streamPair } from '../../base/unix-stream.ts';
 import { CrosvmError } from '../../errors.ts';
 import { virtioVectors } from '../../pci/virtio-pci/virtio-pci.ts';
 import { MAX_QUEUES } from '../../pci/virtio-pci/virtio-pci-state.ts';
 import { FrontEnd } from '../../vhost-user/front-end/front-end.ts';
 import { type BackEndOffer, guestFeatures, handshake } from '../../vhost-user/front-end/handshake.ts';
-import { createVhostUserState } from '../../vhost-user/front-end/vhost-user-link.ts';
+import { createVhostUserState, RESPONSE_TIMEOUT_MS } from '../../vhost-user/front-end/vhost-user-link.ts';
 import { MessageChannel } from '../../vhost-user/message-channel.ts';
 import { VHOST_USER_PROTOCOL_F_CONFIG } from '../../vhost-user/protocol/features.ts';
 import { type VirtioDeviceType, virtioDeviceTypes } from '../../virtio/device-types.ts';
@@ -30,12 +31,13 @@ export interface BackEnd extends BackEndOffer {
 }
 
 /** The first words on a new connection. Throws `CrosvmError`. */
-export function greetBackEnd(connection: StreamConnection): BackEnd {
+export async function greetBackEnd(connection: StreamConnection): Promise<BackEnd> {
   const [ours, theirs] = streamPair();
   const requests = new MessageChannel(ours, ANSWER_TIMEOUT_MS);
   try {
-    const frontEnd = new FrontEnd(new MessageChannel(connection, GREETING_TIMEOUT_MS));
-    return { ...handshake(frontEnd, theirs.fd), requests };
+    const frontEnd = new FrontEnd(new MessageChannel(connection, RESPONSE_TIMEOUT_MS));
+    const comesUp = () => untilReadable(connection.fd, GREETING_TIMEOUT_MS);
+    return { ...(await handshake(frontEnd, theirs.fd, comesUp)), requests };
   } catch (error) {
     requests.close();
     throw error;

@@ -1,3 +1,4 @@
+import type { PacketConnection } from '../../base/unix-socket.ts';
 import type { StreamConnection } from '../../base/unix-stream.ts';
 import type { DeviceSpec } from '../../device-process/device-spec.ts';
 
@@ -5,6 +6,8 @@ import type { DeviceSpec } from '../../device-process/device-spec.ts';
 export interface LaunchedDevice {
   /** The front end's end of its vhost-user connection, which is the launcher's caller's to close. The device then ends. */
   readonly connection: StreamConnection;
+  /** Where it takes orders (device-orders.ts); also the caller's to close. */
+  readonly orders: PacketConnection;
   /** Settles when the device is gone, with how that was: `exit status 1`, `killed by SIGKILL`. Never rejects. */
   readonly gone: Promise<string>;
   /** What it said last; it usually says why it ends. */

@@ -27,6 +27,7 @@ type Wanted = Omit<DevicePlan, 'slot'> & { readonly slot?: number | undefined };
 
 const SLOTS = Array.from({ length: 30 }, (_, i) => i + 1);
 const LETTERS = 26;
+const MIB = 1 << 20;
 
 /** In the order in which the guest finds them. Throws `E_PCI_ADDRESS` for a place that two want, and if there is no room. */
 export function planDevices(config: VmConfig): DevicePlan[] {
@@ -63,6 +64,7 @@ function wantedDevices(config: VmConfig): Wanted[] {
     ...bySocket('console', config.vhostUserConsole),
     // What is random would be so in each run of a deterministic VM.
     ...(config.noRng || config.deterministic !== undefined ? [] : [own('the entropy device', { type: 'rng' })]),
+    ...balloon(config),
     ...bySocket('net', config.vhostUserNet),
     ...bySocket('vsock', config.vhostUserVsock),
     ...config.vhostUserFs.map(({ socket, tag }) => ({ ...foreign('fs', socket), tag })),
@@ -88,6 +90,20 @@ function disk(option: BlockOption): Wanted {
   const blockSize = option['block-size'];
   const spec = { type: 'block', path, format, writable: !ro, sparse, blockSize, id, queues, direct, lock } as const;
   return { ...own(`the disk ${path}`, spec), slot };
+}
+
+function balloon({
+  noBalloon,
+  deterministic,
+  mem,
+  initMem = mem,
+  strictBalloon,
+  balloonPageReporting,
+}: VmConfig): Wanted[] {
+  if (noBalloon || deterministic !== undefined) return [];
+  const size = Math.max(0, mem - initMem) * MIB;
+  const spec = { type: 'balloon', size, deflateOnOom: !strictBalloon, pageReporting: balloonPageReporting } as const;
+  return [own('the memory balloon', spec)];
 }
 
 function fail(message: string): never {

@@ -1,13 +1,15 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { packetPair } from '../../base/unix-socket.ts';
 import { streamPair } from '../../base/unix-stream.ts';
 import type { DeviceJob } from '../../device-process/entry.ts';
 import type { DeviceLauncher } from './launcher.ts';
 
-const PROGRAM = fileURLToPath(new URL('../../device-process/entry.js', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('./device-entry.js', import.meta.url));
 /** Behind the standard streams. */
 const SOCKET = 3;
+const ORDERS = 4;
 
 /**
  * Runs each device in a process of its own. It is in a session of its own too, so that what a terminal sends to the VMM
@@ -16,15 +18,17 @@ const SOCKET = 3;
 export const processLauncher: DeviceLauncher = {
   launch(name, spec, say) {
     const [ours, theirs] = streamPair();
-    const job: DeviceJob = { name, spec, socket: SOCKET };
+    const [orders, theirOrders] = packetPair();
+    const job: DeviceJob = { name, spec, socket: SOCKET, orders: ORDERS };
     const { NODE_EXTRA_CA_CERTS: _, NODE_OPTIONS: __, ...env } = process.env;
     const child = spawn(process.execPath, [PROGRAM, JSON.stringify(job)], {
-      stdio: ['ignore', 'ignore', 'pipe', theirs.fd],
+      stdio: ['ignore', 'ignore', 'pipe', theirs.fd, theirOrders.fd],
       detached: true,
       cwd: process.cwd(),
       env,
     });
     theirs.close();
+    theirOrders.close();
     let last: string | undefined;
     const lines = createInterface({ input: child.stderr! });
     lines.on('line', (line) => {
@@ -37,6 +41,6 @@ export const processLauncher: DeviceLauncher = {
         resolve(signal === null ? `exit status ${status}` : `killed by ${signal}`),
       );
     });
-    return { connection: ours, gone, lastWords: () => last, kill: () => child.kill('SIGKILL') };
+    return { connection: ours, orders, gone, lastWords: () => last, kill: () => child.kill('SIGKILL') };
   },
 };

@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline';
 import { Worker } from 'node:worker_threads';
+import { packetPair } from '../../base/unix-socket.ts';
 import { streamPair } from '../../base/unix-stream.ts';
 import type { DeviceJob } from '../../device-process/entry.ts';
 import type { DeviceLauncher } from './launcher.ts';
@@ -8,8 +9,9 @@ import type { DeviceLauncher } from './launcher.ts';
 export const threadLauncher: DeviceLauncher = {
   launch(name, spec, say) {
     const [ours, theirs] = streamPair();
-    const job: DeviceJob = { name, spec, socket: theirs.fd };
-    const program = new URL('../../device-process/entry.js', import.meta.url);
+    const [orders, theirOrders] = packetPair();
+    const job: DeviceJob = { name, spec, socket: theirs.fd, orders: theirOrders.fd };
+    const program = new URL('./device-entry.js', import.meta.url);
     const worker = new Worker(program, { argv: [JSON.stringify(job)], name, stderr: true });
     let last: string | undefined;
     createInterface({ input: worker.stderr }).on('line', (line) => {
@@ -24,6 +26,6 @@ export const threadLauncher: DeviceLauncher = {
       worker.once('exit', (status) => resolve(failure ?? `exit status ${status}`));
     });
     // A thread that is blocked cannot be ended from outside; it ends with its connection.
-    return { connection: ours, gone, lastWords: () => last, kill: () => {} };
+    return { connection: ours, orders, gone, lastWords: () => last, kill: () => {} };
   },
 };

@@ -3,12 +3,14 @@ import { EventFd } from '../../base/event-fd.ts';
 import { replaceFd } from '../../base/fd.ts';
 import { onHangUp, onReadable, type Subscription } from '../../base/readable.ts';
 import { connectStream, type StreamConnection } from '../../base/unix-stream.ts';
+import type { DeviceOrder } from '../../device-process/device-orders.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { Log, LogLevel } from '../../log.ts';
 import type { VirtioPci } from '../../pci/virtio-pci/virtio-pci.ts';
 import { serveBackEnd } from '../../vhost-user/front-end/back-end-requests.ts';
 import type { VhostUserLink } from '../../vhost-user/front-end/vhost-user-link.ts';
 import { type BackEnd, describeDevice, greetBackEnd } from './connect-device.ts';
+import { DeviceMaster } from './device-master.ts';
 import type { DeviceLauncher, LaunchedDevice } from './launcher.ts';
 import type { DevicePlan } from './plan.ts';
 import type { VirtioDeviceHandle } from './virtio-device.ts';
@@ -16,6 +18,8 @@ import { closeWiring } from './wiring.ts';
 
 /** How long a device may go on after its VM has ended. */
 const END_TIMEOUT_MS = 3_000;
+/** How long a device may go on without its connection. */
+const LAST_WORDS_MS = 1_000;
 /** A device that ends again and again is started less and less often. */
 const FIRST_RESTART_MS = 50;
 const LAST_RESTART_MS = 30_000;
@@ -23,10 +27,11 @@ const LAST_RESTART_MS = 30_000;
 const RECOVERED_MS = 60_000;
 
 export class VmDevice {
-  readonly #plan: DevicePlan;
+  readonly plan: DevicePlan;
   readonly #launcher: DeviceLauncher;
   readonly #log: Log;
   #launched: LaunchedDevice | undefined;
+  #master: DeviceMaster | undefined;
   #connection: StreamConnection;
   #backEnd: BackEnd | undefined;
   #handle: VirtioDeviceHandle | undefined;
@@ -40,7 +45,7 @@ export class VmDevice {
 
   /** Connects to the back end, or starts it. Throws `E_DEVICE`, which names the device. */
   constructor(plan: DevicePlan, launcher: DeviceLauncher, log: Log) {
-    this.#plan = plan;
+    this.plan = plan;
     this.#launcher = launcher;
     this.#log = log;
     const { source } = plan;
@@ -54,8 +59,8 @@ export class VmDevice {
   /** Waits until the back end has said what it is. `firstGsi`: the GSIs of its MSI-X vectors start here. Throws `E_DEVICE`. */
   async connect(firstGsi: number): Promise<VirtioDeviceHandle> {
     try {
-      this.#backEnd = greetBackEnd(this.#connection);
-      this.#handle = describeDevice(this.#plan, this.#backEnd, this.#connection.fd, firstGsi);
+      this.#backEnd = await greetBackEnd(this.#connection);
+      this.#handle = describeDevice(this.plan, this.#backEnd, this.#connection.fd, firstGsi);
       return this.#handle;
     } catch (error) {
       throw this.#error(await this.#reasonOf(error as Error));
@@ -78,6 +83,16 @@ export class VmDevice {
     this.#watchConnection(device, link);
   }
 
+  /** Gives it an order. Rejects with a `CrosvmError` that names the device when that was not carried out. */
+  async order<K extends 'done' | 'balloonStats'>(order: DeviceOrder, kind: K) {
+    if (this.#master === undefined) throw new CrosvmError('E_DEVICE_ORDER', `${this.plan.name} takes no orders`);
+    try {
+      return await this.#master.order(order, kind);
+    } catch (error) {
+      throw this.#error(error as Error);
+    }
+  }
+
   /** Ends it; no thread uses it any more. Settles when the back end is gone, if it is one of ours. */
   close(): Promise<void> {
     this.#closing ??= this.#end();
@@ -88,6 +103,7 @@ export class VmDevice {
     clearTimeout(this.#restartTimer);
     for (const subscription of [...this.#eventSubscriptions, ...this.#connectionSubscriptions]) subscription.close();
     this.#backEnd?.requests.close();
+    this.#master?.close();
     this.#connection.close();
     this.#link?.close();
     if (this.#handle !== undefined) closeWiring(this.#handle.backEnd.wiring);
@@ -99,10 +115,12 @@ export class VmDevice {
   }
 
   #launch(): StreamConnection {
-    const { name, source } = this.#plan;
+    const { name, source } = this.plan;
     if (source.kind !== 'own') throw new TypeError(`${name} is not ours to start`);
     this.#startedAt = performance.now();
     this.#launched = this.#launcher.launch(name, source.spec, (line) => this.#say(line));
+    this.#master?.close();
+    this.#master = new DeviceMaster(this.#launched.orders);
     return this.#launched.connection;
   }
 
@@ -122,11 +140,14 @@ export class VmDevice {
       device.deviceLost('the back end has ended the connection');
       return;
     }
+    // It may also hang.
+    const timer = setTimeout(this.#launched.kill, LAST_WORDS_MS);
     const how = await this.#launched.gone;
+    clearTimeout(timer);
     if (this.#closing !== undefined) return;
     // A disk goes on where it was; what others have lost only their driver knows.
-    const resumes = this.#plan.type === 'block';
-    this.#log('warn', `${this.#plan.name} has ended (${how}) and is started again`);
+    const resumes = this.plan.type === 'block';
+    this.#log('warn', `${this.plan.name} has ended (${how}) and is started again`);
     if (!resumes) device.deviceLost(`it has ended (${how})`);
     this.#scheduleRestart(device, link, resumes);
   }
@@ -140,7 +161,8 @@ export class VmDevice {
   async #restart(device: VirtioPci, link: VhostUserLink, resumes: boolean): Promise<void> {
     const connection = this.#launch();
     try {
-      const backEnd = greetBackEnd(connection);
+      const backEnd = await greetBackEnd(connection);
+      if (this.#closing !== undefined) return backEnd.requests.close();
       this.#backEnd!.requests.close();
       this.#backEnd = backEnd;
       const { spec, backEnd: old } = this.#handle!;
@@ -154,7 +176,7 @@ export class VmDevice {
     } catch (error) {
       const reason = await this.#reasonOf(error as Error);
       if (this.#closing !== undefined) return;
-      this.#log('warn', `${this.#plan.name} cannot be started again: ${reason.message}`);
+      this.#log('warn', `${this.plan.name} cannot be started again: ${reason.message}`);
       this.#scheduleRestart(device, link, resumes);
     } finally {
       connection.close();
@@ -171,7 +193,7 @@ export class VmDevice {
   }
 
   #error(cause: Error): CrosvmError {
-    const { name } = this.#plan;
+    const { name } = this.plan;
     const message = cause.message.startsWith(name) ? cause.message : `${name}: ${cause.message}`;
     return new CrosvmError('E_DEVICE', message, { cause });
   }
@@ -179,6 +201,6 @@ export class VmDevice {
   #say(line: string): void {
     const [, level, text] = /^crosvm: .*?: (error|warn|info|debug): (.*)$/.exec(line) ?? [];
     // Other lines are the reason of its end, which is told then.
-    if (level !== undefined) this.#log(level as LogLevel, `${this.#plan.name}: ${text}`);
+    if (level !== undefined) this.#log(level as LogLevel, `${this.plan.name}: ${text}`);
   }
 }

@@ -3,4 +3,4 @@
 import { enableCompileCache } from 'node:module';
 
 enableCompileCache();
-await import('./entry.ts');
+await import('../../device-process/entry.ts');

@@ -1,0 +1,96 @@
+/** A device of each type, with a host that is memory only. */
+import type { Random } from '../../e2e/differential/random.ts';
+import { MemoryStore } from '../../src/disk/memory-store.ts';
+import { RawDisk } from '../../src/disk/raw.ts';
+import type { HostMemory, ScatterList } from '../../src/memory/scatter-list.ts';
+import { BalloonDevice } from '../../src/virtio/balloon/balloon-device.ts';
+import { BlockDevice } from '../../src/virtio/block/block-device.ts';
+import { ConsoleDevice } from '../../src/virtio/console/console-device.ts';
+import type { PortOptions } from '../../src/virtio/console/console-port.ts';
+import type { VirtioDevice } from '../../src/virtio/device.ts';
+import { NetDevice } from '../../src/virtio/net/net-device.ts';
+import type { NetPort } from '../../src/virtio/net/net-port.ts';
+import { RngDevice } from '../../src/virtio/rng/rng-device.ts';
+import { VsockDevice } from '../../src/virtio/vsock/vsock-device.ts';
+import type { VsockStream } from '../../src/virtio/vsock/vsock-host.ts';
+
+const DISK_SIZE = 64 * 512;
+export const GUEST_CID = 3;
+
+export const DEVICES: Readonly<Record<string, (random: Random) => VirtioDevice>> = {
+  balloon: () => new BalloonDevice(zero, { deflateOnOom: true, pageReporting: true, size: 1 << 20 }),
+  block(random) {
+    const disk = new RawDisk(new MemoryStore('disk', new Uint8Array(DISK_SIZE), random.chance(0.8)), false);
+    return new BlockDevice(disk, {
+      blockSize: 512,
+      sparse: random.chance(0.5),
+      queues: 1 + random.below(3),
+      id: 'fuzz',
+    });
+  },
+  console: (random) => {
+    const ports = Array.from({ length: 1 + random.below(3) }, (_, i) => consolePort(random, i));
+    return new ConsoleDevice(ports as [PortOptions, ...PortOptions[]]);
+  },
+  net: (random) => {
+    const ports = Array.from({ length: 1 + random.below(3) }, (_, i) => netPort(random, 100 + i));
+    return new NetDevice(ports, { mac: undefined, mtu: 1500 });
+  },
+  rng: (random) =>
+    new RngDevice(({ bytes }, start, length) => {
+      for (let i = 0; i < length; i++) bytes[start + i] = random.u32();
+    }),
+  vsock: (random) => {
+    let next = 200;
+    const accept = () => (random.chance(0.5) ? vsockStream(random, next++) : undefined);
+    return new VsockDevice(GUEST_CID, { connect: accept, accept, listenFd: 199, close: () => {} });
+  },
+};
+
+function zero({ bytes }: HostMemory, start: number, length: number): void {
+  bytes.fill(0, start, start + length);
+}
+
+/** Some of the list is filled; or nothing is there, or the end. */
+function read(random: Random, list: ScatterList): number {
+  const n = random.below(4) - 1;
+  return n <= 0 ? n : list.copyFrom(new Uint8Array(1 + random.below(3000)).fill(random.u32()));
+}
+
+function write(random: Random, list: ScatterList, from: number): number {
+  if (random.chance(0.1)) throw new Error('EPIPE');
+  return random.chance(0.2) ? -1 : Math.min(list.length - from, 1 + random.below(3000));
+}
+
+function consolePort(random: Random, index: number): PortOptions {
+  const close = () => {};
+  return {
+    name: `port${index}`,
+    isConsole: random.chance(0.5),
+    input: { fd: 10 + index, read: (list) => read(random, list), close },
+    output: { fd: 20 + index, write: (list, from) => write(random, list, from), close },
+  };
+}
+
+function netPort(random: Random, fd: number): NetPort {
+  const nothing = () => {};
+  return {
+    fd,
+    receive: (list) => (random.chance(0.5) ? -1 : list.copyFrom(new Uint8Array(1 + random.below(5000)))),
+    send: nothing,
+    setOffloads: nothing,
+    setActive: nothing,
+    close: nothing,
+  };
+}
+
+function vsockStream(random: Random, fd: number): VsockStream {
+  const nothing = () => {};
+  return {
+    fd,
+    read: (list) => read(random, list),
+    write: (list, from) => write(random, list, from),
+    endWriting: nothing,
+    close: nothing,
+  };
+}

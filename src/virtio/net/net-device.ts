@@ -1,0 +1,197 @@
+import type { DeviceHost, VirtioDevice } from '../device.ts';
+import { type FeatureSet, featureSet, hasFeature } from '../features.ts';
+import { DescriptorChain } from '../queue/descriptor-chain.ts';
+import type { Virtqueue } from '../queue/virtqueue.ts';
+import { serveRequests } from '../serve-requests.ts';
+import { FrameReceiver } from './frame-receiver.ts';
+import {
+  netConfig,
+  VIRTIO_NET_F_CSUM,
+  VIRTIO_NET_F_CTRL_GUEST_OFFLOADS,
+  VIRTIO_NET_F_CTRL_VQ,
+  VIRTIO_NET_F_GUEST_CSUM,
+  VIRTIO_NET_F_GUEST_ECN,
+  VIRTIO_NET_F_GUEST_TSO4,
+  VIRTIO_NET_F_GUEST_TSO6,
+  VIRTIO_NET_F_GUEST_UFO,
+  VIRTIO_NET_F_HOST_ECN,
+  VIRTIO_NET_F_HOST_TSO4,
+  VIRTIO_NET_F_HOST_TSO6,
+  VIRTIO_NET_F_HOST_UFO,
+  VIRTIO_NET_F_MAC,
+  VIRTIO_NET_F_MQ,
+  VIRTIO_NET_F_MRG_RXBUF,
+  VIRTIO_NET_F_MTU,
+} from './net-config.ts';
+import { control, type NetCommands, offloadsOf } from './net-control.ts';
+import type { NetPort } from './net-port.ts';
+
+const EPOLLIN = 1;
+const QUEUE_SIZE = 256;
+
+/** Frames handled before others have their turn. */
+const BATCH = 64;
+
+/** What the guest can finish by itself; it can be switched on and off by a command. */
+const GUEST_OFFLOADS = featureSet(
+  VIRTIO_NET_F_GUEST_CSUM,
+  VIRTIO_NET_F_GUEST_TSO4,
+  VIRTIO_NET_F_GUEST_TSO6,
+  VIRTIO_NET_F_GUEST_ECN,
+  VIRTIO_NET_F_GUEST_UFO,
+);
+
+const FEATURES = featureSet(
+  VIRTIO_NET_F_CSUM,
+  VIRTIO_NET_F_HOST_TSO4,
+  VIRTIO_NET_F_HOST_TSO6,
+  VIRTIO_NET_F_HOST_ECN,
+  VIRTIO_NET_F_HOST_UFO,
+  VIRTIO_NET_F_MRG_RXBUF,
+  VIRTIO_NET_F_CTRL_VQ,
+  VIRTIO_NET_F_CTRL_GUEST_OFFLOADS,
+);
+
+export interface NetOptions {
+  /** Six bytes; without it the guest chooses. */
+  readonly mac: Uint8Array | undefined;
+  /** Bytes of the largest packet; without it the guest takes 1500. */
+  readonly mtu: number | undefined;
+}
+
+/** The network device (VIRTIO 1.3, section 5.1), with a pair of queues for each port. */
+export class NetDevice implements VirtioDevice, NetCommands {
+  readonly type = 'net';
+  readonly features: FeatureSet;
+  readonly queueSizes: readonly number[];
+  readonly config: Uint8Array;
+  readonly #ports: readonly NetPort[];
+  readonly #receivers: readonly FrameReceiver[];
+  readonly #senders: readonly ((chain: DescriptorChain) => number)[];
+  readonly #watched: boolean[];
+  readonly #onFrame: (() => void)[];
+  readonly #chain = new DescriptorChain();
+  /** Pairs of queues that the driver uses. */
+  #pairs = 1;
+  #controlQueue = 2;
+  #negotiated = 0n;
+  #host!: DeviceHost;
+
+  /** The ports, at least one, are the device's to close. */
+  constructor(ports: readonly NetPort[], { mac, mtu }: NetOptions) {
+    this.#ports = ports;
+    this.#receivers = ports.map((port) => new FrameReceiver(port));
+    this.#senders = ports.map((port) => (chain) => {
+      port.send(chain.readable);
+      return 0;
+    });
+    this.#watched = ports.map(() => false);
+    this.#onFrame = ports.map((_, i) => () => this.#host.serveSoon(2 * i));
+    this.queueSizes = new Array<number>(2 * ports.length + 1).fill(QUEUE_SIZE);
+    this.config = netConfig(mac, ports.length, mtu);
+    const bits = [];
+    if (mac !== undefined) bits.push(VIRTIO_NET_F_MAC);
+    if (mtu !== undefined) bits.push(VIRTIO_NET_F_MTU);
+    if (ports.length > 1) bits.push(VIRTIO_NET_F_MQ);
+    this.features = FEATURES | GUEST_OFFLOADS | featureSet(...bits);
+    this.#useDefaults();
+  }
+
+  attach(host: DeviceHost): void {
+    this.#host = host;
+  }
+
+  negotiated(features: FeatureSet): void {
+    this.#negotiated = features;
+    this.#controlQueue = hasFeature(features, VIRTIO_NET_F_MQ) ? 2 * this.#ports.length : 2;
+    const mergeable = hasFeature(features, VIRTIO_NET_F_MRG_RXBUF);
+    for (const receiver of this.#receivers) receiver.mergeable = mergeable;
+    this.setOffloads(features & GUEST_OFFLOADS);
+  }
+
+  serve(index: number, queue: Virtqueue): boolean {
+    const more = this.#serve(index, queue);
+    this.#host.interrupt(index);
+    return more;
+  }
+
+  queueStopping(index: number): void {
+    const pair = index >> 1;
+    if (pair < this.#ports.length && index % 2 === 0) this.#watch(pair, false);
+  }
+
+  /** Which pairs of queues the driver uses, from the first on. */
+  setPairs(pairs: number): boolean {
+    if (!hasFeature(this.#negotiated, VIRTIO_NET_F_MQ) || pairs < 1 || pairs > this.#ports.length) return false;
+    this.#pairs = pairs;
+    for (const [i, port] of this.#ports.entries()) {
+      port.setActive(i < pairs);
+      if (i < pairs) this.#host.serveSoon(2 * i);
+      else this.#watch(i, false);
+    }
+    return true;
+  }
+
+  /** What frames to the guest may leave to it: a part of what was negotiated. */
+  setOffloads(features: FeatureSet): boolean {
+    if ((features & ~(this.#negotiated & GUEST_OFFLOADS)) !== 0n) return false;
+    for (const port of this.#ports) port.setOffloads(offloadsOf(features));
+    return true;
+  }
+
+  reset(): void {
+    for (const i of this.#ports.keys()) this.#watch(i, false);
+    this.#negotiated = 0n;
+    this.#useDefaults();
+  }
+
+  close(): void {
+    for (const i of this.#ports.keys()) this.#watch(i, false);
+    for (const port of this.#ports) port.close();
+  }
+
+  #useDefaults(): void {
+    this.#pairs = 1;
+    this.#controlQueue = 2;
+    for (const [i, port] of this.#ports.entries()) {
+      port.setActive(i === 0);
+      port.setOffloads(offloadsOf(0n));
+    }
+  }
+
+  #serve(index: number, queue: Virtqueue): boolean {
+    if (index === this.#controlQueue) return serveRequests(queue, this.#chain, BATCH, this.#control);
+    const pair = index >> 1;
+    if (pair >= this.#pairs) return false;
+    if (index % 2 === 0) return this.#receive(pair, queue);
+    return serveRequests(queue, this.#chain, BATCH, this.#senders[pair]!);
+  }
+
+  readonly #control = (chain: DescriptorChain): number => control(chain, this);
+
+  #receive(pair: number, queue: Virtqueue): boolean {
+    const receiver = this.#receivers[pair]!;
+    for (let left = BATCH; left > 0; left--) {
+      switch (receiver.receive(queue)) {
+        case 'frame':
+          break;
+        case 'no frame':
+          this.#watch(pair, true);
+          return false;
+        case 'no buffer':
+          // The driver will say when there is one.
+          this.#watch(pair, false);
+          if (!queue.enableNotification()) return false;
+      }
+    }
+    return true;
+  }
+
+  #watch(pair: number, on: boolean): void {
+    if (this.#watched[pair] === on) return;
+    this.#watched[pair] = on;
+    const { fd } = this.#ports[pair]!;
+    if (on) this.#host.watch(fd, EPOLLIN, this.#onFrame[pair]!);
+    else this.#host.unwatch(fd);
+  }
+}

@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { runOptions } from '../../cli/options/run.ts';
+import { parseCommandLine } from '../../cli/parser.ts';
+import { completeConfig, type VmConfig } from '../config.ts';
+import { planDevices, rootDisk } from './plan.ts';
+
+const GIB = 2 ** 30;
+
+function config(...words: string[]): VmConfig {
+  return completeConfig({ ...parseCommandLine(runOptions, [], words).options, kernel: 'k' }, GIB);
+}
+
+const bare = ['--no-rng', '--no-balloon'];
+const places = (...words: string[]) => planDevices(config(...words)).map(({ type, slot }) => `${type} ${slot}`);
+
+test('a VM has entropy and a memory balloon, unless it is told otherwise', () => {
+  assert.deepEqual(places(), ['rng 1', 'balloon 2']);
+  assert.deepEqual(places(...bare), []);
+  assert.deepEqual(places('--deterministic'), []);
+});
+
+test('disks in the order of the command line, whatever option they come from', () => {
+  const plans = planDevices(
+    config(...bare, '-d', 'a', '--rwroot', 'b', '-b', 'c,ro,id=x', '--rwdisk=d', '--vhost-user-blk', 'e'),
+  );
+  const told = plans.map(({ source }) =>
+    source.kind === 'own' && source.spec.type === 'block'
+      ? [source.spec.path, source.spec.writable, source.spec.id]
+      : source,
+  );
+  assert.deepEqual(told, [
+    ['a', false, ''],
+    ['b', true, ''],
+    ['c', false, 'x'],
+    ['d', true, ''],
+    { kind: 'socket', path: 'e' },
+  ]);
+});
+
+test('old and new ways to say the same of a disk', () => {
+  for (const value of ['p,block-size=4096,direct', 'path=p,block_size=4096,o_direct=true']) {
+    const [plan] = planDevices(config(...bare, '-b', value));
+    assert.ok(plan!.source.kind === 'own' && plan!.source.spec.type === 'block');
+    assert.deepEqual([plan!.source.spec.blockSize, plan!.source.spec.direct], [4096, true]);
+  }
+});
+
+test('the root disk by its letter', () => {
+  assert.equal(rootDisk(config('-d', 'a')), undefined);
+  assert.deepEqual(rootDisk(config('-d', 'a', '-r', 'b')), { device: '/dev/vdb', writable: false });
+  assert.deepEqual(rootDisk(config('-b', 'b,root')), { device: '/dev/vda', writable: true });
+  assert.throws(() => rootDisk(config('-r', 'a', '--rwroot', 'b')), { code: 'E_OPTION' });
+  const many = Array.from({ length: 26 }, () => ['-d', 'a']).flat();
+  assert.throws(() => rootDisk(config(...many, '-r', 'b')), { code: 'E_OPTION' });
+});
+
+test('places on the PCI bus', () => {
+  const at = (slot: string) => `type=rng,socket=s,pci-address=${slot}`;
+  assert.deepEqual(places(...bare, '-d', 'a', '--vhost-user', at('00:01.0'), '-d', 'b,pci-address=0:1e.0'), [
+    'block 2',
+    'block 30',
+    'rng 1',
+  ]);
+  assert.throws(() => places('--vhost-user', at('00:05.0'), '-d', 'a,pci-address=00:05.0'), { code: 'E_PCI_ADDRESS' });
+  assert.throws(() => places(...Array.from({ length: 31 }, () => ['-d', 'a']).flat()), { code: 'E_PCI_ADDRESS' });
+});
+
+for (const words of [
+  ['--vhost-user', 'type=rng'],
+  ['--vhost-user', 'type=toaster,socket=s'],
+  ['--vhost-user', 'type=rng,socket=s,max-queue-size=100'],
+  ['--vhost-user', 'type=rng,socket=s,pci-address=00:00.0'],
+  ['--vhost-user', 'type=rng,socket=s,pci-address=00:1f.0'],
+  ['--vhost-user', 'type=rng,socket=s,pci-address=01:01.0'],
+  ['--vhost-user-fs', `s:${'x'.repeat(37)}`],
+  ['--vhost-user-fs', 's:'],
+  ['--vhost-user-blk', ''],
+  ['-d', 'a,sparse=maybe'],
+  ['-d', 'a,block-size=513'],
+  ['-d', 'a,root'],
+]) {
+  test(`refuses ${words.join(' ')}`, () => assert.throws(() => config(...words), { code: 'E_USAGE' }));
+}
+
+test('a file system has its tag from the command line, or from its back end', () => {
+  const tags = planDevices(
+    config(...bare, '--vhost-user-fs', 's:tag', '--vhost-user-fs', 's,tag=other', '--vhost-user-fs', 's'),
+  );
+  assert.deepEqual(
+    tags.map(({ tag }) => tag),
+    ['tag', 'other', undefined],
+  );
+});
