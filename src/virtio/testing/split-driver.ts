@@ -53,10 +53,10 @@ export class SplitDriver implements MockDriver {
   }
 
   take(): MockResult | undefined {
-    if (this.used.getUint16(2, true) === this.#nextUsed) return undefined;
+    if (this.usedIndex === this.#nextUsed) return undefined;
     const at = 4 + 8 * (this.#nextUsed & (this.size - 1));
+    const id = this.usedId(this.#nextUsed);
     this.#nextUsed = (this.#nextUsed + 1) & 0xffff;
-    const id = this.used.getUint32(at, true);
     const { heads, buffers } = this.#pending.get(id)!;
     this.#pending.delete(id);
     this.#free.push(...heads);
@@ -73,7 +73,22 @@ export class SplitDriver implements MockDriver {
 
   wantInterrupt(on: boolean): void {
     if (!this.#features.eventIdx) this.available.setUint16(0, on ? 0 : 1, true);
-    else if (on) this.available.setUint16(4 + 2 * this.size, this.#nextUsed, true);
+    else if (on) this.wantInterruptAt(this.#nextUsed);
+  }
+
+  /** Where the used ring stands, modulo 2^16. */
+  get usedIndex(): number {
+    return this.used.getUint16(2, true);
+  }
+
+  /** The first descriptor of a request that came back: the one at this place of the used ring. */
+  usedId(index: number): number {
+    return this.used.getUint32(4 + 8 * (index & (this.size - 1)), true);
+  }
+
+  /** With event indices: asks for an interrupt when the used ring goes beyond this place. */
+  wantInterruptAt(index: number): void {
+    this.available.setUint16(4 + 2 * this.size, index, true);
   }
 
   open(base = 0): SplitQueue {
