@@ -1,7 +1,7 @@
 /** Processes as the kernel sees them, for programs that fork: Node's own `child_process` always starts another program. */
 import { check, EINTR, errno, libc, pin } from './ffi.ts';
-import { SystemError } from './system-error.ts';
 import { systemCall } from './system-call.ts';
+import { SystemError } from './system-error.ts';
 
 export const CLONE_NEWNS = 0x0002_0000;
 export const CLONE_NEWUTS = 0x0400_0000;

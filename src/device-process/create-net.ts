@@ -2,10 +2,11 @@ import { configureInterface, openTap, tapPort } from '../base/tap.ts';
 import { NetDevice } from '../virtio/net/net-device.ts';
 import type { NetPort } from '../virtio/net/net-port.ts';
 import type { NetSpec } from './device-spec.ts';
+import type { MadeDevice } from './made-device.ts';
 
-export function createNet(spec: NetSpec): NetDevice {
+export function createNet(spec: NetSpec): MadeDevice {
   const { mac, mtu } = spec;
-  return new NetDevice(openPorts(spec), { mac: mac && Uint8Array.from(mac), mtu });
+  return { device: new NetDevice(openPorts(spec), { mac: mac && Uint8Array.from(mac), mtu }) };
 }
 
 function openPorts({ tap, pairs, address }: NetSpec): NetPort[] {

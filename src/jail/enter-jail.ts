@@ -65,12 +65,13 @@ export function forkForJail(): JailedFork {
 }
 
 /**
- * Enters the jail. A system call that the filter refuses ends the process; with a `supervisor`, who is at its other end
- * gets the filter's listener where that is possible, and is to end the process then. Throws `E_JAIL` where the host
+ * Enters the jail, in which `folders` of the host remain. A system call that the filter refuses ends the process: who is at the
+ * other end of `supervisor` gets the filter's listener and does that, or the kernel where there is no listener. Throws `E_JAIL` where the host
  * forbids something, `SystemError`.
  */
 export function enterJail(
-  { filters, root, folders }: JailSpec,
+  { filters, root }: JailSpec,
+  folders: readonly string[],
   hasUserNamespace: boolean,
   supervisor: StreamConnection,
 ): void {

@@ -5,10 +5,8 @@ export interface JailSpec {
    * where the kernel cannot do that.
    */
   readonly filters: { readonly notify: string | undefined; readonly kill: string };
-  /** The folder that becomes the root; an empty one in memory if it is not given. */
+  /** The folder of the host that becomes the root; an empty one in memory if it is not given. */
   readonly root: string | undefined;
-  /** Absolute paths of the only folders of the host that remain, at the same paths. */
-  readonly folders: readonly string[];
 }
 
 /** How jails are made, as options of the command line say it. */

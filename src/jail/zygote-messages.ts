@@ -2,18 +2,26 @@
 import type { DeviceSpec } from '../device-process/device-spec.ts';
 import type { JailSpec } from './jail-spec.ts';
 
-export type ZygoteOrder =
-  /** Descriptors come with it: where the device's messages go, and its connection to the front end. */
-  | {
-      readonly kind: 'start';
-      readonly id: number;
-      readonly name: string;
-      readonly spec: DeviceSpec;
-      readonly jail: JailSpec;
-    }
-  | { readonly kind: 'kill'; readonly id: number };
+/** Descriptors come with it: where the device's messages go, its connection to the front end, and that for its orders. */
+export interface StartOrder {
+  readonly kind: 'start';
+  readonly id: number;
+  /** What messages call the device. */
+  readonly name: string;
+  readonly spec: DeviceSpec;
+  readonly jail: JailSpec;
+}
 
-export type ZygoteReport =
-  | { readonly kind: 'started'; readonly id: number; readonly pid: number }
-  /** How it has ended: `exit status 1`, `killed by signal 9`, ... */
-  | { readonly kind: 'ended'; readonly id: number; readonly how: string };
+export interface KillOrder {
+  readonly kind: 'kill';
+  readonly id: number;
+}
+
+export type ZygoteOrder = StartOrder | KillOrder;
+
+/** A device process has ended, or could not be started. */
+export interface EndReport {
+  readonly id: number;
+  /** `exit status 1`, `killed by SIGKILL`, `killed because its policy refuses the system call ptrace`, ... */
+  readonly how: string;
+}

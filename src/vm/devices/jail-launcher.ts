@@ -1,0 +1,45 @@
+import { Socket } from 'node:net';
+import { createInterface } from 'node:readline';
+import { packetPair } from '../../base/unix-socket.ts';
+import { streamPair } from '../../base/unix-stream.ts';
+import type { DeviceSpec } from '../../device-process/device-spec.ts';
+import type { JailOptions } from '../../jail/jail-spec.ts';
+import { loadFilters } from '../../jail/load-policy.ts';
+import type { DeviceLauncher, LaunchedDevice } from './launcher.ts';
+import { ZygoteProcess } from './zygote-process.ts';
+
+/** Runs each device in a process of its own and in a jail, as a fork of a zygote that is started with the first. */
+export class JailLauncher implements DeviceLauncher {
+  readonly #options: JailOptions;
+  #zygote: ZygoteProcess | undefined;
+
+  constructor(options: JailOptions) {
+    this.#options = options;
+  }
+
+  /** Throws `E_SECCOMP_POLICY` and `E_FILE_OPEN` for the device's policy. */
+  launch(name: string, spec: DeviceSpec, say: (line: string) => void): LaunchedDevice {
+    const jail = { filters: loadFilters(spec.type, this.#options), root: this.#options.root };
+    if (this.#zygote === undefined || this.#zygote.isGone) this.#zygote = new ZygoteProcess();
+    const zygote = this.#zygote;
+    const [connection, frontEnd] = streamPair();
+    const [orders, theirOrders] = packetPair();
+    const [messages, theirMessages] = streamPair();
+    const lines = createInterface({ input: new Socket({ fd: messages.fd, readable: true, writable: false }) });
+    const { id, ended } = zygote.start({ name, spec, jail }, [theirMessages.fd, frontEnd.fd, theirOrders.fd]);
+    for (const theirs of [frontEnd, theirOrders, theirMessages]) theirs.close();
+    let last: string | undefined;
+    lines.on('line', (line) => {
+      last = line;
+      say(line);
+    });
+    const saidAll = new Promise((resolve) => lines.once('close', resolve));
+    const gone = Promise.all([ended, saidAll]).then(([how]) => how);
+    return { connection, orders, gone, lastWords: () => last, kill: () => zygote.kill(id) };
+  }
+
+  /** No device is launched any more; the zygote ends when those that were are gone, or are late with that. */
+  close(): void {
+    this.#zygote?.close();
+  }
+}
