@@ -35,6 +35,7 @@ export const POLICY_CONSTANTS: Readonly<Record<string, Readonly<Record<string, n
     F_GET_SEALS: 1034,
     FD_CLOEXEC: 1,
     AT_FDCWD: -100,
+    AT_EMPTY_PATH: 0x1000,
     FALLOC_FL_KEEP_SIZE: 1,
     FALLOC_FL_PUNCH_HOLE: 2,
     FALLOC_FL_ZERO_RANGE: 0x10,
