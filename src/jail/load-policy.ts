@@ -36,6 +36,7 @@ function readText(path: string): string {
     return readFileSync(path, 'utf8');
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
-    throw new CrosvmError('E_FILE_OPEN', `the seccomp policy ${path} cannot be read (${code})`, { cause });
+    const reason = code === 'ENOENT' ? 'there is no such file' : code;
+    throw new CrosvmError('E_FILE_OPEN', `the seccomp policy ${path} cannot be read: ${reason}`, { cause });
   }
 }

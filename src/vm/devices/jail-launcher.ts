@@ -11,16 +11,19 @@ import { ZygoteProcess } from './zygote-process.ts';
 /** Runs each device in a process of its own and in a jail, as a fork of a zygote that is started with the first. */
 export class JailLauncher implements DeviceLauncher {
   readonly #options: JailOptions;
+  readonly #program: string | undefined;
   #zygote: ZygoteProcess | undefined;
 
-  constructor(options: JailOptions) {
+  /** `program` is the zygote's, if it is not the usual one. */
+  constructor(options: JailOptions, program?: string) {
     this.#options = options;
+    this.#program = program;
   }
 
   /** Throws `E_SECCOMP_POLICY` and `E_FILE_OPEN` for the device's policy. */
   launch(name: string, spec: DeviceSpec, say: (line: string) => void): LaunchedDevice {
     const jail = { filters: loadFilters(spec.type, this.#options), root: this.#options.root };
-    if (this.#zygote === undefined || this.#zygote.isGone) this.#zygote = new ZygoteProcess();
+    if (this.#zygote === undefined || this.#zygote.isGone) this.#zygote = new ZygoteProcess(this.#program);
     const zygote = this.#zygote;
     const [connection, frontEnd] = streamPair();
     const [orders, theirOrders] = packetPair();

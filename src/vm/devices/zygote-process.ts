@@ -18,11 +18,12 @@ export class ZygoteProcess {
   #lastId = 0;
   #isGone = false;
 
-  constructor() {
+  /** `program` is the file to run. */
+  constructor(program = PROGRAM) {
     const [ours, theirs] = streamPair();
     this.#stream = new MessageStream(ours);
     const { NODE_EXTRA_CA_CERTS: _, NODE_OPTIONS: __, ...env } = process.env;
-    const child = spawn(process.execPath, [...FLAGS, PROGRAM], {
+    const child = spawn(process.execPath, [...FLAGS, program], {
       stdio: ['ignore', 'ignore', 'inherit', theirs.fd],
       // What a terminal sends to the VMM is not to reach it.
       detached: true,
