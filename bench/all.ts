@@ -28,6 +28,7 @@ const BENCHMARKS: Readonly<Record<string, readonly string[]>> = {
   process: ['guest.ts', 'process', ...pairs],
   smp: ['smp.ts', ...pairs],
   guest32: ['guest32.ts', ...pairs],
+  disk: ['disk.ts', ...pairs],
   boots: ['boots.ts', '--boots', values.boots],
 };
 

@@ -11,9 +11,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { EventFd } from '../src/base/event-fd.ts';
-import { close } from '../src/base/fd.ts';
 import { waitReadable } from '../src/base/readable.ts';
-import { connectStream, streamPair } from '../src/base/unix-stream.ts';
+import { connectStream, type StreamConnection, streamPair } from '../src/base/unix-stream.ts';
 import { FrontEnd } from '../src/vhost-user/front-end/front-end.ts';
 import { handshake } from '../src/vhost-user/front-end/handshake.ts';
 import { MessageChannel } from '../src/vhost-user/message-channel.ts';
@@ -53,6 +52,8 @@ function fence(): void {
 interface BackEnd {
   readonly process: ChildProcess;
   readonly driver: Driver;
+  /** What the back end asks things at; it has to be open. */
+  readonly requests: StreamConnection;
 }
 
 /** A driver with requests that are laid out once and made available again and again. */
@@ -64,10 +65,7 @@ class Driver {
   readonly #call = EventFd.create();
   #used = 0;
 
-  constructor(socket: string) {
-    const frontEnd = new FrontEnd(new MessageChannel(connectStream(socket), 5000));
-    const [ours, theirs] = streamPair();
-    handshake(frontEnd, theirs.fd);
+  constructor(frontEnd: FrontEnd) {
     const guest = new SharedGuest();
     this.#ring = new SplitDriver(guest, QUEUE_SIZE, { eventIdx: true, indirect: false });
     for (let i = 0; i < Math.max(...DEPTHS); i++) {
@@ -90,11 +88,7 @@ class Driver {
     frontEnd.request('SET_VRING_CALL', { index, absent: false }, [this.#call.fd]);
     frontEnd.request('SET_VRING_KICK', { index, absent: false }, [this.#kick.fd]);
     frontEnd.request('SET_VRING_ENABLE', { index, num: 1 });
-    close(theirs.fd);
-    this.closing = () => ours.close();
   }
-
-  readonly closing: () => void;
 
   /** Keeps `depth` requests under way for so many seconds; how many were done. */
   run(depth: number, seconds: number): number {
@@ -142,7 +136,11 @@ async function start(name: string, program: string, words: readonly string[]): P
     { stdio: ['ignore', 'ignore', 'inherit'] },
   );
   while (!existsSync(socket)) await sleep(20);
-  return { process: child, driver: new Driver(socket) };
+  const frontEnd = new FrontEnd(new MessageChannel(connectStream(socket), 5000));
+  const [requests, theirs] = streamPair();
+  await handshake(frontEnd, theirs.fd, async () => {});
+  theirs.close();
+  return { process: child, requests, driver: new Driver(frontEnd) };
 }
 
 const sides = {
@@ -183,8 +181,8 @@ for (const depth of DEPTHS) {
   ]);
 }
 console.log(table(['work', 'ours/s', 'qsd/s', 'ours us CPU', 'qsd us CPU', 'rate against it'], rows));
-for (const { driver, process: child } of Object.values(sides)) {
-  driver.closing();
+for (const { requests, process: child } of Object.values(sides)) {
+  requests.close();
   child.kill();
 }
 rmSync(folder, { recursive: true });

@@ -159,7 +159,7 @@ test('fails: an unreadable kernel', { skip: process.getuid?.() === 0 && 'root ma
   const path = file('secret', 'x');
   chmodSync(path, 0);
   const { status, stderr } = crosvm('run', path);
-  assert.match(stderr, /^crosvm: run: .*secret: [^\n]*may not read it\n$/);
+  assert.match(stderr, /^crosvm: run: .*secret: [^\n]*may not open it\n$/);
   assert.equal(status, 1);
 });
 

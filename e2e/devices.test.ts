@@ -75,36 +75,56 @@ for (const where of ['in processes', 'in threads']) {
   });
 }
 
-test('a disk whose process is killed again and again loses nothing', { skip }, async () => {
-  const image = newImage('killed');
-  let kills = 0;
-  const isOver = new AbortController();
-  const killer = (async () => {
-    await until(() => deviceProcesses(image).length > 0, 'the device process');
-    await sleep(3000);
-    while (kills < 3 && !isOver.signal.aborted) {
-      for (const pid of deviceProcesses(image)) process.kill(pid, 'SIGKILL');
-      kills++;
-      await sleep(1000);
-    }
-  })();
-  const { finished, outputs } = await runVirtioGuest(
-    ['--rwdisk', image],
-    [
-      `mount -t ext4 /dev/vda /mnt; for i in $(seq 1 12); do
+for (const rings of ['split', 'packed']) {
+  test(`a disk with ${rings} rings whose process is killed again and again loses nothing`, { skip }, async () => {
+    const image = newImage(`killed-${rings}`);
+    let kills = 0;
+    const isOver = new AbortController();
+    const killer = (async () => {
+      await until(() => deviceProcesses(image).length > 0, 'the device process');
+      await sleep(3000);
+      while (kills < 3 && !isOver.signal.aborted) {
+        await until(() => isOver.signal.aborted || deviceProcesses(image).length > 0, 'the next device process');
+        for (const pid of deviceProcesses(image)) {
+          process.kill(pid, 'SIGKILL');
+          kills++;
+        }
+        await sleep(1000);
+      }
+    })();
+    const { finished, outputs } = await runVirtioGuest(
+      ['--rwdisk', rings === 'packed' ? `${image},packed-queue` : image],
+      [
+        `[ $(cut -c 35 /sys/bus/virtio/devices/virtio0/features) = ${rings === 'packed' ? 1 : 0} ] || exit 4
+      mount -t ext4 /dev/vda /mnt; for i in $(seq 1 12); do
         seq 1 100000 >/mnt/$i.new && sync && mv /mnt/$i.new /mnt/$((i % 8))
         echo 3 >/proc/sys/vm/drop_caches
         [ "$(sha256sum </mnt/$((i % 8)))" = '${DIGEST}  -' ] || exit 3
       done; umount /mnt`,
-    ],
-  );
-  isOver.abort();
-  await killer;
-  assert.equal(outputs[0]?.status, 0, finished.console.slice(-3000));
-  assert.equal(kills, 3, 'the guest was done too soon');
-  const restarts = finished.stderr.match(/has ended \(killed by SIGKILL\) and is started again/g)?.length;
-  assert.equal(restarts, kills, finished.stderr);
-  checkExt4(image);
+      ],
+    );
+    isOver.abort();
+    await killer;
+    assert.equal(outputs[0]?.status, 0, finished.console.slice(-3000));
+    assert.equal(kills, 3, 'the guest was done too soon');
+    const restarts = finished.stderr.match(/has ended \(killed by SIGKILL\) and is started again/g)?.length;
+    assert.equal(restarts, kills, finished.stderr);
+    checkExt4(image);
+  });
+}
+
+test('a network card on a TAP device that is made for it', async (t) => {
+  if (process.getuid?.() !== 0 || !existsSync('/dev/net/tun')) return t.skip('TAP devices take root and /dev/net/tun');
+  const taps = () => readdirSync('/sys/class/net').filter((name) => name.startsWith('crosvm'));
+  const before = taps();
+  const card = ['--host_ip', '10.99.7.1', '--netmask', '255.255.255.0', '--mac', '02:00:00:00:00:07'];
+  const { outputs } = await runVirtioGuest(card, [
+    'cat /sys/class/net/eth0/address; ifconfig eth0 10.99.7.2 netmask 255.255.255.0 up; ping -c 3 10.99.7.1',
+    'ping -c 1 -s 1400 10.99.7.1',
+  ]);
+  assert.match(outputs[0]!.output, /^02:00:00:00:00:07\n[\s\S]* 3 packets received, 0% packet loss/);
+  assert.match(outputs[1]!.output, / 1 packets received/);
+  assert.deepEqual(taps(), before);
 });
 
 test('no device outlives its VM, however that ends', { skip }, async () => {

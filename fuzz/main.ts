@@ -9,16 +9,28 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { hostMissing } from '../e2e/differential/host.ts';
+import { HOSTILE_FORMATS } from '../e2e/disk/hostile-image.ts';
 
-/** By name: the program, and why it cannot run here. */
-const TARGETS = {
-  cpu: { program: 'cpu.ts', missing: hostMissing },
-  guest: { program: 'guest.ts', missing: () => false as const },
-  virtio: { program: 'virtio.ts', missing: () => false as const },
+interface FuzzTarget {
+  /** The program and its first arguments. */
+  readonly program: readonly [string, ...string[]];
+  /** Why it cannot run here. */
+  readonly missing: () => string | false;
+}
+
+const always = () => false as const;
+const images = HOSTILE_FORMATS.map((format): [string, FuzzTarget] => [
+  format,
+  { program: ['image.ts', format], missing: always },
+]);
+const TARGETS: Readonly<Record<string, FuzzTarget>> = {
+  cpu: { program: ['cpu.ts'], missing: hostMissing },
+  guest: { program: ['guest.ts'], missing: always },
+  virtio: { program: ['virtio.ts'], missing: always },
+  ...Object.fromEntries(images),
 };
-type Target = keyof typeof TARGETS;
 
-const isTarget = (word: string): word is Target => Object.hasOwn(TARGETS, word);
+const isTarget = (word: string) => Object.hasOwn(TARGETS, word);
 
 function usage(message: string): never {
   console.error(`fuzz: ${message}; targets are ${Object.keys(TARGETS).join(', ')}`);
@@ -35,13 +47,14 @@ function take(words: string[], name: string): string | undefined {
 }
 
 /** Whether the target found nothing. */
-function run(name: Target, words: readonly string[]): boolean {
-  const { program, missing } = TARGETS[name];
+function run(name: string, words: readonly string[]): boolean {
+  const { program, missing } = TARGETS[name]!;
   const reason = missing();
   console.log(`== ${name}${reason === false ? '' : `: skipped, ${reason}`}`);
   if (reason !== false) return true;
-  const path = fileURLToPath(new URL(program, import.meta.url));
-  const { status, signal } = spawnSync(process.execPath, [path, ...words], { stdio: 'inherit' });
+  const [file, ...first] = program;
+  const path = fileURLToPath(new URL(file, import.meta.url));
+  const { status, signal } = spawnSync(process.execPath, [path, ...first, ...words], { stdio: 'inherit' });
   if (signal !== null) console.error(`fuzz: ${name} was ended by ${signal}`);
   return status === 0;
 }
@@ -52,7 +65,7 @@ const seed = take(words, '--seed');
 const chosen = words.filter(isTarget);
 const rest = words.filter((word) => !isTarget(word));
 if (rest.length > 0 && chosen.length !== 1) usage(`${rest[0]} is neither a target nor an option of the one target`);
-const targets = chosen.length > 0 ? chosen : (Object.keys(TARGETS) as Target[]);
+const targets = chosen.length > 0 ? chosen : Object.keys(TARGETS);
 const common = [
   '--minutes',
   String(Number(minutes ?? 2) / targets.length),

@@ -9,6 +9,7 @@ export const COMMAND_LINE_DOC = join(projectFolder, 'docs', 'command-line.md');
 
 const WIDTH = 100;
 const DEVICES = ['balloon', 'block', 'console', 'net', 'rng', 'vsock'].map((type) => `device ${type}`);
+const IMAGE = ['info', 'check', 'convert', 'compare', 'map', 'snapshot', 'create', 'resize'];
 const COMMANDS = [
   'run',
   'stop',
@@ -21,6 +22,10 @@ const COMMANDS = [
   'stats',
   'device',
   ...DEVICES,
+  'image',
+  ...IMAGE.map((name) => `image ${name}`),
+  'create_qcow2',
+  'create_composite',
   'version',
 ];
 

@@ -17,6 +17,7 @@ const REFERENCES = [
   { program: 'xz', packages: ['xz-utils'] },
   { program: 'zstd', packages: ['zstd'] },
   { program: 'qemu-system-x86_64', packages: ['qemu-system-x86'] },
+  { program: 'qemu-img', packages: ['qemu-utils'] },
   { program: 'qemu-storage-daemon', packages: ['qemu-system-common'] },
   { program: 'mke2fs', packages: ['e2fsprogs'] },
 ];

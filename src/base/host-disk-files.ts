@@ -1,33 +1,23 @@
 import { fstatSync, readlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import type { DiskFiles } from '../disk/disk-files.ts';
-import { CrosvmError } from '../errors.ts';
 import { HostFile } from './host-file.ts';
-import { SystemError } from './system-error.ts';
-
-const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file',
-  EACCES: 'you may not open it',
-  EROFS: 'it is on a file system that may only be read',
-  ENOTDIR: 'part of the path is not a folder',
-  EISDIR: 'it is a folder',
-  ELOOP: 'too many symbolic links',
-};
 
 /** The host's files, for images. */
 export const hostDiskFiles: DiskFiles = {
   open(path, { writable, lock, direct, regular }) {
-    const file = openFile(path, { writable, lock, direct });
+    const file = HostFile.open(path, { writable, lock, direct, blockDevice: !regular });
     const stat = fstatSync(file.fd, { bigint: true });
-    if (!stat.isFile() && (regular || !stat.isBlockDevice())) {
-      file.close();
-      throw new CrosvmError('E_FILE_OPEN', `${path}: is ${stat.isDirectory() ? 'a folder' : 'not a regular file'}`);
-    }
     return {
       store: file,
       path: readlinkSync(`/proc/self/fd/${file.fd}`),
       identity: stat.isFile() ? `${stat.dev}:${stat.ino}` : `device ${stat.rdev}`,
     };
+  },
+  openOrCreate(path) {
+    if (path === undefined) return HostFile.temporary(tmpdir());
+    return HostFile.open(path, { writable: true, lock: true, create: 'if missing' });
   },
   resolve: (image, name) => resolve(dirname(image), name),
   isBeside(image, path) {
@@ -35,13 +25,3 @@ export const hostDiskFiles: DiskFiles = {
     return path.startsWith(folder === '/' ? '/' : `${folder}/`);
   },
 };
-
-function openFile(path: string, options: { writable: boolean; lock: boolean; direct: boolean }): HostFile {
-  try {
-    return HostFile.open(path, options);
-  } catch (error) {
-    const reason = error instanceof SystemError && error.call === 'open' ? REASONS[error.errno] : undefined;
-    if (reason === undefined) throw error;
-    throw new CrosvmError('E_FILE_OPEN', `${path}: cannot be opened: ${reason}`, { cause: error });
-  }
-}

@@ -1,12 +1,15 @@
+import { fstatSync, statSync } from 'node:fs';
 import type { ByteStore } from '../disk/byte-store.ts';
 import { CrosvmError } from '../errors.ts';
 import type { HostMemory, ScatterList } from '../memory/scatter-list.ts';
 import { close, O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR, open } from './fd.ts';
 import { addressOf, check, EINTR, errno, libc } from './ffi.ts';
-import { addressOfMemory, fillIovecs, iovecs, iovecsAddress } from './iovecs.ts';
+import { addressOfMemory, areAligned, fillIovecs, IOV_MAX, iovecs, iovecsAddress, isAligned } from './iovec.ts';
+import { notAFile, openError } from './open-error.ts';
 import { SystemError } from './system-error.ts';
 
 const O_DIRECT = 0o40000;
+const O_TMPFILE = 0o20200000;
 
 const SEEK_END = 2;
 const SEEK_DATA = 3;
@@ -24,9 +27,6 @@ const FALLOC_FL_ZERO_RANGE = 0x10;
 const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
-
-/** What O_DIRECT asks of offsets, lengths and addresses at least; a disk may ask for more, by EINVAL. */
-const DIRECT_ALIGNMENT = 512;
 
 type Transfer = (fd: number, address: number, n: number, offset: number) => number;
 const cPread = libc<Transfer>('int64_t pread(int, int64_t, int64_t, int64_t)');
@@ -47,11 +47,34 @@ export interface HostFileOptions {
   readonly writable?: boolean;
   /** Requests whose offset, length and memory are aligned go past the page cache (O_DIRECT). */
   readonly direct?: boolean;
-  /** Makes the file; one that exists is an error. */
-  readonly create?: boolean;
+  /** A block device will do as well as a regular file. */
+  readonly blockDevice?: boolean;
+  /** Makes the file: a new one, or one if there is none. */
+  readonly create?: 'new' | 'if missing';
+  /** What is written need not survive a power cut: `flush` does nothing. */
+  readonly unsafe?: boolean;
   /** Keeps others away (flock): shared for reading, exclusive for writing. Throws `E_DISK_LOCKED`. */
   readonly lock?: boolean;
 }
+
+/** Bytes `start` to `end` - 1 of a file are data, or a hole. */
+class FileExtent {
+  readonly start: number;
+  readonly end: number;
+  readonly isData: boolean;
+
+  constructor(start: number, end: number, isData: boolean) {
+    this.start = start;
+    this.end = end;
+    this.isData = isData;
+  }
+
+  has(offset: number): boolean {
+    return offset >= this.start && offset < this.end;
+  }
+}
+
+const NO_EXTENT = new FileExtent(0, 0, false);
 
 /** A regular file or a block device of the host. Requests go straight to the memory that they name. */
 export class HostFile implements ByteStore {
@@ -61,35 +84,52 @@ export class HostFile implements ByteStore {
   readonly growsWithZeroes: boolean;
   /** The same file past the page cache; -1 without. The kernel keeps both views of it the same. */
   readonly #directFd: number;
+  /** The data or the hole that was looked for last, unless the file was changed since. */
+  #extent = NO_EXTENT;
   #size: number;
 
-  private constructor(name: string, fd: number, directFd: number, writable: boolean, regular: boolean) {
+  readonly #unsafe: boolean;
+
+  private constructor(name: string, fd: number, directFd: number, options: HostFileOptions) {
+    const stat = fstatSync(fd);
+    if (!stat.isFile() && !(options.blockDevice === true && stat.isBlockDevice())) {
+      throw notAFile(name, stat.isDirectory());
+    }
     this.name = name;
     this.fd = fd;
     this.#directFd = directFd;
-    this.writable = writable;
-    this.growsWithZeroes = regular;
+    this.writable = options.writable ?? false;
+    this.growsWithZeroes = stat.isFile();
+    this.#unsafe = options.unsafe ?? false;
     this.#size = check(cLseek(fd, 0, SEEK_END), 'lseek', name);
   }
 
-  /** Opens a file. The kind of file is the caller's to check, by `fd`. */
-  static open(path: string, options: HostFileOptions & { readonly regular?: boolean } = {}): HostFile {
-    const { writable = false, direct = false, create = false, lock = false, regular = true } = options;
+  /** Opens a file. Throws `E_FILE_OPEN` if there is none or it is something else, `E_DISK_LOCKED`. */
+  static open(path: string, options: HostFileOptions = {}): HostFile {
+    const { writable = false, direct = false, create, lock = false } = options;
     // O_NONBLOCK: to open a FIFO would wait for its other end.
     let flags = (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK;
-    if (create) flags |= O_CREAT | O_EXCL;
-    const fd = open(path, flags);
+    if (create !== undefined) flags |= create === 'new' ? O_CREAT | O_EXCL : O_CREAT;
+    const fd = openFile(path, flags);
     let directFd = -1;
     try {
       if (lock) lockFile(fd, path, writable);
       // Through /proc, so that it is the same file whatever the path means by now.
       if (direct) directFd = open(`/proc/self/fd/${fd}`, (writable ? O_RDWR : O_RDONLY) | O_DIRECT);
-      return new HostFile(path, fd, directFd, writable, regular);
+      return new HostFile(path, fd, directFd, options);
     } catch (error) {
       close(fd);
       if (directFd !== -1) close(directFd);
       throw error;
     }
+  }
+
+  /** A new file in `folder` without a name, which is gone when it is closed. */
+  static temporary(folder: string): HostFile {
+    return new HostFile(`a temporary file in ${folder}`, open(folder, O_TMPFILE | O_RDWR, 0o600), -1, {
+      writable: true,
+      unsafe: true,
+    });
   }
 
   get size(): number {
@@ -103,6 +143,7 @@ export class HostFile implements ByteStore {
   }
 
   write(offset: number, source: Uint8Array): void {
+    this.#extent = NO_EXTENT;
     this.#transfer(cPwrite, 'pwrite', addressOf(source), source.length, offset);
     this.#size = Math.max(this.#size, offset + source.length);
   }
@@ -114,12 +155,19 @@ export class HostFile implements ByteStore {
   }
 
   writeList(offset: number, list: ScatterList): void {
+    this.#extent = NO_EXTENT;
     this.#transferList(cPwrite, cPwritev, 'pwritev', offset, list, list.length);
     this.#size = Math.max(this.#size, offset + list.length);
   }
 
+  /** The descriptor for a request that somebody else will carry out, which `fillIovecs` has described in `vectors`. */
+  descriptorFor(vectors: Uint32Array, at: number, count: number, offset: number, write: boolean): number {
+    if (write) this.#extent = NO_EXTENT;
+    return this.#directFd !== -1 && areAligned(vectors, at, count, offset) ? this.#directFd : this.fd;
+  }
+
   flush(): void {
-    check(cFdatasync(this.fd), 'fdatasync', this.name);
+    if (!this.#unsafe) check(cFdatasync(this.fd), 'fdatasync', this.name);
   }
 
   punchHole(offset: number, length: number): void {
@@ -142,16 +190,19 @@ export class HostFile implements ByteStore {
   }
 
   resize(size: number): void {
+    this.#extent = NO_EXTENT;
     check(cFtruncate(this.fd, size), 'ftruncate', this.name);
     this.#size = size;
   }
 
   nextData(offset: number): number {
-    return this.#seek(offset, SEEK_DATA, offset);
+    if (!this.#extent.has(offset)) this.#findExtent(offset);
+    return this.#extent.isData ? offset : this.#extent.end;
   }
 
   nextHole(offset: number): number {
-    return this.#seek(offset, SEEK_HOLE, this.#size);
+    if (!this.#extent.has(offset)) this.#findExtent(offset);
+    return this.#extent.isData ? this.#extent.end : Math.min(offset, this.#size);
   }
 
   close(): void {
@@ -159,9 +210,15 @@ export class HostFile implements ByteStore {
     if (this.#directFd !== -1) close(this.#directFd);
   }
 
+  /** Finds the data or the hole at `offset`; to look for the end of data takes as long as there is of them. */
+  #findExtent(offset: number): void {
+    const data = this.#seek(offset, SEEK_DATA, offset);
+    const isData = data === offset && offset < this.#size;
+    this.#extent = new FileExtent(offset, isData ? this.#seek(offset, SEEK_HOLE, this.#size) : data, isData);
+  }
+
   /** Without knowledge of holes, all is data. */
   #seek(offset: number, whence: number, unknown: number): number {
-    if (offset >= this.#size) return this.#size;
     const found = cLseek(this.fd, offset, whence);
     if (found !== -1) return Math.min(found, this.#size);
     const reason = errno();
@@ -182,6 +239,7 @@ export class HostFile implements ByteStore {
 
   /** False if the file cannot do that. */
   #fallocate(mode: number, offset: number, length: number): boolean {
+    this.#extent = NO_EXTENT;
     for (;;) {
       if (cFallocate(this.fd, mode, offset, length) === 0) return true;
       const reason = errno();
@@ -196,8 +254,8 @@ export class HostFile implements ByteStore {
       return;
     }
     for (let piece = 0, skip = 0, done = 0; done < length; ) {
-      const count = fillIovecs(list, piece, skip, length - done);
-      const isAligned = this.#directFd !== -1 && areAligned(count, offset + done);
+      const count = fillIovecs(iovecs, 0, list, piece, skip, length - done, IOV_MAX);
+      const isAligned = this.#directFd !== -1 && areAligned(iovecs, 0, count, offset + done);
       let n = this.#once(many, call, iovecsAddress, count, offset + done, isAligned);
       done += n;
       for (n += skip, skip = 0; n > 0; piece++) {
@@ -231,17 +289,12 @@ export class HostFile implements ByteStore {
   }
 }
 
-function isAligned(address: number, length: number, offset: number): boolean {
-  return address % DIRECT_ALIGNMENT === 0 && length % DIRECT_ALIGNMENT === 0 && offset % DIRECT_ALIGNMENT === 0;
-}
-
-/** Whether the first `count` of `iovecs` are. */
-function areAligned(count: number, offset: number): boolean {
-  if (offset % DIRECT_ALIGNMENT !== 0) return false;
-  for (let i = 0; i < count; i++) {
-    if (iovecs[i * 4]! % DIRECT_ALIGNMENT !== 0 || iovecs[i * 4 + 2]! % DIRECT_ALIGNMENT !== 0) return false;
+function openFile(path: string, flags: number): number {
+  try {
+    return open(path, flags);
+  } catch (error) {
+    throw openError(path, (error as SystemError).errno, error);
   }
-  return true;
 }
 
 function lockFile(fd: number, path: string, exclusive: boolean): void {
@@ -249,4 +302,9 @@ function lockFile(fd: number, path: string, exclusive: boolean): void {
   const reason = errno();
   if (reason !== EAGAIN) throw new SystemError('flock', reason, path);
   throw new CrosvmError('E_DISK_LOCKED', `${path}: the file is in use by another process`);
+}
+
+/** Bytes that a file takes on the host's disk: less than its size where it has holes. */
+export function allocatedBytes(path: string): number {
+  return statSync(path).blocks * 512;
 }

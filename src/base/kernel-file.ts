@@ -1,17 +1,11 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
-import { CrosvmError } from '../errors.ts';
 import { fileChanged, type KernelSource } from '../loader/kernel-source.ts';
+import { notAFile, openError } from './open-error.ts';
 
 /** A `KernelSource` over a file that is open until `close`. */
 export interface KernelFile extends KernelSource, Disposable {
   close(): void;
 }
-
-const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file',
-  EACCES: 'you may not read it',
-  ENOTDIR: 'part of the path is not a folder',
-};
 
 /** Opens a kernel, initrd or ROM for loading; throws `E_FILE_OPEN` unless it is a readable regular file. */
 export function openKernelFile(path: string): KernelFile {
@@ -38,12 +32,12 @@ function openRegular(path: string): number {
     fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
-    throw new CrosvmError('E_FILE_OPEN', `${path}: cannot be opened: ${REASONS[code] ?? code}`, { cause });
+    throw openError(path, code, cause);
   }
   const stat = fstatSync(fd);
   if (stat.isFile()) return fd;
   closeSync(fd);
-  throw new CrosvmError('E_FILE_OPEN', `${path}: is ${stat.isDirectory() ? 'a folder' : 'not a regular file'}`);
+  throw notAFile(path, stat.isDirectory());
 }
 
 function readExactly(fd: number, path: string, offset: number, target: Uint8Array): void {

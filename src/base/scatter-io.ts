@@ -1,7 +1,7 @@
 /** readv(2) and writev(2) of scatter lists, on descriptors that do not block. */
 import type { ScatterList } from '../memory/scatter-list.ts';
 import { EAGAIN, EINTR, errno, libc } from './ffi.ts';
-import { fillIovecs, iovecsAddress } from './iovecs.ts';
+import { fillIovecs, IOV_MAX, iovecs, iovecsAddress } from './iovec.ts';
 import { SystemError } from './system-error.ts';
 
 type Transfer = (fd: number, iovecs: number, count: number) => number;
@@ -22,7 +22,7 @@ function transfer(call: Transfer, name: string, fd: number, list: ScatterList, f
   let piece = 0;
   let skip = from;
   while (piece < list.count && skip >= list.lengths[piece]!) skip -= list.lengths[piece++]!;
-  const count = fillIovecs(list, piece, skip, list.length - from);
+  const count = fillIovecs(iovecs, 0, list, piece, skip, list.length - from, IOV_MAX);
   if (count === 0) return 0;
   for (;;) {
     const n = call(fd, iovecsAddress, count);

@@ -18,6 +18,8 @@ export interface Output {
 }
 
 export interface Command extends CommandHelp {
+  /** Of a group: the commands that it stands for, with the group's name before theirs. */
+  readonly commands?: readonly Command[];
   /** Parses the command's own words and carries it out; the exit status of the process. */
   execute(words: readonly string[], globals: GlobalOptions, output: Output): Promise<number>;
 }

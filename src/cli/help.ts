@@ -13,8 +13,6 @@ export interface CommandHelp {
   readonly options: Options;
   readonly positionals: readonly Positional[];
   readonly examples: readonly string[];
-  /** The commands that it consists of, when it does nothing by itself. */
-  readonly members?: readonly CommandHelp[];
 }
 
 const DESCRIPTION_COLUMN = 28;
@@ -30,20 +28,36 @@ export function programHelp(commands: readonly CommandHelp[], options: Options, 
   ].join('');
 }
 
+/** Help for a command that stands for several. */
+export function groupHelp(
+  group: { readonly name: string; readonly description: string; readonly commands: readonly CommandHelp[] },
+  width: number,
+): string {
+  return [
+    `Usage: crosvm ${group.name} COMMAND [ARGUMENTS]\n`,
+    wrap(group.description, 0, width),
+    `\nCommands:\n${group.commands.map((c) => entry(`  ${c.name}`, c.summary, width)).join('')}`,
+    `\nHelp for one command: crosvm ${group.name} COMMAND --help\n`,
+  ].join('');
+}
+
 /** Help for one command. */
 export function commandHelp(command: CommandHelp, width: number): string {
-  const { members = [] } = command;
-  const options = members.length > 0 ? ' ...' : Object.keys(command.options).length === 0 ? '' : ' [OPTIONS]';
-  const names = command.positionals.map((p) => (p.required ? ` ${p.name}` : ` [${p.name}]`)).join('');
+  const options = Object.keys(command.options).length === 0 ? '' : ' [OPTIONS]';
+  const names = command.positionals.map(positionalUsage).join('');
   return [
     `Usage: crosvm ${command.name}${options}${names}\n`,
     wrap(command.description, 0, width),
-    members.length === 0 ? '' : `\nCommands:\n${members.map((c) => entry(`  ${c.name}`, c.summary, width)).join('')}`,
     command.positionals.length === 0 ? '' : '\nArguments:\n',
     ...command.positionals.map((p) => entry(`  ${p.name}`, p.help, width)),
     sections(command.options, width),
     command.examples.length === 0 ? '' : `\nExamples:\n${command.examples.map((e) => `  ${e}\n`).join('')}`,
   ].join('');
+}
+
+function positionalUsage({ name, required, repeated }: Positional): string {
+  const usage = repeated ? `${name}...` : name;
+  return required ? ` ${usage}` : ` [${usage}]`;
 }
 
 function sections(options: Options, width: number): string {

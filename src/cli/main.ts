@@ -3,9 +3,12 @@ import { CrosvmError } from '../errors.ts';
 import type { Output } from './command.ts';
 import { balloon } from './commands/balloon.ts';
 import { balloonStats } from './commands/balloon-stats.ts';
+import { createComposite } from './commands/create-composite.ts';
+import { createQcow2 } from './commands/create-qcow2.ts';
 import { device } from './commands/device.ts';
 import { disk } from './commands/disk.ts';
 import { findCommand, help } from './commands/help.ts';
+import { image } from './commands/image/index.ts';
 import { powerbtn } from './commands/powerbtn.ts';
 import { resume } from './commands/resume.ts';
 import { run } from './commands/run.ts';
@@ -17,7 +20,22 @@ import { programHelp } from './help.ts';
 import { globalOptions } from './options/global.ts';
 import { parseCommandLine } from './parser.ts';
 
-const others = [run, stop, suspend, resume, powerbtn, balloon, balloonStats, disk, stats, device, version];
+const others = [
+  run,
+  stop,
+  suspend,
+  resume,
+  powerbtn,
+  balloon,
+  balloonStats,
+  disk,
+  stats,
+  device,
+  image,
+  createQcow2,
+  createComposite,
+  version,
+];
 const commands = [...others, help(others)];
 
 const EXIT_FAILURE = 1;

@@ -8,6 +8,8 @@ export interface Positional {
   readonly name: string;
   readonly help: string;
   readonly required: boolean;
+  /** The last one may take any number of words. */
+  readonly repeated?: boolean;
 }
 
 export interface CommandLine<O extends Options> {
@@ -48,7 +50,8 @@ export function parseCommandLine<const O extends Options>(
 function checkPositionals(wanted: readonly Positional[], given: readonly string[]): void {
   const missing = wanted.find((p, i) => p.required && i >= given.length);
   if (missing !== undefined) usage(`${missing.name} is missing`);
-  if (given.length > wanted.length) usage(`unexpected argument ${shown(given[wanted.length]!)}`);
+  const anyNumber = wanted.at(-1)?.repeated === true;
+  if (given.length > wanted.length && !anyNumber) usage(`unexpected argument ${shown(given[wanted.length]!)}`);
 }
 
 class Scan {

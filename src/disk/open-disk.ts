@@ -1,10 +1,13 @@
 import { CrosvmError } from '../errors.ts';
+import { AndroidSparseDisk } from './android-sparse.ts';
 import type { Codec } from './codec.ts';
-import { DISK_FORMATS, type Disk, type DiskFormat, formatError, unsupported } from './disk.ts';
+import { openComposite } from './composite/open.ts';
+import { type Disk, type DiskFormat, formatError, unsupported } from './disk.ts';
 import type { DiskFiles, OpenedFile } from './disk-files.ts';
 import { probeFormat } from './probe.ts';
 import { openQcow2 } from './qcow2/open.ts';
 import { RawDisk } from './raw.ts';
+import { ZstdDisk } from './zstd-seekable.ts';
 
 /** What an image may make us do. An image is a stranger's: by default, little. */
 export interface ImageTrust {
@@ -26,8 +29,6 @@ export interface OpenDiskOptions {
   readonly lock?: boolean;
   readonly direct?: boolean;
   readonly trust?: ImageTrust;
-  /** Whether backing files are opened at all. Without them the image looks as if its backing file were empty. */
-  readonly backing?: boolean;
 }
 
 /** What opening needs of the world. */
@@ -53,7 +54,8 @@ export interface Reference {
   readonly name: string;
   /** What it is to the image: "backing file". */
   readonly role: string;
-  readonly format: DiskFormat | undefined;
+  /** Undefined if the image should say it and does not; 'guess' where images of its format never do. */
+  readonly format: DiskFormat | 'guess' | undefined;
   readonly writable: boolean;
 }
 
@@ -72,7 +74,6 @@ export class Opening {
       lock: false,
       direct: false,
       trust: NO_TRUST,
-      backing: true,
       ...options,
     };
   }
@@ -91,7 +92,7 @@ export class Opening {
       file.store.close();
       throw unsupported(from.path, `it does not say the format of its ${role}; to have it guessed, allow "probe"`);
     }
-    return this.#openImage(file, format);
+    return this.#openImage(file, format === 'guess' ? undefined : format);
   }
 
   /** Opens a file that the image at `from` refers to, as it is. */
@@ -137,13 +138,12 @@ export class Opening {
         return new RawDisk(file.store, probed);
       case 'qcow2':
         return openQcow2(this, file);
-      default:
-        throw unsupported(file.path, `${format} is not supported`);
+      case 'composite':
+        return openComposite(this, file);
+      case 'android-sparse':
+        return new AndroidSparseDisk(file.store);
+      case 'zstd':
+        return new ZstdDisk(file.store, this.world.codec);
     }
   }
-}
-
-/** The format that a backing format name or an option's value means; undefined for none we know. */
-export function formatByName(name: string): DiskFormat | undefined {
-  return DISK_FORMATS.find((format) => format === name);
 }

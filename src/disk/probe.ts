@@ -16,7 +16,8 @@ const FOREIGN: readonly (readonly [string, string])[] = [
   ['Parallels', 'WithouFreSpacExt'],
   ['VDI', '<<< Oracle VM VirtualBox Disk Image >>>'],
 ];
-const ZSTD_FRAME = '\x28\xb5\x2f\xfd';
+/** Of a frame with data, and of the table in an image without any. */
+const ZSTD_FRAMES = ['\x28\xb5\x2f\xfd', '\x5e\x2a\x4d\x18'];
 const ZSTD_SEEK_TABLE = '\xb1\xea\x92\x8f';
 export const PROBE_LENGTH = 64;
 
@@ -32,7 +33,10 @@ export function probeFormat(store: ByteStore): DiskFormat {
       `this looks like a ${name} image, which is not supported; if it is raw, say format=raw`,
     );
   }
-  const isZstd = head.startsWith(ZSTD_FRAME) && store.size > 4 && bytesAt(store, store.size - 4, 4) === ZSTD_SEEK_TABLE;
+  const isZstd =
+    ZSTD_FRAMES.some((magic) => head.startsWith(magic)) &&
+    store.size > 4 &&
+    bytesAt(store, store.size - 4, 4) === ZSTD_SEEK_TABLE;
   return isZstd ? 'zstd' : 'raw';
 }
 
@@ -42,7 +46,7 @@ export function formatOf(head: string): DiskFormat {
 }
 
 /** Bytes as text, a character for each. */
-export function bytesAt(store: ByteStore, offset: number, length: number): string {
+function bytesAt(store: ByteStore, offset: number, length: number): string {
   const bytes = new Uint8Array(length);
   store.read(offset, bytes);
   return String.fromCharCode(...bytes);

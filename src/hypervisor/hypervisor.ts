@@ -95,7 +95,7 @@ export interface VmOptions {
   /** Number of vCPUs, ids 0 to cpus - 1. */
   readonly cpus: number;
   readonly irqchip: IrqchipKind;
-  /** Other processes write guest memory: devices. */
+  /** Other processes write into guest memory what the guest may execute as it is: disks. */
   readonly hasExternalWriters?: boolean;
   /** For the software CPU; others ignore it. */
   readonly soft?: SoftOptions;

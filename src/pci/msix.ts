@@ -1,10 +1,10 @@
 import { sharedStruct } from '../memory/shared-struct.ts';
 import type { CapabilitySpec, ConfigSpace } from './config-space.ts';
 
-export const MSIX_CAPABILITY_ID = 0x11;
+const MSIX_CAPABILITY_ID = 0x11;
 /** What a function can have here; the specification allows 2048. */
-export const MAX_MSIX_VECTORS = 128;
-export const MSIX_ENTRY_SIZE = 16;
+const MAX_MSIX_VECTORS = 128;
+const MSIX_ENTRY_SIZE = 16;
 
 /** Message Control, behind the id and the next pointer (PCI 3.0, 6.8.2.3). */
 const CONTROL = 2;

@@ -4,6 +4,7 @@ import { highMmio, ramLayout } from '../arch/x86_64/memory-map.ts';
 import { FIRST_MSI_GSI } from '../arch/x86_64/platform.ts';
 import type { SoftOptions } from '../hypervisor/hypervisor.ts';
 import type { Log } from '../log.ts';
+import type { VirtioDeviceName } from '../virtio/device-types.ts';
 import { jitThreshold, type VmConfig } from './config.ts';
 import { JailLauncher } from './devices/jail-launcher.ts';
 import { planDevices } from './devices/plan.ts';
@@ -19,6 +20,9 @@ import type { VmParts } from './running-vm.ts';
 import type { PortScript } from './scripted-input.ts';
 import { closeSerialTarget, openSerialTarget } from './serial-backends.ts';
 import type { SerialPortConfig } from './serial-ports.ts';
+
+/** Devices that a guest executes code from as they have put it into memory. What others bring the CPU copies first. */
+const CODE_SOURCES: readonly VirtioDeviceName[] = ['block', 'scsi', 'fs'];
 
 const MIB = 1 << 20;
 
@@ -61,7 +65,7 @@ export async function buildVm(
     memory,
     cpus,
     irqchip,
-    hasExternalWriters: devices.length > 0,
+    hasExternalWriters: devices.some(({ plan }) => CODE_SOURCES.includes(plan.type)),
     soft: { jitThreshold: jitThreshold(config), ...soft, seed: config.deterministic },
   });
   resources.defer(() => vm.close());

@@ -6,11 +6,13 @@ import { deviceNet } from './device/net.ts';
 import { deviceRng } from './device/rng.ts';
 import { deviceVsock } from './device/vsock.ts';
 
-export const device = commandGroup({
-  name: 'device',
-  summary: 'Run a virtio device by itself.',
-  description:
-    'Runs one virtio device as a program of its own, for any virtual machine monitor that speaks vhost-user: ' +
-    '"crosvm run --vhost-user", QEMU with vhost-user devices, and others.',
-  members: [deviceBalloon, deviceBlock, deviceConsole, deviceNet, deviceRng, deviceVsock],
-});
+export const device = commandGroup(
+  {
+    name: 'device',
+    summary: 'Run a virtio device by itself.',
+    description:
+      'Runs one virtio device as a program of its own, for any virtual machine monitor that speaks vhost-user: ' +
+      '"crosvm run --vhost-user", QEMU with vhost-user devices, and others.',
+  },
+  [deviceBalloon, deviceBlock, deviceConsole, deviceNet, deviceRng, deviceVsock],
+);

@@ -25,9 +25,11 @@ const diskResize = command({
   },
 });
 
-export const disk = commandGroup({
-  name: 'disk',
-  summary: 'Change disks of a running VM.',
-  description: 'Changes disks of a running VM.',
-  members: [diskResize],
-});
+export const disk = commandGroup(
+  {
+    name: 'disk',
+    summary: 'Change disks of a running VM.',
+    description: 'Changes disks of a running VM.',
+  },
+  [diskResize],
+);

@@ -1,6 +1,7 @@
 import { CrosvmError } from '../../errors.ts';
 import { type Command, command } from '../command.ts';
-import { commandHelp, programHelp } from '../help.ts';
+import { helpFor } from '../command-group.ts';
+import { programHelp } from '../help.ts';
 import { suggestion } from '../nearest.ts';
 import { globalOptions } from '../options/global.ts';
 
@@ -19,12 +20,14 @@ export function help(others: readonly Command[]): Command {
     summary: 'Explain the program or one command.',
     description: 'Explains the program, or one of its commands.',
     options: {},
-    positionals: [{ name: 'COMMAND', help: 'The command to explain.', required: false }],
+    positionals: [
+      { name: 'COMMAND', help: 'The command to explain, and its own command.', required: false, repeated: true },
+    ],
     examples: [],
-    run(_options, [name], output) {
+    run(_options, [name, word], output) {
       const all = [...others, self];
       if (name === undefined) output.out(programHelp(all, globalOptions, output.width));
-      else output.out(commandHelp(findCommand(all, name), output.width));
+      else output.out(helpFor(findCommand(all, name), word, output.width));
       return 0;
     },
   });

@@ -52,6 +52,8 @@ export const diskSyntax = keyValues(diskKeys, { first: 'path' });
 export interface BlockOption extends KeyValues<typeof diskKeys> {
   /** The guest's root file system is on it. */
   readonly root: boolean;
+  /** The guest is offered packed queues. */
+  readonly 'packed-queue': boolean;
   /** Its device number on PCI bus 0, if it is to have a certain one. */
   readonly slot: number | undefined;
 }
@@ -61,6 +63,7 @@ const runKeys = {
   ...diskKeys,
   block_size: optional(blockSize, 'The same as block-size.'),
   o_direct: optional(trueOrFalse, 'The same as direct.'),
+  'packed-queue': boolean('Offer the guest packed queues.'),
   'pci-address': optional(pciAddress, 'Where it is on the PCI bus [default: the first free place].'),
 };
 

@@ -2,10 +2,13 @@ import { blockSyntax, blockSyntaxAs } from './disk.ts';
 import { globalOptions } from './global.ts';
 import { hypervisorSyntax } from './hypervisor.ts';
 import { jitSyntax } from './jit.ts';
+import { netSyntax, tapFdSyntax, tapNameSyntax } from './net.ts';
+import { ipv4, macAddress } from './network.ts';
 import { flag, list, type Parsed, value, valueOr, valueOrImplied } from './option.ts';
 import { serialSyntax } from './serial.ts';
 import { choice, integer, keyValues, mapped, path, required, text } from './syntax.ts';
 import { vhostUserFsSyntax, vhostUserSyntax } from './vhost-user.ts';
+import { vsockSyntax } from './vsock.ts';
 
 /** In MiB: more than this does not fit the address space of any x86-64 processor. */
 const MAX_MEMORY_MIB = 2 ** 32;
@@ -162,6 +165,35 @@ export const runOptions = {
   balloonPageReporting: flag({
     section: 'Devices',
     help: 'The guest also gives the host memory that it does not use, without being asked.',
+  }),
+  net: list({
+    section: 'Devices',
+    syntax: netSyntax,
+    help: 'Add a network card whose wire is a TAP device of the host.',
+    variants: {
+      'tap-name': { syntax: tapNameSyntax, help: 'The same as --net tap-name=NAME.' },
+      'tap-fd': { syntax: tapFdSyntax, help: 'The same as --net tap-fd=N.' },
+    },
+  }),
+  hostIp: value({
+    section: 'Devices',
+    aliases: ['host_ip'],
+    syntax: ipv4,
+    help:
+      "Add a network card with a TAP device that is made for it: the address of the host's end. Needs --netmask, --mac and " +
+      'the capability CAP_NET_ADMIN.',
+  }),
+  netmask: value({ section: 'Devices', syntax: ipv4, help: 'The netmask that goes with --host_ip.' }),
+  mac: value({
+    section: 'Devices',
+    syntax: macAddress,
+    help: "The guest's hardware address that goes with --host_ip.",
+  }),
+  vsock: value({
+    section: 'Devices',
+    aliases: ['cid'],
+    syntax: vsockSyntax,
+    help: 'Add a device for sockets between the guest and the host, whose ends there are unix sockets.',
   }),
   vhostUser: list({
     section: 'Devices',

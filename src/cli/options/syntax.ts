@@ -51,6 +51,22 @@ export function integer(range: { min: number; max: number; metavar?: string }): 
   };
 }
 
+const UNITS = ['', 'K', 'M', 'G', 'T', 'P'];
+
+/** A number of bytes: `1048576`, `1024K`, `1M`, `2.5G`; units are powers of 1024. */
+export function size(metavar = 'SIZE'): ValueSyntax<number> {
+  return {
+    metavar,
+    parse(value) {
+      const [, digits, unit] =
+        /^(\d+(?:\.\d+)?)([KMGTP]?)(?:i?B)?$/i.exec(value) ?? fail(`"${value}" is not a size such as 10G`);
+      const bytes = Number(digits) * 1024 ** UNITS.indexOf(unit!.toUpperCase());
+      if (!Number.isSafeInteger(bytes)) fail(`${value} is not a whole number of bytes, or too many`);
+      return bytes;
+    },
+  };
+}
+
 /** A positional argument `name` that is a whole number. Throws `E_USAGE`. */
 export function wholeNumber(name: string, value: string): number {
   try {

@@ -30,9 +30,10 @@ export class Allocator {
   #cursor = 0;
   /** From here on the file was never written. */
   #end: number;
-  #pending: Run[] = [];
-  #released: Run[] = [];
-
+  /** What waits for tables to be written. */
+  readonly #pending: Run[] = [];
+  /** Behind the compressed data that was allocated last. */
+  #packedEnd = 0;
   /** Where the grown refcount table will be. */
   #newTable: number | undefined = undefined;
   #moving = false;
@@ -87,6 +88,27 @@ export class Allocator {
     return first * this.#image.clusterSize;
   }
 
+  /**
+   * Allocates room for compressed data, behind the last such: its offset. The data counts for each cluster that it
+   * touches; `length` is at most a cluster.
+   */
+  allocateBytes(length: number): number {
+    const { clusterSize } = this.#image;
+    const at = this.#packedEnd;
+    const room = (clusterSize - (at % clusterSize)) % clusterSize;
+    const current = Math.floor(at / clusterSize);
+    const shares = room > 0 && this.#refcounts.get(current) < this.#refcounts.max;
+    let offset = at;
+    if (shares && room >= length) this.#refcounts.add(current, 1);
+    else {
+      const next = this.allocate(1);
+      if (shares && next === (current + 1) * clusterSize) this.#refcounts.add(current, 1);
+      else offset = next;
+    }
+    this.#packedEnd = offset + length;
+    return offset;
+  }
+
   /** Gives back at once what nothing on the medium has ever referenced. */
   release(offset: number, count: number): void {
     this.#giveBack({ first: offset / this.#image.clusterSize, count });
@@ -111,11 +133,7 @@ export class Allocator {
 
   /** All changes of tables up to here are on the medium. */
   tablesAreWritten(): void {
-    this.#released.push(...this.#pending);
-    this.#pending = [];
-    const runs = this.#released;
-    this.#released = [];
-    for (const run of runs) this.#giveBack(run);
+    for (const run of this.#pending.splice(0)) this.#giveBack(run);
   }
 
   #giveBack({ first, count }: Run): void {
@@ -125,6 +143,7 @@ export class Allocator {
       const left = this.#refcounts.add(c, -1);
       if (left === 0) {
         this.#metadata.delete(c);
+        if (c === Math.floor(this.#packedEnd / clusterSize)) this.#packedEnd = 0;
         this.#cursor = Math.min(this.#cursor, c);
         continue;
       }

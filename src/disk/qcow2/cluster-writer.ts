@@ -1,8 +1,8 @@
 import { type HostMemory, ScatterList } from '../../memory/scatter-list.ts';
 import { partOf } from '../bytes-list.ts';
 import type { ClusterReader } from './cluster-reader.ts';
-import { DATA } from './l2-entry.ts';
-import { SUBCLUSTERS } from './layout.ts';
+import { compressedEntryHi, DATA } from './l2-entry.ts';
+import { SUBCLUSTERS, TWO_32 } from './layout.ts';
 import type { Parts } from './parts.ts';
 
 /** Where a write that needs new clusters goes. */
@@ -52,16 +52,38 @@ export class ClusterWriter {
     }
   }
 
+  /**
+   * Writes the cluster at guest offset `at`, which is not in the image yet, as compressed data: false if that would not
+   * be shorter.
+   */
+  writeCompressed(at: number, packed: Uint8Array): boolean {
+    const { image, mapping, allocator } = this.#parts;
+    const { clusterSize, header, store } = image;
+    if (packed.length >= clusterSize || image.hasDataFile) return false;
+    mapping.makeWritable(at);
+    const offset = allocator.allocateBytes(packed.length);
+    store.write(offset, packed);
+    const hi = compressedEntryHi(header.clusterBits, offset, packed.length);
+    mapping.setCompressed(at, hi, offset % TWO_32);
+    return true;
+  }
+
   /** Guest data may not go where tables are, nor to where no cluster is. */
   #checkHost(host: number, length: number): void {
+    const problem = this.problemWith(host, length);
+    if (problem !== undefined) throw this.#parts.image.corrupt(problem);
+  }
+
+  /** Why guest data may not be written to a range of the data's store; undefined if they may. */
+  problemWith(host: number, length: number): string | undefined {
     const { image, metadata, allocator } = this.#parts;
-    if (image.hasDataFile) return;
+    if (image.hasDataFile) return undefined;
     const end = Math.ceil((host + length) / image.clusterSize);
     for (let cluster = Math.floor(host / image.clusterSize); cluster < end; cluster++) {
-      if (metadata.has(cluster)) throw image.corrupt(`guest data and tables share cluster ${cluster}`);
-      if (!allocator.exists(cluster))
-        throw image.corrupt(`guest data in cluster ${cluster}, beyond the end of the file`);
+      if (metadata.has(cluster)) return `guest data and tables share cluster ${cluster}`;
+      if (!allocator.exists(cluster)) return `guest data in cluster ${cluster}, beyond the end of the file`;
     }
+    return undefined;
   }
 
   /** Writes the first bytes of `list` from `done` on to clusters that are not yet there or not alone ours: how many. */

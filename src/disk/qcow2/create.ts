@@ -1,6 +1,7 @@
 import { CrosvmError } from '../../errors.ts';
 import type { ByteStore } from '../byte-store.ts';
-import { type CompressionType, type Header, l1EntriesFor } from './header.ts';
+import type { CompressionType } from '../codec.ts';
+import { type Header, l1EntriesFor } from './header.ts';
 import { encodeHeader } from './header-writer.ts';
 import {
   AUTOCLEAR_DATA_FILE_RAW,

@@ -1,3 +1,4 @@
+import type { CompressionType } from '../codec.ts';
 import { type DiskFormat, formatError, unsupported } from '../disk.ts';
 import {
   EXTENSION_BACKING_FORMAT,
@@ -23,7 +24,6 @@ import {
   V3_HEADER_LENGTH,
 } from './layout.ts';
 
-export type CompressionType = 'zlib' | 'zstd';
 const COMPRESSION_TYPES: readonly CompressionType[] = ['zlib', 'zstd'];
 
 /** A header extension that we only carry along. */
@@ -108,10 +108,11 @@ export function parseHeader(name: string, bytes: Uint8Array): Header {
   let compression: CompressionType = 'zlib';
   if (version === 3) {
     if (bytes.length < V3_HEADER_LENGTH) throw fail('the file is too short');
-    if (view.getUint32(72) !== 0) throw unsupported(name, featureMessage(bytes, 0, TWO_32));
+    if (view.getUint32(72) !== 0) throw unsupported(name, featureMessage(fail, bytes, 0, TWO_32));
     incompatible = view.getUint32(76);
     compatible = view.getUint32(84);
-    autoclear = view.getUint32(92);
+    // Of the unknown upper half it counts only whether something is there.
+    autoclear = view.getUint32(92) + (view.getUint32(88) === 0 ? 0 : TWO_32);
     refcountOrder = view.getUint32(96);
     length = view.getUint32(100);
     if (length < V3_HEADER_LENGTH || length % 8 !== 0) throw fail(`a length of ${length} bytes`);
@@ -119,7 +120,7 @@ export function parseHeader(name: string, bytes: Uint8Array): Header {
     if (length > V3_HEADER_LENGTH) compression = compressionType(name, view.getUint8(104));
   }
   const unknown = (incompatible & ~KNOWN_INCOMPATIBLE) >>> 0;
-  if (unknown !== 0) throw unsupported(name, featureMessage(bytes.subarray(0, clusterSize), length, unknown));
+  if (unknown !== 0) throw unsupported(name, featureMessage(fail, bytes.subarray(0, clusterSize), length, unknown));
   if (refcountOrder > MAX_REFCOUNT_ORDER) throw fail(`reference counts of 2^${refcountOrder} bits`);
   if ((incompatible & INCOMPATIBLE_EXTENDED_L2) !== 0 && clusterBits < 14) {
     throw fail('extended L2 entries with clusters of less than 16 KiB');
@@ -246,10 +247,10 @@ function parseBitmaps(fail: Fail, data: Uint8Array): BitmapsExtension {
 }
 
 /** Names unknown features by the image's own table of names, if it has one (which v3 images do). */
-function featureMessage(bytes: Uint8Array, extensionsAt: number, unknown: number): string {
+function featureMessage(fail: Fail, bytes: Uint8Array, extensionsAt: number, unknown: number): string {
   const names: string[] = [];
   if (extensionsAt > 0) {
-    const extensions = parseExtensions((what) => new Error(what), bytes, extensionsAt, bytes.length);
+    const extensions = parseExtensions(fail, bytes, extensionsAt, bytes.length);
     const table = extensions.find((e) => e.type === EXTENSION_FEATURE_NAMES)?.data ?? new Uint8Array(0);
     for (let at = 0; at + 48 <= table.length; at += 48) {
       const isUnknown = table[at] === 0 && table[at + 1]! < 32 && ((unknown >>> table[at + 1]!) & 1) === 1;

@@ -10,6 +10,7 @@ import {
   HEADER_SNAPSHOTS,
   INCOMPATIBLE_CORRUPT,
   INCOMPATIBLE_DATA_FILE,
+  INCOMPATIBLE_DIRTY,
   INCOMPATIBLE_EXTENDED_L2,
   SUBCLUSTERS,
   TWO_32,
@@ -60,12 +61,25 @@ export class ImageFile {
   corrupt(what: string): CrosvmError {
     if (this.#writable) {
       this.#writable = false;
-      if (this.header.version === 3) {
-        this.header.incompatible |= INCOMPATIBLE_CORRUPT;
-        this.writeFeatures();
-      }
+      this.#mark(this.header.incompatible | INCOMPATIBLE_CORRUPT);
     }
     return new CrosvmError('E_DISK_CORRUPT', `${this.name}: the image is corrupt: ${what}`);
+  }
+
+  /** Until `markSound`, whoever opens the image has to check it first. Version 2 cannot say that. */
+  markDirty(): void {
+    this.#mark(this.header.incompatible | INCOMPATIBLE_DIRTY);
+  }
+
+  /** The image was checked and is right. */
+  markSound(): void {
+    this.#mark(this.header.incompatible & ~(INCOMPATIBLE_DIRTY | INCOMPATIBLE_CORRUPT));
+  }
+
+  #mark(incompatible: number): void {
+    if (this.header.version === 2 || incompatible === this.header.incompatible) return;
+    this.header.incompatible = incompatible;
+    this.writeFeatures();
   }
 
   /** Reads a table or part of one, which must lie within the file. */
@@ -92,6 +106,13 @@ export class ImageFile {
 
   writeL1(): void {
     this.#patch(HEADER_L1, [this.header.l1Size, ...words(this.header.l1Offset)]);
+  }
+
+  /** Both at once. */
+  writeSizeAndL1(): void {
+    const { size, l1Size, l1Offset } = this.header;
+    const unencrypted = 0; // between the two
+    this.#patch(HEADER_SIZE, [...words(size), unencrypted, l1Size, ...words(l1Offset)]);
   }
 
   writeRefcountTable(): void {

@@ -7,6 +7,8 @@ export const UNALLOCATED = 0;
 export const ZERO = 1;
 export const DATA = 2;
 export const COMPRESSED = 3;
+/** Bits 1 to 8 of an entry. */
+const RESERVED_LO = 0x1fe;
 export type ClusterKind = typeof UNALLOCATED | typeof ZERO | typeof DATA | typeof COMPRESSED;
 
 /** An L2 entry, decoded. One object serves all lookups. */
@@ -53,17 +55,32 @@ export class L2Entry {
 
   /** What a subcluster is (0 for an ordinary entry). Throws `E_DISK_CORRUPT` for an entry that means nothing. */
   kind(subcluster: number): ClusterKind {
-    if ((this.hi & HI_COMPRESSED) !== 0) return this.#compressedKind();
-    const image = this.#image;
-    const bad =
-      (this.hi & HI_RESERVED) !== 0 || (this.lo & ~(LO_OFFSET | LO_ZERO)) !== 0 || this.host % image.clusterSize !== 0;
-    if (bad) throw image.corrupt(`an L2 entry is ${hex(this.hi)}${hex(this.lo)}`);
-    if (image.extended) return this.#subclusterKind(subcluster);
-    if ((this.lo & LO_ZERO) !== 0) {
-      if (image.header.version === 2) throw image.corrupt('an L2 entry marks zeroes, which version 2 does not have');
-      return ZERO;
+    const problem = this.problem();
+    if (problem !== undefined) throw this.#image.corrupt(problem);
+    if (this.compressed) return COMPRESSED;
+    if (!this.#image.extended) return (this.lo & LO_ZERO) !== 0 ? ZERO : this.hasCluster ? DATA : UNALLOCATED;
+    if (((this.zeroes >>> subcluster) & 1) === 1) return ZERO;
+    return ((this.allocated >>> subcluster) & 1) === 1 ? DATA : UNALLOCATED;
+  }
+
+  /** What is wrong with the entry, if something is. */
+  problem(): string | undefined {
+    const { hasDataFile, extended, header, clusterSize } = this.#image;
+    if ((this.hi & HI_COMPRESSED) !== 0) {
+      if (hasDataFile) return 'a compressed cluster in an image with a data file';
+      if (extended && (this.allocated | this.zeroes) !== 0) return 'a compressed cluster with subclusters';
+      return undefined;
     }
-    return this.hasCluster ? DATA : UNALLOCATED;
+    const reserved = (this.hi & HI_RESERVED) | (this.lo & RESERVED_LO);
+    if (reserved !== 0 || this.host % clusterSize !== 0) return `an L2 entry is ${hex(this.hi)}${hex(this.lo)}`;
+    if (!extended) {
+      const badZero = (this.lo & LO_ZERO) !== 0 && header.version === 2;
+      return badZero ? 'an L2 entry marks zeroes, which version 2 does not have' : undefined;
+    }
+    if ((this.lo & LO_ZERO) !== 0 || (this.allocated & this.zeroes) !== 0)
+      return 'an extended L2 entry contradicts itself';
+    if (this.allocated !== 0 && !this.hasCluster) return 'an extended L2 entry has data without a cluster';
+    return undefined;
   }
 
   /** Where compressed data lies: offset, and the length up to the end of its last 512-byte sector. */
@@ -73,26 +90,6 @@ export class L2Entry {
     const offset = (this.hi & ((1 << hiBits) - 1)) * TWO_32 + this.lo;
     const sectors = (this.hi & 0x3fff_ffff) >>> hiBits;
     return { offset, length: (sectors + 1) * 512 - (offset % 512) };
-  }
-
-  #compressedKind(): ClusterKind {
-    const image = this.#image;
-    if (image.hasDataFile) throw image.corrupt('a compressed cluster in an image with a data file');
-    if (image.extended && (this.allocated | this.zeroes) !== 0) {
-      throw image.corrupt('a compressed cluster with subclusters');
-    }
-    return COMPRESSED;
-  }
-
-  #subclusterKind(subcluster: number): ClusterKind {
-    const image = this.#image;
-    if ((this.lo & LO_ZERO) !== 0 || (this.allocated & this.zeroes) !== 0) {
-      throw image.corrupt('an extended L2 entry contradicts itself');
-    }
-    if (((this.zeroes >>> subcluster) & 1) === 1) return ZERO;
-    if (((this.allocated >>> subcluster) & 1) === 0) return UNALLOCATED;
-    if (!this.hasCluster) throw image.corrupt('an extended L2 entry has data without a cluster');
-    return DATA;
   }
 }
 

@@ -138,12 +138,6 @@ export class Mapping {
     this.#storeHalves(at, hi, lo, 0, 0);
   }
 
-  /** The cluster itself goes on, but whether it is referenced once has changed. */
-  setCopied(at: number, copied: boolean): void {
-    const { hi, lo, allocated, zeroes } = this.at(at);
-    this.#storeHalves(at, copied ? hi | HI_COPIED : hi & ~HI_COPIED, lo, allocated, zeroes);
-  }
-
   /** Whether only the active L1 table leads to the L2 table for `at`. */
   #tableIsOwn(at: number): boolean {
     return (this.l1.hi[Math.floor(at / this.#image.bytesPerL2)]! & HI_COPIED) !== 0;

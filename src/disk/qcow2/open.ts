@@ -3,8 +3,11 @@ import type { ByteStore } from '../byte-store.ts';
 import { type Disk, unsupported } from '../disk.ts';
 import type { OpenedFile } from '../disk-files.ts';
 import type { Opening } from '../open-disk.ts';
+import { dropBitmaps } from './bitmaps.ts';
+import { checkImage } from './check.ts';
 import { BACKING_FORMAT_NAMES, HEADER_READ_LENGTH, type Header, parseHeader } from './header.ts';
-import { AUTOCLEAR_BITMAPS, AUTOCLEAR_DATA_FILE_RAW, INCOMPATIBLE_CORRUPT, INCOMPATIBLE_DIRTY } from './layout.ts';
+import { ImageFile } from './image-file.ts';
+import { INCOMPATIBLE_CORRUPT, INCOMPATIBLE_DIRTY } from './layout.ts';
 import { Qcow2Disk } from './qcow2-disk.ts';
 
 /** Reads the header of the image in `store`. */
@@ -18,28 +21,18 @@ export function readHeader(store: ByteStore): Header {
 export function openQcow2(opening: Opening, file: OpenedFile): Qcow2Disk {
   const { store } = file;
   const header = readHeader(store);
-  if (store.writable) checkMayWrite(header, store.name);
+  if (store.writable) prepareForWriting(store, header);
   const opened: (Disk | ByteStore)[] = [];
   try {
     const dataFile = openDataFile(opening, file, header);
     if (dataFile !== undefined) opened.push(dataFile);
     const backing = openBacking(opening, file, header);
     if (backing !== undefined) opened.push(backing);
-    const disk = new Qcow2Disk(store, header, { codec: opening.world.codec, dataFile, backing });
-    if (store.writable) prepareForWriting(disk);
-    return disk;
+    return new Qcow2Disk(store, header, { codec: opening.world.codec, dataFile, backing });
   } catch (error) {
     for (const one of opened) one.close();
     throw error;
   }
-}
-
-function checkMayWrite(header: Header, name: string): void {
-  if ((header.incompatible & INCOMPATIBLE_CORRUPT) === 0) return;
-  throw new CrosvmError(
-    'E_DISK_CORRUPT',
-    `${name}: the image is marked corrupt and can only be read; repair it with crosvm image check --repair`,
-  );
 }
 
 function openDataFile(opening: Opening, file: OpenedFile, header: Header): ByteStore | undefined {
@@ -57,7 +50,7 @@ function openDataFile(opening: Opening, file: OpenedFile, header: Header): ByteS
 
 function openBacking(opening: Opening, file: OpenedFile, header: Header): Disk | undefined {
   const name = header.backingFile;
-  if (name === undefined || name === '' || !opening.options.backing) return undefined;
+  if (name === undefined || name === '') return undefined;
   const declared = header.backingFormat;
   const format = declared === undefined ? undefined : BACKING_FORMAT_NAMES[declared];
   if (declared !== undefined && format === undefined) {
@@ -66,12 +59,20 @@ function openBacking(opening: Opening, file: OpenedFile, header: Header): Disk |
   return opening.openReference(file, { name, role: 'backing file', format, writable: false });
 }
 
-/** What has to be done once before the first write. */
-function prepareForWriting({ parts }: Qcow2Disk): void {
-  const { header } = parts.image;
-  const known = header.autoclear & (AUTOCLEAR_BITMAPS | AUTOCLEAR_DATA_FILE_RAW);
-  if ((header.incompatible & INCOMPATIBLE_DIRTY) !== 0 || header.autoclear !== known) {
-    header.autoclear = known;
-    parts.image.writeFeatures();
+/**
+ * Makes the image fit to be written: repairs one that was not closed, and drops what we cannot keep true while the
+ * guest writes, as the autoclear bits demand.
+ */
+export function prepareForWriting(store: ByteStore, header: Header): void {
+  if ((header.incompatible & INCOMPATIBLE_CORRUPT) !== 0) {
+    throw new CrosvmError(
+      'E_DISK_CORRUPT',
+      `${store.name}: the image is marked corrupt and can only be read; repair it with crosvm image check --repair`,
+    );
   }
+  if ((header.incompatible & INCOMPATIBLE_DIRTY) !== 0) {
+    const { errors, messages } = checkImage(store, header, 'all').left;
+    if (errors > 0) throw new CrosvmError('E_DISK_CORRUPT', `${store.name}: the image is corrupt: ${messages[0]}`);
+  }
+  dropBitmaps(new ImageFile(store, header));
 }

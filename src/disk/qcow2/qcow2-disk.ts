@@ -6,7 +6,6 @@ import { ClusterReader } from './cluster-reader.ts';
 import { ClusterWriter } from './cluster-writer.ts';
 import type { Header } from './header.ts';
 import { COMPRESSED, DATA, UNALLOCATED } from './l2-entry.ts';
-import { INCOMPATIBLE_CORRUPT } from './layout.ts';
 import { loadParts, type Parts, type PartsOptions } from './parts.ts';
 import { resizeImage } from './resize.ts';
 
@@ -76,7 +75,8 @@ export class Qcow2Disk implements Disk {
       extent.kind = 'data';
       extent.store = data;
       extent.offset = mapping.host;
-      extent.inPlace = mapping.copied && this.writable;
+      const { host, length: found } = mapping;
+      extent.inPlace = mapping.copied && this.writable && this.#writer.problemWith(host, found) === undefined;
     } else if (mapping.kind === COMPRESSED) extent.kind = 'compressed';
     else if (mapping.kind !== UNALLOCATED || backing === undefined || offset >= backing.size) {
       extent.kind = 'zero';
@@ -89,12 +89,9 @@ export class Qcow2Disk implements Disk {
   }
 
   close(): void {
-    const { image, data, backing, writeBack } = this.parts;
+    const { image, data, backing } = this.parts;
     try {
-      if (this.writable) {
-        writeBack.flush();
-        writeBack.writeTables(); // counts that went down
-      }
+      this.finish();
     } finally {
       image.store.close();
       if (data !== image.store) data.close();
@@ -102,13 +99,24 @@ export class Qcow2Disk implements Disk {
     }
   }
 
+  /** Writes what is pending, and leaves the files open. */
+  finish(): void {
+    if (!this.writable) return;
+    this.parts.writeBack.flush();
+    this.parts.writeBack.writeTables(); // counts that went down since
+  }
+
+  /**
+   * Writes a whole cluster that is not in the image yet, compressed as the image says: `packed` comes from the codec.
+   * False if that would not be shorter. For filling a new image.
+   */
+  writeCompressed(offset: number, packed: Uint8Array): boolean {
+    this.#checkWrite(offset, 0);
+    return this.#writer.writeCompressed(offset, packed);
+  }
+
   #checkWrite(offset: number, length: number): void {
     checkWritable(this.parts.image.name, this.writable);
     checkRange(this.parts.image.name, this.size, offset, length);
   }
-}
-
-/** Whether an image says of itself that it is corrupt. */
-export function isMarkedCorrupt(header: Header): boolean {
-  return (header.incompatible & INCOMPATIBLE_CORRUPT) !== 0;
 }

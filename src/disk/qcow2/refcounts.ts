@@ -12,7 +12,8 @@ export class Refcounts {
   readonly #cache: TableCache;
   readonly #metadata: ClusterSet;
   readonly #order: number;
-  readonly #max: number;
+  /** The largest count. */
+  readonly max: number;
   /** Counts in a block. */
   readonly perBlock: number;
   readonly #perSlice: number;
@@ -28,7 +29,7 @@ export class Refcounts {
     this.#metadata = metadata;
     this.#table = table;
     this.#order = image.header.refcountOrder;
-    this.#max = maxRefcount(this.#order);
+    this.max = maxRefcount(this.#order);
     this.perBlock = (image.clusterSize * 8) / 2 ** this.#order;
     this.#perSlice = (cache.sliceSize * 8) / 2 ** this.#order;
   }
@@ -57,13 +58,10 @@ export class Refcounts {
     const before = slice === undefined ? 0 : readRefcount(slice.view, this.#order, this.#index);
     const after = before + change;
     if (after < 0) throw this.#image.corrupt(`cluster ${cluster} is used, but its reference count is ${before}`);
-    if (after > this.#max) {
-      throw new CrosvmError(
-        'E_DISK_REFCOUNT',
-        `${this.#image.name}: a reference count would be more than ${this.#max}`,
-      );
+    if (after > this.max) {
+      throw new CrosvmError('E_DISK_REFCOUNT', `${this.#image.name}: a reference count would be more than ${this.max}`);
     }
-    if (slice === undefined) throw new Error(`no refcount block for cluster ${cluster}`);
+    if (slice === undefined) throw this.#image.corrupt(`cluster ${cluster} is used, but has no reference count`);
     writeRefcount(slice.view, this.#order, this.#index, after);
     this.#cache.markDirty(slice);
     return after;

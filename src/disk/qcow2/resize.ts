@@ -36,7 +36,9 @@ function checkSize({ image }: Parts, size: number): void {
     throw fail(`a size of ${size} bytes is no multiple of ${SECTOR}`);
   }
   if (l1EntriesFor(header, size) * 8 > MAX_L1_BYTES) throw fail(`${size} bytes are too many for this cluster size`);
-  if (header.snapshotCount > 0) throw fail('an image with snapshots keeps its size; delete them first');
+  // Only version 3 notes the size of the disk in each snapshot.
+  if (header.snapshotCount > 0 && header.version === 2)
+    throw fail('an image of version 2 with snapshots keeps its size');
 }
 
 /** A longer L1 table lies elsewhere; the header leads there once it is on the medium. */

@@ -1,7 +1,7 @@
 import type { ByteStore } from '../byte-store.ts';
 
 /** Tables are kept in pieces of this many bytes (or of a cluster, if that is less). */
-export const SLICE_SIZE = 4096;
+const SLICE_SIZE = 4096;
 
 /** A piece of a table in memory. Only valid until the next call of the cache's `get`. */
 export interface Slice {
@@ -86,6 +86,11 @@ export class TableCache {
       slice.used = false;
       slice.offset = -1;
     }
+  }
+
+  /** Forgets everything: the file was written otherwise. There may be no changes. */
+  clear(): void {
+    for (const offset of [...this.#byOffset.keys()]) this.forget(offset, this.sliceSize);
   }
 
   #enter(slice: Slice, offset: number): Slice {

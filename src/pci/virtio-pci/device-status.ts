@@ -58,8 +58,9 @@ export class DeviceStatus {
 
   /** A device that was lost has come back. If it was started it goes on, also where it was missed meanwhile. */
   restart(): void {
-    if (this.#state.started === 0) return;
-    this.#state.status &= ~at.DEVICE_NEEDS_RESET;
+    const s = this.#state;
+    s.status &= ~at.DEVICE_NEEDS_RESET;
+    if (s.started === 0) return;
     this.attempt(() => this.#deps.link.restart(this.#driverFeatures(), this.#queues()));
   }
 

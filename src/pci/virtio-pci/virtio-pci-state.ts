@@ -3,7 +3,7 @@ import { sharedStruct } from '../../memory/shared-struct.ts';
 /** More queues than this no device has here. */
 export const MAX_QUEUES = 64;
 /** The largest configuration that vhost-user can transport. */
-export const MAX_CONFIG_SIZE = 256;
+const MAX_CONFIG_SIZE = 256;
 
 /** The registers of a virtio device on PCI, and what the transport remembers of the device. */
 export const VirtioPciState = sharedStruct({

@@ -150,11 +150,11 @@ export class VirtioPci implements PciDevice {
    * driver notices nothing; else it has to reset the device before it can use it.
    */
   backEndReplaced(adopt: () => void, resumes: boolean): void {
-    Atomics.add(this.#states.virtio.configVersion, 0, 1);
     this.#locked(() => {
       adopt();
       if (resumes) this.#status.restart();
     });
+    this.configChanged();
   }
 
   /** The thread that comes first. */
@@ -167,6 +167,8 @@ export class VirtioPci implements PciDevice {
       Atomics.add(virtio.configVersion, 0, 1); // nothing was read yet
       virtio.doorbells = -1;
       this.#moveDoorbells();
+      // Now, so that a device that is lost while its driver starts has one.
+      if (this.#spec.configSize > 0) this.#refreshConfig();
     });
   }
 
@@ -183,15 +185,20 @@ export class VirtioPci implements PciDevice {
   }
 
   #readConfig(offset: number, data: Uint8Array): void {
+    this.#refreshConfig();
     const { virtio } = this.#states;
-    const version = Atomics.load(virtio.configVersion, 0);
-    if (virtio.configRead !== version) {
-      this.#status.attempt(() => this.#deps.link.readConfig(virtio.config.subarray(0, this.#spec.configSize)));
-      virtio.configRead = version;
-    }
     for (let i = 0, from = offset - at.DEVICE_CONFIG.offset; i < data.length; i++) {
       data[i] = from + i < this.#spec.configSize ? virtio.config[from + i]! : 0;
     }
+  }
+
+  /** A device that does not answer keeps the configuration that it had. */
+  #refreshConfig(): void {
+    const { virtio } = this.#states;
+    const version = Atomics.load(virtio.configVersion, 0);
+    if (virtio.configRead === version) return;
+    this.#status.attempt(() => this.#deps.link.readConfig(virtio.config.subarray(0, this.#spec.configSize)));
+    virtio.configRead = version;
   }
 
   #writeConfig(offset: number, data: Uint8Array): void {

@@ -160,7 +160,7 @@ export class DeviceRunner implements DeviceHost {
 
   /** Goes on with the rings that were left before they were empty. */
   serveUnfinished(): void {
-    for (const index of this.#unfinished) this.#serve(this.vrings[index]!);
+    for (const vring of this.vrings) if (this.#unfinished.has(vring.index)) this.#serve(vring);
   }
 
   #onKick(vring: Vring, events: number): void {
@@ -172,19 +172,16 @@ export class DeviceRunner implements DeviceHost {
 
   #serve(vring: Vring): void {
     const { queue, index } = vring;
-    if (queue === undefined || queue.broken !== undefined) {
-      this.#unfinished.delete(index);
-      return;
-    }
+    this.#unfinished.delete(index);
+    if (queue === undefined || queue.broken !== undefined) return;
     if (this.device.serve(index, queue)) this.#unfinished.add(index);
-    else this.#unfinished.delete(index);
     this.#checkHealth(vring);
   }
 
   /** Requests may wait in the ring already. */
   #startQueue(vring: Vring): void {
     try {
-      vring.start(this.memory, this.#features, this.inflight?.tracker(vring.index, vring.size));
+      vring.start(this.memory, this.#features, this.inflight?.queueArea(vring.index, vring.size));
     } catch (error) {
       if (!(error instanceof CrosvmError)) throw error;
       this.#onBroken(vring, error);

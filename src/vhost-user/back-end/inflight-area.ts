@@ -1,7 +1,7 @@
 import { close, closeAll, fileSize } from '../../base/fd.ts';
 import { createMemfd } from '../../base/memfd.ts';
 import { mmap, munmap, view } from '../../base/mmap.ts';
-import { InflightTracker, inflightSize } from '../../virtio/queue/inflight.ts';
+import { inflightSize } from '../../virtio/queue/inflight-size.ts';
 import { protocolError } from '../protocol/message.ts';
 import type { InflightArea } from '../protocol/payloads.ts';
 
@@ -52,11 +52,11 @@ export class InflightMemory {
   }
 
   /** The part of one queue; undefined when there is none, or one for smaller queues. */
-  tracker(index: number, size: number): InflightTracker | undefined {
+  queueArea(index: number, size: number): DataView | undefined {
     const { numQueues, queueSize } = this.area;
     if (index >= numQueues || size > queueSize) return undefined;
     const length = inflightSize(queueSize);
-    return new InflightTracker(new DataView(view(this.#address + index * length, length)), size);
+    return new DataView(view(this.#address + index * length, length));
   }
 
   close(): void {

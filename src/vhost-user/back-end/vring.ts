@@ -1,8 +1,9 @@
 import { EventFd } from '../../base/event-fd.ts';
 import { type FeatureSet, hasFeature, VIRTIO_F_RING_PACKED } from '../../virtio/features.ts';
 import type { DeviceMemory } from '../../virtio/queue/device-memory.ts';
-import type { InflightTracker } from '../../virtio/queue/inflight.ts';
+import { PackedInflight } from '../../virtio/queue/packed-inflight.ts';
 import { PACKED_START, PackedQueue } from '../../virtio/queue/packed-queue.ts';
+import { SplitInflight } from '../../virtio/queue/split-inflight.ts';
 import { SplitQueue } from '../../virtio/queue/split-queue.ts';
 import { type RingAddresses, ringFeatures, type Virtqueue } from '../../virtio/queue/virtqueue.ts';
 import { protocolError } from '../protocol/message.ts';
@@ -82,14 +83,14 @@ export class Vring {
     return this.#enabled && this.#events.kick !== undefined && this.#addresses !== undefined;
   }
 
-  /** Makes the queue. Throws `E_VIRTQUEUE` when the guest has put the ring where it cannot be. */
-  start(memory: DeviceMemory, features: FeatureSet, inflight: InflightTracker | undefined): Virtqueue {
+  /** Makes the queue; `inflight` is where it notes its requests, if it does. Throws `E_VIRTQUEUE` when the guest has put the ring where it cannot be. */
+  start(memory: DeviceMemory, features: FeatureSet, inflight: DataView | undefined): Virtqueue {
     const addresses = this.#addresses!;
     const ring = ringFeatures(features);
     const base = this.base(features);
     this.#queue = isPacked(features)
-      ? new PackedQueue(memory, this.#size, addresses, ring, base)
-      : new SplitQueue(memory, this.#size, addresses, ring, base, inflight);
+      ? new PackedQueue(memory, this.#size, addresses, ring, base, inflight && new PackedInflight(inflight))
+      : new SplitQueue(memory, this.#size, addresses, ring, base, inflight && new SplitInflight(inflight, this.#size));
     return this.#queue;
   }
 

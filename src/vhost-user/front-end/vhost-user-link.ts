@@ -88,11 +88,14 @@ export class VhostUserLink implements VirtioLink {
   }
 
   restart(features: FeatureSet, queues: readonly QueueSetup[]): void {
-    if (hasFeature(features, VIRTIO_F_RING_PACKED)) {
-      throw new CrosvmError('E_VHOST_USER', 'a device with packed rings cannot go on where another one was lost');
+    // What was not used yet is done (again) by the new one (vhost-user, "Inflight I/O tracking"). Where a packed ring stood
+    // only that area knows.
+    const isPacked = hasFeature(features, VIRTIO_F_RING_PACKED);
+    if (isPacked && this.#state.hasInflight === 0) {
+      throw new CrosvmError('E_VHOST_USER', 'nobody knows where the packed rings of the lost device stood');
     }
-    // What was not used yet is done (again) by the new one (vhost-user, "Inflight I/O tracking").
-    this.#talk(() => this.#start(features, queues, ({ device }) => this.#vm.memory.getU16(device + 2)));
+    const usedIndex = ({ device }: QueueSetup) => this.#vm.memory.getU16(device + 2);
+    this.#talk(() => this.#start(features, queues, isPacked ? () => PACKED_RING_START : usedIndex));
     for (const { index, interrupt } of queues) {
       // A kick or an interrupt may have been lost with the old one.
       this.kick(index);

@@ -113,9 +113,13 @@ export class ConsolePort {
         this.#waitForInput(false);
         return queue.enableNotification();
       }
-      const n = chain.writable.length === 0 ? -2 : input.read(chain.writable);
-      if (n > 0 || n === -2) {
-        queue.push(chain, Math.max(n, 0));
+      if (chain.writable.length === 0) {
+        queue.push(chain, 0);
+        continue;
+      }
+      const n = readOrEnd(input, chain.writable);
+      if (n > 0) {
+        queue.push(chain, n);
         continue;
       }
       queue.unpop(chain);
@@ -189,5 +193,14 @@ export class ConsolePort {
     this.#waitForRoom(false);
     this.#output?.close();
     this.#output = undefined;
+  }
+}
+
+/** An error, such as that of a terminal that is gone, is an end. */
+function readOrEnd(input: ConsoleInput, list: ScatterList): number {
+  try {
+    return input.read(list);
+  } catch {
+    return 0;
   }
 }

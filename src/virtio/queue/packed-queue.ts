@@ -9,6 +9,7 @@ import {
   VIRTQ_DESC_F_WRITE,
 } from './descriptor-chain.ts';
 import type { DeviceMemory, RingPart } from './device-memory.ts';
+import type { PackedInflight } from './packed-inflight.ts';
 import { passed, type RingAddresses, type RingFeatures, type Virtqueue } from './virtqueue.ts';
 
 const VIRTQ_DESC_F_AVAIL = 1 << 7;
@@ -37,6 +38,7 @@ export class PackedQueue implements Virtqueue {
   readonly #memory: DeviceMemory;
   readonly #addresses: RingAddresses;
   readonly #features: RingFeatures;
+  readonly #inflight: PackedInflight | undefined;
   #ring!: RingPart;
   #driver!: RingPart;
   #device!: RingPart;
@@ -49,9 +51,17 @@ export class PackedQueue implements Virtqueue {
 
   /**
    * `size` is 1 to MAX_QUEUE_SIZE; `base` has the next available descriptor in its low and the next used one in its
-   * high half. Throws `E_VIRTQUEUE` when the ring is not in memory or the base not in the ring.
+   * high half. With `inflight`, a queue that has a predecessor goes on where that one was. Throws `E_VIRTQUEUE` when the
+   * ring is not in memory or the base not in the ring.
    */
-  constructor(memory: DeviceMemory, size: number, addresses: RingAddresses, features: RingFeatures, base: number) {
+  constructor(
+    memory: DeviceMemory,
+    size: number,
+    addresses: RingAddresses,
+    features: RingFeatures,
+    base: number,
+    inflight?: PackedInflight,
+  ) {
     this.#memory = memory;
     this.size = size;
     this.#addresses = addresses;
@@ -60,10 +70,10 @@ export class PackedQueue implements Virtqueue {
     this.#availableWrap = (base >>> WRAP_SHIFT) & 1;
     this.#nextUsed = (base >>> 16) & INDEX_MASK;
     this.#usedWrap = base >>> 31;
-    if (this.#nextAvailable >= size || this.#nextUsed >= size) {
-      throw brokenRing(`the base 0x${base.toString(16)} is beyond a queue of ${size}`);
-    }
+    this.#inflight = inflight;
+    this.#mustBeInRing();
     this.#locate();
+    if (inflight !== undefined) this.#succeed(inflight);
   }
 
   get base(): number {
@@ -84,17 +94,19 @@ export class PackedQueue implements Virtqueue {
   }
 
   push(chain: DescriptorChain, written: number): void {
-    const at = this.#flagsPlace();
-    const flags = this.#writeUsed(chain, written);
-    Atomics.store(this.#ring.region.halfWords, at, flags);
+    const place = this.#flagsPlace();
+    this.#publish(place, this.#writeUsed(chain, written));
   }
 
   /** A driver looks at the first one first, so that one becomes visible last. */
   pushTogether(chains: readonly DescriptorChain[], written: readonly number[], count: number): void {
     const first = this.#flagsPlace();
     const firstFlags = this.#writeUsed(chains[0]!, written[0]!);
-    for (let i = 1; i < count; i++) this.push(chains[i]!, written[i]!);
-    Atomics.store(this.#ring.region.halfWords, first, firstFlags);
+    for (let i = 1; i < count; i++) {
+      const place = this.#flagsPlace();
+      Atomics.store(this.#ring.region.halfWords, place, this.#writeUsed(chains[i]!, written[i]!));
+    }
+    this.#publish(first, firstFlags);
   }
 
   unpop(chain: DescriptorChain): void {
@@ -163,11 +175,16 @@ export class PackedQueue implements Virtqueue {
     return mark | (written > 0 ? VIRTQ_DESC_F_WRITE : 0);
   }
 
+  /** Makes the request with these flags, and what was written behind it, visible to the driver. */
+  #publish(flagsPlace: number, flags: number): void {
+    this.#inflight?.moving(this.#nextUsed, this.#usedWrap);
+    Atomics.store(this.#ring.region.halfWords, flagsPlace, flags);
+    this.#inflight?.moved(this.#nextUsed, this.#usedWrap);
+  }
+
   /** Whether the next descriptor is available: its two bits differ, and the one for available is as our wrap counter. */
   #hasNext(): boolean {
-    const { region, offset } = this.#ring;
-    const at = offset + this.#nextAvailable * DESCRIPTOR_SIZE + DESCRIPTOR_FLAGS;
-    const flags = Atomics.load(region.halfWords, at >> 1);
+    const flags = this.#flags(this.#nextAvailable);
     const available = (flags & VIRTQ_DESC_F_AVAIL) !== 0;
     return available === (this.#availableWrap === 1) && available !== ((flags & VIRTQ_DESC_F_USED) !== 0);
   }
@@ -200,6 +217,28 @@ export class PackedQueue implements Virtqueue {
     if ((flags & VIRTQ_DESC_F_NEXT) !== 0 || chain.slots > 1)
       throw brokenRing('an indirect descriptor is part of a list');
     chain.addIndirect(this.#memory, gpa, length, false);
+  }
+
+  #mustBeInRing(): void {
+    if (this.#nextAvailable < this.size && this.#nextUsed < this.size) return;
+    throw brokenRing(`the base 0x${this.base.toString(16)} is beyond a queue of ${this.size}`);
+  }
+
+  /** Goes on where a predecessor was: all that it had taken and not given back is available again. */
+  #succeed(inflight: PackedInflight): void {
+    const { index, wrap } = inflight.recover(this.#nextUsed, this.#usedWrap, (at, round) => {
+      const flags = at < this.size ? this.#flags(at) : 0;
+      const mark = round === 1 ? VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED : 0;
+      return (flags & (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED)) === mark;
+    });
+    this.#nextUsed = this.#nextAvailable = index;
+    this.#usedWrap = this.#availableWrap = wrap;
+    this.#mustBeInRing();
+  }
+
+  #flags(index: number): number {
+    const { region, offset } = this.#ring;
+    return Atomics.load(region.halfWords, (offset + index * DESCRIPTOR_SIZE + DESCRIPTOR_FLAGS) >> 1);
   }
 
   #locate(): void {

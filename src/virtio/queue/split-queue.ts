@@ -8,7 +8,7 @@ import {
   VIRTQ_DESC_F_NEXT,
 } from './descriptor-chain.ts';
 import type { DeviceMemory, RingPart } from './device-memory.ts';
-import type { InflightTracker } from './inflight.ts';
+import type { SplitInflight } from './split-inflight.ts';
 import { MAX_QUEUE_SIZE, passed, type RingAddresses, type RingFeatures, type Virtqueue } from './virtqueue.ts';
 
 const VIRTQ_AVAIL_F_NO_INTERRUPT = 1;
@@ -26,7 +26,7 @@ export class SplitQueue implements Virtqueue {
   readonly #memory: DeviceMemory;
   readonly #addresses: RingAddresses;
   readonly #features: RingFeatures;
-  readonly #inflight: InflightTracker | undefined;
+  readonly #inflight: SplitInflight | undefined;
   #table!: RingPart;
   #available!: RingPart;
   #used!: RingPart;
@@ -47,7 +47,7 @@ export class SplitQueue implements Virtqueue {
     addresses: RingAddresses,
     features: RingFeatures,
     base: number,
-    inflight?: InflightTracker,
+    inflight?: SplitInflight,
   ) {
     if (size < 1 || size > MAX_QUEUE_SIZE || (size & (size - 1)) !== 0) throw brokenRing(`a queue has ${size} entries`);
     this.#memory = memory;

@@ -60,8 +60,7 @@ export function describeDevice(
   const localConfig = ownConfig(plan, type, queues, hasConfig);
   let features = guestFeatures(offer.features);
   if (isBareNet) features &= ~NET_CONFIG_FEATURES;
-  // Where a packed ring stood when its device was lost nobody knows.
-  if (plan.source.kind === 'own') features &= ~featureSet(VIRTIO_F_RING_PACKED);
+  if (plan.packed !== true) features &= ~featureSet(VIRTIO_F_RING_PACKED);
   const spec = {
     type: type.id,
     classCode: type.classCode,

@@ -92,3 +92,49 @@ test('a file system has its tag from the command line, or from its back end', ()
     ['tag', 'other', undefined],
   );
 });
+
+test('network cards', () => {
+  const mac = [2, 0, 0, 0, 0, 7];
+  const words = ['--net', 'tap-name=tap0,vq-pairs=2,mtu=9000', '--tap-name', 'tap1', '--tap-fd', '7'];
+  const made = ['--host_ip', '10.0.0.1', '--netmask', '255.0.0.0', '--mac', '02:00:00:00:00:07'];
+  const specs = planDevices(config(...bare, ...words, ...made)).map(
+    ({ source }) => source.kind === 'own' && source.spec,
+  );
+  const common = { type: 'net', mac: undefined, mtu: undefined, address: undefined, pairs: 1 };
+  assert.deepEqual(specs, [
+    { ...common, tap: { name: 'tap0' }, pairs: 2, mtu: 9000 },
+    { ...common, tap: { name: 'tap1' } },
+    { ...common, tap: { fd: 7 } },
+    { ...common, tap: { name: 'crosvm%d' }, mac, address: { ip: [10, 0, 0, 1], netmask: [255, 0, 0, 0] } },
+  ]);
+  for (const wrong of [
+    ['--net', 'mac=02:00:00:00:00:07'],
+    ['--net', 'tap-fd=7,tap-name=tap0'],
+    ['--net', 'tap-fd=7,vq-pairs=2'],
+    ['--net', 'host-ip=10.0.0.1'],
+    ['--host_ip', '10.0.0.1'],
+  ]) {
+    assert.throws(() => places(...wrong), { code: 'E_OPTION' }, wrong.join(' '));
+  }
+});
+
+test('sockets between guest and host', () => {
+  const [plan] = planDevices(config(...bare, '--vsock', '5,path=/run/guest'));
+  assert.deepEqual(plan!.source, { kind: 'own', spec: { type: 'vsock', cid: 5, path: '/run/guest' } });
+  const before = process.env['XDG_RUNTIME_DIR'];
+  try {
+    process.env['XDG_RUNTIME_DIR'] = '/run/user/1';
+    const [other] = planDevices(config(...bare, '--cid', '7'));
+    assert.deepEqual(other!.source, {
+      kind: 'own',
+      spec: { type: 'vsock', cid: 7, path: '/run/user/1/crosvm-vsock-7' },
+    });
+    delete process.env['XDG_RUNTIME_DIR'];
+    assert.throws(() => places('--cid', '7'), { code: 'E_OPTION' });
+  } finally {
+    if (before !== undefined) process.env['XDG_RUNTIME_DIR'] = before;
+  }
+  for (const wrong of ['2', '4294967295', 'x', 'path=/p']) {
+    assert.throws(() => config('--vsock', wrong), { code: 'E_USAGE' }, wrong);
+  }
+});

@@ -4,6 +4,7 @@ import type { DeviceSpec } from '../../device-process/device-spec.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { VirtioDeviceName } from '../../virtio/device-types.ts';
 import type { VmConfig } from '../config.ts';
+import { networkCards, socketDevices } from './plan-network.ts';
 
 /** What provides a device: another program that listens at a socket, or one of ours. */
 export type DeviceSource =
@@ -17,6 +18,8 @@ export interface DevicePlan {
   readonly type: VirtioDeviceName;
   readonly source: DeviceSource;
   readonly maxQueueSize?: number | undefined;
+  /** Whether the guest is offered packed queues, where the back end has them. */
+  readonly packed?: boolean | undefined;
   /** Its device number on PCI bus 0. */
   readonly slot: number;
   /** Of a file system: the name that the guest mounts it by, if it is not the back end that has one. */
@@ -65,7 +68,9 @@ function wantedDevices(config: VmConfig): Wanted[] {
     // What is random would be so in each run of a deterministic VM.
     ...(config.noRng || config.deterministic !== undefined ? [] : [own('the entropy device', { type: 'rng' })]),
     ...balloon(config),
+    ...networkCards(config).map(({ spec, slot }) => ({ ...own('the network card', spec), slot })),
     ...bySocket('net', config.vhostUserNet),
+    ...socketDevices(config).map(({ spec, slot }) => ({ ...own('the socket device', spec), slot })),
     ...bySocket('vsock', config.vhostUserVsock),
     ...config.vhostUserFs.map(({ socket, tag }) => ({ ...foreign('fs', socket), tag })),
     ...bySocket('snd', config.vhostUserSnd),
@@ -78,7 +83,7 @@ function wantedDevices(config: VmConfig): Wanted[] {
 }
 
 function foreign(type: VirtioDeviceName, path: string): Wanted {
-  return { name: `the ${type} device at ${path}`, type, source: { kind: 'socket', path } };
+  return { name: `the ${type} device at ${path}`, type, source: { kind: 'socket', path }, packed: true };
 }
 
 function own(name: string, spec: DeviceSpec): Wanted {
@@ -89,7 +94,7 @@ function disk(option: BlockOption): Wanted {
   const { path, ro, sparse = true, id = '', direct, format, lock = true, queues, slot } = option;
   const blockSize = option['block-size'];
   const spec = { type: 'block', path, format, writable: !ro, sparse, blockSize, id, queues, direct, lock } as const;
-  return { ...own(`the disk ${path}`, spec), slot };
+  return { ...own(`the disk ${path}`, spec), slot, packed: option['packed-queue'] };
 }
 
 function balloon({

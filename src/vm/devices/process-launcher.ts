@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { packetPair } from '../../base/unix-socket.ts';
 import { streamPair } from '../../base/unix-stream.ts';
+import type { DeviceSpec } from '../../device-process/device-spec.ts';
 import type { DeviceJob } from '../../device-process/entry.ts';
 import type { DeviceLauncher } from './launcher.ts';
 
@@ -10,6 +11,7 @@ const PROGRAM = fileURLToPath(new URL('./device-entry.js', import.meta.url));
 /** Behind the standard streams. */
 const SOCKET = 3;
 const ORDERS = 4;
+const INHERITED = 5;
 
 /**
  * Runs each device in a process of its own. It is in a session of its own too, so that what a terminal sends to the VMM
@@ -19,10 +21,12 @@ export const processLauncher: DeviceLauncher = {
   launch(name, spec, say) {
     const [ours, theirs] = streamPair();
     const [orders, theirOrders] = packetPair();
-    const job: DeviceJob = { name, spec, socket: SOCKET, orders: ORDERS };
+    const inherited = spec.type === 'net' && 'fd' in spec.tap ? [spec.tap.fd] : [];
+    const itsSpec = inherited.length === 0 ? spec : ({ ...spec, tap: { fd: INHERITED } } as DeviceSpec);
+    const job: DeviceJob = { name, spec: itsSpec, socket: SOCKET, orders: ORDERS };
     const { NODE_EXTRA_CA_CERTS: _, NODE_OPTIONS: __, ...env } = process.env;
     const child = spawn(process.execPath, [PROGRAM, JSON.stringify(job)], {
-      stdio: ['ignore', 'ignore', 'pipe', theirs.fd, theirOrders.fd],
+      stdio: ['ignore', 'ignore', 'pipe', theirs.fd, theirOrders.fd, ...inherited],
       detached: true,
       cwd: process.cwd(),
       env,

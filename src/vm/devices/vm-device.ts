@@ -9,6 +9,7 @@ import type { Log, LogLevel } from '../../log.ts';
 import type { VirtioPci } from '../../pci/virtio-pci/virtio-pci.ts';
 import { serveBackEnd } from '../../vhost-user/front-end/back-end-requests.ts';
 import type { VhostUserLink } from '../../vhost-user/front-end/vhost-user-link.ts';
+import type { VirtioDeviceName } from '../../virtio/device-types.ts';
 import { type BackEnd, describeDevice, greetBackEnd } from './connect-device.ts';
 import { DeviceMaster } from './device-master.ts';
 import type { DeviceLauncher, LaunchedDevice } from './launcher.ts';
@@ -16,16 +17,20 @@ import type { DevicePlan } from './plan.ts';
 import type { VirtioDeviceHandle } from './virtio-device.ts';
 import { closeWiring } from './wiring.ts';
 
-/** How long a device may go on after its VM has ended. */
-const END_TIMEOUT_MS = 3_000;
-/** How long a device may go on without its connection. */
-const LAST_WORDS_MS = 1_000;
+/** How long a device of ours may go on without its connection. */
+const END_TIMEOUT_MS = 2_000;
+/** Devices that keep nothing but what is in their queues: another one goes on where they were. */
+const RESUMING: readonly VirtioDeviceName[] = ['block', 'net', 'rng'];
 /** A device that ends again and again is started less and less often. */
 const FIRST_RESTART_MS = 50;
 const LAST_RESTART_MS = 30_000;
 /** A device that has run for so long has recovered. */
 const RECOVERED_MS = 60_000;
 
+/**
+ * Connects a device to its VM, and watches over it: interrupts without a vector, changes of configuration, failures, its
+ * end. One of ours that ends is started again.
+ */
 export class VmDevice {
   readonly plan: DevicePlan;
   readonly #launcher: DeviceLauncher;
@@ -107,11 +112,7 @@ export class VmDevice {
     this.#connection.close();
     this.#link?.close();
     if (this.#handle !== undefined) closeWiring(this.#handle.backEnd.wiring);
-    if (this.#launched === undefined) return;
-    const { gone, kill } = this.#launched;
-    const timer = setTimeout(kill, END_TIMEOUT_MS);
-    await gone;
-    clearTimeout(timer);
+    if (this.#launched !== undefined) await itsEnd(this.#launched);
   }
 
   #launch(): StreamConnection {
@@ -140,13 +141,10 @@ export class VmDevice {
       device.deviceLost('the back end has ended the connection');
       return;
     }
-    // It may also hang.
-    const timer = setTimeout(this.#launched.kill, LAST_WORDS_MS);
-    const how = await this.#launched.gone;
-    clearTimeout(timer);
+    const how = await itsEnd(this.#launched);
     if (this.#closing !== undefined) return;
-    // A disk goes on where it was; what others have lost only their driver knows.
-    const resumes = this.plan.type === 'block';
+    // What others than these have lost only their driver knows.
+    const resumes = RESUMING.includes(this.plan.type);
     this.#log('warn', `${this.plan.name} has ended (${how}) and is started again`);
     if (!resumes) device.deviceLost(`it has ended (${how})`);
     this.#scheduleRestart(device, link, resumes);
@@ -159,8 +157,9 @@ export class VmDevice {
   }
 
   async #restart(device: VirtioPci, link: VhostUserLink, resumes: boolean): Promise<void> {
-    const connection = this.#launch();
+    let connection: StreamConnection | undefined;
     try {
+      connection = this.#launch();
       const backEnd = await greetBackEnd(connection);
       if (this.#closing !== undefined) return backEnd.requests.close();
       this.#backEnd!.requests.close();
@@ -179,16 +178,16 @@ export class VmDevice {
       this.#log('warn', `${this.plan.name} cannot be started again: ${reason.message}`);
       this.#scheduleRestart(device, link, resumes);
     } finally {
-      connection.close();
+      connection?.close();
     }
   }
 
   /** What a device of ours says is better than what its end looks like from here. */
   async #reasonOf(error: Error): Promise<Error> {
     if (this.#launched === undefined) return error;
-    const { connection, gone, lastWords } = this.#launched;
+    const { connection, lastWords } = this.#launched;
     connection.close();
-    const how = await gone;
+    const how = await itsEnd(this.#launched);
     return new CrosvmError('E_DEVICE', lastWords()?.replace(/^crosvm: /, '') ?? `${error.message} (${how})`);
   }
 
@@ -203,4 +202,12 @@ export class VmDevice {
     // Other lines are the reason of its end, which is told then.
     if (level !== undefined) this.#log(level as LogLevel, `${this.plan.name}: ${text}`);
   }
+}
+
+/** How a device whose connection has ended ends. One that hangs is killed. */
+async function itsEnd({ gone, kill }: LaunchedDevice): Promise<string> {
+  const timer = setTimeout(kill, END_TIMEOUT_MS);
+  const how = await gone;
+  clearTimeout(timer);
+  return how;
 }

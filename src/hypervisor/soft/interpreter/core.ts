@@ -4,7 +4,7 @@
  * and everything cold is a call away.
  */
 
-import { defineSettleFlags } from '../jit/jit-flags.ts';
+import { defineSettleFlags } from '../jit/kept-flags.ts';
 import { area, defineMmu, MMU_IMPORT_PARAMS, type MmuImports } from '../mmu/mmu.ts';
 import { defineRareFunctions } from '../semantics/float-rare.ts';
 import { CPU, SLOT } from '../state.ts';

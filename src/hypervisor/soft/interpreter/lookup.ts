@@ -42,10 +42,8 @@ export function jumpTag(f: FunctionBuilder, cpu: I32, linear: I64): I32 {
 
 /** Whether the jump cache's `entry` says where the code of `linear` is. */
 export function isJumpKnown(f: FunctionBuilder, cpu: I32, entry: I32, linear: I64): I32 {
-  return f
-    .load64(entry)
-    .eq(linear)
-    .and(f.load32(entry, 8).eq(jumpTag(f, cpu, linear)));
+  const wrongTag = f.load32(entry, 8).xor(jumpTag(f, cpu, linear));
+  return f.load64(entry).xor(linear).or(wrongTag.toI64()).eqz();
 }
 
 /**

@@ -25,10 +25,10 @@ import { RegionModule } from './region-module.ts';
  * processor has fetched its compiled form from memory. Blocks that are executed at least once in 2 * EPOCH / threshold
  * instructions are few enough for the host's caches.
  */
-export const DEFAULT_THRESHOLD = 500;
+export const DEFAULT_THRESHOLD = 2000;
 const PAGE_BITS = 12;
 /** Instructions of an epoch. */
-export const EPOCH = 2_000_000;
+export const EPOCH = 16_000_000;
 const PAGE_SIZE = 1 << PAGE_BITS;
 const PAGES_OF_4G = 2 ** (32 - PAGE_BITS);
 const MODES = (1 << MODE_BITS) - 1;

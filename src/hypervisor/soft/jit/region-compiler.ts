@@ -10,14 +10,15 @@
  */
 import type { Block } from '../code-pages.ts';
 import { compiledAt } from '../interpreter/chain.ts';
-import { isJumpKnown } from '../interpreter/lookup.ts';
 import { FIRST, LAST, RECORD, RECORD_SIZE } from '../interpreter/record.ts';
 import type { Semantics } from '../semantics/emit.ts';
-import { CPU, RETURNS, SLOT } from '../state.ts';
+import { CPU, SLOT } from '../state.ts';
 import { I32, type I64 } from '../wasm/expr.ts';
 import type { FunctionBuilder, Label, Local } from '../wasm/function-builder.ts';
 import { JitEmit, type JitExits, type JitImports } from './jit-emit.ts';
 import { JitFlags } from './jit-flags.ts';
+import type { JumpCells } from './jump-cells.ts';
+import { JumpPrediction } from './jump-prediction.ts';
 import { findLoops, type Item, itemsOf, type Loop } from './loops.ts';
 import { isDirectJump, isIndirectJump, type Member, pageOf } from './region.ts';
 import { Registers } from './registers.ts';
@@ -38,9 +39,7 @@ export interface RegionContext {
   readonly is64: boolean;
   /** Where the region will stand in the table. */
   readonly place: number;
-  /** Address of the vCPU's jump cells (layout.ts), and that of one for a place that jumps. */
-  readonly cells: number;
-  newCell(): number;
+  readonly cells: JumpCells;
 }
 
 /** Micro-operations that only the interpreter executes. */
@@ -77,6 +76,7 @@ class RegionCompiler implements JitExits {
   readonly #registers: Registers;
   readonly #flags: JitFlags;
   readonly #emit: JitEmit;
+  readonly #prediction: JumpPrediction;
   /** By Member.at. */
   readonly #indexOf = new Map<number, number>();
   readonly #loops: readonly Loop[];
@@ -106,6 +106,7 @@ class RegionCompiler implements JitExits {
     this.#cpu = I32.const(context.cpu);
     this.#registers = new Registers(f, this.#cpu);
     this.#flags = new JitFlags(f, this.#cpu, context.imports.settleFlags);
+    this.#prediction = new JumpPrediction(f, this.#cpu, context.cells);
     this.#entry = f.lasting('i32');
     this.#next = f.lasting('i32');
     const { imports, is64 } = context;
@@ -309,7 +310,7 @@ class RegionCompiler implements JitExits {
     const inside = this.#indexOf.get(this.#page + offset);
     this.#emit.account();
     if (inside === undefined) this.goTo(target);
-    else if (pageOf(offset) !== 0) this.#goByCell(target, I32.const(this.#context.newCell()), inside);
+    else if (pageOf(offset) !== 0) this.#goByCell(target, this.#prediction.newCell(), inside);
     else {
       if (this.#emit.mayChangeCode) this.#f.ifRare(this.#emit.codeChanged, () => this.goTo(target));
       this.#goInside(inside);
@@ -317,25 +318,15 @@ class RegionCompiler implements JitExits {
   }
 
   goTo(linear: I64): void {
-    this.#goByCell(linear, I32.const(this.#context.newCell()));
+    this.#goByCell(linear, this.#prediction.newCell());
   }
 
   noteCall(): void {
-    const f = this.#f;
-    const top = f.let(f.load32(this.#cpu, CPU.returnTop));
-    f.store32(this.#returnAt(top), CPU.returns, this.#context.newCell() - this.#context.cells);
-    f.store32(this.#cpu, CPU.returnTop, top.add(1));
+    this.#prediction.noteCall();
   }
 
   goBack(linear: I64): void {
-    const f = this.#f;
-    const top = f.let(f.load32(this.#cpu, CPU.returnTop).sub(1));
-    f.store32(this.#cpu, CPU.returnTop, top);
-    this.#goByCell(linear, f.let(f.load32(this.#returnAt(top), CPU.returns).add(this.#context.cells)));
-  }
-
-  #returnAt(top: I32): I32 {
-    return this.#cpu.add(top.and(RETURNS - 1).shl(2));
+    this.#goByCell(linear, this.#prediction.takeReturn());
   }
 
   /**
@@ -346,11 +337,8 @@ class RegionCompiler implements JitExits {
     const f = this.#f;
     const target = f.let(linear);
     f.ifRare(this.#mustLookUp(), () => this.arrive(target));
-    f.ifRare(isJumpKnown(f, this.#cpu, cell, target).eqz(), () => {
-      f.store32(this.#cpu, CPU.jumpCell, cell);
-      this.arrive(target);
-    });
-    f.set(this.#next, f.load32(cell, 12));
+    this.#prediction.check(cell, target, () => this.arrive(target));
+    f.set(this.#next, this.#prediction.of(cell));
     f.set(this.#registers.writtenSlot(SLOT.page), target.and(-4096));
     if (inside !== undefined) this.#goInsideIfNext(inside);
     else if (this.#again !== undefined) this.#goAgainIfNext(this.#again);

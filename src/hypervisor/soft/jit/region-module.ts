@@ -5,7 +5,7 @@ import { ModuleBuilder } from '../wasm/module-builder.ts';
 import type { JitImports } from './jit-emit.ts';
 import type { JumpCells } from './jump-cells.ts';
 import type { Member } from './region.ts';
-import { compileRegion, type RecordSource } from './region-compiler.ts';
+import { compileRegion, type RecordSource, type RegionContext } from './region-compiler.ts';
 
 export class RegionModule {
   readonly #module = new ModuleBuilder('jit');
@@ -32,16 +32,13 @@ export class RegionModule {
 
   /** Compiles blocks to the next region, which is to stand at `place` of the table. */
   add(members: readonly Member[], is64: boolean, place: number): void {
-    const cells = this.#cells;
-    const newCell = () => cells.take();
-    const context = {
+    const context: RegionContext = {
       source: this.#source,
       imports: this.#imports,
       cpu: this.#cpu,
+      cells: this.#cells,
       is64,
       place,
-      cells: cells.first,
-      newCell,
     };
     const name = RegionModule.nameOf(this.#regions++);
     this.#module.func(['i32', 'i32'], ['i32'], (f, _cpu, start) => compileRegion(f, start, members, context), name);

@@ -61,12 +61,18 @@ export function selectRegion(code: DecodedCode, hot: Block, page: number): Membe
   return [...chosen].map(([block, at]) => ({ block, at })).sort((a, b) => a.at - b.at);
 }
 
-export function isDirectJump(name: string): boolean {
-  return DIRECT_JUMP.test(name);
-}
+export const isDirectJump = remembered((name) => DIRECT_JUMP.test(name));
+export const isIndirectJump = remembered((name) => INDIRECT_JUMP.test(name));
+const isCall = remembered((name) => CALL.test(name));
 
-export function isIndirectJump(name: string): boolean {
-  return INDIRECT_JUMP.test(name);
+/** The same for each name again, without asking: every record of every region is looked at. */
+function remembered(test: (name: string) => boolean): (name: string) => boolean {
+  const known = new Map<string, boolean>();
+  return (name) => {
+    let answer = known.get(name);
+    if (answer === undefined) known.set(name, (answer = test(name)));
+    return answer;
+  };
 }
 
 function comesAlong({ view, epoch }: DecodedCode, block: Block): boolean {
@@ -84,7 +90,7 @@ function successors(code: DecodedCode, block: Block): number[] {
   for (let at = block.record; at < block.recordEnd; at += RECORD_SIZE) {
     const name = code.opName(at);
     if (isDirectJump(name)) found.push(code.view.getInt32(at + RECORD.imm, true));
-    if (CALL.test(name)) found.push(code.view.getUint16(at + RECORD.next, true));
+    if (isCall(name)) found.push(code.view.getUint16(at + RECORD.next, true));
   }
   return found;
 }

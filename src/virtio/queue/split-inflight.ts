@@ -12,22 +12,14 @@ const ENTRY_SIZE = 16;
 const AT = { version: 8, descriptors: 10, lastBatchHead: 12, usedIndex: 14 };
 const ENTRY = { inflight: 0, next: 6, counter: 8 };
 
-/** Areas of queues start at multiples of this. */
-const ALIGNMENT = 64;
-
-/** Bytes that the area of one queue takes. */
-export function inflightSize(queueSize: number): number {
-  return Math.ceil((HEADER_SIZE + ENTRY_SIZE * queueSize) / ALIGNMENT) * ALIGNMENT;
-}
-
-export class InflightTracker {
+export class SplitInflight {
   readonly #view: DataView;
   readonly #size: number;
   /** Requests of a predecessor, in the order in which it took them. */
   #again: number[] = [];
   #counter = 0;
 
-  /** `view` is the area of one queue of up to `size` descriptors, as `inflightSize` has it; zeroes when it is new. */
+  /** `view` is the area of one queue of up to `size` descriptors, of `inflightSize` bytes; zeroes when it is new. */
   constructor(view: DataView, size: number) {
     this.#view = view;
     this.#size = size;

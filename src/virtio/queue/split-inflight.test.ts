@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { MockGuest } from '../testing/mock-guest.ts';
 import { SplitDriver } from '../testing/split-driver.ts';
 import { DescriptorChain } from './descriptor-chain.ts';
-import { InflightTracker, inflightSize } from './inflight.ts';
+import { inflightSize } from './inflight-size.ts';
+import { SplitInflight } from './split-inflight.ts';
 import { SplitQueue } from './split-queue.ts';
 
 const SIZE = 8;
@@ -13,7 +14,7 @@ function setUp() {
   const guest = new MockGuest();
   const driver = new SplitDriver(guest, SIZE, features);
   const area = new DataView(new ArrayBuffer(inflightSize(SIZE)));
-  const open = () => new SplitQueue(guest.memory, SIZE, driver.addresses, features, 0, new InflightTracker(area, SIZE));
+  const open = () => new SplitQueue(guest.memory, SIZE, driver.addresses, features, 0, new SplitInflight(area, SIZE));
   return { driver, area, open };
 }
 

@@ -1,0 +1,181 @@
+import type { ByteStore } from '../disk/byte-store.ts';
+import type { TransferEngine } from '../disk/transfer-engine.ts';
+import type { ScatterList } from '../memory/scatter-list.ts';
+import { EventFd } from './event-fd.ts';
+import { close } from './fd.ts';
+import { addressOf, check, EAGAIN, EINTR, errno, libc } from './ffi.ts';
+import { HostFile } from './host-file.ts';
+import { fillIovecs, IOVEC_WORDS } from './iovec.ts';
+import { MAP_SHARED, mmap, munmap, view } from './mmap.ts';
+import { SystemError } from './system-error.ts';
+
+const SYS_IO_URING_SETUP = 425;
+const SYS_IO_URING_ENTER = 426;
+const SYS_IO_URING_REGISTER = 427;
+
+const IORING_FEAT_SINGLE_MMAP = 1;
+const IORING_ENTER_GETEVENTS = 1;
+const IORING_REGISTER_EVENTFD = 4;
+const IORING_OFF_SQ_RING = 0;
+const IORING_OFF_SQES = 0x1000_0000;
+const IORING_OP_READV = 1;
+const IORING_OP_WRITEV = 2;
+const MAP_POPULATE = 0x8000;
+
+/** Words of struct io_uring_params, struct io_uring_sqe and struct io_uring_cqe. */
+const PARAMS_WORDS = 30;
+const SQ_ENTRIES = 0;
+const CQ_ENTRIES = 1;
+const FEATURES = 5;
+const SQ_OFFSETS = 10;
+const CQ_OFFSETS = 20;
+const SQE_WORDS = 16;
+const CQE_WORDS = 4;
+/** In both offset tables. */
+const HEAD = 0;
+const TAIL = 1;
+const RING_MASK = 2;
+/** In that of the submission queue, and in that of the completion queue. */
+const SQ_ARRAY = 6;
+const CQ_CQES = 5;
+
+/** Pieces of a request; one with more is not for the ring. */
+const PIECES = 64;
+
+const cSyscall = libc<(number: number, a: number, b: number, c: number, d: number, e: number, f: number) => number>(
+  'int64_t syscall(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t)',
+);
+
+/**
+ * io_uring(7): reads and writes that the kernel carries out beside us. One thread uses it. `eventFd` wakes it when
+ * something has ended.
+ */
+export class IoUring implements TransferEngine {
+  readonly capacity: number;
+  readonly eventFd: EventFd;
+  complete = false;
+  readonly #fd: number;
+  readonly #address: number;
+  readonly #ringBytes: number;
+  readonly #sqesAddress: number;
+  readonly #sqesBytes: number;
+  readonly #ring: Int32Array;
+  readonly #sqes: Uint32Array;
+  /** Where words lie in `#ring`. */
+  readonly #sqTail: number;
+  readonly #sqArray: number;
+  readonly #sqMask: number;
+  readonly #cqHead: number;
+  readonly #cqTail: number;
+  readonly #cqMask: number;
+  readonly #cqes: number;
+  /** Pieces of each request that is under way, and its bytes. */
+  readonly #iovecs: Uint32Array;
+  readonly #iovecsAddress: number;
+  readonly #lengths: Float64Array;
+  #unsubmitted = 0;
+
+  /** A ring for `entries` requests at a time, or undefined where the kernel has none or forbids it. */
+  static open(entries: number): IoUring | undefined {
+    const params = new Uint32Array(PARAMS_WORDS);
+    const fd = cSyscall(SYS_IO_URING_SETUP, entries, addressOf(params), 0, 0, 0, 0);
+    if (fd === -1) return undefined;
+    if ((params[FEATURES]! & IORING_FEAT_SINGLE_MMAP) !== 0) return new IoUring(fd, params);
+    close(fd); // before Linux 5.4
+    return undefined;
+  }
+
+  private constructor(fd: number, params: Uint32Array) {
+    const at = (table: number, field: number) => params[table + field]! / 4;
+    this.#fd = fd;
+    this.capacity = params[SQ_ENTRIES]!;
+    const sqBytes = params[SQ_OFFSETS + SQ_ARRAY]! + this.capacity * 4;
+    const cqBytes = params[CQ_OFFSETS + CQ_CQES]! + params[CQ_ENTRIES]! * CQE_WORDS * 4;
+    this.#ringBytes = Math.max(sqBytes, cqBytes);
+    this.#sqesBytes = this.capacity * SQE_WORDS * 4;
+    const flags = MAP_SHARED | MAP_POPULATE;
+    this.#address = mmap({ length: this.#ringBytes, fd, offset: IORING_OFF_SQ_RING, flags });
+    this.#sqesAddress = mmap({ length: this.#sqesBytes, fd, offset: IORING_OFF_SQES, flags });
+    this.#ring = new Int32Array(view(this.#address, this.#ringBytes));
+    this.#sqes = new Uint32Array(view(this.#sqesAddress, this.#sqesBytes));
+    this.#sqTail = at(SQ_OFFSETS, TAIL);
+    this.#sqArray = at(SQ_OFFSETS, SQ_ARRAY);
+    this.#sqMask = this.#ring[at(SQ_OFFSETS, RING_MASK)]!;
+    this.#cqHead = at(CQ_OFFSETS, HEAD);
+    this.#cqTail = at(CQ_OFFSETS, TAIL);
+    this.#cqMask = this.#ring[at(CQ_OFFSETS, RING_MASK)]!;
+    this.#cqes = at(CQ_OFFSETS, CQ_CQES);
+    this.#iovecs = new Uint32Array(this.capacity * PIECES * IOVEC_WORDS);
+    this.#iovecsAddress = addressOf(this.#iovecs);
+    this.#lengths = new Float64Array(this.capacity);
+    this.eventFd = EventFd.create();
+    const fds = Int32Array.of(this.eventFd.fd);
+    check(cSyscall(SYS_IO_URING_REGISTER, fd, IORING_REGISTER_EVENTFD, addressOf(fds), 1, 0, 0), 'io_uring_register');
+  }
+
+  start(write: boolean, store: ByteStore, offset: number, list: ScatterList, token: number): boolean {
+    if (!(store instanceof HostFile) || list.count > PIECES) return false;
+    // What makes the file longer is for the file to know.
+    if (offset + list.length > store.size) return false;
+    const first = token * PIECES;
+    const count = fillIovecs(this.#iovecs, first, list, 0, 0, list.length, PIECES);
+    const tail = this.#ring[this.#sqTail]!;
+    const index = tail & this.#sqMask;
+    const sqe = index * SQE_WORDS;
+    this.#sqes.fill(0, sqe, sqe + SQE_WORDS);
+    const iovecsAt = this.#iovecsAddress + first * IOVEC_WORDS * 4;
+    this.#sqes[sqe] = write ? IORING_OP_WRITEV : IORING_OP_READV;
+    this.#sqes[sqe + 1] = store.descriptorFor(this.#iovecs, first, count, offset, write);
+    this.#sqes[sqe + 2] = offset;
+    this.#sqes[sqe + 3] = offset / 0x1_0000_0000;
+    this.#sqes[sqe + 4] = iovecsAt;
+    this.#sqes[sqe + 5] = iovecsAt / 0x1_0000_0000;
+    this.#sqes[sqe + 6] = count;
+    this.#sqes[sqe + 8] = token;
+    this.#ring[this.#sqArray + index] = index;
+    this.#lengths[token] = list.length;
+    Atomics.store(this.#ring, this.#sqTail, (tail + 1) | 0);
+    this.#unsubmitted++;
+    return true;
+  }
+
+  submit(): void {
+    if (this.#unsubmitted > 0) this.#enter(0);
+  }
+
+  wait(): void {
+    this.#enter(1);
+  }
+
+  ended(): number {
+    const head = this.#ring[this.#cqHead]!;
+    if (head === Atomics.load(this.#ring, this.#cqTail)) return -1;
+    const cqe = this.#cqes + (head & this.#cqMask) * CQE_WORDS;
+    const token = this.#ring[cqe]!;
+    this.complete = this.#ring[cqe + 2] === this.#lengths[token];
+    Atomics.store(this.#ring, this.#cqHead, (head + 1) | 0);
+    return token;
+  }
+
+  /** Nothing may be under way. */
+  close(): void {
+    munmap(this.#address, this.#ringBytes);
+    munmap(this.#sqesAddress, this.#sqesBytes);
+    close(this.#fd);
+    this.eventFd.close();
+  }
+
+  /** Submits everything, and returns when `least` of all have ended and were not asked for. */
+  #enter(least: number): void {
+    do {
+      const flags = least > 0 ? IORING_ENTER_GETEVENTS : 0;
+      const n = cSyscall(SYS_IO_URING_ENTER, this.#fd, this.#unsubmitted, least, flags, 0, 0);
+      if (n >= 0) {
+        this.#unsubmitted -= n;
+        continue;
+      }
+      const reason = errno();
+      if (reason !== EINTR && reason !== EAGAIN) throw new SystemError('io_uring_enter', reason);
+    } while (this.#unsubmitted > 0);
+  }
+}

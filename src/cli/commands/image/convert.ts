@@ -1,0 +1,88 @@
+import type { HostFile } from '../../../base/host-file.ts';
+import type { Disk } from '../../../disk/disk.ts';
+import type { Progress } from '../../../disk/tools/progress.ts';
+import { CrosvmError } from '../../../errors.ts';
+import { command } from '../../command.ts';
+import { imageOptions, qcow2Option, trustOf } from '../../options/image.ts';
+import { flag, type Parsed, valueOr } from '../../options/option.ts';
+import { choice } from '../../options/syntax.ts';
+
+const options = {
+  ...imageOptions,
+  to: valueOr({
+    section: 'New image',
+    syntax: choice('qcow2', 'raw', 'android-sparse', 'zstd'),
+    fallback: 'qcow2',
+    help: 'The format of the new image.',
+  }),
+  compress: flag({ short: 'c', section: 'New image', help: 'Compress all clusters of a qcow2 image.' }),
+  ...qcow2Option,
+};
+type Options = Parsed<typeof options>;
+
+export const imageConvert = command({
+  name: 'image convert',
+  summary: 'Copy an image to a new one of another format.',
+  description:
+    'Copies what an image and its backing files hold to a new image, which has no backing file. Zeroes take no space ' +
+    'there.',
+  options,
+  positionals: [
+    { name: 'SRC', help: 'The image to copy.', required: true },
+    { name: 'DST', help: 'The new image; there must be no such file yet.', required: true },
+  ],
+  examples: [
+    'crosvm image convert debian.qcow2 --to raw debian.raw',
+    'crosvm image convert --compress -o compression_type=zstd disk.raw disk.qcow2',
+  ],
+  async run(given, [from, to]) {
+    checkTogether(given);
+    const { hostWorld, makeFile } = await import('../../images.ts');
+    const { openDisk } = await import('../../../disk/open-disk.ts');
+    const { progressBar } = await import('../../progress.ts');
+    const source = openDisk(hostWorld, from!, { lock: true, format: given.format, trust: trustOf(given) });
+    const bar = progressBar('Converting');
+    try {
+      await makeFile(to!, (file) => fill(source, file, given, bar.update));
+    } finally {
+      source.close();
+      bar.end();
+    }
+    return 0;
+  },
+});
+
+function checkTogether({ to, compress, options: keys }: Options): void {
+  const usage = (message: string) => new CrosvmError('E_USAGE', message);
+  if (to !== 'qcow2' && (compress || keys !== undefined)) throw usage('--compress and -o are for qcow2 images');
+  if (keys?.backing_file !== undefined || keys?.backing_fmt !== undefined)
+    throw usage('the new image has no backing file');
+  if (keys?.data_file !== undefined) throw usage('the new image has no data file');
+}
+
+async function fill(source: Disk, file: HostFile, given: Options, progress: Progress): Promise<void> {
+  const { createOptions, hostWorld } = await import('../../images.ts');
+  const { codec } = hostWorld;
+  if (given.to === 'zstd') {
+    const { writeZstd } = await import('../../../disk/zstd-writer.ts');
+    return writeZstd(source, file, codec, progress);
+  }
+  if (given.to === 'android-sparse') {
+    const { writeAndroidSparse } = await import('../../../disk/android-sparse-writer.ts');
+    return writeAndroidSparse(source, file, progress);
+  }
+  const { copyCompressed, copyDisk } = await import('../../../disk/tools/copy.ts');
+  if (given.to === 'raw') {
+    const { RawDisk } = await import('../../../disk/raw.ts');
+    file.resize(source.size);
+    return copyDisk(source, new RawDisk(file), progress);
+  }
+  const { createQcow2 } = await import('../../../disk/qcow2/create.ts');
+  const { Qcow2Disk } = await import('../../../disk/qcow2/qcow2-disk.ts');
+  const { readHeader } = await import('../../../disk/qcow2/open.ts');
+  createQcow2(file, createOptions(source.size, given.options));
+  const target = new Qcow2Disk(file, readHeader(file), { codec });
+  if (given.compress) copyCompressed(source, target, codec, progress);
+  else copyDisk(source, target, progress);
+  target.finish();
+}

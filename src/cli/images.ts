@@ -1,0 +1,72 @@
+/** What commands on disk images share: opening them, making them, and showing how far the work has come. */
+import { unlinkSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { hostDiskFiles } from '../base/host-disk-files.ts';
+import { HostFile } from '../base/host-file.ts';
+import { imageCodec } from '../base/image-codec.ts';
+import type { Disk } from '../disk/disk.ts';
+import { type DiskWorld, type OpenDiskOptions, openDisk } from '../disk/open-disk.ts';
+import { type CreateOptions, createQcow2 } from '../disk/qcow2/create.ts';
+import type { Qcow2Keys } from './options/image.ts';
+
+export const hostWorld: DiskWorld = { files: hostDiskFiles, codec: imageCodec };
+
+/** Runs `work` with a disk that is closed afterwards. */
+export function withDisk<T>(path: string, options: OpenDiskOptions, work: (disk: Disk) => T): T {
+  const disk = openDisk(hostWorld, path, { lock: true, ...options });
+  try {
+    return work(disk);
+  } finally {
+    disk.close();
+  }
+}
+
+/**
+ * Makes the file `path`, which must not exist, and has `fill` write to it. It is gone again if that fails. As with other
+ * programs that make files, the system writes it to the medium when it likes.
+ */
+export async function makeFile<T>(path: string, fill: (file: HostFile) => T | Promise<T>): Promise<T> {
+  const file = HostFile.open(path, { writable: true, create: 'new', unsafe: true });
+  try {
+    return await fill(file);
+  } catch (error) {
+    unlinkSync(path);
+    throw error;
+  } finally {
+    file.close();
+  }
+}
+
+/** Makes an empty qcow2 image and, if it has one, its data file. */
+export async function makeQcow2(path: string, options: CreateOptions): Promise<void> {
+  const make = () => makeFile(path, (file) => createQcow2(file, options));
+  if (options.dataFile === undefined) return make();
+  await makeFile(resolve(dirname(path), options.dataFile), async (data) => {
+    data.resize(options.size);
+    await make();
+  });
+}
+
+/** The keys of `-o` as options of a new image; those that were not given are left out. */
+export function createOptions(size: number, keys: Qcow2Keys | undefined): CreateOptions {
+  const all = {
+    size,
+    version: keys?.compat,
+    clusterSize: keys?.cluster_size,
+    refcountBits: keys?.refcount_bits,
+    lazyRefcounts: keys?.lazy_refcounts,
+    extendedL2: keys?.extended_l2,
+    compression: keys?.compression_type,
+    backingFile: keys?.backing_file,
+    backingFormat: keys?.backing_fmt,
+    dataFile: keys?.data_file,
+    dataFileRaw: keys?.data_file_raw,
+  };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as unknown as CreateOptions;
+}
+
+/** The virtual size of the backing file that a new image at `path` will have; named by the user, so it is trusted. */
+export function backingSize(path: string, name: string, format: Disk['format'] | undefined): [number, Disk['format']] {
+  const options = { format, trust: { outside: true, probe: true, dataFile: true } };
+  return withDisk(resolve(dirname(path), name), options, (disk) => [disk.size, disk.format]);
+}

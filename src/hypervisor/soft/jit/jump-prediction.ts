@@ -1,0 +1,60 @@
+/**
+ * Where jumps out of compiled code go: each place has a jump cell (layout.ts) that says where it went the last time, and
+ * a return has the cell of the call that it comes back from. If that is wrong, chain.ts looks the target up and enters it.
+ */
+import { isJumpKnown } from '../interpreter/lookup.ts';
+import { CPU, RETURNS } from '../state.ts';
+import { I32, type I64 } from '../wasm/expr.ts';
+import type { FunctionBuilder } from '../wasm/function-builder.ts';
+import type { JumpCells } from './jump-cells.ts';
+
+export class JumpPrediction {
+  readonly #f: FunctionBuilder;
+  readonly #cpu: I32;
+  readonly #cells: JumpCells;
+
+  constructor(f: FunctionBuilder, cpu: I32, cells: JumpCells) {
+    this.#f = f;
+    this.#cpu = cpu;
+    this.#cells = cells;
+  }
+
+  /** The address of a cell for a place that jumps. */
+  newCell(): I32 {
+    return I32.const(this.#cells.take());
+  }
+
+  /** A return will come back behind this place. */
+  noteCall(): void {
+    const f = this.#f;
+    const top = f.let(f.load32(this.#cpu, CPU.returnTop));
+    f.store32(this.#place(top), CPU.returns, this.#cells.take() - this.#cells.first);
+    f.store32(this.#cpu, CPU.returnTop, top.add(1));
+  }
+
+  /** The address of the cell that the last call noted, of those that nothing has come back from. */
+  takeReturn(): I32 {
+    const f = this.#f;
+    const top = f.let(f.load32(this.#cpu, CPU.returnTop).sub(1));
+    f.store32(this.#cpu, CPU.returnTop, top);
+    return f.let(f.load32(this.#place(top), CPU.returns).add(this.#cells.first));
+  }
+
+  /** Emits `otherwise` for when `cell` does not know the code at `target`; it is to learn it then, as that at CPU.rip. */
+  check(cell: I32, target: I64, otherwise: () => void): void {
+    const f = this.#f;
+    f.ifRare(isJumpKnown(f, this.#cpu, cell, target).eqz(), () => {
+      f.store32(this.#cpu, CPU.jumpCell, cell);
+      otherwise();
+    });
+  }
+
+  /** What a cell knows: the block of a region, as chain.ts has it. */
+  of(cell: I32): I32 {
+    return this.#f.load32(cell, 12);
+  }
+
+  #place(top: I32): I32 {
+    return this.#cpu.add(top.and(RETURNS - 1).shl(2));
+  }
+}
