@@ -30,6 +30,7 @@ import type { JailSpec } from './jail-spec.ts';
 
 /** The user inside, whoever it is outside: "nobody". */
 const INSIDE_ID = 65534;
+const NAMESPACES = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
 const MAX_DESCRIPTORS = 1024;
 const LIMITS = [
   [RLIMIT_NOFILE, MAX_DESCRIPTORS],
@@ -40,11 +41,17 @@ const LIMITS = [
   [RLIMIT_MSGQUEUE, 0],
 ] as const;
 
+/** Who a process is outside of its user namespace. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
 export interface JailedFork {
   /** 0 in the new process. */
   readonly pid: number;
-  /** The new process is in a user namespace already. */
-  readonly hasUserNamespace: boolean;
+  /** Whose the new process is, if it is in a user namespace already: to be told to `settle`. */
+  readonly newcomer: Owner | undefined;
 }
 
 /**
@@ -54,14 +61,21 @@ export interface JailedFork {
  */
 export function forkForJail(): JailedFork {
   try {
-    return { pid: fork(CLONE_NEWPID), hasUserNamespace: false };
+    return { pid: fork(CLONE_NEWPID), newcomer: undefined };
   } catch (error) {
     if (!(error instanceof SystemError) || error.errno !== 'EPERM') throw error;
   }
-  const [uid, gid] = [process.geteuid!(), process.getegid!()];
-  const pid = explained(() => fork(CLONE_NEWPID | CLONE_NEWUSER));
-  if (pid === 0) mapUser(uid, gid, INSIDE_ID);
-  return { pid, hasUserNamespace: true };
+  const newcomer = currentOwner();
+  return { pid: explained(() => fork(CLONE_NEWPID | CLONE_NEWUSER)), newcomer };
+}
+
+/** Gives a process in a new user namespace its owner's rights on files. */
+export function settle({ uid, gid }: Owner): void {
+  mapUser(uid, gid, INSIDE_ID);
+}
+
+function currentOwner(): Owner {
+  return { uid: process.geteuid!(), gid: process.getegid!() };
 }
 
 /**
@@ -72,14 +86,13 @@ export function forkForJail(): JailedFork {
 export function enterJail(
   { filters, root }: JailSpec,
   folders: readonly string[],
-  hasUserNamespace: boolean,
+  isSettled: boolean,
   supervisor: StreamConnection,
 ): void {
-  const [uid, gid] = [process.geteuid!(), process.getegid!()];
+  const owner = currentOwner();
   leaveGroups();
-  const namespaces = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
-  explained(() => unshare(hasUserNamespace ? namespaces : namespaces | CLONE_NEWUSER));
-  if (!hasUserNamespace) mapUser(uid, gid, INSIDE_ID);
+  explained(() => unshare(isSettled ? NAMESPACES : NAMESPACES | CLONE_NEWUSER));
+  if (!isSettled) settle(owner);
   explained(() => {
     makeMountsPrivate();
     if (root === undefined) enterEmptyRoot(folders);

@@ -5,7 +5,7 @@ import { StreamConnection } from '../base/unix-stream.ts';
 import type { DeviceMaker } from '../device-process/create-device.ts';
 import { serveDevice } from '../device-process/run-device.ts';
 import { CrosvmError } from '../errors.ts';
-import { enterJail } from './enter-jail.ts';
+import { enterJail, type Owner, settle } from './enter-jail.ts';
 import type { StartOrder } from './zygote-messages.ts';
 
 /** The descriptors of a device process: nothing, nothing, its messages, and these. Those that the device opens follow. */
@@ -27,15 +27,16 @@ export function runJailedDevice(
   { name, spec, jail }: StartOrder,
   make: DeviceMaker,
   { messages, frontEnd, orders, supervisor }: DeviceDescriptors,
-  hasUserNamespace: boolean,
+  newcomer: Owner | undefined,
 ): never {
   const say = (line: string) => void write(MESSAGES, new TextEncoder().encode(`crosvm: ${name}: ${line}\n`));
   try {
+    if (newcomer !== undefined) settle(newcomer);
     const nothing = open('/dev/null', O_RDWR);
     keepDescriptors([nothing, nothing, messages, frontEnd, orders, supervisor]);
     setThreadName(`${spec.type} device`);
     const made = make(spec);
-    enterJail(jail, made.folders ?? [], hasUserNamespace, new StreamConnection(SUPERVISOR));
+    enterJail(jail, made.folders ?? [], newcomer !== undefined, new StreamConnection(SUPERVISOR));
     const isWell = serveDevice(
       made,
       new StreamConnection(FRONT_END),

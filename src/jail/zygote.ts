@@ -68,11 +68,11 @@ export class Zygote {
   #start(order: StartOrder, fds: readonly number[]): void {
     const [ours, theirs] = streamPair();
     try {
-      const { pid, hasUserNamespace } = forkForJail();
+      const { pid, newcomer } = forkForJail();
       if (pid === 0) {
         const [messages, frontEnd, orders] = fds as [number, number, number];
         const descriptors = { messages, frontEnd, orders, supervisor: theirs.fd };
-        runJailedDevice(order, this.#makers.get(order.spec.type)!, descriptors, hasUserNamespace);
+        runJailedDevice(order, this.#makers.get(order.spec.type)!, descriptors, newcomer);
       }
       this.#watch({
         id: order.id,

@@ -1,5 +1,6 @@
 /** Jails as they are: what /proc says of device processes, and what happens when one does what it may not. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -257,4 +258,25 @@ test('when the zygote dies its devices do, and the next device gets a new one', 
     await end(device);
     assert.equal(await end(await launch(launcher, { type: 'rng' })), 'exit status 0');
   })();
+});
+
+test('a host that has no user namespaces is told of in one line that says what to do', (t) => {
+  // A user namespace in which no more of them can be made.
+  const unshare = (...words: string[]) =>
+    spawnSync('unshare', ['--user', '--map-root-user', ...words], { encoding: 'utf8' });
+  const program = `
+    const { JailLauncher } = await import('${new URL('./jail-launcher.ts', import.meta.url)}');
+    const launcher = new JailLauncher({});
+    const device = launcher.launch('the device', { type: 'rng' }, () => {});
+    console.log(await device.gone, device.lastWords());
+    process.exit();`;
+  const { status, stdout } = unshare(
+    ...['sh', '-c', 'echo 0 >/proc/sys/user/max_user_namespaces && exec "$@"', 'sh'],
+    ...[process.execPath, '--input-type=module', '--eval', program],
+  );
+  if (status !== 0) return t.skip('no unshare, or no user namespaces here');
+  assert.match(
+    stdout,
+    /^exit status 1 crosvm: the device: this host does not allow the sandbox \(unshare failed: .*\): allow user namespaces .*, run as root, or use --disable-sandbox\n$/,
+  );
 });

@@ -10,6 +10,8 @@ const PROGRAM = fileURLToPath(new URL('./zygote-entry.js', import.meta.url));
 /** A fork has one thread, so V8 is to need no others; and what it collects garbage with is to be small. */
 const FLAGS = ['--single-threaded', '--v8-pool-size=0', '--max-semi-space-size=1'];
 
+const ENVIRONMENT = ['TMPDIR', 'NODE_COMPILE_CACHE'];
+
 /** A zygote, as the process that has started it sees it. */
 export class ZygoteProcess {
   readonly #stream: MessageStream<ZygoteOrder, EndReport>;
@@ -22,12 +24,12 @@ export class ZygoteProcess {
   constructor(program = PROGRAM) {
     const [ours, theirs] = streamPair();
     this.#stream = new MessageStream(ours);
-    const { NODE_EXTRA_CA_CERTS: _, NODE_OPTIONS: __, ...env } = process.env;
     const child = spawn(process.execPath, [...FLAGS, program], {
       stdio: ['ignore', 'ignore', 'inherit', theirs.fd],
       // What a terminal sends to the VMM is not to reach it.
       detached: true,
-      env,
+      // Where compiled code is kept; what else there is may be secret, and is nothing to a device.
+      env: Object.fromEntries(Object.entries(process.env).filter(([name]) => ENVIRONMENT.includes(name))),
     });
     // That it could not be started, its connection tells, too.
     child.once('error', () => {});
