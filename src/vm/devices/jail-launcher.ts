@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 import { packetPair } from '../../base/unix-socket.ts';
 import { streamPair } from '../../base/unix-stream.ts';
 import type { DeviceSpec } from '../../device-process/device-spec.ts';
-import type { JailOptions } from '../../jail/jail-spec.ts';
+import type { JailOptions, JailSpec } from '../../jail/jail-spec.ts';
 import { loadFilters } from '../../jail/load-policy.ts';
 import type { DeviceLauncher, LaunchedDevice } from './launcher.ts';
 import { ZygoteProcess } from './zygote-process.ts';
@@ -12,6 +12,7 @@ import { ZygoteProcess } from './zygote-process.ts';
 export class JailLauncher implements DeviceLauncher {
   readonly #options: JailOptions;
   readonly #program: string | undefined;
+  readonly #filters = new Map<DeviceSpec['type'], JailSpec['filters']>();
   #zygote: ZygoteProcess | undefined;
 
   /** `program` is the zygote's, if it is not the usual one. */
@@ -22,7 +23,7 @@ export class JailLauncher implements DeviceLauncher {
 
   /** Throws `E_SECCOMP_POLICY` and `E_FILE_OPEN` for the device's policy. */
   launch(name: string, spec: DeviceSpec, say: (line: string) => void): LaunchedDevice {
-    const jail = { filters: loadFilters(spec.type, this.#options), root: this.#options.root };
+    const jail = { filters: this.#filtersOf(spec.type), root: this.#options.root };
     if (this.#zygote === undefined || this.#zygote.isGone) this.#zygote = new ZygoteProcess(this.#program);
     const zygote = this.#zygote;
     const [connection, frontEnd] = streamPair();
@@ -44,5 +45,11 @@ export class JailLauncher implements DeviceLauncher {
   /** No device is launched any more; the zygote ends when those that were are gone, or are late with that. */
   close(): void {
     this.#zygote?.close();
+  }
+
+  #filtersOf(type: DeviceSpec['type']): JailSpec['filters'] {
+    const filters = this.#filters.get(type) ?? loadFilters(type, this.#options);
+    this.#filters.set(type, filters);
+    return filters;
   }
 }
