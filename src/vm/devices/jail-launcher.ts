@@ -1,10 +1,9 @@
-import { Socket } from 'node:net';
-import { createInterface } from 'node:readline';
 import { packetPair } from '../../base/unix-socket.ts';
 import { streamPair } from '../../base/unix-stream.ts';
 import type { DeviceSpec } from '../../device-process/device-spec.ts';
 import type { JailOptions, JailSpec } from '../../jail/jail-spec.ts';
 import { loadFilters } from '../../jail/load-policy.ts';
+import { readMessages } from './device-messages.ts';
 import type { DeviceLauncher, LaunchedDevice } from './launcher.ts';
 import { ZygoteProcess } from './zygote-process.ts';
 
@@ -29,15 +28,13 @@ export class JailLauncher implements DeviceLauncher {
     const [connection, frontEnd] = streamPair();
     const [orders, theirOrders] = packetPair();
     const [messages, theirMessages] = streamPair();
-    const lines = createInterface({ input: new Socket({ fd: messages.fd, readable: true, writable: false }) });
     const { id, ended } = zygote.start({ name, spec, jail }, [theirMessages.fd, frontEnd.fd, theirOrders.fd]);
     for (const theirs of [frontEnd, theirOrders, theirMessages]) theirs.close();
     let last: string | undefined;
-    lines.on('line', (line) => {
+    const saidAll = readMessages(messages.fd, (line) => {
       last = line;
       say(line);
     });
-    const saidAll = new Promise((resolve) => lines.once('close', resolve));
     const gone = Promise.all([ended, saidAll]).then(([how]) => how);
     return { connection, orders, gone, lastWords: () => last, kill: () => zygote.kill(id) };
   }

@@ -46,17 +46,25 @@ export class ZygoteProcess {
   start(order: Omit<StartOrder, 'kind' | 'id'>, fds: readonly number[]): { id: number; ended: Promise<string> } {
     const id = ++this.#lastId;
     const ended = new Promise<string>((resolve) => this.#waiting.set(id, resolve));
-    this.#stream.send({ kind: 'start', id, ...order }, fds);
+    this.#send({ kind: 'start', id, ...order }, fds);
     return { id, ended };
   }
 
   kill(id: number): void {
-    if (!this.#isGone) this.#stream.send({ kind: 'kill', id });
+    this.#send({ kind: 'kill', id });
   }
 
   /** It ends when its devices have ended; it gives them some seconds. */
   close(): void {
     if (!this.#isGone) this.#stream.connection.endWriting();
+  }
+
+  #send(order: ZygoteOrder, fds: readonly number[] = []): void {
+    try {
+      if (!this.#isGone) this.#stream.send(order, fds);
+    } catch {
+      this.#end();
+    }
   }
 
   #receive(): void {
