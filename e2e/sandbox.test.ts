@@ -15,15 +15,19 @@ import { runVirtioGuest } from './virtio-guest.ts';
 const folder = mkdtempSync(join(tmpdir(), 'crosvm-sandbox-'));
 after(() => rmSync(folder, { recursive: true }));
 
-test('a socket device reaches services of the host, and is reached, from its jail', async () => {
+test('a socket device reaches services of the host, and is reached, from its jail', async (t) => {
   const path = join(folder, 'guest');
   const sent = Buffer.alloc(1 << 20, 'from the host ');
   const server = createServer((socket) => socket.end(sent)).listen(`${path}_5000`);
   const socat = await fetchProgram('socat');
   const isOver = new AbortController();
+  t.after(() => {
+    isOver.abort();
+    server.close();
+  });
   const greeted = greeting(path, isOver.signal);
   const { finished, outputs } = await runVirtioGuest(
-    ['--vsock', `9,host-path=${path}`],
+    ['--vsock', `9,path=${path}`],
     [
       `${socat.command} -t 60 - VSOCK-CONNECT:2:5000 </dev/null | sha256sum`,
       `${socat.command} VSOCK-CONNECT:2:5001 - 2>&1 </dev/null`,
@@ -31,8 +35,6 @@ test('a socket device reaches services of the host, and is reached, from its jai
     ],
     { modules: ['vsock'], files: socat.files },
   );
-  isOver.abort();
-  server.close();
   assert.equal(outputs[0]?.output, `${createHash('sha256').update(sent).digest('hex')}  -\n`, finished.stderr);
   assert.match(outputs[1]!.output, /reset|refused/);
   assert.match(await greeted, /^OK \d+\nhello\n$/);
