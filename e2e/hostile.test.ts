@@ -8,7 +8,7 @@ import { runHostile } from './hostile/watch.ts';
 
 const PROGRAMS = 120;
 /** Seeds of programs that found something once. */
-const FOUND = [69, 79, 954, 962];
+const FOUND = [69, 79, 954, 962, 1_064_143_398];
 
 const milliseconds = Number.POSITIVE_INFINITY;
 

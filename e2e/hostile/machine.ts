@@ -27,6 +27,8 @@ const CLOCK: Clock = { now: () => 1_000_000_000, wallTime: () => 1_700_000_000_0
 /** Instructions after which a program is stopped, and what it may execute until it notices. */
 const MOST_INSTRUCTIONS = 20_000;
 const OVERSHOOT = 3000;
+/** Looks at everything else after which it is: an exception whose handler starts with one executes nothing, for ever. */
+const MOST_LOOKS = 100_000;
 
 /**
  * How a program ended: it wrote to EXIT_PORT, halted with nothing to wake it, met a triple fault, made the hypervisor
@@ -45,9 +47,14 @@ export interface Execution {
 class HostileVcpu extends SoftVcpu {
   budget = 1500;
   limit = 0;
+  looks = 0;
 
   get instructions(): number {
     return this.state.counter(CPU.instructions);
+  }
+
+  get isOver(): boolean {
+    return this.instructions >= this.limit || this.looks >= MOST_LOOKS;
   }
 
   override random(): bigint {
@@ -55,7 +62,8 @@ class HostileVcpu extends SoftVcpu {
   }
 
   override nextBudget(): number {
-    if (this.instructions >= this.limit) this.vm.kick(0);
+    this.looks++;
+    if (this.isOver) this.vm.kick(0);
     return Math.max(1, Math.min(this.budget, this.limit - this.instructions));
   }
 
@@ -143,6 +151,7 @@ export class HostileMachine {
   run(): void {
     const { vcpu } = this;
     vcpu.limit = MOST_INSTRUCTIONS;
+    vcpu.looks = 0;
     while (this.ending === 'running') this.#enter();
     const most = MOST_INSTRUCTIONS + OVERSHOOT;
     if (vcpu.instructions > most) throw new Error(`${vcpu.instructions} instructions are more than ${most}`);
@@ -155,7 +164,7 @@ export class HostileMachine {
     if (this.ending !== 'running') return;
     if (exit.reason === 'shutdown' || exit.reason === 'error') this.ending = exit.reason;
     else if (vcpu.getMpState() === 'halted') this.ending = 'halted';
-    else if (vcpu.instructions >= vcpu.limit) this.ending = 'stopped';
+    else if (vcpu.isOver) this.ending = 'stopped';
   }
 
   #checkCanaries(): void {
