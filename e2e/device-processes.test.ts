@@ -2,12 +2,15 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { GuestFile } from '../tools/initramfs.ts';
 import { DeviceProcess } from './qemu-guest.ts';
-import { noTap, runVirtioGuest } from './virtio-guest.ts';
+import { missingProgram, noTap, runVirtioGuest } from './virtio-guest.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'crosvm-devices-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -73,3 +76,60 @@ test('a network card on a TAP device', { skip: noTap() ?? false }, async () => {
   assert.match(outputs[1]!.output, /3 packets received/);
   assert.equal(outputs[2]!.output, `${await sha256(new Uint8Array(Buffer.concat(new Array(32).fill(sent))))}  -\n`);
 });
+
+/** What busybox's DHCP client does with what it was told. */
+const DHCP_SCRIPT = `#!/bin/sh
+[ "$1" = bound ] || exit 0
+ip addr add "$ip/$mask" dev "$interface"
+ip route add default via "$router" dev "$interface"
+echo "$router" >router
+`;
+
+function script(name: string, text: string): GuestFile {
+  return { name, data: new TextEncoder().encode(text), executable: true };
+}
+
+test('networking without privileges, through passt', { skip: missingProgram('passt') ?? false }, async () => {
+  const sent = crypto.getRandomValues(new Uint8Array(65536));
+  const all = Buffer.concat(new Array(32).fill(sent));
+  const server = createHttpServer((_, response) => response.end(all)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const device = await DeviceProcess.start(at('user'), ['net', '--user', '--forward', `${port + 1}:7000`]);
+  const heard = once(server, 'request').then(() => retried(() => served(port + 1)));
+  const { outputs } = await runVirtioGuest(
+    ['--vhost-user', `type=net,socket=${device.socket}`],
+    [
+      'ip link set lo up; ip link set eth0 up; udhcpc -i eth0 -n -q -s ./dhcp >/dev/null 2>&1; ip route | grep -c default',
+      `timeout 40 wget -q -O - http://$(cat router):${port}/ | sha256sum`,
+      // Its server answers until we have heard it.
+      'echo hello from the guest >index.html; mkdir cgi-bin; mv cgi cgi-bin/heard; httpd -p 7000 -h .; while ! [ -e heard ]; do sleep 1; done',
+    ],
+    { files: [script('dhcp', DHCP_SCRIPT), script('cgi', '#!/bin/sh\ntouch /root/heard\nprintf "\\r\\n"\n')] },
+  );
+  server.close();
+  const ended = await device.end();
+  assert.equal(ended.status, 0);
+  assert.equal(outputs[0]!.output, '1\n');
+  assert.equal(outputs[1]!.output, `${await sha256(new Uint8Array(all))}  -\n`);
+  assert.equal(await heard, 'hello from the guest\n');
+});
+
+/** What the guest's server has; says that it was heard. */
+async function served(port: number): Promise<string> {
+  const get = (path: string) => fetch(`http://127.0.0.1:${port}/${path}`, { signal: AbortSignal.timeout(5000) });
+  const text = await (await get('index.html')).text();
+  await get('cgi-bin/heard');
+  return text;
+}
+
+async function retried<T>(attempt: () => Promise<T>): Promise<T> {
+  for (let left = 200; ; left--) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (left === 0) throw error;
+      await sleep(200);
+    }
+  }
+}

@@ -34,7 +34,7 @@ export const DEVICES: Readonly<Record<string, (random: Random) => VirtioDevice>>
   },
   net: (random) => {
     const ports = Array.from({ length: 1 + random.below(3) }, (_, i) => netPort(random, 100 + i));
-    return new NetDevice(ports, { mac: undefined, mtu: 1500 });
+    return new NetDevice(ports, { mac: undefined, mtu: 1500, offloads: true });
   },
   rng: (random) =>
     new RngDevice(({ bytes }, start, length) => {
@@ -77,7 +77,7 @@ function netPort(random: Random, fd: number): NetPort {
   return {
     fd,
     receive: (list) => (random.chance(0.5) ? -1 : list.copyFrom(new Uint8Array(1 + random.below(5000)))),
-    send: nothing,
+    send: () => random.chance(0.8),
     setOffloads: nothing,
     setActive: nothing,
     close: nothing,

@@ -166,10 +166,11 @@ function receive(fd: number, list: ScatterList): number {
 }
 
 /** The system checks what a guest says in the header, and refuses frames that cannot be; those are lost. */
-function send(fd: number, list: ScatterList): void {
+function send(fd: number, list: ScatterList): boolean {
   try {
-    writeScattered(fd, list);
+    return writeScattered(fd, list) !== -1;
   } catch (error) {
-    if (!(error instanceof SystemError)) throw error;
+    if (error instanceof SystemError) return true;
+    throw error;
   }
 }

@@ -1,3 +1,4 @@
+import { StreamNetPort } from '../base/stream-net-port.ts';
 import { configureInterface, openTap, tapPort } from '../base/tap.ts';
 import { NetDevice } from '../virtio/net/net-device.ts';
 import type { NetPort } from '../virtio/net/net-port.ts';
@@ -5,13 +6,14 @@ import type { NetSpec } from './device-spec.ts';
 import type { MadeDevice } from './made-device.ts';
 
 export function createNet(spec: NetSpec): MadeDevice {
-  const { mac, mtu } = spec;
-  return { device: new NetDevice(openPorts(spec), { mac: mac && Uint8Array.from(mac), mtu }) };
+  const { mac, mtu, wire } = spec;
+  const offloads = wire.kind === 'tap';
+  return { device: new NetDevice(openPorts(spec), { mac: mac && Uint8Array.from(mac), mtu, offloads }) };
 }
 
-function openPorts({ tap, pairs, address }: NetSpec): NetPort[] {
-  if ('fd' in tap) return [tapPort(tap.fd)];
-  const { ports, name } = openTap(tap.name, pairs);
+function openPorts({ wire, pairs, address }: NetSpec): NetPort[] {
+  if ('fd' in wire) return [wire.kind === 'tap' ? tapPort(wire.fd) : new StreamNetPort(wire.fd)];
+  const { ports, name } = openTap(wire.name, pairs);
   try {
     if (address !== undefined) configureInterface(name, address);
     return ports;

@@ -52,11 +52,18 @@ export interface BalloonSpec {
   readonly size: number;
 }
 
+/**
+ * What the card is connected to: a TAP device by name, where it is made if there is none, or an open one; or a stream
+ * socket, as passt speaks it.
+ */
+export type NetWire =
+  | { readonly kind: 'tap'; readonly name: string }
+  | { readonly kind: 'tap' | 'stream'; readonly fd: number };
+
 export interface NetSpec {
   readonly type: 'net';
-  /** The TAP device by name, where it is made if there is none, or an open one. */
-  readonly tap: { readonly name: string } | { readonly fd: number };
-  /** Pairs of queues; 1 for an open one. */
+  readonly wire: NetWire;
+  /** Pairs of queues; 1 for what is open already. */
   readonly pairs: number;
   /** The guest's hardware address, six bytes. */
   readonly mac?: readonly number[] | undefined;

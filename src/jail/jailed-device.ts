@@ -3,6 +3,7 @@ import { O_RDWR, open, write } from '../base/fd.ts';
 import { exitNow, keepDescriptors, setThreadName } from '../base/process.ts';
 import { StreamConnection } from '../base/unix-stream.ts';
 import type { DeviceMaker } from '../device-process/create-device.ts';
+import { withInheritedFd } from '../device-process/inherited.ts';
 import { serveDevice } from '../device-process/run-device.ts';
 import { CrosvmError } from '../errors.ts';
 import { enterJail, type Owner, settle } from './enter-jail.ts';
@@ -13,11 +14,14 @@ const MESSAGES = 2;
 const FRONT_END = 3;
 const ORDERS = 4;
 const SUPERVISOR = 5;
+const INHERITED = 6;
 
 export interface DeviceDescriptors {
   readonly messages: number;
   readonly frontEnd: number;
   readonly orders: number;
+  /** That of its specification, if it names one. */
+  readonly inherited: number | undefined;
   /** Where the listener of its filter goes. */
   readonly supervisor: number;
 }
@@ -26,16 +30,17 @@ export interface DeviceDescriptors {
 export function runJailedDevice(
   { name, spec, jail }: StartOrder,
   make: DeviceMaker,
-  { messages, frontEnd, orders, supervisor }: DeviceDescriptors,
+  { messages, frontEnd, orders, supervisor, inherited }: DeviceDescriptors,
   newcomer: Owner | undefined,
 ): never {
   const say = (line: string) => void write(MESSAGES, new TextEncoder().encode(`crosvm: ${name}: ${line}\n`));
   try {
     if (newcomer !== undefined) settle(newcomer);
     const nothing = open('/dev/null', O_RDWR);
-    keepDescriptors([nothing, nothing, messages, frontEnd, orders, supervisor]);
+    const more = inherited === undefined ? [] : [inherited];
+    keepDescriptors([nothing, nothing, messages, frontEnd, orders, supervisor, ...more]);
     setThreadName(`${spec.type} device`);
-    const made = make(spec);
+    const made = make(withInheritedFd(spec, INHERITED));
     enterJail(jail, made.folders ?? [], newcomer !== undefined, new StreamConnection(SUPERVISOR));
     const isWell = serveDevice(
       made,

@@ -38,6 +38,10 @@ export interface VirtioDevice {
   close(): void;
 }
 
+/** What a device may wait for on a descriptor (epoll_ctl(2)): something to read, or an end; and room to write. */
+export const EPOLLIN = 1;
+export const EPOLLOUT = 4;
+
 /** What a device may ask of whoever runs it. */
 export interface DeviceHost {
   readonly memory: DeviceMemory;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ipv4, macAddress } from './network.ts';
+import { forwardedPort, ipv4, macAddress } from './network.ts';
 
 test('addresses of the network', () => {
   assert.deepEqual(ipv4.parse('10.0.255.1'), [10, 0, 255, 1]);
@@ -12,4 +12,11 @@ test('addresses of the network', () => {
     assert.throws(() => macAddress.parse(bad), { code: 'E_OPTION' }, bad);
   }
   assert.throws(() => macAddress.parse('ff:ff:ff:ff:ff:ff'), /address of a group/);
+});
+
+test('ports that are forwarded', () => {
+  assert.deepEqual(forwardedPort.parse('2222:22'), { host: 2222, guest: 22 });
+  for (const bad of ['', '22', '0:22', '22:65536', '1:2:3', 'a:1', '-1:2']) {
+    assert.throws(() => forwardedPort.parse(bad), { code: 'E_OPTION' }, bad);
+  }
 });

@@ -23,3 +23,14 @@ export const macAddress: ValueSyntax<readonly number[]> = {
     return parts;
   },
 };
+
+/** A TCP port of the host and the port of the guest to which it leads. */
+export const forwardedPort: ValueSyntax<{ readonly host: number; readonly guest: number }> = {
+  metavar: 'HOST:GUEST',
+  parse(value) {
+    const [host, guest] = (/^(\d{1,5}):(\d{1,5})$/.exec(value) ?? []).slice(1).map(Number);
+    const isPort = (port: number | undefined) => port !== undefined && port >= 1 && port <= 65535;
+    if (isPort(host) && isPort(guest)) return { host: host!, guest: guest! };
+    throw new CrosvmError('E_OPTION', `"${value}" is not HOST:GUEST, two ports from 1 to 65535`);
+  },
+};

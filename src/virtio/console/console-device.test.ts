@@ -139,9 +139,22 @@ for (const format of RING_FORMATS) {
     harness.drivers[1]!.add({ readable: [bytes('abcdef')] });
     harness.kick(1);
     harness.restart(1);
+    assert.deepEqual(harness.watched, []);
     output.room = 100;
-    harness.ready(OUTPUT_FD, EPOLLOUT);
+    harness.kick(1);
     assert.equal(output.text, 'abcdef');
+  });
+
+  test(`${format}: input is not waited for while there is no queue for it`, () => {
+    const { ports, harness } = setUp(format);
+    harness.drivers[0]!.add({ writable: [8] });
+    harness.kick(0);
+    assert.deepEqual(harness.watched, [INPUT_FD]);
+    harness.restart(0);
+    assert.deepEqual(harness.watched, []);
+    ports[0]!.input.pending.push('x');
+    harness.kick(0);
+    assert.equal(harness.drivers[0]!.take()?.written, 1);
   });
 
   test(`${format}: output that fails is dropped, and the guest goes on`, () => {

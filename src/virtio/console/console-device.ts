@@ -88,6 +88,11 @@ export class ConsoleDevice implements VirtioDevice {
     return isReceiveQueue(index) ? port.receive(queue) : port.transmit(queue);
   }
 
+  queueStopping(index: number): void {
+    const port = portOfQueue(index);
+    if (port !== undefined) this.#ports[port]!.pause(isReceiveQueue(index));
+  }
+
   /** The terminal behind a port has another size now. */
   resize(port: number, columns: number, rows: number): void {
     if (port === 0) {

@@ -1,11 +1,8 @@
 import type { ScatterList } from '../../memory/scatter-list.ts';
-import type { DeviceHost } from '../device.ts';
+import { type DeviceHost, EPOLLIN, EPOLLOUT } from '../device.ts';
 import { DescriptorChain } from '../queue/descriptor-chain.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
 import { receiveQueue } from './console-config.ts';
-
-const EPOLLIN = 1;
-const EPOLLOUT = 4;
 
 /** Requests done before others have their turn. */
 const BATCH = 16;
@@ -86,6 +83,12 @@ export class ConsolePort {
     const more = this.#drain(queue);
     this.#host.interrupt(receiveQueue(this.#index) + 1);
     return more;
+  }
+
+  /** One of the queues ends, or ends for now: nobody has time for its side of the host. */
+  pause(isReceive: boolean): void {
+    if (isReceive) this.#waitForInput(false);
+    else this.#waitForRoom(false);
   }
 
   /** One character in an emergency: whoever has no room loses it. */

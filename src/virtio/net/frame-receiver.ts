@@ -7,7 +7,7 @@ import type { NetPort } from './net-port.ts';
 /** Buffers of the guest that one frame may take. A guest whose buffers are so small that it takes more loses it. */
 const MAX_BUFFERS = 128;
 
-export type Received = 'frame' | 'no frame' | 'no buffer';
+export type Received = 'frame' | 'no frame' | 'no buffer' | 'end';
 
 /**
  * Moves frames from a port to a guest. A frame goes straight to the guest's first buffer; what that has no room for is
@@ -38,7 +38,7 @@ export class FrameReceiver {
     const n = this.#port.receive(this.#list);
     if (n <= 0) {
       queue.unpop(first);
-      return 'no frame';
+      return n === 0 ? 'end' : 'no frame';
     }
     const buffers = this.#spread(queue, n);
     // Nobody waits for a frame that the guest has no room for; there will be others.

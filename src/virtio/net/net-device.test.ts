@@ -21,20 +21,25 @@ class FakePort implements NetPort {
   readonly sent: Uint8Array[] = [];
   offloads: Offloads | undefined;
   active = true;
+  isOver = false;
+  hasRoom = true;
 
   constructor(fd: number) {
     this.fd = fd;
   }
 
   receive(list: ScatterList): number {
+    if (this.isOver) return 0;
     const frame = this.incoming.shift();
     return frame === undefined ? -1 : list.copyFrom(frame);
   }
 
-  send(list: ScatterList): void {
+  send(list: ScatterList): boolean {
+    if (!this.hasRoom) return false;
     const frame = new Uint8Array(list.length);
     list.copyTo(frame);
     this.sent.push(frame);
+    return true;
   }
 
   setOffloads(offloads: Offloads): void {
@@ -50,7 +55,7 @@ class FakePort implements NetPort {
 
 function setUp(format: RingFormat, { pairs = 1, features }: { pairs?: number; features?: FeatureSet } = {}) {
   const ports = Array.from({ length: pairs }, (_, i) => new FakePort(PORT_FD + i));
-  const device = new NetDevice(ports, { mac: Uint8Array.of(2, 0, 0, 0, 0, 1), mtu: 1500 });
+  const device = new NetDevice(ports, { mac: Uint8Array.of(2, 0, 0, 0, 0, 1), mtu: 1500, offloads: true });
   return { ports, device, harness: new DeviceHarness(device, format, features ?? device.features) };
 }
 
@@ -71,6 +76,22 @@ for (const format of RING_FORMATS) {
       ports[0]!.sent.map(({ length }) => length),
       [100, 5, 0],
     );
+  });
+
+  test(`${format}: a frame for which the port has no room waits`, () => {
+    const { ports, harness } = setUp(format);
+    ports[0]!.hasRoom = false;
+    for (const length of [30, 40]) harness.drivers[1]!.add({ readable: [frame(length)] });
+    harness.kick(1);
+    assert.equal(harness.drivers[1]!.take(), undefined);
+    assert.equal(harness.watchedEvents(PORT_FD), 4);
+    ports[0]!.hasRoom = true;
+    harness.ready(PORT_FD, 4);
+    assert.deepEqual(
+      ports[0]!.sent.map(({ length }) => length),
+      [30, 40],
+    );
+    assert.deepEqual(harness.watched, []);
   });
 
   test(`${format}: a frame lies in one buffer, or in as many as it needs`, () => {
@@ -113,6 +134,16 @@ for (const format of RING_FORMATS) {
     ports[0]!.incoming.push(frame(50));
     assert.deepEqual(harness.watched, []);
     assert.equal(harness.request(0, { writable: [100] }).written, 50);
+  });
+
+  test(`${format}: a port that has ended is not waited for`, () => {
+    const { ports, harness } = setUp(format);
+    harness.drivers[0]!.add({ writable: [100] });
+    harness.kick(0);
+    assert.deepEqual(harness.watched, [PORT_FD]);
+    ports[0]!.isOver = true;
+    harness.ready(PORT_FD, 0x10);
+    assert.deepEqual(harness.watched, []);
   });
 
   test(`${format}: buffers without room for a header get nothing`, () => {
@@ -174,6 +205,11 @@ for (const format of RING_FORMATS) {
     }
   });
 }
+
+test('without offloads none is offered', () => {
+  const { features } = new NetDevice([new FakePort(1)], { mac: undefined, mtu: undefined, offloads: false });
+  assert.equal(features, (1n << 15n) | (1n << 17n));
+});
 
 test('the configuration space', () => {
   const { device } = setUp('split', { pairs: 2 });

@@ -1,4 +1,4 @@
-import type { DeviceHost, VirtioDevice } from '../device.ts';
+import { type DeviceHost, EPOLLIN, EPOLLOUT, type VirtioDevice } from '../device.ts';
 import { type FeatureSet, featureSet, hasFeature } from '../features.ts';
 import { DescriptorChain } from '../queue/descriptor-chain.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
@@ -26,7 +26,6 @@ import {
 import { control, type NetCommands, offloadsOf } from './net-control.ts';
 import type { NetPort } from './net-port.ts';
 
-const EPOLLIN = 1;
 const QUEUE_SIZE = 256;
 
 /** Frames handled before others have their turn. */
@@ -41,22 +40,25 @@ const GUEST_OFFLOADS = featureSet(
   VIRTIO_NET_F_GUEST_UFO,
 );
 
-const FEATURES = featureSet(
-  VIRTIO_NET_F_CSUM,
-  VIRTIO_NET_F_HOST_TSO4,
-  VIRTIO_NET_F_HOST_TSO6,
-  VIRTIO_NET_F_HOST_ECN,
-  VIRTIO_NET_F_HOST_UFO,
-  VIRTIO_NET_F_MRG_RXBUF,
-  VIRTIO_NET_F_CTRL_VQ,
-  VIRTIO_NET_F_CTRL_GUEST_OFFLOADS,
-);
+/** What a port can finish for the guest, or leave to it. */
+const OFFLOADS =
+  GUEST_OFFLOADS |
+  featureSet(
+    VIRTIO_NET_F_CSUM,
+    VIRTIO_NET_F_HOST_TSO4,
+    VIRTIO_NET_F_HOST_TSO6,
+    VIRTIO_NET_F_HOST_ECN,
+    VIRTIO_NET_F_HOST_UFO,
+    VIRTIO_NET_F_CTRL_GUEST_OFFLOADS,
+  );
 
 export interface NetOptions {
   /** Six bytes; without it the guest chooses. */
   readonly mac: Uint8Array | undefined;
   /** Bytes of the largest packet; without it the guest takes 1500. */
   readonly mtu: number | undefined;
+  /** Whether the ports look at the headers of frames. */
+  readonly offloads: boolean;
 }
 
 /** The network device (VIRTIO 1.3, section 5.1), with a pair of queues for each port. */
@@ -67,9 +69,9 @@ export class NetDevice implements VirtioDevice, NetCommands {
   readonly config: Uint8Array;
   readonly #ports: readonly NetPort[];
   readonly #receivers: readonly FrameReceiver[];
-  readonly #senders: readonly ((chain: DescriptorChain) => number)[];
-  readonly #watched: boolean[];
-  readonly #onFrame: (() => void)[];
+  /** EPOLL flags that are waited for on each port. */
+  readonly #watched: number[];
+  readonly #onReady: ((events: number) => void)[];
   readonly #chain = new DescriptorChain();
   /** Pairs of queues that the driver uses. */
   #pairs = 1;
@@ -78,22 +80,18 @@ export class NetDevice implements VirtioDevice, NetCommands {
   #host!: DeviceHost;
 
   /** The ports, at least one, are the device's to close. */
-  constructor(ports: readonly NetPort[], { mac, mtu }: NetOptions) {
+  constructor(ports: readonly NetPort[], { mac, mtu, offloads }: NetOptions) {
     this.#ports = ports;
     this.#receivers = ports.map((port) => new FrameReceiver(port));
-    this.#senders = ports.map((port) => (chain) => {
-      port.send(chain.readable);
-      return 0;
-    });
-    this.#watched = ports.map(() => false);
-    this.#onFrame = ports.map((_, i) => () => this.#host.serveSoon(2 * i));
+    this.#watched = ports.map(() => 0);
+    this.#onReady = ports.map((_, pair) => (events) => this.#portIsReady(pair, events));
     this.queueSizes = new Array<number>(2 * ports.length + 1).fill(QUEUE_SIZE);
     this.config = netConfig(mac, ports.length, mtu);
-    const bits = [];
+    const bits = [VIRTIO_NET_F_MRG_RXBUF, VIRTIO_NET_F_CTRL_VQ];
     if (mac !== undefined) bits.push(VIRTIO_NET_F_MAC);
     if (mtu !== undefined) bits.push(VIRTIO_NET_F_MTU);
     if (ports.length > 1) bits.push(VIRTIO_NET_F_MQ);
-    this.features = FEATURES | GUEST_OFFLOADS | featureSet(...bits);
+    this.features = (offloads ? OFFLOADS : 0n) | featureSet(...bits);
     this.#useDefaults();
   }
 
@@ -117,7 +115,7 @@ export class NetDevice implements VirtioDevice, NetCommands {
 
   queueStopping(index: number): void {
     const pair = index >> 1;
-    if (pair < this.#ports.length && index % 2 === 0) this.#watch(pair, false);
+    if (pair < this.#ports.length) this.#watch(pair, index % 2 === 0 ? EPOLLIN : EPOLLOUT, false);
   }
 
   /** Which pairs of queues the driver uses, from the first on. */
@@ -127,7 +125,7 @@ export class NetDevice implements VirtioDevice, NetCommands {
     for (const [i, port] of this.#ports.entries()) {
       port.setActive(i < pairs);
       if (i < pairs) this.#host.serveSoon(2 * i);
-      else this.#watch(i, false);
+      else this.#ignore(i);
     }
     return true;
   }
@@ -140,13 +138,13 @@ export class NetDevice implements VirtioDevice, NetCommands {
   }
 
   reset(): void {
-    for (const i of this.#ports.keys()) this.#watch(i, false);
+    for (const i of this.#ports.keys()) this.#ignore(i);
     this.#negotiated = 0n;
     this.#useDefaults();
   }
 
   close(): void {
-    for (const i of this.#ports.keys()) this.#watch(i, false);
+    for (const i of this.#ports.keys()) this.#ignore(i);
     for (const port of this.#ports) port.close();
   }
 
@@ -164,7 +162,7 @@ export class NetDevice implements VirtioDevice, NetCommands {
     const pair = index >> 1;
     if (pair >= this.#pairs) return false;
     if (index % 2 === 0) return this.#receive(pair, queue);
-    return serveRequests(queue, this.#chain, BATCH, this.#senders[pair]!);
+    return this.#transmit(pair, queue);
   }
 
   readonly #control = (chain: DescriptorChain): number => control(chain, this);
@@ -176,22 +174,56 @@ export class NetDevice implements VirtioDevice, NetCommands {
         case 'frame':
           break;
         case 'no frame':
-          this.#watch(pair, true);
+          this.#watch(pair, EPOLLIN, true);
+          return false;
+        case 'end':
+          this.#watch(pair, EPOLLIN, false);
           return false;
         case 'no buffer':
           // The driver will say when there is one.
-          this.#watch(pair, false);
+          this.#watch(pair, EPOLLIN, false);
           if (!queue.enableNotification()) return false;
       }
     }
     return true;
   }
 
-  #watch(pair: number, on: boolean): void {
-    if (this.#watched[pair] === on) return;
-    this.#watched[pair] = on;
+  /** A frame for which there is no room waits, and those behind it. */
+  #transmit(pair: number, queue: Virtqueue): boolean {
+    const chain = this.#chain;
+    for (let left = BATCH; left > 0; left--) {
+      if (!queue.pop(chain)) return queue.enableNotification();
+      if (!this.#ports[pair]!.send(chain.readable)) {
+        queue.unpop(chain);
+        this.#watch(pair, EPOLLOUT, true);
+        return false;
+      }
+      queue.push(chain, 0);
+    }
+    return true;
+  }
+
+  #portIsReady(pair: number, events: number): void {
+    if ((events & ~EPOLLIN) !== 0) {
+      this.#watch(pair, EPOLLOUT, false);
+      this.#host.serveSoon(2 * pair + 1);
+    }
+    if ((events & ~EPOLLOUT) !== 0) this.#host.serveSoon(2 * pair);
+  }
+
+  /** Waits for an event of a port, or no longer. */
+  #watch(pair: number, event: number, on: boolean): void {
+    const before = this.#watched[pair]!;
+    const events = on ? before | event : before & ~event;
+    if (events === before) return;
+    this.#watched[pair] = events;
     const { fd } = this.#ports[pair]!;
-    if (on) this.#host.watch(fd, EPOLLIN, this.#onFrame[pair]!);
-    else this.#host.unwatch(fd);
+    if (events === 0) this.#host.unwatch(fd);
+    else if (before === 0) this.#host.watch(fd, events, this.#onReady[pair]!);
+    else this.#host.rewatch(fd, events);
+  }
+
+  #ignore(pair: number): void {
+    this.#watch(pair, EPOLLIN | EPOLLOUT, false);
   }
 }

@@ -1,8 +1,6 @@
 import { type HostMemory, ScatterList } from '../../memory/scatter-list.ts';
-import type { DeviceHost } from '../device.ts';
+import { type DeviceHost, EPOLLIN } from '../device.ts';
 import type { VsockHost, VsockStream } from './vsock-host.ts';
-
-const EPOLLIN = 1;
 
 /** `CONNECT`, a space, ten digits and a new line fit. */
 const MAX_LINE = 32;

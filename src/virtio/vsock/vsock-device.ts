@@ -1,5 +1,5 @@
 import { ScatterList } from '../../memory/scatter-list.ts';
-import type { DeviceHost, VirtioDevice } from '../device.ts';
+import { type DeviceHost, EPOLLIN, EPOLLOUT, type VirtioDevice } from '../device.ts';
 import { DescriptorChain } from '../queue/descriptor-chain.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
 import { ConnectionTable } from './connection-table.ts';
@@ -21,9 +21,6 @@ import {
 } from './packet.ts';
 import { VsockConnection } from './vsock-connection.ts';
 import type { VsockHost } from './vsock-host.ts';
-
-const EPOLLIN = 1;
-const EPOLLOUT = 4;
 
 const RECEIVE = 0;
 const TRANSMIT = 1;

@@ -1,6 +1,7 @@
 import { packetPair } from '../../base/unix-socket.ts';
 import { streamPair } from '../../base/unix-stream.ts';
 import type { DeviceSpec } from '../../device-process/device-spec.ts';
+import { inheritedFd } from '../../device-process/inherited.ts';
 import type { JailOptions, JailSpec } from '../../jail/jail-spec.ts';
 import { loadFilters } from '../../jail/load-policy.ts';
 import { readMessages } from './device-messages.ts';
@@ -28,7 +29,9 @@ export class JailLauncher implements DeviceLauncher {
     const [connection, frontEnd] = streamPair();
     const [orders, theirOrders] = packetPair();
     const [messages, theirMessages] = streamPair();
-    const { id, ended } = zygote.start({ name, spec, jail }, [theirMessages.fd, frontEnd.fd, theirOrders.fd]);
+    const inherited = inheritedFd(spec);
+    const fds = [theirMessages.fd, frontEnd.fd, theirOrders.fd, ...(inherited === undefined ? [] : [inherited])];
+    const { id, ended } = zygote.start({ name, spec, jail }, fds);
     for (const theirs of [frontEnd, theirOrders, theirMessages]) theirs.close();
     let last: string | undefined;
     const saidAll = readMessages(messages.fd, (line) => {

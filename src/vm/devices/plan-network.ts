@@ -25,9 +25,9 @@ function networkCard(option: NetOption): { spec: NetSpec; slot: number | undefin
   if ((ip === undefined) !== (netmask === undefined)) fail('host-ip= and netmask= belong together');
   if (fd === undefined && name === undefined && ip === undefined)
     fail('a network card needs tap-name=, tap-fd= or host-ip=');
-  const tap = fd === undefined ? { name: name ?? NEW_TAP } : { fd };
+  const wire = { kind: 'tap' as const, ...(fd === undefined ? { name: name ?? NEW_TAP } : { fd }) };
   const address = ip && netmask && { ip, netmask };
-  return { spec: { type: 'net', tap, pairs, mac, mtu, address }, slot: option['pci-address'] };
+  return { spec: { type: 'net', wire, pairs, mac, mtu, address }, slot: option['pci-address'] };
 }
 
 /** `--vsock`. Throws `E_OPTION` if there is no place for its sockets. */

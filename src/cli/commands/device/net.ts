@@ -1,17 +1,22 @@
+import type { ForwardedPort } from '../../../base/passt.ts';
+import type { NetWire } from '../../../device-process/device-spec.ts';
 import { CrosvmError } from '../../../errors.ts';
 import { command } from '../../command.ts';
 import { frontEndOptions } from '../../options/front-end.ts';
-import { ipv4, macAddress } from '../../options/network.ts';
-import { value, valueOr } from '../../options/option.ts';
+import { forwardedPort, ipv4, macAddress } from '../../options/network.ts';
+import { flag, list, value, valueOr } from '../../options/option.ts';
 import { integer, text } from '../../options/syntax.ts';
 import { serveDevice } from './serve.ts';
+
+/** The largest packet that passt takes. Nothing cuts packets up on this way, so the larger they are the fewer there are. */
+const PASST_MTU = 65520;
 
 export const deviceNet = command({
   name: 'device net',
   summary: 'A network card.',
   description:
-    'Runs a network card, whose wire is a TAP device of the host, until its front end goes away. Without --tap-name or ' +
-    '--tap-fd a TAP device is made, which needs the capability CAP_NET_ADMIN.',
+    'Runs a network card until its front end goes away. Its wire is a TAP device of the host: without --tap-name or ' +
+    '--tap-fd one is made, which needs the capability CAP_NET_ADMIN. --user needs none.',
   options: {
     tapName: value({
       section: 'Device',
@@ -23,6 +28,15 @@ export const deviceNet = command({
       syntax: integer({ min: 0, max: 2 ** 31 - 1, metavar: 'N' }),
       help: 'Use the TAP device that is open as this descriptor, with IFF_NO_PI and IFF_VNET_HDR.',
     }),
+    user: flag({
+      section: 'Device',
+      help: 'No wire, but the sockets of the host, without any privilege: through the program passt, with DHCP and DNS.',
+    }),
+    forward: list({
+      section: 'Device',
+      syntax: forwardedPort,
+      help: "With --user, a TCP port of the host's loopback interface that leads to one of the guest.",
+    }),
     hostIp: value({ section: 'Device', aliases: ['host_ip'], syntax: ipv4, help: "The address of the host's end." }),
     netmask: value({ section: 'Device', syntax: ipv4, help: "The netmask of the host's end." }),
     mac: value({
@@ -33,7 +47,7 @@ export const deviceNet = command({
     mtu: value({
       section: 'Device',
       syntax: integer({ min: 68, max: 65535, metavar: 'BYTES' }),
-      help: 'The largest packet [default: the guest takes 1500].',
+      help: 'The largest packet [default: with --user 65520, otherwise the guest takes 1500].',
     }),
     vqPairs: valueOr({
       section: 'Device',
@@ -46,19 +60,34 @@ export const deviceNet = command({
   positionals: [],
   examples: [
     'crosvm device net --socket-path /run/net.sock --tap-name tap0',
+    'crosvm device net --socket-path /run/net.sock --user --forward 2222:22',
     'crosvm device net --socket-path /run/net.sock --host-ip 10.0.0.1 --netmask 255.255.255.0',
   ],
-  run({ tapName, tapFd, hostIp, netmask, mac, mtu, vqPairs, ...frontEnd }, _positionals, output) {
+  async run({ tapName, tapFd, user, forward, hostIp, netmask, mac, mtu, vqPairs, ...frontEnd }, _positionals, output) {
+    if ((user || forward.length > 0) && (tapName ?? tapFd ?? hostIp) !== undefined) {
+      fail('--user is without a TAP device of the host, so without --tap-name, --tap-fd and --host-ip');
+    }
+    if ((user || forward.length > 0) && vqPairs > 1) fail('--user has one pair of queues');
     if (tapFd !== undefined && tapName !== undefined) fail('--tap-name and --tap-fd exclude each other');
     if (tapFd !== undefined && (vqPairs > 1 || hostIp !== undefined)) {
       fail('--tap-fd is one open TAP device, so it has one pair of queues, and its address already');
     }
     if ((hostIp === undefined) !== (netmask === undefined)) fail('--host-ip and --netmask belong together');
-    const tap = tapFd === undefined ? { name: tapName ?? 'crosvm%d' } : { fd: tapFd };
     const address = hostIp && netmask && { ip: hostIp, netmask };
-    return serveDevice({ type: 'net', tap, pairs: vqPairs, mac, mtu, address }, frontEnd, output);
+    const wire = user || forward.length > 0 ? await userWire(forward) : tapWire(tapName, tapFd);
+    const largest = mtu ?? (wire.kind === 'stream' ? PASST_MTU : undefined);
+    return serveDevice({ type: 'net', wire, pairs: vqPairs, mac, mtu: largest, address }, frontEnd, output);
   },
 });
+
+function tapWire(name: string | undefined, fd: number | undefined): NetWire {
+  return fd === undefined ? { kind: 'tap', name: name ?? 'crosvm%d' } : { kind: 'tap', fd };
+}
+
+async function userWire(forwards: readonly ForwardedPort[]): Promise<NetWire> {
+  const { startPasst } = await import('../../../base/passt.ts');
+  return { kind: 'stream', fd: await startPasst(forwards) };
+}
 
 function fail(message: string): never {
   throw new CrosvmError('E_USAGE', message);
