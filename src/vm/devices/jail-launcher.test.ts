@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { streamPair } from '../../base/unix-stream.ts';
 import type { DeviceSpec } from '../../device-process/device-spec.ts';
 import type { JailOptions } from '../../jail/jail-spec.ts';
 import { ownPolicyFolder } from '../../jail/load-policy.ts';
@@ -23,6 +24,8 @@ const image = join(folder, 'disk.img');
 writeFileSync(image, Buffer.alloc(65536));
 
 const BLOCK = { writable: true, sparse: true, blockSize: 512, id: '', queues: 1, direct: false, lock: true } as const;
+/** What a network card inherits. */
+const [wire] = streamPair();
 const SPECS: Readonly<Record<string, { spec: DeviceSpec; opens: RegExp[] }>> = {
   rng: { spec: { type: 'rng' }, opens: [] },
   block: { spec: { type: 'block', path: image, ...BLOCK }, opens: [/disk\.img$/] },
@@ -34,6 +37,7 @@ const SPECS: Readonly<Record<string, { spec: DeviceSpec; opens: RegExp[] }>> = {
     },
     opens: [/\/out$/],
   },
+  net: { spec: { type: 'net', wire: { kind: 'stream', fd: wire.fd }, pairs: 1 }, opens: [/^socket:/] },
   vsock: { spec: { type: 'vsock', cid: 3, path: join(folder, 'vsock') }, opens: [/^socket:/] },
 };
 const NAMESPACES = ['user', 'pid', 'mnt', 'net', 'ipc', 'uts'];
@@ -179,7 +183,7 @@ describe('system calls that a policy does not have', () => {
   ];
   for (const { type, name, probe } of ARGUMENTS) {
     test(`${type}: ${name}(${probe.slice(1)})`, async () => {
-      const { how } = await failure(launcher, { type, probe } as unknown as ProbeSpec);
+      const { how } = await failure(launcher, { ...SPECS[type]!.spec, probe });
       assert.equal(how, `killed for the system call ${name}`);
     });
   }
