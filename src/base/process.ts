@@ -1,5 +1,6 @@
 /** Processes as the kernel sees them, for programs that fork: Node's own `child_process` always starts another program. */
 import { check, EINTR, errno, libc, pin } from './ffi.ts';
+import { prctl } from './prctl.ts';
 import { systemCall } from './system-call.ts';
 import { SystemError } from './system-error.ts';
 
@@ -32,13 +33,9 @@ const SIGINFO_CODE = 2;
 const SIGINFO_STATUS = 6;
 
 const cExit = libc<(status: number) => never>('void _exit(int)');
-const cGetpid = libc<() => number>('int getpid()');
 const cKill = libc<(pid: number, signal: number) => number>('int kill(int, int)');
 const cDup2 = libc<(from: number, to: number) => number>('int dup2(int, int)');
 const cFcntl = libc<(fd: number, command: number, argument: number) => number>('int fcntl(int, int, int64_t)');
-const cPrctl = libc<(option: number, a: number, b: number, c: number, d: number) => number>(
-  'int prctl(int, int64_t, int64_t, int64_t, int64_t)',
-);
 const cWaitid = libc<(kind: number, id: number, info: number, options: number) => number>(
   'int waitid(int, int, int64_t, int)',
 );
@@ -58,11 +55,6 @@ export function fork(flags = 0): number {
 /** Ends the process now; nothing of Node's end happens. */
 export function exitNow(status: number): never {
   return cExit(status);
-}
-
-/** The process's number, also in a process that was forked, where `process.pid` is that of the first one. */
-export function getpid(): number {
-  return cGetpid();
 }
 
 /** Sends a signal. No error if the process is gone. */
@@ -89,13 +81,13 @@ export function waitForEnd(pid: number): ProcessEnd {
 
 /** The calling process gets this signal when the thread that made it ends. A change of its credentials undoes that. */
 export function setDeathSignal(signal: number): void {
-  check(cPrctl(PR_SET_PDEATHSIG, signal, 0, 0, 0), 'prctl(PR_SET_PDEATHSIG)');
+  prctl('PR_SET_PDEATHSIG', PR_SET_PDEATHSIG, signal);
 }
 
 /** What `ps` and `top` call the calling thread: the first 15 bytes count. */
 export function setThreadName(name: string): void {
   const bytes = new TextEncoder().encode(`${name}\0`);
-  check(cPrctl(PR_SET_NAME, pin(bytes), 0, 0, 0), 'prctl(PR_SET_NAME)');
+  prctl('PR_SET_NAME', PR_SET_NAME, pin(bytes));
 }
 
 /** Makes `fds` the process's descriptors 0, 1, 2 and so on, and closes all others. */

@@ -1,6 +1,7 @@
 /** Filters of system calls (seccomp(2)). */
 import { rawIoctl } from './fd.ts';
-import { addressOf, check, libc, pin } from './ffi.ts';
+import { addressOf, check, pin } from './ffi.ts';
+import { prctl } from './prctl.ts';
 import { systemCall } from './system-call.ts';
 
 const SYS_SECCOMP = 317;
@@ -12,13 +13,9 @@ const PR_SET_NO_NEW_PRIVS = 38;
 /** struct sock_filter. */
 const INSTRUCTION_BYTES = 8;
 
-const cPrctl = libc<(option: number, a: number, b: number, c: number, d: number) => number>(
-  'int prctl(int, int64_t, int64_t, int64_t, int64_t)',
-);
-
 /** From now on neither this process nor a program that it starts gets more rights than it has. Filters need that. */
 export function setNoNewPrivileges(): void {
-  check(cPrctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 'prctl(PR_SET_NO_NEW_PRIVS)');
+  prctl('PR_SET_NO_NEW_PRIVS', PR_SET_NO_NEW_PRIVS, 1);
 }
 
 /** Filters all threads of this process with a program of struct sock_filter, for ever. */

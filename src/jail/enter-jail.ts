@@ -71,7 +71,7 @@ export function forkForJail(): JailedFork {
 
 /** Gives a process in a new user namespace its owner's rights on files. */
 export function settle({ uid, gid }: Owner): void {
-  mapUser(uid, gid, INSIDE_ID);
+  explained(() => mapUser(uid, gid, INSIDE_ID));
 }
 
 function currentOwner(): Owner {
@@ -118,7 +118,7 @@ function filter({ notify, kill }: JailSpec['filters'], supervisor: StreamConnect
   supervisor.close();
 }
 
-/** Undefined where the kernel has no listeners (before 5.0), or a container's manager has the only one there can be. */
+/** Undefined where the kernel has no listeners, or a container's manager has the only one that there can be. */
 function tryListener(program: string): number | undefined {
   try {
     return filterWithListener(Buffer.from(program, 'base64'));
