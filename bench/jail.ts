@@ -2,16 +2,19 @@
  * What a jailed device process costs: the time from the order to its first answer, and the memory that only it has while it
  * waits.
  *
- *     node bench/jail.ts [--devices N]
+ *     node bench/jail.ts [--devices N] [--json]
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { greetBackEnd } from '../src/vm/devices/connect-device.ts';
 import { JailLauncher } from '../src/vm/devices/jail-launcher.ts';
 import type { LaunchedDevice } from '../src/vm/devices/launcher.ts';
-import { median, table } from './report.ts';
+import { machineLine, median, spread, table } from './report.ts';
+import { finding, printResult } from './result.ts';
 
-const { values } = parseArgs({ options: { devices: { type: 'string', default: '20' } } });
+const { values } = parseArgs({
+  options: { devices: { type: 'string', default: '20' }, json: { type: 'boolean', default: false } },
+});
 const launcher = new JailLauncher({});
 
 async function launch(): Promise<{ device: LaunchedDevice; ms: number }> {
@@ -24,10 +27,10 @@ async function launch(): Promise<{ device: LaunchedDevice; ms: number }> {
 }
 
 /** Memory of a process in kB, by the lines of /proc/PID/smaps_rollup. */
-function memory(pid: string): { private: number; proportional: number } {
+function memory(pid: string): { own: number; proportional: number } {
   const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
   const kb = (name: string) => Number(new RegExp(`^${name}: +(\\d+)`, 'm').exec(text)![1]);
-  return { private: kb('Private_Dirty') + kb('Private_Clean'), proportional: kb('Pss') };
+  return { own: kb('Private_Dirty') + kb('Private_Clean'), proportional: kb('Pss') };
 }
 
 function jailedProcesses(): string[] {
@@ -54,21 +57,17 @@ for (let i = 0; i < Number(values.devices); i++) {
   times.push(ms);
 }
 const memories = jailedProcesses().map(memory);
-const sorted = times.toSorted((a, b) => a - b);
-console.log(
-  table(
-    ['what', 'value'],
-    [
-      ['first device, with the start of the zygote (ms)', first.ms.toFixed(0)],
-      ['fork, jail and first answer (ms): median', median(times).toFixed(1)],
-      ['fork, jail and first answer (ms): best', sorted[0]!.toFixed(1)],
-      ['fork, jail and first answer (ms): worst', sorted.at(-1)!.toFixed(1)],
-      ['processes', String(memories.length)],
-      ['memory that only it has, idle (MB): median', (median(memories.map((m) => m.private)) / 1024).toFixed(2)],
-      ['its share of all memory, idle (MB): median', (median(memories.map((m) => m.proportional)) / 1024).toFixed(2)],
-    ],
-  ),
-);
+const megabytes = (kilobytes: number[]) => median(kilobytes) / 1024;
+const rows = [
+  ['first device, with the start of the zygote', `${first.ms.toFixed(0)} ms`],
+  [`each of ${others.length} others`, `${spread(times, 1)} ms`],
+  ['share of all memory, idle', `${megabytes(memories.map(({ proportional }) => proportional)).toFixed(2)} MB`],
+];
+const findings = [
+  finding('jail-time', median(times)),
+  finding('jail-memory', megabytes(memories.map(({ own }) => own))),
+];
+printResult({ machine: machineLine(), findings, comparisons: [] }, values.json, [table(['what', 'measured'], rows)]);
 for (const { connection, orders } of [first.device, ...others]) {
   connection.close();
   orders.close();

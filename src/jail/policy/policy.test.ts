@@ -190,3 +190,51 @@ test("constants are those of the system's headers", { skip: !existsSync('/usr/bi
     rmSync(folder, { recursive: true });
   }
 });
+
+test('whatever a policy says, it is compiled or refused with its line', () => {
+  const good =
+    '@default kill\n{read, write}: 1\nmmap: arg2 in ~PROT_EXEC || (arg0 & 0x10) && arg1 >= 8; return EPERM\n';
+  const pieces = [
+    '&&',
+    '||',
+    'arg0',
+    '(',
+    ')',
+    '~',
+    '|',
+    'return',
+    'kill',
+    '1',
+    ';',
+    ':',
+    '{',
+    '}',
+    '\\',
+    '\n',
+    '@',
+    '#',
+    '-',
+  ];
+  let seed = 1;
+  const random = (n: number) => {
+    seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
+    return (seed >>> 8) % n;
+  };
+  let refused = 0;
+  for (let i = 0; i < 3000; i++) {
+    let text = good;
+    for (let n = random(4); n >= 0; n--) {
+      const at = random(text.length);
+      text = `${text.slice(0, at)}${pieces[random(pieces.length)]}${text.slice(at + random(6))}`;
+    }
+    try {
+      const run = compiled(text);
+      run('mmap', 1n, 2n, 3n);
+    } catch (error) {
+      assert.ok(error instanceof CrosvmError, `${text}\n${error}`);
+      assert.match(error.message, /^test\.policy, line \d+: /);
+      refused++;
+    }
+  }
+  assert.ok(refused > 1000 && refused < 3000, `${refused}`);
+});
