@@ -63,6 +63,8 @@ test('convert to formats that are only read', () => {
     assert.equal(JSON.parse(output('image', 'info', '--json', `pack.${format}`)).format, format);
     assert.equal(output('image', 'compare', 'pack.raw', `pack.${format}`), 'The images are equal.\n');
   }
+  output('create_qcow2', '--backing-file', 'pack.zstd', 'over.qcow2');
+  assert.equal(output('image', 'compare', 'pack.raw', 'over.qcow2'), 'The images are equal.\n');
   assert.match(
     crosvm('image', 'resize', 'pack.zstd', '4M').stderr,
     /pack\.zstd: .*(keeps its size|may not be written)/,

@@ -8,7 +8,9 @@ import { test } from 'node:test';
 import { hostDiskFiles } from '../src/base/host-disk-files.ts';
 import { HostFile } from '../src/base/host-file.ts';
 import { imageCodec } from '../src/base/image-codec.ts';
+import { mmap, view } from '../src/base/mmap.ts';
 import { bytesList } from '../src/disk/bytes-list.ts';
+import type { Disk } from '../src/disk/disk.ts';
 import { openDisk } from '../src/disk/open-disk.ts';
 import { checkImage } from '../src/disk/qcow2/check.ts';
 import { ImageFile } from '../src/disk/qcow2/image-file.ts';
@@ -16,7 +18,8 @@ import { INCOMPATIBLE_DIRTY } from '../src/disk/qcow2/layout.ts';
 import { readHeader } from '../src/disk/qcow2/open.ts';
 import { Qcow2Disk } from '../src/disk/qcow2/qcow2-disk.ts';
 import { applySnapshot, createSnapshot } from '../src/disk/qcow2/snapshots.ts';
-import { readDisk } from '../src/disk/testing.ts';
+import { DiskModel, Random, readDisk } from '../src/disk/testing.ts';
+import { ScatterList } from '../src/memory/scatter-list.ts';
 import { runMatrixCase } from './disk/matrix-case.ts';
 import { qemuImg, qemuIo, qemuToolsMissing } from './disk/qemu-tools.ts';
 
@@ -152,4 +155,39 @@ test('sizes: larger and smaller, with a backing file behind and with snapshots',
     again.close();
     qemuImg(folder, 'check', '-q', 'x');
   });
+});
+
+test('past the page cache, aligned or not', { skip: missing }, (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'crosvm-qcow2-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const size = 4 << 20;
+  qemuImg(folder, 'create', '-q', '-f', 'qcow2', 'x', `${size}`);
+  let disk: Disk;
+  try {
+    disk = openDisk(world, join(folder, 'x'), { writable: true, direct: true });
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'E_DISK_DIRECT') throw error;
+    return t.skip((error as Error).message);
+  }
+  const model = new DiskModel(size);
+  const random = new Random(1);
+  const address = mmap({ length: 1 << 20 });
+  const memory = { bytes: new Uint8Array(view(address, 1 << 20)), address };
+  for (let i = 0; i < 200; i++) {
+    const length = (1 + random.below(64)) * 512;
+    const offset = random.below((size - length) / 512) * 512;
+    const start = random.chance(70) ? random.below(100) * 4096 : random.below(400_000);
+    const list = new ScatterList();
+    list.add(memory, start, length);
+    memory.bytes.fill(i, start, start + length);
+    model.write(offset, memory.bytes.slice(start, start + length), length);
+    disk.write(offset, list);
+    memory.bytes.fill(0, start, start + length);
+    disk.read(offset, list);
+    assert.deepEqual(memory.bytes.slice(start, start + length), model.contents.slice(offset, offset + length));
+  }
+  disk.close();
+  writeFileSync(join(folder, 'expected'), model.contents);
+  qemuImg(folder, 'check', '-q', 'x');
+  qemuImg(folder, 'compare', '-q', '-F', 'raw', 'x', 'expected');
 });

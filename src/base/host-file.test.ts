@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -138,6 +138,24 @@ test('locks keep writers apart', () => {
 
 test('a new file must not exist', () => {
   assert.throws(() => HostFile.open(file(), { create: 'new', writable: true }), /there is such a file already/);
+});
+
+test('an unpublished file appears when it is complete, or never', () => {
+  const path = join(folder, 'later');
+  using one = closing(HostFile.unpublished(path));
+  one.store.write(0, new Uint8Array([1, 2, 3]));
+  assert.equal(existsSync(path), false);
+  one.store.publish();
+  assert.deepEqual([...readFileSync(path)], [1, 2, 3]);
+  assert.throws(() => HostFile.unpublished(path), { code: 'E_FILE_OPEN', message: /there is such a file already/ });
+  const other = join(folder, 'never');
+  HostFile.unpublished(other).close();
+  assert.equal(existsSync(other), false);
+  assert.throws(() => HostFile.unpublished(join(folder, 'no', 'where')), { message: /there is no such file/ });
+  // Somebody else was quicker.
+  using late = closing(HostFile.unpublished(other));
+  writeFileSync(other, 'x');
+  assert.throws(() => late.store.publish(), { message: /linkat failed.*EEXIST/ });
 });
 
 /** A store that is closed at the end, if it is not by then. */

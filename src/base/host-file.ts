@@ -1,4 +1,5 @@
-import { fstatSync, statSync } from 'node:fs';
+import { existsSync, fstatSync, statSync, unlinkSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { ByteStore } from '../disk/byte-store.ts';
 import { CrosvmError } from '../errors.ts';
 import type { HostMemory, ScatterList } from '../memory/scatter-list.ts';
@@ -10,6 +11,9 @@ import { SystemError } from './system-error.ts';
 
 const O_DIRECT = 0o40000;
 const O_TMPFILE = 0o20200000;
+
+const AT_FDCWD = -100;
+const AT_SYMLINK_FOLLOW = 0x400;
 
 const SEEK_END = 2;
 const SEEK_DATA = 3;
@@ -39,6 +43,9 @@ const cFallocate = libc<(fd: number, mode: number, offset: number, length: numbe
 );
 const cFtruncate = libc<(fd: number, size: number) => number>('int ftruncate(int, int64_t)');
 const cLseek = libc<(fd: number, offset: number, whence: number) => number>('int64_t lseek(int, int64_t, int)');
+const cLinkat = libc<(fromFolder: number, from: string, toFolder: number, to: string, flags: number) => number>(
+  'int linkat(int, const char *, int, const char *, int)',
+);
 const cFlock = libc<(fd: number, operation: number) => number>('int flock(int, int)');
 
 const ZEROES: HostMemory = { bytes: new Uint8Array(65536), address: 0 };
@@ -114,8 +121,7 @@ export class HostFile implements ByteStore {
     let directFd = -1;
     try {
       if (lock) lockFile(fd, path, writable);
-      // Through /proc, so that it is the same file whatever the path means by now.
-      if (direct) directFd = open(`/proc/self/fd/${fd}`, (writable ? O_RDWR : O_RDONLY) | O_DIRECT);
+      if (direct) directFd = openDirect(fd, path, writable ? O_RDWR : O_RDONLY);
       return new HostFile(path, fd, directFd, options);
     } catch (error) {
       close(fd);
@@ -126,10 +132,45 @@ export class HostFile implements ByteStore {
 
   /** A new file in `folder` without a name, which is gone when it is closed. */
   static temporary(folder: string): HostFile {
-    return new HostFile(`a temporary file in ${folder}`, open(folder, O_TMPFILE | O_RDWR, 0o600), -1, {
-      writable: true,
-      unsafe: true,
-    });
+    return HostFile.#unnamed(folder, `a temporary file in ${folder}`);
+  }
+
+  /**
+   * A new file that `publish` will give the name `path`: until then, nobody sees it, and if that never comes, nothing is
+   * left of it. On a file system without such files it has its name at once. Throws `E_FILE_OPEN` if there is one already.
+   */
+  static unpublished(path: string): HostFile {
+    if (existsSync(path)) throw openError(path, 'EEXIST', undefined);
+    try {
+      return HostFile.#unnamed(dirname(path), path);
+    } catch (error) {
+      const { errno: reason } = error as SystemError;
+      if (reason === 'EOPNOTSUPP' || reason === 'EISDIR') {
+        return HostFile.open(path, { writable: true, create: 'new', unsafe: true });
+      }
+      throw openError(path, reason, error);
+    }
+  }
+
+  static #unnamed(folder: string, name: string): HostFile {
+    const fd = open(folder, O_TMPFILE | O_RDWR, 0o666);
+    return new HostFile(name, fd, -1, { writable: true, unsafe: true });
+  }
+
+  /** Gives an `unpublished` file its name. */
+  publish(): void {
+    if (this.#hasName) return;
+    const from = `/proc/self/fd/${this.fd}`;
+    check(cLinkat(AT_FDCWD, from, AT_FDCWD, this.name, AT_SYMLINK_FOLLOW), 'linkat', this.name);
+  }
+
+  /** Takes the name of an `unpublished` file away that had it at once. */
+  abandon(): void {
+    if (this.#hasName) unlinkSync(this.name);
+  }
+
+  get #hasName(): boolean {
+    return fstatSync(this.fd).nlink > 0;
   }
 
   get size(): number {
@@ -294,6 +335,16 @@ function openFile(path: string, flags: number): number {
     return open(path, flags);
   } catch (error) {
     throw openError(path, (error as SystemError).errno, error);
+  }
+}
+
+/** Opens an open file once more, through /proc: so it is the same file whatever its path means by now. */
+function openDirect(fd: number, path: string, access: number): number {
+  try {
+    return open(`/proc/self/fd/${fd}`, access | O_DIRECT);
+  } catch (cause) {
+    if ((cause as SystemError).errno !== 'EINVAL') throw cause;
+    throw new CrosvmError('E_DISK_DIRECT', `${path}: its file system cannot go past the page cache`, { cause });
   }
 }
 

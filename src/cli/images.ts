@@ -1,5 +1,4 @@
 /** What commands on disk images share: opening them, making them, and showing how far the work has come. */
-import { unlinkSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { hostDiskFiles } from '../base/host-disk-files.ts';
 import { HostFile } from '../base/host-file.ts';
@@ -22,15 +21,17 @@ export function withDisk<T>(path: string, options: OpenDiskOptions, work: (disk:
 }
 
 /**
- * Makes the file `path`, which must not exist, and has `fill` write to it. It is gone again if that fails. As with other
- * programs that make files, the system writes it to the medium when it likes.
+ * Makes the file `path`, which must not exist, and has `fill` write to it. It appears when it is complete, and not at all
+ * if that fails. As with other programs that make files, the system writes it to the medium when it likes.
  */
 export async function makeFile<T>(path: string, fill: (file: HostFile) => T | Promise<T>): Promise<T> {
-  const file = HostFile.open(path, { writable: true, create: 'new', unsafe: true });
+  const file = HostFile.unpublished(path);
   try {
-    return await fill(file);
+    const result = await fill(file);
+    file.publish();
+    return result;
   } catch (error) {
-    unlinkSync(path);
+    file.abandon();
     throw error;
   } finally {
     file.close();

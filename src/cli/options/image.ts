@@ -50,7 +50,7 @@ const qcow2Keys = {
   extended_l2: optional(onOff, 'Allocate in 32nds of a cluster.'),
   compression_type: optional(choice('zlib', 'zstd'), 'How compressed clusters are compressed [default: zlib].'),
   backing_file: optional(text('NAME'), 'What the image does not have is read from this file.'),
-  backing_fmt: optional(choice('raw', 'qcow2', 'composite'), 'The format of the backing file.'),
+  backing_fmt: optional(formatSyntax, 'The format of the backing file.'),
   data_file: optional(text('NAME'), "The file, which is made, for the guest's data."),
   data_file_raw: optional(onOff, 'Keep the data file valid as a raw image of its own.'),
 };

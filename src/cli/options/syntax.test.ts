@@ -64,3 +64,14 @@ test('help of the keys comes from the same declaration', () => {
     { usage: 'ro', help: 'read-only' },
   ]);
 });
+
+test('sizes with units of 1024', () => {
+  const s = syntax.size();
+  const sizes = { '512': 512, '4K': 4096, '4k': 4096, '1.5G': 1.5 * 2 ** 30, '2MiB': 2 << 20, '1T': 2 ** 40, '0': 0 };
+  for (const [text, bytes] of Object.entries(sizes)) assert.equal(s.parse(text), bytes, text);
+  refuses(s, '', /is not a size such as 10G/);
+  refuses(s, '-1', /is not a size/);
+  refuses(s, '10X', /is not a size/);
+  refuses(s, '1.3K', /is not a whole number of bytes/);
+  refuses(s, '9000P', /too many/);
+});

@@ -22,8 +22,6 @@ interface Inspection {
   readonly report: CheckReport;
   readonly references: References;
   readonly stored: StoredRefcounts;
-  /** Behind the last cluster that has a reference or a count. */
-  readonly end: number;
 }
 
 /**
@@ -43,12 +41,12 @@ export function checkImage(store: ByteStore, header: Header, repair: Repair = 'n
   return { found: before.report, left: after.report };
 }
 
-function repairImage(image: ImageFile, { references, stored, end }: Inspection, repair: Repair): void {
+function repairImage(image: ImageFile, { references, stored }: Inspection, repair: Repair): void {
   const { counts } = references;
   image.markDirty();
   image.store.flush();
   const lowered = (cluster: number) => Math.min(stored.get(cluster), counts.get(cluster));
-  rebuildRefcounts(image, end, repair === 'all' ? (cluster) => counts.get(cluster) : lowered);
+  rebuildRefcounts(image, counts, repair === 'all' ? (cluster) => counts.get(cluster) : lowered);
   if (repair === 'all') fixCopiedFlags(image, references.l1, counts);
   image.store.flush();
 }
@@ -58,32 +56,32 @@ function inspect(image: ImageFile): Inspection {
   report.totalClusters = image.clustersFor(image.header.size);
   const references = countReferences(image, report);
   const stored = new StoredRefcounts(image, report);
-  const end = compareCounts(report, references.counts, stored);
+  compareCounts(report, references.counts, stored);
   for (const { table, at } of wrongCopiedFlags(image, references.l1, references.counts)) {
     const what = table ? 'an L2 table' : 'guest data';
     report.error(`the entry of ${what} at offset ${at} is wrong about being the only reference`);
   }
   report.imageEnd = Math.max(references.counts.end, stored.own.end) * image.clusterSize;
-  return { report, references, stored, end };
+  return { report, references, stored };
 }
 
-/** Compares all counts with the references; returns where both end. */
-function compareCounts(report: CheckReport, counts: ClusterCounts, stored: StoredRefcounts): number {
+/** Compares all counts with the references. */
+function compareCounts(report: CheckReport, counts: ClusterCounts, stored: StoredRefcounts): void {
   const { perBlock, own } = stored;
-  let end = Math.max(counts.end, own.end);
+  const end = Math.max(counts.end, own.end);
   const blocks = Math.max(stored.blocks, Math.ceil(end / perBlock));
   for (let block = 0; block < blocks; block++) {
     const from = block * perBlock;
-    if (stored.isEmpty(block) && from >= Math.max(counts.end, own.end)) continue;
-    for (let cluster = from; cluster < from + perBlock; cluster++) {
+    // Files have large holes.
+    const to = from + perBlock;
+    if (stored.isEmpty(block) && !counts.mayHave(from, to) && !own.mayHave(from, to)) continue;
+    for (let cluster = from; cluster < to; cluster++) {
       const references = counts.get(cluster) + own.get(cluster);
       const count = stored.get(cluster);
       if (count === references) continue;
-      end = Math.max(end, cluster + 1);
       const message = `cluster ${cluster} has the reference count ${count}, and ${references} references`;
       if (count > references) report.leak(message);
       else report.error(message);
     }
   }
-  return end;
 }

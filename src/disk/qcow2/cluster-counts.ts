@@ -4,21 +4,38 @@ const MAX_COUNT = 0xffff_ffff;
 /** A number for each cluster, 0 at first; takes memory only where there is something to count. */
 export class ClusterCounts {
   readonly #chunks = new Map<number, Uint32Array>();
+  #lastAt = -1;
+  #last: Uint32Array | undefined = undefined;
   /** Behind the last cluster that was counted. */
   end = 0;
 
   get(cluster: number): number {
     const index = cluster % PER_CHUNK;
-    return this.#chunks.get((cluster - index) / PER_CHUNK)?.[index] ?? 0;
+    return this.#chunk((cluster - index) / PER_CHUNK)?.[index] ?? 0;
   }
 
   add(cluster: number, times: number): void {
     const index = cluster % PER_CHUNK;
     const at = (cluster - index) / PER_CHUNK;
-    let chunk = this.#chunks.get(at);
-    if (chunk === undefined) this.#chunks.set(at, (chunk = new Uint32Array(PER_CHUNK)));
+    let chunk = this.#chunk(at);
+    if (chunk === undefined) this.#chunks.set(at, (this.#last = chunk = new Uint32Array(PER_CHUNK)));
     chunk[index] = Math.min(MAX_COUNT, chunk[index]! + times);
-    this.end = Math.max(this.end, cluster + 1);
+    if (cluster >= this.end) this.end = cluster + 1;
+  }
+
+  /** Whether something may have been counted from cluster `from` to before `to`; if not, that is certain. */
+  mayHave(from: number, to: number): boolean {
+    for (let at = Math.floor(from / PER_CHUNK); at * PER_CHUNK < to; at++) if (this.#chunks.has(at)) return true;
+    return false;
+  }
+
+  /** Mostly the one that was asked for before. */
+  #chunk(at: number): Uint32Array | undefined {
+    if (at !== this.#lastAt) {
+      this.#lastAt = at;
+      this.#last = this.#chunks.get(at);
+    }
+    return this.#last;
   }
 
   /** The clusters with a number, in order, and the numbers. */

@@ -1,3 +1,4 @@
+import { ClusterSet } from './cluster-set.ts';
 import type { EntryTable } from './entry-table.ts';
 import type { ImageFile } from './image-file.ts';
 import { L2Entry } from './l2-entry.ts';
@@ -21,13 +22,15 @@ interface WrongFlag {
 /** Compares the flags of the active L1 table and its L2 tables, as they are in the file, with `counts`. */
 export function* wrongCopiedFlags(image: ImageFile, l1: EntryTable, counts: Counts): Generator<WrongFlag> {
   const { clusterSize, store, header } = image;
+  const seen = new ClusterSet();
   for (let i = 0; i < l1.length; i++) {
     const l2 = l1.offset(i);
     // What cannot be a table was found before.
     if (l2 === 0 || l2 % clusterSize !== 0 || l2 + clusterSize > store.size) continue;
     const hi = flagged(l1.hi[i]!, counts.get(l2 / clusterSize) === 1);
     if (hi !== l1.hi[i]) yield { table: true, at: header.l1Offset + i * 8, hi };
-    if (!image.hasDataFile) yield* wrongInL2(image, l2, counts);
+    // Many entries of a bad table may lead to one and the same.
+    if (!image.hasDataFile && seen.add(l2 / clusterSize)) yield* wrongInL2(image, l2, counts);
   }
 }
 

@@ -71,6 +71,8 @@ export const BACKING_FORMAT_NAMES: Readonly<Record<string, DiskFormat>> = {
   host_device: 'raw',
   qcow2: 'qcow2',
   composite: 'composite',
+  'android-sparse': 'android-sparse',
+  zstd: 'zstd',
 };
 
 /** How much of a file `parseHeader` wants: a cluster, which ends the header, is at least as long as any we accept. */

@@ -1,18 +1,25 @@
 import { CrosvmError } from '../../errors.ts';
+import type { ClusterCounts } from './cluster-counts.ts';
 import { EntryTable } from './entry-table.ts';
 import type { ImageFile } from './image-file.ts';
+import { MAX_REFCOUNT_TABLE_BYTES } from './layout.ts';
 import { maxRefcount, writeRefcount } from './refcount-block.ts';
 
 /**
  * Writes the reference counts anew, with a table and blocks at the end of the file, and leads the header there once
- * they are on the medium. `wanted` says the count of a cluster below `end`; the old table and blocks are free then.
+ * they are on the medium. `wanted` says the new count of a cluster, which is 0 for all that have no `references`; the old
+ * table and blocks are free then.
  */
-export function rebuildRefcounts(image: ImageFile, end: number, wanted: (cluster: number) => number): void {
+export function rebuildRefcounts(
+  image: ImageFile,
+  references: ClusterCounts,
+  wanted: (cluster: number) => number,
+): void {
   const { clusterSize, store, header } = image;
   const perBlock = (clusterSize * 8) / 2 ** header.refcountOrder;
   const first = image.clustersFor(store.size);
   // Blocks for what is there, then for themselves and the table behind them.
-  const inUse = usedBlocks(end, perBlock, wanted);
+  const inUse = usedBlocks(references, perBlock, wanted);
   let own = 0;
   let tableClusters = 0;
   let blocks = inUse;
@@ -25,6 +32,12 @@ export function rebuildRefcounts(image: ImageFile, end: number, wanted: (cluster
     if (needed <= own) break;
     own = needed;
   }
+  if (tableClusters * clusterSize > MAX_REFCOUNT_TABLE_BYTES) {
+    throw new CrosvmError(
+      'E_DISK_FULL',
+      `${image.name}: the file is too long for reference counts with this cluster size`,
+    );
+  }
   const table = new EntryTable((tableClusters * clusterSize) / 8);
   const bytes = new Uint8Array(clusterSize);
   const view = new DataView(bytes.buffer);
@@ -34,7 +47,7 @@ export function rebuildRefcounts(image: ImageFile, end: number, wanted: (cluster
     for (let i = 0; i < perBlock; i++) {
       const cluster = block * perBlock + i;
       const isOwn = cluster >= first && cluster < first + own;
-      const count = isOwn ? 1 : cluster < end ? wanted(cluster) : 0;
+      const count = isOwn ? 1 : wanted(cluster);
       if (count > max) {
         throw new CrosvmError(
           'E_DISK_REFCOUNT',
@@ -57,13 +70,10 @@ export function rebuildRefcounts(image: ImageFile, end: number, wanted: (cluster
 }
 
 /** The blocks that have a count which is not 0. */
-function usedBlocks(end: number, perBlock: number, wanted: (cluster: number) => number): Set<number> {
+function usedBlocks(references: ClusterCounts, perBlock: number, wanted: (cluster: number) => number): Set<number> {
   const blocks = new Set<number>();
-  for (let cluster = 0; cluster < end; cluster++) {
-    if (wanted(cluster) === 0) continue;
-    const block = Math.floor(cluster / perBlock);
-    blocks.add(block);
-    cluster = (block + 1) * perBlock - 1;
+  for (const [cluster] of references.entries()) {
+    if (wanted(cluster) > 0) blocks.add(Math.floor(cluster / perBlock));
   }
   return blocks;
 }

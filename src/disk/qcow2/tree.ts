@@ -1,3 +1,4 @@
+import { ClusterSet } from './cluster-set.ts';
 import type { EntryTable } from './entry-table.ts';
 import type { ImageFile } from './image-file.ts';
 import { L2Entry } from './l2-entry.ts';
@@ -13,10 +14,12 @@ export interface TreeRange {
 export function* treeRanges(image: ImageFile, l1: EntryTable): Generator<TreeRange> {
   const { clusterSize, l2EntrySize } = image;
   const entry = new L2Entry(image);
+  const seen = new ClusterSet();
   for (let i = 0; i < l1.length; i++) {
     const offset = l1.offset(i);
     if (offset === 0) continue;
     if (offset % clusterSize !== 0) throw image.corrupt(`the L2 table at offset ${offset} is not aligned`);
+    if (!seen.add(offset / clusterSize)) throw image.corrupt(`an L1 table leads to the L2 table at ${offset} twice`);
     const table = image.readTable('an L2 table', offset, clusterSize);
     yield { isTable: true, offset, bytes: clusterSize };
     const view = new DataView(table.buffer);
