@@ -6,8 +6,8 @@ import type { SoftOptions } from '../hypervisor/hypervisor.ts';
 import type { Log } from '../log.ts';
 import type { VirtioDeviceName } from '../virtio/device-types.ts';
 import { jitThreshold, type VmConfig } from './config.ts';
+import { JailLauncher } from './devices/jail-launcher.ts';
 import { planDevices } from './devices/plan.ts';
-import { processLauncher } from './devices/process-launcher.ts';
 import { threadLauncher } from './devices/thread-launcher.ts';
 import type { VirtioDeviceHandle } from './devices/virtio-device.ts';
 import { VmDevice } from './devices/vm-device.ts';
@@ -102,7 +102,14 @@ export async function buildVm(
 }
 
 function startDevices(config: VmConfig, log: Log, resources: DisposableStack): VmDevice[] {
-  const launcher = config.disableSandbox ? threadLauncher : processLauncher;
+  const jail = {
+    policyFolder: config.seccompPolicyDir,
+    logFailures: config.seccompLogFailures,
+    root: config.pivotRoot,
+  };
+  const launcher = config.disableSandbox
+    ? threadLauncher
+    : resources.adopt(new JailLauncher(jail), (own) => own.close());
   return planDevices(config).map((plan) =>
     resources.adopt(new VmDevice(plan, launcher, log), (device) => void device.close()),
   );
