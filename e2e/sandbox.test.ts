@@ -1,5 +1,6 @@
 /** Devices in their jails under a guest. What a jail is, src/vm/devices/jail-launcher.test.ts sees. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
@@ -10,6 +11,8 @@ import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ownPolicyFolder } from '../src/jail/load-policy.ts';
 import { fetchProgram } from '../tools/guest-program.ts';
+import { CROSVM } from './linux-guest.ts';
+import { print, RESET, rom } from './rom.ts';
 import { runVirtioGuest } from './virtio-guest.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'crosvm-sandbox-'));
@@ -72,4 +75,37 @@ test('a device that does what its policy refuses dies alone, and is told of', as
   );
   assert.doesNotMatch(finished.stderr, /the disk/);
   assert.equal(finished.status, 0);
+});
+
+test('where there can be no jail, a VM does without the devices that nobody asked for', (t) => {
+  const path = join(folder, 'rom');
+  writeFileSync(path, rom(print('up\n'), RESET));
+  const image = join(folder, 'disk');
+  writeFileSync(image, '');
+  truncateSync(image, 1 << 20);
+  const run = (...words: string[]) => {
+    const command = [process.execPath, CROSVM, 'run', '--hypervisor', 'soft', '-m', '16', ...words, '--bios', path];
+    const inNamespace = 'echo 0 >/proc/sys/user/max_user_namespaces || exit 99; exec "$@"';
+    return spawnSync('unshare', ['--user', '--map-root-user', 'sh', '-c', inNamespace, 'sh', ...command], {
+      encoding: 'utf8',
+    });
+  };
+  const without = run();
+  if (without.status === null || without.status === 99) return t.skip('no unshare, or no user namespaces here');
+  assert.equal(without.stdout, 'up\n');
+  assert.equal(without.status, 0);
+  const warnings = without.stderr.trim().split('\n');
+  assert.equal(warnings.length, 2, without.stderr);
+  for (const line of warnings) {
+    assert.match(
+      line,
+      /^crosvm: warn: the (entropy device|memory balloon): this host does not allow the sandbox .*; the VM goes on without it$/,
+    );
+  }
+  const refused = run('-d', image);
+  assert.equal(refused.status, 1);
+  assert.match(
+    refused.stderr,
+    /^crosvm: run: the disk .*: this host does not allow the sandbox .* --disable-sandbox$/m,
+  );
 });
