@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CROSVM, finish } from './linux-guest.ts';
 import { print, rom } from './rom.ts';
+import { until } from './until.ts';
 import { checkExt4, makeExt4, missingProgram, readExt4, runVirtioGuest } from './virtio-guest.ts';
 
 const skip = missingProgram('mke2fs', 'debugfs') ?? false;
@@ -22,12 +23,12 @@ function newImage(name: string): string {
   return image;
 }
 
-/** Processes that run a device over `image`. */
+/** Processes that have `image` open: those of devices. */
 function deviceProcesses(image: string): number[] {
   const isOne = (pid: string) => {
     try {
-      const words = readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0');
-      return words[1]?.endsWith('/device-entry.js') === true && words[2]?.includes(image) === true;
+      const fds = `/proc/${pid}/fd`;
+      return readdirSync(fds).some((fd) => readlinkSync(join(fds, fd)) === image);
     } catch {
       return false;
     }
@@ -35,14 +36,6 @@ function deviceProcesses(image: string): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && isOne(name))
     .map(Number);
-}
-
-async function until(condition: () => boolean, what: string): Promise<void> {
-  for (let i = 0; i < 600; i++) {
-    if (condition()) return;
-    await sleep(50);
-  }
-  assert.fail(`waited for 30 seconds: ${what}`);
 }
 
 const numbers = Array.from({ length: 100_000 }, (_, i) => `${i + 1}\n`).join('');
