@@ -98,11 +98,16 @@ test('bitmaps stay while an image is only read, and are dropped before it is wri
   });
 });
 
-test('an encrypted image is refused by name', { skip: missing }, () => {
+test('an encrypted image is refused by name', { skip: missing }, (t) => {
   inFolder((folder) => {
     const secret = ['--object', 'secret,id=s,data=secret'];
     const luks = 'encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10';
-    qemuImg(folder, 'create', '-q', ...secret, '-f', 'qcow2', '-o', luks, 'x', '8M');
+    try {
+      qemuImg(folder, 'create', '-q', ...secret, '-f', 'qcow2', '-o', luks, 'x', '8M');
+    } catch (error) {
+      // It measures how fast this machine is, and gives up where others use it too.
+      return t.skip(`qemu-img made no encrypted image: ${(error as Error).message}`);
+    }
     assert.throws(() => openDisk(world, join(folder, 'x')), { code: 'E_DISK_UNSUPPORTED', message: /encrypted/ });
   });
 });

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { resolve4 } from 'node:dns/promises';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer, type IncomingMessage, type Server } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -13,9 +13,9 @@ import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GuestFile } from '../tools/initramfs.ts';
 import { CROSVM, finish, finishProgram } from './linux-guest.ts';
-import { deviceProcesses, processes, until } from './processes.ts';
 import { DeviceProcess } from './qemu-guest.ts';
 import { print, rom } from './rom.ts';
+import { until } from './until.ts';
 import { missingProgram, runVirtioGuest } from './virtio-guest.ts';
 
 const skip = missingProgram('passt') ?? false;
@@ -79,9 +79,31 @@ async function served(port: number): Promise<string> {
   }
 }
 
+/** Numbers of the processes of which a file of /proc, with spaces for NULs, is like this. */
+function processes(file: string, pattern: RegExp): number[] {
+  const isSuch = (pid: string) => {
+    try {
+      return pattern.test(readFileSync(`/proc/${pid}/${file}`, 'latin1').replaceAll('\0', ' '));
+    } catch {
+      return false; // gone
+    }
+  };
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && isSuch(name))
+    .map(Number);
+}
+
 /** The processes of passt that forward this port of the host. */
 function passts(port: number): number[] {
-  return processes((words) => words[0]!.includes('passt') && words.includes(`127.0.0.1/${port}:7000`));
+  return processes('cmdline', new RegExp(`^passt.* 127\\.0\\.0\\.1/${port}:7000 `));
+}
+
+/** The process of the network card of the VM that forwards this port of the host: a child of a child of the VMM. */
+function cards(port: number): number[] {
+  const vmms = processes('cmdline', new RegExp(` run .*forward=${port}:7000`));
+  const children = (parents: number[]) => processes('status', new RegExp(`^PPid:\t(${parents.join('|')})$`, 'm'));
+  const isCard = new Set(processes('comm', /^net device$/m));
+  return children(children(vmms)).filter((pid) => isCard.has(pid));
 }
 
 /** A name that the host finds by DNS, if it does. */
@@ -122,11 +144,10 @@ test('by hand', { skip }, async () => {
 for (const where of ['a process', 'a thread']) {
   test(`as ${where} of a VM`, { skip }, async (t) => {
     const isProcess = where === 'a process';
-    const mac = [2, 0, 0, 0, 77, isProcess ? 1 : 2];
     const forwarded = await freePort();
     const [server, port] = await hostServer(({ url }) => {
       if (url === '/kill-passt') for (const pid of passts(forwarded)) process.kill(pid, 'SIGKILL');
-      if (url === '/kill-card') for (const pid of deviceProcesses(`"mac":[${mac}]`)) process.kill(pid, 'SIGKILL');
+      if (url === '/kill-card') for (const pid of cards(forwarded)) process.kill(pid, 'SIGKILL');
     });
     const heard: string[] = [];
     const name = await knownName();
@@ -142,7 +163,7 @@ for (const where of ['a process', 'a thread']) {
     const { finished, outputs } = await runVirtioGuest(
       [
         ...(isProcess ? [] : ['--disable-sandbox']),
-        ...['--net', `user,forward=${forwarded}:7000,mac=02:00:00:00:4d:0${mac[5]}`],
+        ...['--net', `user,forward=${forwarded}:7000,mac=02:00:00:00:4d:2a`],
       ],
       [
         DHCP,
@@ -158,7 +179,7 @@ for (const where of ['a process', 'a thread']) {
     server.close();
     const said = `${finished.console.slice(-2000)}\n${finished.stderr}`;
     assert.equal(outputs[0]?.output, '1\n', said);
-    assert.equal(outputs[1]!.output, `02:00:00:00:4d:0${mac[5]}\n65520\n`);
+    assert.equal(outputs[1]!.output, `02:00:00:00:4d:2a\n65520\n`);
     assert.equal(outputs[2]!.output, DIGEST);
     assert.deepEqual(
       outputs.slice(2).map(({ status }) => status),

@@ -42,7 +42,8 @@ export class DeviceStatus {
       return;
     }
     s.status |= value & DRIVER_BITS;
-    if (value & at.FEATURES_OK && this.#areFeaturesOffered()) s.status |= at.FEATURES_OK;
+    // With a device that is gone there is nothing to agree on: the driver gives up here, and does not wait for answers.
+    if (value & at.FEATURES_OK && !this.#deps.link.isGone() && this.#areFeaturesOffered()) s.status |= at.FEATURES_OK;
     if (value & at.DRIVER_OK && s.status & at.FEATURES_OK && !(s.status & at.DRIVER_OK)) {
       s.status |= at.DRIVER_OK;
       this.#start();
@@ -111,12 +112,16 @@ export class DeviceStatus {
   }
 
   #start(): void {
-    this.attempt(() => {
-      const queues = this.#queues();
-      // Before the device knows anything: a start that fails half-way has to be stopped as well.
-      this.#state.started = 1;
-      this.#deps.link.start(this.#driverFeatures(), queues);
-    });
+    let queues: QueueSetup[];
+    try {
+      queues = this.#queues();
+    } catch (error) {
+      this.fail((error as Error).message);
+      return;
+    }
+    // Also if it fails half-way, and then has to be stopped, or if the device is away, and starts when it comes back.
+    this.#state.started = 1;
+    this.attempt(() => this.#deps.link.start(this.#driverFeatures(), queues));
   }
 
   #queues(): QueueSetup[] {

@@ -37,6 +37,7 @@ let bar: BusDevice;
 let attach: () => { root: PciRoot; device: VirtioPci };
 
 const link: VirtioLink = {
+  isGone: () => failing === 'everything',
   start: (features, queues) => call('start', features, queues),
   restart: (features, queues) => call('restart', features, queues),
   stop: () => call('stop'),
@@ -202,6 +203,12 @@ test('a driver that is ready starts the device', () => {
   assert.equal(calls.filter((c) => Array.isArray(c) && c[0] === 'start').length, 1);
 });
 
+test('a device that is gone agrees on nothing', () => {
+  failing = 'everything';
+  negotiate();
+  assert.equal(status(), at.ACKNOWLEDGE | at.DRIVER);
+});
+
 test('an enabled queue stays as it is', () => {
   startDevice();
   for (const [register, value, width] of [
@@ -323,6 +330,18 @@ test('another device takes the place of one that was lost, unless its driver has
   assert.equal(status() & at.DEVICE_NEEDS_RESET, at.DEVICE_NEEDS_RESET);
   device.backEndReplaced(adopt, true);
   assert.equal(status() & at.DEVICE_NEEDS_RESET, 0);
+
+  setStatus(0);
+  negotiate();
+  device.configChanged();
+  failing = 'read config';
+  get(at.DEVICE_CONFIG.offset, 1);
+  setUpQueue(0, 128);
+  driverOk();
+  calls = [];
+  failing = undefined;
+  device.backEndReplaced(adopt, true);
+  assert.equal((calls[1] as unknown[])[0], 'restart', 'a driver that came while it was away');
 
   failing = 'restart';
   device.backEndReplaced(adopt, true);
