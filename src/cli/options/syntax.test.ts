@@ -75,3 +75,15 @@ test('sizes with units of 1024', () => {
   refuses(s, '1.3K', /is not a whole number of bytes/);
   refuses(s, '9000P', /too many/);
 });
+
+test('a key may have several values', () => {
+  const s = syntax.keyValues({ port: syntax.several(syntax.integer({ min: 1, max: 9 }), 'Ports.') });
+  assert.deepEqual(s.parse('port=1'), { port: [1] });
+  assert.deepEqual(s.parse('port=1,port=2'), { port: [1, 2] });
+  assert.deepEqual(s.parse('port=[1,2],port=3'), { port: [1, 2, 3] });
+  assert.deepEqual(s.parse('port=[]'), { port: [] });
+  refuses(s, 'port=[1,10]', /^port: 10 is not between 1 and 9$/);
+  refuses(s, 'port=[[1]]', /^port takes a list of values$/);
+  refuses(s, 'port=[a=1]', /^port takes a list of values$/);
+  refuses(s, 'port', /^port needs a value: port=N$/);
+});
