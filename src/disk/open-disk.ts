@@ -22,6 +22,15 @@ export interface ImageTrust {
 export const NO_TRUST: ImageTrust = { outside: false, probe: false, dataFile: false };
 export const TRUST_WORDS = ['outside', 'probe', 'data-file'] as const;
 
+/** What users grant with these words. */
+export function trustIn(words: readonly (typeof TRUST_WORDS)[number][]): ImageTrust {
+  return {
+    outside: words.includes('outside'),
+    probe: words.includes('probe'),
+    dataFile: words.includes('data-file'),
+  };
+}
+
 export interface OpenDiskOptions {
   /** Told by the contents if it is not given. */
   readonly format?: DiskFormat | undefined;

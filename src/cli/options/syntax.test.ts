@@ -36,6 +36,19 @@ const disk = syntax.keyValues(
   { first: 'path' },
 );
 
+test('a key with one or more words', () => {
+  const s = syntax.keyValues({ allow: syntax.optional(syntax.oneOrMore(syntax.choice('a', 'b')), 'what') });
+  assert.deepEqual(s.parse('allow=a'), { allow: ['a'] });
+  assert.deepEqual(s.parse('allow=[a,b]'), { allow: ['a', 'b'] });
+  assert.deepEqual(s.parse('allow=[]'), { allow: [] });
+  refuses(s, 'allow=[a,c]', /^allow: "c" is not one of a, b/);
+  refuses(s, 'allow=[[a]]', /^allow: a list has plain words only$/);
+  refuses(s, 'allow=[a=b]', /^allow: a list has plain words only$/);
+  refuses(s, '[a]', /^this option takes no list$/);
+  refuses(s, 'alow=[a]', /^unknown key "alow" \(did you mean allow\?\)$/);
+  refuses(s, 'constructor=[a]', /^unknown key "constructor"/);
+});
+
 test('a structured value: first key left out, defaults, flags', () => {
   assert.deepEqual(disk.parse('a.img'), { path: 'a.img', size: undefined, mode: 'safe', ro: false });
   assert.deepEqual(disk.parse('path=b,ro,size=3,mode=fast'), { path: 'b', size: 3, mode: 'fast', ro: true });

@@ -12,6 +12,8 @@ export interface ValueSyntax<T> {
   /** Keys of a structured value, for help. */
   readonly keys?: readonly KeyHelp[];
   parse(text: string): T;
+  /** For what may be a list too, `key=[a,b]`. */
+  parseList?(texts: readonly string[]): T;
 }
 
 export interface KeyHelp {
@@ -84,6 +86,15 @@ export function choice<const C extends string>(...words: readonly C[]): ValueSyn
       const found = words.find((w) => w === value);
       return found ?? fail(`"${value}" is not one of ${words.join(', ')}${suggestion(value, words)}`);
     },
+  };
+}
+
+/** One or several in brackets: `a`, `[a,b]`. */
+export function oneOrMore<T>(item: ValueSyntax<T>): ValueSyntax<readonly T[]> {
+  return {
+    metavar: item.metavar,
+    parse: (value) => [item.parse(value)],
+    parseList: (values) => values.map((value) => item.parse(value)),
   };
 }
 
@@ -164,21 +175,43 @@ function collect(keys: Keys, items: readonly KeyValueItem[], first: string | und
 }
 
 /** The key that an item is about, and the text of its value. */
-function named(keys: Keys, item: KeyValueItem, first: string | undefined): [string, string] {
-  const value = typeof item.value === 'string' ? item.value : fail(`${item.key ?? 'this option'} takes no list`);
+function named(keys: Keys, item: KeyValueItem, first: string | undefined): [string, string | readonly string[]] {
+  const { value } = item;
+  if (typeof value !== 'string') {
+    const name = listKey(keys, item.key);
+    return [name, plainWords(name, value)];
+  }
   if (item.key === undefined) {
     if (Object.hasOwn(keys, value) && keys[value]!.flag) return [value, 'true'];
     if (first !== undefined) return [first, value];
     if (Object.hasOwn(keys, value)) fail(`${value} needs a value: ${value}=${keys[value]!.syntax.metavar}`);
   }
   const name = item.key ?? value;
-  if (!Object.hasOwn(keys, name)) fail(`unknown key "${name}"${suggestion(name, Object.keys(keys))}`);
+  checkKey(keys, name);
   return [name, value];
 }
 
-function parseKey(name: string, key: Key<unknown>, value: string): unknown {
+function checkKey(keys: Keys, name: string): void {
+  if (!Object.hasOwn(keys, name)) fail(`unknown key "${name}"${suggestion(name, Object.keys(keys))}`);
+}
+
+function listKey(keys: Keys, name: string | undefined): string {
+  if (name === undefined) fail('this option takes no list');
+  checkKey(keys, name);
+  if (keys[name]!.syntax.parseList === undefined) fail(`${name} takes no list`);
+  return name;
+}
+
+function plainWords(name: string, items: readonly KeyValueItem[]): string[] {
+  return items.map(({ key, value }) =>
+    key === undefined && typeof value === 'string' ? value : fail(`${name}: a list has plain words only`),
+  );
+}
+
+function parseKey(name: string, key: Key<unknown>, value: string | readonly string[]): unknown {
+  const { syntax } = key;
   try {
-    return key.syntax.parse(value);
+    return typeof value === 'string' ? syntax.parse(value) : syntax.parseList!(value);
   } catch (error) {
     if (error instanceof CrosvmError) fail(`${name}: ${error.message}`);
     throw error;

@@ -3,9 +3,9 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { packetPair } from '../../base/unix-socket.ts';
 import { streamPair } from '../../base/unix-stream.ts';
-import type { DeviceSpec } from '../../device-process/device-spec.ts';
 import type { DeviceJob } from '../../device-process/entry.ts';
 import type { DeviceLauncher } from './launcher.ts';
+import { descriptorOf, withDescriptor } from './spec-descriptor.ts';
 
 const PROGRAM = fileURLToPath(new URL('./device-entry.js', import.meta.url));
 /** Behind the standard streams. */
@@ -21,9 +21,9 @@ export const processLauncher: DeviceLauncher = {
   launch(name, spec, say) {
     const [ours, theirs] = streamPair();
     const [orders, theirOrders] = packetPair();
-    const wire = spec.type === 'net' && 'fd' in spec.wire ? spec.wire : undefined;
-    const inherited = wire === undefined ? [] : [wire.fd];
-    const itsSpec = wire === undefined ? spec : ({ ...spec, wire: { ...wire, fd: INHERITED } } as DeviceSpec);
+    const fd = descriptorOf(spec);
+    const inherited = fd === undefined ? [] : [fd];
+    const itsSpec = fd === undefined ? spec : withDescriptor(spec, INHERITED);
     const job: DeviceJob = { name, spec: itsSpec, socket: SOCKET, orders: ORDERS };
     const { NODE_EXTRA_CA_CERTS: _, NODE_OPTIONS: __, ...env } = process.env;
     const child = spawn(process.execPath, [PROGRAM, JSON.stringify(job)], {

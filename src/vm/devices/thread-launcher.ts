@@ -1,16 +1,20 @@
 import { createInterface } from 'node:readline';
 import { Worker } from 'node:worker_threads';
+import { dup } from '../../base/fd.ts';
 import { packetPair } from '../../base/unix-socket.ts';
 import { streamPair } from '../../base/unix-stream.ts';
 import type { DeviceJob } from '../../device-process/entry.ts';
 import type { DeviceLauncher } from './launcher.ts';
+import { descriptorOf, withDescriptor } from './spec-descriptor.ts';
 
 /** Runs each device in a thread of this process: nothing protects the VMM from it. */
 export const threadLauncher: DeviceLauncher = {
   launch(name, spec, say) {
     const [ours, theirs] = streamPair();
     const [orders, theirOrders] = packetPair();
-    const job: DeviceJob = { name, spec, socket: theirs.fd, orders: theirOrders.fd };
+    const fd = descriptorOf(spec);
+    const itsSpec = fd === undefined ? spec : withDescriptor(spec, dup(fd)); // the device closes what it is given
+    const job: DeviceJob = { name, spec: itsSpec, socket: theirs.fd, orders: theirOrders.fd };
     const program = new URL('./device-entry.js', import.meta.url);
     const worker = new Worker(program, { argv: [JSON.stringify(job)], name, stderr: true });
     let last: string | undefined;

@@ -1,9 +1,11 @@
 /** A virtio device of a running VM, as the main thread looks after it. Nothing here happens per request. */
 import { EventFd } from '../../base/event-fd.ts';
 import { replaceFd } from '../../base/fd.ts';
+import { HostFile } from '../../base/host-file.ts';
 import { onHangUp, onReadable, type Subscription } from '../../base/readable.ts';
 import { connectStream, type StreamConnection } from '../../base/unix-stream.ts';
 import type { DeviceOrder } from '../../device-process/device-orders.ts';
+import type { DeviceSpec } from '../../device-process/device-spec.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { Log, LogLevel } from '../../log.ts';
 import type { VirtioPci } from '../../pci/virtio-pci/virtio-pci.ts';
@@ -34,6 +36,8 @@ const RECOVERED_MS = 60_000;
 export class VmDevice {
   readonly plan: DevicePlan;
   readonly #launcher: DeviceLauncher;
+  /** What has to be there still when a device of ours is started again. */
+  #temporary: HostFile | undefined;
   readonly #log: Log;
   #launched: LaunchedDevice | undefined;
   #master: DeviceMaster | undefined;
@@ -57,6 +61,7 @@ export class VmDevice {
     try {
       this.#connection = source.kind === 'socket' ? connectStream(source.path) : this.#launch();
     } catch (error) {
+      this.#temporary?.close();
       throw this.#error(error as Error);
     }
   }
@@ -112,6 +117,7 @@ export class VmDevice {
     this.#connection.close();
     this.#link?.close();
     if (this.#handle !== undefined) closeWiring(this.#handle.backEnd.wiring);
+    this.#temporary?.close(); // the device has its own descriptor
     if (this.#launched !== undefined) await itsEnd(this.#launched);
   }
 
@@ -119,10 +125,17 @@ export class VmDevice {
     const { name, source } = this.plan;
     if (source.kind !== 'own') throw new TypeError(`${name} is not ours to start`);
     this.#startedAt = performance.now();
-    this.#launched = this.#launcher.launch(name, source.spec, (line) => this.#say(line));
+    this.#launched = this.#launcher.launch(name, this.#withTemporary(source.spec), (line) => this.#say(line));
     this.#master?.close();
     this.#master = new DeviceMaster(this.#launched.orders);
     return this.#launched.connection;
+  }
+
+  /** With the temporary file that holds what was written to a disk. */
+  #withTemporary(spec: DeviceSpec): DeviceSpec {
+    if (spec.type !== 'block' || spec.overlay?.kind !== 'temporary' || !spec.writable) return spec;
+    this.#temporary ??= HostFile.temporary();
+    return { ...spec, overlay: { kind: 'temporary', fd: this.#temporary.fd } };
   }
 
   #watchConnection(device: VirtioPci, link: VhostUserLink): void {
