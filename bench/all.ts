@@ -29,6 +29,7 @@ const BENCHMARKS: Readonly<Record<string, readonly string[]>> = {
   smp: ['smp.ts', ...pairs],
   guest32: ['guest32.ts', ...pairs],
   disk: ['disk.ts', ...pairs],
+  jail: ['jail.ts'],
   boots: ['boots.ts', '--boots', values.boots],
 };
 

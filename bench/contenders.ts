@@ -33,6 +33,9 @@ export function kernelCommandLine({ params }: LinuxGuest): string {
   return buildCommandLine({ console: 'ttyS0', params });
 }
 
+/** Neither has the devices that our own program gives a guest unasked. */
+const NO_DEVICES = ['--no-rng', '--no-balloon'];
+
 function crosvm(name: string, ...path: string[]): FirmwareContender {
   const program = join(projectFolder, ...path);
   return {
@@ -40,12 +43,24 @@ function crosvm(name: string, ...path: string[]): FirmwareContender {
     program: process.execPath,
     ram: 'crosvm_guest',
     linux: ({ kernel, initrd, params, cpus, memory }) => [
-      ...[program, 'run', '--hypervisor', 'soft', '-c', `${cpus}`, '-m', `${memory}`, '--initrd', initrd],
+      ...[
+        program,
+        'run',
+        '--hypervisor',
+        'soft',
+        ...NO_DEVICES,
+        '-c',
+        `${cpus}`,
+        '-m',
+        `${memory}`,
+        '--initrd',
+        initrd,
+      ],
       ...['--serial', 'type=stdout,hardware=serial,num=1,console,stdin'],
       ...params.flatMap((param) => ['-p', param]),
       kernel,
     ],
-    firmware: (rom) => [program, 'run', '--hypervisor', 'soft', '-m', '16', '--bios', rom],
+    firmware: (rom) => [program, 'run', '--hypervisor', 'soft', ...NO_DEVICES, '-m', '16', '--bios', rom],
   };
 }
 

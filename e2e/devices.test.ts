@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -23,12 +23,12 @@ function newImage(name: string): string {
   return image;
 }
 
-/** Processes that run a device over `image`. */
+/** Processes that have `image` open: those of devices. */
 function deviceProcesses(image: string): number[] {
   const isOne = (pid: string) => {
     try {
-      const words = readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0');
-      return words[1]?.endsWith('/device-entry.js') === true && words[2]?.includes(image) === true;
+      const fds = `/proc/${pid}/fd`;
+      return readdirSync(fds).some((fd) => readlinkSync(join(fds, fd)) === image);
     } catch {
       return false;
     }

@@ -17,6 +17,7 @@ await build({
     main: from('src/cli/main.ts'),
     'vcpu-worker-entry': from('src/vm/vcpu-worker-entry.js'),
     'device-entry': from('src/vm/devices/device-entry.js'),
+    'zygote-entry': from('src/vm/devices/zygote-entry.js'),
   },
   outdir: join(dist, 'lib'),
   bundle: true,
@@ -30,6 +31,7 @@ await build({
 for (const path of ['bin/crosvm', 'tools/run.js', 'tools/setup.js', 'tools/progress.js', 'README.md', 'LICENSE']) {
   cpSync(from(path), join(dist, path));
 }
+cpSync(from('seccomp'), join(dist, 'seccomp'), { recursive: true });
 const { name, version, description, license, type, engines, bin, dependencies } = JSON.parse(
   readFileSync(from('package.json'), 'utf8'),
 );

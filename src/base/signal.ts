@@ -2,6 +2,7 @@
  * Signals between threads, to kick a vCPU thread out of a blocking call. Node's own signal handling is not involved:
  * the signals stay blocked in every thread and are taken with `takeSignal`.
  */
+import { constants } from 'node:os';
 import { check, EAGAIN, EINTR, errno, libc, pin } from './ffi.ts';
 import { SystemError } from './system-error.ts';
 
@@ -69,4 +70,10 @@ export function currentMaskWithout(signal: number): Uint32Array {
 
 function setBit(set: Uint32Array, signal: number): void {
   set[(signal - 1) >> 5]! |= 1 << ((signal - 1) & 31);
+}
+
+/** The name of a signal, such as `SIGKILL`, or `signal N`. */
+export function signalName(signal: number): string {
+  const [name] = Object.entries(constants.signals).find(([, number]) => number === signal) ?? [`signal ${signal}`];
+  return name;
 }

@@ -14,6 +14,7 @@ const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const MSG_CMSG_CLOEXEC = 0x4000_0000;
 const ECONNRESET = 104;
+const SHUT_WR = 1;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 
@@ -106,6 +107,11 @@ export class StreamConnection {
   /** Ends the connection for both sides, whoever else of this process has it. The descriptor stays. */
   shutdown(): void {
     cShutdown(this.fd, SHUT_RDWR); // the only failure is that it has ended
+  }
+
+  /** The other end reads the end of the connection; this one may go on reading. Does nothing if the other end is gone. */
+  endWriting(): void {
+    cShutdown(this.fd, SHUT_WR);
   }
 
   close(): void {

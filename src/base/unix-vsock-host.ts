@@ -1,13 +1,9 @@
 import { CrosvmError } from '../errors.ts';
 import type { ScatterList } from '../memory/scatter-list.ts';
 import type { VsockHost, VsockStream } from '../virtio/vsock/vsock-host.ts';
-import { libc } from './ffi.ts';
 import { readScattered, writeScattered } from './scatter-io.ts';
 import { connectUnix, SOCK_NONBLOCK, SOCK_STREAM } from './unix-listener.ts';
 import { StreamConnection, StreamListener } from './unix-stream.ts';
-
-const SHUT_WR = 1;
-const cShutdown = libc<(fd: number, how: number) => number>('int shutdown(int, int)');
 
 /**
  * The host's ends of a guest's sockets as unix sockets: the guest reaches what listens at `PATH_PORT`, and who connects
@@ -42,8 +38,7 @@ function streamOf(connection: StreamConnection): VsockStream {
     fd,
     read: (list: ScatterList) => readScattered(fd, list),
     write: (list: ScatterList, from: number) => writeScattered(fd, list, from),
-    // A peer that is gone needs no end.
-    endWriting: () => void cShutdown(fd, SHUT_WR),
+    endWriting: () => connection.endWriting(),
     close: () => connection.close(),
   };
 }

@@ -2,8 +2,9 @@ import { consoleInput, consoleOutput } from '../base/console-files.ts';
 import { ConsoleDevice } from '../virtio/console/console-device.ts';
 import type { PortOptions } from '../virtio/console/console-port.ts';
 import type { ConsoleSpec } from './device-spec.ts';
+import type { MadeDevice } from './made-device.ts';
 
-export function createConsole({ ports }: ConsoleSpec): ConsoleDevice {
+export function createConsole({ ports }: ConsoleSpec): MadeDevice {
   const opened: PortOptions[] = [];
   try {
     for (const { name, isConsole, input, output } of ports) {
@@ -21,5 +22,5 @@ export function createConsole({ ports }: ConsoleSpec): ConsoleDevice {
     }
     throw error;
   }
-  return new ConsoleDevice(opened as [PortOptions, ...PortOptions[]]);
+  return { device: new ConsoleDevice(opened as [PortOptions, ...PortOptions[]]) };
 }

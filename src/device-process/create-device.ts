@@ -1,23 +1,23 @@
 import type { DeviceSpec } from './device-spec.ts';
 import type { MadeDevice } from './made-device.ts';
 
-/**
- * Makes the device that a specification describes, with its files open. Only the code of its own type is loaded: what a
- * process loads is most of what it costs. Throws what is wrong with the files.
- */
-export async function createDevice(spec: DeviceSpec): Promise<MadeDevice> {
-  switch (spec.type) {
-    case 'balloon':
-      return (await import('./create-balloon.ts')).createBalloon(spec);
-    case 'block':
-      return (await import('./create-block.ts')).createBlock(spec);
-    case 'console':
-      return { device: (await import('./create-console.ts')).createConsole(spec), orders: {} };
-    case 'net':
-      return { device: (await import('./create-net.ts')).createNet(spec), orders: {} };
-    case 'rng':
-      return { device: (await import('./create-rng.ts')).createRng(), orders: {} };
-    case 'vsock':
-      return { device: (await import('./create-vsock.ts')).createVsock(spec), orders: {} };
-  }
+/** Makes the device that a specification describes, with its files open. Throws what is wrong with the files. */
+export type DeviceMaker<S extends DeviceSpec = DeviceSpec> = (spec: S) => MadeDevice;
+
+type DeviceType = DeviceSpec['type'];
+
+/** Only the code of its own type is loaded for a device: what a process loads is most of what it costs. */
+const LOADERS: { readonly [T in DeviceType]: () => Promise<DeviceMaker<Extract<DeviceSpec, { type: T }>>> } = {
+  balloon: async () => (await import('./create-balloon.ts')).createBalloon,
+  block: async () => (await import('./create-block.ts')).createBlock,
+  console: async () => (await import('./create-console.ts')).createConsole,
+  net: async () => (await import('./create-net.ts')).createNet,
+  rng: async () => (await import('./create-rng.ts')).createRng,
+  vsock: async () => (await import('./create-vsock.ts')).createVsock,
+};
+
+export const DEVICE_TYPES = Object.keys(LOADERS) as DeviceType[];
+
+export async function loadDeviceMaker(type: DeviceType): Promise<DeviceMaker> {
+  return (await LOADERS[type]()) as DeviceMaker;
 }

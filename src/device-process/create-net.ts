@@ -3,11 +3,12 @@ import { configureInterface, openTap, tapPort } from '../base/tap.ts';
 import { NetDevice } from '../virtio/net/net-device.ts';
 import type { NetPort } from '../virtio/net/net-port.ts';
 import type { NetSpec } from './device-spec.ts';
+import type { MadeDevice } from './made-device.ts';
 
-export function createNet(spec: NetSpec): NetDevice {
+export function createNet(spec: NetSpec): MadeDevice {
   const { mac, mtu, wire } = spec;
   const offloads = wire.kind === 'tap';
-  return new NetDevice(openPorts(spec), { mac: mac && Uint8Array.from(mac), mtu, offloads });
+  return { device: new NetDevice(openPorts(spec), { mac: mac && Uint8Array.from(mac), mtu, offloads }) };
 }
 
 function openPorts({ wire, pairs, address }: NetSpec): NetPort[] {

@@ -13,5 +13,7 @@ export type OrderHandlers = {
 
 export interface MadeDevice {
   readonly device: VirtioDevice;
-  readonly orders: OrderHandlers;
+  readonly orders?: OrderHandlers;
+  /** Absolute paths of folders of the host in which it looks for files later; nothing else remains in its jail. */
+  readonly folders?: readonly string[];
 }

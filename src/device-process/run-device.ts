@@ -2,8 +2,9 @@ import { PacketConnection } from '../base/unix-socket.ts';
 import { type StreamConnection, StreamListener } from '../base/unix-stream.ts';
 import type { Log } from '../log.ts';
 import { serveFrontEnd } from '../vhost-user/back-end/serve-front-end.ts';
-import { createDevice } from './create-device.ts';
+import { loadDeviceMaker } from './create-device.ts';
 import type { DeviceSpec } from './device-spec.ts';
+import type { MadeDevice } from './made-device.ts';
 import { takeOrders } from './order-channel.ts';
 
 /** Where the front end of a device is: a connection that exists, or a path at which it will connect. */
@@ -15,14 +16,24 @@ export type FrontEndPlace = StreamConnection | { readonly socketPath: string };
  * Throws when the device cannot be made or the socket not be listened at.
  */
 export async function runDevice(spec: DeviceSpec, place: FrontEndPlace, log: Log, ordersFd?: number): Promise<boolean> {
-  const { device, orders } = await createDevice(spec);
+  const made = (await loadDeviceMaker(spec.type))(spec);
   let connection: StreamConnection;
   try {
     connection = 'socketPath' in place ? await awaitFrontEnd(place.socketPath) : place;
   } catch (error) {
-    device.close();
+    made.device.close();
     throw error;
   }
+  return serveDevice(made, connection, log, ordersFd);
+}
+
+/** The same for a device that is made, and a front end that is there. */
+export function serveDevice(
+  { device, orders = {} }: MadeDevice,
+  connection: StreamConnection,
+  log: Log,
+  ordersFd?: number,
+): boolean {
   const master = ordersFd === undefined ? undefined : new PacketConnection(ordersFd);
   try {
     return serveFrontEnd(device, connection, log, (loop) => master && takeOrders(loop, master, orders));

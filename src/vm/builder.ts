@@ -6,8 +6,8 @@ import type { SoftOptions } from '../hypervisor/hypervisor.ts';
 import type { Log } from '../log.ts';
 import type { VirtioDeviceName } from '../virtio/device-types.ts';
 import { jitThreshold, type VmConfig } from './config.ts';
+import { JailLauncher } from './devices/jail-launcher.ts';
 import { planDevices } from './devices/plan.ts';
-import { processLauncher } from './devices/process-launcher.ts';
 import { threadLauncher } from './devices/thread-launcher.ts';
 import type { VirtioDeviceHandle } from './devices/virtio-device.ts';
 import { VmDevice } from './devices/vm-device.ts';
@@ -72,14 +72,14 @@ export async function buildVm(
 
   const addressBits = physicalAddressBits(vm.supportedCpuid());
   const entry = loadGuest(config, files, ports, vm.memory, { ramSize, addressBits });
-  const virtio = await connectDevices(devices);
+  const connected = await connectDevices(devices, log);
   const handle = createMachine({
     cpus,
     irqchip,
     ram,
     highMmio: highMmio(ramSize, addressBits),
     serial,
-    virtio,
+    virtio: connected.map(({ handle }) => handle),
   });
   const machine = attachMachine(handle, vm, {
     vcpu: undefined,
@@ -90,7 +90,7 @@ export async function buildVm(
     rearm: () => {},
     warn: (sentence) => log('warn', sentence),
   });
-  for (const [i, { device, link }] of machine.virtio.entries()) devices[i]!.watch(device, link);
+  for (const [i, { device, link }] of machine.virtio.entries()) connected[i]!.device.watch(device, link);
   const starts = Array.from({ length: cpus }, (_, id) => ({
     handle: vm.handle(id),
     machine: handle,
@@ -98,24 +98,41 @@ export async function buildVm(
     setup: { cpus, entry: id === 0 ? entry : undefined },
     scripts,
   }));
-  return { vm, machine, starts, devices };
+  return { vm, machine, starts, devices: connected.map(({ device }) => device) };
 }
 
 function startDevices(config: VmConfig, log: Log, resources: DisposableStack): VmDevice[] {
-  const launcher = config.disableSandbox ? threadLauncher : processLauncher;
+  const jail = {
+    policyFolder: config.seccompPolicyDir,
+    logFailures: config.seccompLogFailures,
+    root: config.pivotRoot,
+  };
+  const launcher = config.disableSandbox
+    ? threadLauncher
+    : resources.adopt(new JailLauncher(jail), (own) => own.close());
   return planDevices(config).map((plan) =>
     resources.adopt(new VmDevice(plan, launcher, log), (device) => void device.close()),
   );
 }
 
-/** Each device has as many GSIs as it has MSI-X vectors. */
-async function connectDevices(devices: readonly VmDevice[]): Promise<VirtioDeviceHandle[]> {
-  const handles: VirtioDeviceHandle[] = [];
+interface ConnectedDevice {
+  readonly device: VmDevice;
+  readonly handle: VirtioDeviceHandle;
+}
+
+/** Each device has as many GSIs as it has MSI-X vectors. Without those that nobody asked for and that cannot be. */
+async function connectDevices(devices: readonly VmDevice[], log: Log): Promise<ConnectedDevice[]> {
+  const connected: ConnectedDevice[] = [];
   let firstGsi = FIRST_MSI_GSI;
   for (const device of devices) {
-    const handle = await device.connect(firstGsi);
-    firstGsi += handle.backEnd.wiring.vectors.length;
-    handles.push(handle);
+    try {
+      const handle = await device.connect(firstGsi);
+      firstGsi += handle.backEnd.wiring.vectors.length;
+      connected.push({ device, handle });
+    } catch (error) {
+      if (device.plan.optional !== true) throw error;
+      log('warn', `${(error as Error).message}; the VM goes on without it`);
+    }
   }
-  return handles;
+  return connected;
 }

@@ -215,6 +215,20 @@ export const runOptions = {
     section: 'Devices',
     help: 'Run devices as threads of one process, not as processes of their own.',
   }),
+  seccompPolicyDir: value({
+    section: 'Devices',
+    syntax: path(),
+    help: 'Folder of the seccomp policies of device processes, TYPE_device.policy [default: those of the package].',
+  }),
+  seccompLogFailures: flag({
+    section: 'Devices',
+    help: "Write system calls that a policy refuses to the kernel's log, and allow them.",
+  }),
+  pivotRoot: value({
+    section: 'Devices',
+    syntax: path(),
+    help: 'Folder that becomes the root of device processes [default: an empty one in memory].',
+  }),
 
   socket: value({
     short: 's',

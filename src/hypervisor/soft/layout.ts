@@ -74,7 +74,7 @@ export const JUMP_ENTRY_SIZE = 16;
  * last time. Those of a region lie side by side, which is what makes them quicker than the jump cache. The first one
  * belongs to nobody.
  */
-export const JUMP_CELLS = 32768;
+export const JUMP_CELLS = 65536;
 
 /**
  * Code that was looked up by guest physical address: u32 page number, u32 key (the block's start in the page and the mode
@@ -114,8 +114,8 @@ export const AREA = {
   codeWrites: FILL_LOG + 0x3000,
   codePages: FILL_LOG + 0x4000,
   codeSums: FILL_LOG + 0x8000,
-  blocks: 0x140000,
-  code: 0x240000,
+  blocks: 0x1c0000,
+  code: 0x2c0000,
 } as const;
 export const LARGE_MAP_SIZE = 1024;
 

@@ -111,12 +111,16 @@ export class DeviceStatus {
   }
 
   #start(): void {
-    this.attempt(() => {
-      const queues = this.#queues();
-      // Before the device knows anything: a start that fails half-way has to be stopped as well.
-      this.#state.started = 1;
-      this.#deps.link.start(this.#driverFeatures(), queues);
-    });
+    let queues: QueueSetup[];
+    try {
+      queues = this.#queues();
+    } catch (error) {
+      this.fail((error as Error).message);
+      return;
+    }
+    // Also if it fails half-way, and then has to be stopped, or if the device is away, and starts when it comes back.
+    this.#state.started = 1;
+    this.attempt(() => this.#deps.link.start(this.#driverFeatures(), queues));
   }
 
   #queues(): QueueSetup[] {

@@ -324,6 +324,18 @@ test('another device takes the place of one that was lost, unless its driver has
   device.backEndReplaced(adopt, true);
   assert.equal(status() & at.DEVICE_NEEDS_RESET, 0);
 
+  setStatus(0);
+  negotiate();
+  device.configChanged();
+  failing = 'read config';
+  get(at.DEVICE_CONFIG.offset, 1);
+  setUpQueue(0, 128);
+  driverOk();
+  calls = [];
+  failing = undefined;
+  device.backEndReplaced(adopt, true);
+  assert.equal((calls[1] as unknown[])[0], 'restart', 'a driver that came while it was away');
+
   failing = 'restart';
   device.backEndReplaced(adopt, true);
   assert.equal(status() & at.DEVICE_NEEDS_RESET, at.DEVICE_NEEDS_RESET);

@@ -130,10 +130,15 @@ test('network cards', () => {
   );
   const common = { type: 'net', mac: undefined, mtu: undefined, address: undefined, pairs: 1 };
   assert.deepEqual(specs, [
-    { ...common, tap: { name: 'tap0' }, pairs: 2, mtu: 9000 },
-    { ...common, tap: { name: 'tap1' } },
-    { ...common, tap: { fd: 7 } },
-    { ...common, tap: { name: 'crosvm%d' }, mac, address: { ip: [10, 0, 0, 1], netmask: [255, 0, 0, 0] } },
+    { ...common, wire: { kind: 'tap', name: 'tap0' }, pairs: 2, mtu: 9000 },
+    { ...common, wire: { kind: 'tap', name: 'tap1' } },
+    { ...common, wire: { kind: 'tap', fd: 7 } },
+    {
+      ...common,
+      wire: { kind: 'tap', name: 'crosvm%d' },
+      mac,
+      address: { ip: [10, 0, 0, 1], netmask: [255, 0, 0, 0] },
+    },
   ]);
   for (const wrong of [
     ['--net', 'mac=02:00:00:00:00:07'],

@@ -25,6 +25,8 @@ export interface DevicePlan {
   readonly slot: number;
   /** Of a file system: the name that the guest mounts it by, if it is not the back end that has one. */
   readonly tag?: string | undefined;
+  /** Nobody asked for it: a VM whose host does not let it be does without. */
+  readonly optional?: boolean | undefined;
 }
 
 type Wanted = Omit<DevicePlan, 'slot'> & { readonly slot?: number | undefined };
@@ -67,7 +69,9 @@ function wantedDevices(config: VmConfig): Wanted[] {
     ...bySocket('block', config.vhostUserBlk),
     ...bySocket('console', config.vhostUserConsole),
     // What is random would be so in each run of a deterministic VM.
-    ...(config.noRng || config.deterministic !== undefined ? [] : [own('the entropy device', { type: 'rng' })]),
+    ...(config.noRng || config.deterministic !== undefined
+      ? []
+      : [{ ...own('the entropy device', { type: 'rng' }), optional: true }]),
     ...balloon(config),
     ...networkCards(config).map(({ spec, slot }) => ({ ...own('the network card', spec), slot })),
     ...bySocket('net', config.vhostUserNet),
@@ -107,7 +111,8 @@ function balloon({
   if (noBalloon || deterministic !== undefined) return [];
   const size = Math.max(0, mem - initMem) * MIB;
   const spec = { type: 'balloon', size, deflateOnOom: !strictBalloon, pageReporting: balloonPageReporting } as const;
-  return [own('the memory balloon', spec)];
+  const optional = size === 0 && !strictBalloon && !balloonPageReporting;
+  return [{ ...own('the memory balloon', spec), optional }];
 }
 
 function fail(message: string): never {

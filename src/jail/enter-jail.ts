@@ -1,0 +1,143 @@
+/** How a process that has loaded its code and opened its files shuts itself in, for good. */
+import { close } from '../base/fd.ts';
+import { enterEmptyRoot, enterRoot, makeMountsPrivate, mapUser, unshare } from '../base/namespaces.ts';
+import {
+  dropCapabilities,
+  leaveGroups,
+  RLIMIT_CORE,
+  RLIMIT_MEMLOCK,
+  RLIMIT_MSGQUEUE,
+  RLIMIT_NOFILE,
+  RLIMIT_NPROC,
+  setLimit,
+} from '../base/privileges.ts';
+import {
+  CLONE_NEWIPC,
+  CLONE_NEWNET,
+  CLONE_NEWNS,
+  CLONE_NEWPID,
+  CLONE_NEWUSER,
+  CLONE_NEWUTS,
+  fork,
+  SIGKILL,
+  setDeathSignal,
+} from '../base/process.ts';
+import { filterSystemCalls, filterWithListener, setNoNewPrivileges } from '../base/seccomp.ts';
+import { SystemError } from '../base/system-error.ts';
+import type { StreamConnection } from '../base/unix-stream.ts';
+import { CrosvmError } from '../errors.ts';
+import type { JailSpec } from './jail-spec.ts';
+
+/** The user inside, whoever it is outside: "nobody". */
+const INSIDE_ID = 65534;
+const NAMESPACES = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
+const MAX_DESCRIPTORS = 1024;
+const LIMITS = [
+  [RLIMIT_NOFILE, MAX_DESCRIPTORS],
+  // Neither processes nor threads, and what is in memory stays there.
+  [RLIMIT_NPROC, 0],
+  [RLIMIT_CORE, 0],
+  [RLIMIT_MEMLOCK, 0],
+  [RLIMIT_MSGQUEUE, 0],
+] as const;
+
+/** Who a process is outside of its user namespace. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface JailedFork {
+  /** 0 in the new process. */
+  readonly pid: number;
+  /** Whose the new process is, if it is in a user namespace already: to be told to `settle`. */
+  readonly newcomer: Owner | undefined;
+}
+
+/**
+ * Goes on as two processes, of which the new one is the first of a process namespace. Who may make one, keeps its rights
+ * in the new process until it enters its jail, so that it can open what it needs; others get a user namespace with it.
+ * Throws `E_JAIL` where the host allows neither.
+ */
+export function forkForJail(): JailedFork {
+  try {
+    return { pid: fork(CLONE_NEWPID), newcomer: undefined };
+  } catch (error) {
+    if (!(error instanceof SystemError) || error.errno !== 'EPERM') throw error;
+  }
+  const newcomer = currentOwner();
+  return { pid: explained(() => fork(CLONE_NEWPID | CLONE_NEWUSER)), newcomer };
+}
+
+/** Gives a process in a new user namespace its owner's rights on files. */
+export function settle({ uid, gid }: Owner): void {
+  explained(() => mapUser(uid, gid, INSIDE_ID));
+}
+
+function currentOwner(): Owner {
+  return { uid: process.geteuid!(), gid: process.getegid!() };
+}
+
+/**
+ * Enters the jail, in which `folders` of the host remain. A system call that the filter refuses ends the process: who is at the
+ * other end of `supervisor` gets the filter's listener and does that, or the kernel where there is no listener. Throws `E_JAIL` where the host
+ * forbids something, `SystemError`.
+ */
+export function enterJail(
+  { filters, root }: JailSpec,
+  folders: readonly string[],
+  isSettled: boolean,
+  supervisor: StreamConnection,
+): void {
+  const owner = currentOwner();
+  leaveGroups();
+  explained(() => unshare(isSettled ? NAMESPACES : NAMESPACES | CLONE_NEWUSER));
+  if (!isSettled) settle(owner);
+  explained(() => {
+    makeMountsPrivate();
+    if (root === undefined) enterEmptyRoot(folders);
+    else enterRoot(root, folders);
+  });
+  dropCapabilities();
+  for (const [resource, value] of LIMITS) setLimit(resource, value);
+  // After the credentials have changed for the last time, as that forgets it.
+  setDeathSignal(SIGKILL);
+  setNoNewPrivileges();
+  filter(filters, supervisor);
+}
+
+function filter({ notify, kill }: JailSpec['filters'], supervisor: StreamConnection): void {
+  const listener = notify === undefined ? undefined : tryListener(notify);
+  if (listener === undefined) {
+    supervisor.close();
+    filterSystemCalls(Buffer.from(kill, 'base64'));
+    return;
+  }
+  supervisor.send(Uint8Array.of(0), [listener]);
+  close(listener);
+  supervisor.close();
+}
+
+/** Undefined where the kernel has no listeners, or a container's manager has the only one that there can be. */
+function tryListener(program: string): number | undefined {
+  try {
+    return filterWithListener(Buffer.from(program, 'base64'));
+  } catch (error) {
+    if (error instanceof SystemError && (error.errno === 'EINVAL' || error.errno === 'EBUSY')) return undefined;
+    throw error;
+  }
+}
+
+/** Runs what needs the rights of a user namespace, and says what to do where there are none. */
+function explained<T>(act: () => T): T {
+  try {
+    return act();
+  } catch (cause) {
+    if (!(cause instanceof SystemError) || !['EPERM', 'EACCES', 'ENOSPC', 'EUSERS'].includes(cause.errno)) throw cause;
+    const message =
+      `this host does not allow the sandbox (${cause.message}): allow user namespaces ` +
+      '(sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns; ' +
+      'in a container, its seccomp profile), run as root, or use --disable-sandbox';
+    throw new CrosvmError('E_JAIL', message, { cause });
+  }
+}

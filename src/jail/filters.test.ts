@@ -1,0 +1,97 @@
+/** Filters in the kernel. */
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { DEVICE_TYPES } from '../device-process/create-device.ts';
+import { loadFilters, ownPolicyFolder } from './load-policy.ts';
+import { compilePolicy, encodeProgram, SECCOMP_RET_ALLOW } from './policy/compile-policy.ts';
+import { parsePolicy } from './policy/parse-policy.ts';
+import { syscallNumbers } from './policy/syscalls.ts';
+import { RULES } from './policy/testing/rules.ts';
+import { runFilter } from './policy/testing/run-filter.ts';
+
+const PROGRAM = fileURLToPath(new URL('./testing/filtered-calls.ts', import.meta.url));
+/** Numbers that no system call has: one that is allowed fails with ENOSYS. */
+const FIRST_UNUSED = 340;
+const ENOSYS = 38;
+const REFUSED = 77;
+
+function words(policy: string, calls: readonly (readonly bigint[])[]): string[] {
+  const program = encodeProgram(
+    compilePolicy(
+      parsePolicy('test', policy, () => ''),
+      'kill',
+    ),
+  );
+  const all = calls.map((call) => Array.from({ length: 7 }, (_, i) => String(call[i] ?? 0)));
+  return [PROGRAM, Buffer.from(program).toString('base64'), JSON.stringify(all)];
+}
+
+test('the kernel takes every rule as it is meant', () => {
+  const rules = RULES.filter(([rule]) => rule.startsWith('arg'));
+  const policy = ['@default allow', ...rules.map(([rule], i) => `${FIRST_UNUSED + i}: ${rule}; return ${REFUSED}`)];
+  const calls: bigint[][] = [];
+  const expected: number[] = [];
+  for (const [i, [, allowed, forbidden]] of rules.entries()) {
+    for (const args of allowed) calls.push([BigInt(FIRST_UNUSED + i), ...args]);
+    for (const args of forbidden) calls.push([BigInt(FIRST_UNUSED + i), ...args]);
+    expected.push(...allowed.map(() => ENOSYS), ...forbidden.map(() => REFUSED));
+  }
+  const output = execFileSync(process.execPath, words(policy.join('\n'), calls), { encoding: 'utf8' });
+  assert.deepEqual(JSON.parse(output), expected);
+});
+
+test('what has no rule ends the process, and so does a call of the x32 interface', () => {
+  const signalOf = (policy: string, call: bigint) => spawnSync(process.execPath, words(policy, [[call]])).signal;
+  assert.equal(signalOf(`@default allow\n${FIRST_UNUSED}: kill`, BigInt(FIRST_UNUSED)), 'SIGSYS');
+  assert.equal(signalOf('@default allow', 0x4000_0000n + 110n), 'SIGSYS');
+});
+
+/** What would let a device that was taken over reach more than it has. */
+const NEVER = [
+  ...['execve', 'execveat', 'fork', 'vfork', 'clone', 'clone3', 'ptrace', 'process_vm_readv', 'process_vm_writev'],
+  ...[
+    'open',
+    'openat',
+    'openat2',
+    'creat',
+    'mount',
+    'move_mount',
+    'fsopen',
+    'pivot_root',
+    'chroot',
+    'unshare',
+    'setns',
+  ],
+  ...['kill', 'tgkill', 'tkill', 'prctl', 'seccomp', 'bpf', 'perf_event_open', 'userfaultfd', 'keyctl', 'add_key'],
+  ...['io_uring_setup', 'io_uring_enter', 'pidfd_getfd', 'pidfd_open', 'rt_sigaction', 'setuid', 'setresuid', 'capset'],
+  ...[
+    'bind',
+    'listen',
+    'init_module',
+    'finit_module',
+    'kexec_load',
+    'reboot',
+    'name_to_handle_at',
+    'open_by_handle_at',
+  ],
+];
+
+for (const type of DEVICE_TYPES) {
+  test(`the policy of ${type} devices has none of what a device must never do`, () => {
+    const folder = ownPolicyFolder();
+    const read = (path: string) => readFileSync(join(folder, path), 'utf8');
+    const program = compilePolicy(parsePolicy(type, read(`${type}_device.policy`), read), 'kill');
+    for (const name of NEVER) assert.notEqual(runFilter(program, syscallNumbers.get(name)!), SECCOMP_RET_ALLOW, name);
+    assert.equal(runFilter(program, syscallNumbers.get('epoll_wait')!), SECCOMP_RET_ALLOW);
+    assert.notEqual(loadFilters(type, {}).notify, undefined);
+  });
+}
+
+test('there is no policy without a device', () => {
+  const names = [...DEVICE_TYPES, 'common'].map((type) => `${type}_device.policy`);
+  assert.deepEqual(readdirSync(ownPolicyFolder()).sort(), names.sort());
+});

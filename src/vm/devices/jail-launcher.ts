@@ -1,0 +1,55 @@
+import { packetPair } from '../../base/unix-socket.ts';
+import { streamPair } from '../../base/unix-stream.ts';
+import type { DeviceSpec } from '../../device-process/device-spec.ts';
+import { inheritedFd } from '../../device-process/inherited.ts';
+import type { JailOptions, JailSpec } from '../../jail/jail-spec.ts';
+import { loadFilters } from '../../jail/load-policy.ts';
+import { readMessages } from './device-messages.ts';
+import type { DeviceLauncher, LaunchedDevice } from './launcher.ts';
+import { ZygoteProcess } from './zygote-process.ts';
+
+/** Runs each device in a process of its own and in a jail, as a fork of a zygote that is started with the first. */
+export class JailLauncher implements DeviceLauncher {
+  readonly #options: JailOptions;
+  readonly #program: string | undefined;
+  readonly #filters = new Map<DeviceSpec['type'], JailSpec['filters']>();
+  #zygote: ZygoteProcess | undefined;
+
+  /** `program` is the zygote's, if it is not the usual one. */
+  constructor(options: JailOptions, program?: string) {
+    this.#options = options;
+    this.#program = program;
+  }
+
+  /** Throws `E_SECCOMP_POLICY` and `E_FILE_OPEN` for the device's policy. */
+  launch(name: string, spec: DeviceSpec, say: (line: string) => void): LaunchedDevice {
+    const jail = { filters: this.#filtersOf(spec.type), root: this.#options.root };
+    if (this.#zygote === undefined || this.#zygote.isGone) this.#zygote = new ZygoteProcess(this.#program);
+    const zygote = this.#zygote;
+    const [connection, frontEnd] = streamPair();
+    const [orders, theirOrders] = packetPair();
+    const [messages, theirMessages] = streamPair();
+    const inherited = inheritedFd(spec);
+    const fds = [theirMessages.fd, frontEnd.fd, theirOrders.fd, ...(inherited === undefined ? [] : [inherited])];
+    const { id, ended } = zygote.start({ name, spec, jail }, fds);
+    for (const theirs of [frontEnd, theirOrders, theirMessages]) theirs.close();
+    let last: string | undefined;
+    const saidAll = readMessages(messages.fd, (line) => {
+      last = line;
+      say(line);
+    });
+    const gone = Promise.all([ended, saidAll]).then(([how]) => how);
+    return { connection, orders, gone, lastWords: () => last, kill: () => zygote.kill(id) };
+  }
+
+  /** No device is launched any more; the zygote ends when those that were are gone, or are late with that. */
+  close(): void {
+    this.#zygote?.close();
+  }
+
+  #filtersOf(type: DeviceSpec['type']): JailSpec['filters'] {
+    const filters = this.#filters.get(type) ?? loadFilters(type, this.#options);
+    this.#filters.set(type, filters);
+    return filters;
+  }
+}
