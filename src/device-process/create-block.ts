@@ -10,7 +10,9 @@ import type { BlockSpec, OverlaySpec } from './device-spec.ts';
 import type { MadeDevice } from './made-device.ts';
 
 export function createBlock(spec: BlockSpec): MadeDevice {
-  const device = new BlockDevice(openDiskOf(spec), spec);
+  // A temporary file needs no power to be cut, so its flushes cost little; and then nothing is lost with this process.
+  const writeThrough = spec.overlay?.kind === 'temporary';
+  const device = new BlockDevice(openDiskOf(spec), { ...spec, writeThrough });
   return {
     device,
     orders: {
