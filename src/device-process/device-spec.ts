@@ -2,7 +2,7 @@
 import type { ConsoleFile } from '../base/console-files.ts';
 import type { InterfaceAddress } from '../base/tap.ts';
 import type { DiskFormat } from '../disk/disk.ts';
-import type { ImageTrust } from '../disk/open-disk.ts';
+import type { ImageTrust } from '../disk/image-trust.ts';
 
 /**
  * Where what the guest writes to a disk goes, if not to its image: to a qcow2 image, which is made if it is not there; or

@@ -1,5 +1,5 @@
 import { DISK_FORMATS } from '../../disk/disk.ts';
-import { TRUST_WORDS } from '../../disk/open-disk.ts';
+import { TRUST_WORDS } from '../../disk/image-trust.ts';
 import { CrosvmError } from '../../errors.ts';
 import { pciAddress } from './pci-address.ts';
 import {

@@ -42,7 +42,8 @@ export class DeviceStatus {
       return;
     }
     s.status |= value & DRIVER_BITS;
-    if (value & at.FEATURES_OK && this.#areFeaturesOffered()) s.status |= at.FEATURES_OK;
+    // With a device that is gone there is nothing to agree on: the driver gives up here, and does not wait for answers.
+    if (value & at.FEATURES_OK && !this.#deps.link.isGone() && this.#areFeaturesOffered()) s.status |= at.FEATURES_OK;
     if (value & at.DRIVER_OK && s.status & at.FEATURES_OK && !(s.status & at.DRIVER_OK)) {
       s.status |= at.DRIVER_OK;
       this.#start();

@@ -37,6 +37,7 @@ let bar: BusDevice;
 let attach: () => { root: PciRoot; device: VirtioPci };
 
 const link: VirtioLink = {
+  isGone: () => failing === 'everything',
   start: (features, queues) => call('start', features, queues),
   restart: (features, queues) => call('restart', features, queues),
   stop: () => call('stop'),
@@ -200,6 +201,12 @@ test('a driver that is ready starts the device', () => {
   assert.deepEqual(started(), ['start', 0x1_0000_0200n, [setup]]);
   driverOk();
   assert.equal(calls.filter((c) => Array.isArray(c) && c[0] === 'start').length, 1);
+});
+
+test('a device that is gone agrees on nothing', () => {
+  failing = 'everything';
+  negotiate();
+  assert.equal(status(), at.ACKNOWLEDGE | at.DRIVER);
 });
 
 test('an enabled queue stays as it is', () => {

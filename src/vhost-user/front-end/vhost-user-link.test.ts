@@ -42,6 +42,7 @@ beforeEach(() => {
   refuseIoEvents = false;
   handle = {
     fd: ours.fd,
+    comesBack: false,
     speaksProtocol: false,
     protocolFeatures: 0,
     localConfig: undefined,
@@ -171,6 +172,7 @@ test('a back end that takes the place of a lost one goes on where that was', () 
   device.start(VERSION_1, QUEUES);
   sent();
   device.disconnected();
+  assert.equal(device.isGone(), true);
   assert.throws(() => device.setInterrupt(0, 1), { code: 'E_VHOST_USER', message: /gone/ });
   device.reconnected();
   memory.setU16(0x3002, 77);
@@ -190,8 +192,6 @@ test('a back end that takes the place of a lost one goes on where that was', () 
   );
   assert.equal(new EventFd(handle.wiring.kicks[0]!).clear(), 1, 'a kick may have been lost');
   assert.equal(new EventFd(handle.wiring.vectors[1]!).clear(), 1, 'or an interrupt');
-  device.restart(VERSION_1 | PACKED, QUEUES);
-  assert.deepEqual(sent().find(([name]) => name === 'SET_VRING_BASE')![1], { index: 0, num: 0x8000_8000 });
   device.close();
   assert.throws(() => device.restart(VERSION_1 | PACKED, QUEUES), { code: 'E_VHOST_USER' });
 });

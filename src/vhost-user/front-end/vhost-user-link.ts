@@ -51,6 +51,8 @@ export interface QueueWiring {
 export interface VhostUserHandle {
   /** The connection. Another one may take its place under the same number. */
   readonly fd: number;
+  /** Another back end takes its place when it is lost. */
+  readonly comesBack: boolean;
   /** VHOST_USER_F_PROTOCOL_FEATURES was negotiated, and then these: a mask of the bits 0-31. */
   readonly speaksProtocol: boolean;
   readonly protocolFeatures: number;
@@ -80,6 +82,10 @@ export class VhostUserLink implements VirtioLink {
     this.#frontEnd = frontEndOf(handle);
   }
 
+  isGone(): boolean {
+    return this.#state.lost !== 0 && !this.#handle.comesBack;
+  }
+
   start(features: FeatureSet, queues: readonly QueueSetup[]): void {
     this.close();
     // A packed ring's position is two indices with their wrap counters, which are 1 at first (2.8.1).
@@ -88,14 +94,11 @@ export class VhostUserLink implements VirtioLink {
   }
 
   restart(features: FeatureSet, queues: readonly QueueSetup[]): void {
-    // What was not used yet is done (again) by the new one (vhost-user, "Inflight I/O tracking"). Where a packed ring stood
-    // only that area knows.
-    const isPacked = hasFeature(features, VIRTIO_F_RING_PACKED);
-    if (isPacked && this.#state.hasInflight === 0) {
-      throw new CrosvmError('E_VHOST_USER', 'nobody knows where the packed rings of the lost device stood');
+    if (hasFeature(features, VIRTIO_F_RING_PACKED)) {
+      throw new CrosvmError('E_VHOST_USER', 'a device with packed rings cannot go on where another one was lost');
     }
-    const usedIndex = ({ device }: QueueSetup) => this.#vm.memory.getU16(device + 2);
-    this.#talk(() => this.#start(features, queues, isPacked ? () => PACKED_RING_START : usedIndex));
+    // What was not used yet is done (again) by the new one (vhost-user, "Inflight I/O tracking").
+    this.#talk(() => this.#start(features, queues, ({ device }) => this.#vm.memory.getU16(device + 2)));
     for (const { index, interrupt } of queues) {
       // A kick or an interrupt may have been lost with the old one.
       this.kick(index);

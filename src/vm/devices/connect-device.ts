@@ -70,7 +70,16 @@ export function describeDevice(
   };
   const { speaksProtocol, protocolFeatures } = offer;
   const wiring = createWiring(queues, virtioVectors(spec));
-  const backEnd = { fd, speaksProtocol, protocolFeatures, localConfig, wiring, state: createVhostUserState() };
+  const comesBack = plan.source.kind === 'own';
+  const backEnd = {
+    fd,
+    comesBack,
+    speaksProtocol,
+    protocolFeatures,
+    localConfig,
+    wiring,
+    state: createVhostUserState(),
+  };
   return { name: plan.name, slot: plan.slot, firstGsi, spec, backEnd };
 }
 

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { HostFile } from '../../base/host-file.ts';
 import { streamPair } from '../../base/unix-stream.ts';
 import type { DeviceSpec } from '../../device-process/device-spec.ts';
-import { NO_TRUST } from '../../disk/open-disk.ts';
+import { NO_TRUST } from '../../disk/image-trust.ts';
 import type { JailOptions } from '../../jail/jail-spec.ts';
 import { ownPolicyFolder } from '../../jail/load-policy.ts';
 import { parsePolicy } from '../../jail/policy/parse-policy.ts';

@@ -1,6 +1,6 @@
 import type { DiskOption } from '../../cli/options/disk.ts';
 import type { BlockSpec, OverlaySpec } from '../../device-process/device-spec.ts';
-import { trustIn } from '../../disk/open-disk.ts';
+import { trustOf } from '../../disk/image-trust.ts';
 
 /** The device for a disk that the user has described. */
 export function blockSpec(option: DiskOption): BlockSpec {
@@ -9,7 +9,7 @@ export function blockSpec(option: DiskOption): BlockSpec {
     type: 'block',
     path,
     format,
-    trust: trustIn(allow),
+    trust: trustOf(allow),
     overlay: overlay === undefined ? undefined : overlaySpec(overlay),
     writable: !ro,
     sparse,
