@@ -20,7 +20,7 @@ const crosvm = (...words: string[]): Promise<Finished> => finish(CROSVM, words);
 
 /** Prints again and again what the guest sees of itself. */
 const REPORT = `while :; do
-  echo "disk=$(cat /sys/block/vda/size) free=$(awk '/MemFree/ {print $2}' /proc/meminfo) ."
+  echo "disk=$(cat /sys/block/vda/size) qcow2=$(cat /sys/block/vdb/size) free=$(awk '/MemFree/ {print $2}' /proc/meminfo) ."
   echo "buttons=$(awk '{print $1}' /sys/firmware/acpi/interrupts/ff_pwr_btn) ."
   sleep 0.2
 done`;
@@ -28,7 +28,9 @@ done`;
 test('pause, power button, memory and disks of a running guest', async (t) => {
   writeFileSync(disk, '');
   truncateSync(disk, 8 * MIB);
-  const own = ['--rwdisk', disk, '-s', socket, '--init-mem', '192'];
+  const image = join(folder, 'disk.qcow2');
+  assert.equal((await crosvm('create_qcow2', image, String(8 * MIB))).status, 0);
+  const own = ['--rwdisk', disk, '--rwdisk', image, '-s', socket, '--init-mem', '192'];
   const words = await virtioGuestWords(own, [REPORT], { modules: ['button'] });
   const stdio = ['ignore', 'pipe', 'inherit'] as const;
   const vmm = spawn(process.execPath, [CROSVM, ...words], { stdio: [...stdio], timeout: BOOT_TIMEOUT_MS });
@@ -44,7 +46,8 @@ test('pause, power button, memory and disks of a running guest', async (t) => {
     }
     assert.fail(`${pattern} did not come; the console ends with\n${output.slice(-2000)}`);
   };
-  const sectors = (mib: number) => seen(/disk=(\d+) /g, (count) => count === String((mib * MIB) / 512));
+  const sectors = (disk: string, mib: number) =>
+    seen(new RegExp(`${disk}=(\\d+) `, 'g'), (count) => count === String((mib * MIB) / 512));
   const balloonIs = async (bytes: number) => {
     for (let i = 0; ; i++) {
       const { console: json, stderr } = await crosvm('balloon_stats', socket);
@@ -55,7 +58,7 @@ test('pause, power button, memory and disks of a running guest', async (t) => {
     }
   };
   try {
-    await sectors(8);
+    await sectors('disk', 8);
     await t.test('suspend and resume', async () => {
       assert.equal((await crosvm('suspend', socket)).status, 0);
       await sleep(100);
@@ -72,10 +75,21 @@ test('pause, power button, memory and disks of a running guest', async (t) => {
     });
     await t.test('disk resize', async () => {
       assert.equal((await crosvm('disk', 'resize', '0', String(16 * MIB), socket)).status, 0);
-      await sectors(16);
+      await sectors('disk', 16);
       assert.equal(statSync(disk).size, 16 * MIB);
-      assert.match((await crosvm('disk', 'resize', '1', '512', socket)).stderr, /refused: there is no disk 1\n$/);
+      assert.match((await crosvm('disk', 'resize', '2', '512', socket)).stderr, /refused: there is no disk 2\n$/);
       assert.match((await crosvm('disk', 'resize', '0', '7', socket)).stderr, /refused: a disk has whole sectors/);
+    });
+    await t.test('disk resize of a qcow2 image', async () => {
+      const sizeOf = async () => JSON.parse((await crosvm('image', 'info', '--json', image)).console).virtualSize;
+      for (const mib of [2048, 4]) {
+        assert.equal((await crosvm('disk', 'resize', '1', String(mib * MIB), socket)).status, 0);
+        await sectors('qcow2', mib);
+        assert.equal(await sizeOf(), mib * MIB);
+      }
+      const { stderr } = await crosvm('disk', 'resize', '1', String(2 ** 52), socket);
+      assert.match(stderr, /refused: the disk .*disk.qcow2: .* bytes are too many for this cluster size\n$/);
+      await sectors('qcow2', 4);
     });
     await t.test('balloon and balloon_stats', async () => {
       await balloonIs(64 * MIB);

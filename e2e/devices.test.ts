@@ -1,8 +1,8 @@
 /** Virtio devices of our own: where they run, and what happens when they or their VM die. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -13,6 +13,7 @@ import { until } from './until.ts';
 import { checkExt4, makeExt4, missingProgram, readExt4, runVirtioGuest } from './virtio-guest.ts';
 
 const skip = missingProgram('mke2fs', 'debugfs') ?? false;
+const noQemuImg = missingProgram('mke2fs', 'debugfs', 'qemu-img') ?? false;
 const folder = mkdtempSync(join(tmpdir(), 'crosvm-devices-'));
 after(() => rmSync(folder, { recursive: true }));
 
@@ -68,39 +69,84 @@ for (const where of ['in processes', 'in threads']) {
   });
 }
 
-test('a disk whose process is killed again and again loses nothing', { skip }, async () => {
-  const image = newImage('killed');
-  let kills = 0;
-  const isOver = new AbortController();
-  const killer = (async () => {
-    await until(() => deviceProcesses(image).length > 0, 'the device process');
-    await sleep(3000);
-    while (kills < 3 && !isOver.signal.aborted) {
-      await until(() => isOver.signal.aborted || deviceProcesses(image).length > 0, 'the next device process');
-      for (const pid of deviceProcesses(image)) {
-        process.kill(pid, 'SIGKILL');
-        kills++;
+for (const words of ['', ',overlay=temp']) {
+  test(`a disk${words} whose process is killed again and again loses nothing`, { skip }, async () => {
+    const image = newImage(words === '' ? 'killed' : 'killed-overlay');
+    const before = readFileSync(image);
+    let kills = 0;
+    const isOver = new AbortController();
+    const killer = (async () => {
+      await until(() => deviceProcesses(image).length > 0, 'the device process');
+      await sleep(3000);
+      while (kills < 3 && !isOver.signal.aborted) {
+        await until(() => isOver.signal.aborted || deviceProcesses(image).length > 0, 'the next device process');
+        for (const pid of deviceProcesses(image)) {
+          process.kill(pid, 'SIGKILL');
+          kills++;
+        }
+        await sleep(1000);
       }
-      await sleep(1000);
-    }
-  })();
-  const { finished, outputs } = await runVirtioGuest(
-    ['--rwdisk', image],
-    [
-      `mount -t ext4 /dev/vda /mnt; for i in $(seq 1 12); do
+    })();
+    const { finished, outputs } = await runVirtioGuest(
+      ['--rwdisk', `${image}${words}`],
+      [
+        `mount -t ext4 /dev/vda /mnt; for i in $(seq 1 12); do
         seq 1 100000 >/mnt/$i.new && sync && mv /mnt/$i.new /mnt/$((i % 8))
         echo 3 >/proc/sys/vm/drop_caches
         [ "$(sha256sum </mnt/$((i % 8)))" = '${DIGEST}  -' ] || exit 3
       done; umount /mnt`,
+      ],
+    );
+    isOver.abort();
+    await killer;
+    assert.equal(outputs[0]?.status, 0, finished.console.slice(-3000));
+    assert.equal(kills, 3, 'the guest was done too soon');
+    const restarts = finished.stderr.match(/has ended \(killed by SIGKILL\) and is started again/g)?.length;
+    assert.equal(restarts, kills, finished.stderr);
+    if (words.includes('overlay')) assert.ok(readFileSync(image).equals(before));
+    else checkExt4(image);
+  });
+}
+
+test('qcow2 disks, and overlays that leave the image as it is', { skip: noQemuImg }, async () => {
+  const [raw, base] = [newImage('plain'), newImage('base')];
+  const [qcow2, over] = [join(folder, 'disk.qcow2'), join(folder, 'over.qcow2')];
+  execFileSync(process.execPath, [CROSVM, 'image', 'convert', '--to', 'qcow2', raw, qcow2]);
+  const before = [raw, base].map((path) => readFileSync(path));
+  const disks = [`${qcow2},format=qcow2`, `${raw},overlay=temp`, `${base},overlay=${over}`];
+  const { finished, outputs } = await runVirtioGuest(
+    disks.flatMap((disk) => ['--rwdisk', disk]),
+    ['a', 'b', 'c'].map(
+      (letter) => `mount -t ext4 /dev/vd${letter} /mnt && seq 1 100000 >/mnt/numbers && umount /mnt &&
+        echo 3 >/proc/sys/vm/drop_caches && mount -t ext4 /dev/vd${letter} /mnt && sha256sum </mnt/numbers; umount /mnt`,
+    ),
+  );
+  assert.deepEqual([finished.status, finished.stderr], [0, '']);
+  for (const { output } of outputs) assert.ok(output.includes(DIGEST), finished.console.slice(-3000));
+  assert.equal(outputs.length, 3);
+  assert.deepEqual(
+    [raw, base].map((path, i) => readFileSync(path).equals(before[i]!)),
+    [true, true],
+  );
+  for (const image of [qcow2, over]) {
+    execFileSync('qemu-img', ['check', '-q', image]); // it fails for leaks, too
+    const plain = `${image}.raw`;
+    execFileSync('qemu-img', ['convert', '-f', 'qcow2', '-O', 'raw', image, plain]);
+    assert.equal(readExt4(plain, '/numbers').toString(), numbers);
+    checkExt4(plain);
+  }
+  // What was written is still there for the next VM, but for what was temporary.
+  const again = await runVirtioGuest(
+    disks.flatMap((disk) => ['-d', disk]),
+    [
+      `for d in a b c; do
+        mount -t ext4 -o ro /dev/vd$d /mnt
+        if [ -e /mnt/numbers ]; then sha256sum </mnt/numbers; else echo none; fi; umount /mnt
+      done`,
     ],
   );
-  isOver.abort();
-  await killer;
-  assert.equal(outputs[0]?.status, 0, finished.console.slice(-3000));
-  assert.equal(kills, 3, 'the guest was done too soon');
-  const restarts = finished.stderr.match(/has ended \(killed by SIGKILL\) and is started again/g)?.length;
-  assert.equal(restarts, kills, finished.stderr);
-  checkExt4(image);
+  const digests = again.outputs[0]!.output.match(/^(none|[0-9a-f]{64})/gm);
+  assert.deepEqual(digests, [DIGEST, 'none', DIGEST]);
 });
 
 test('a network card on a TAP device that is made for it', async (t) => {
@@ -148,13 +194,22 @@ test('disks that cannot be are refused with one line, and nothing is left behind
   writeFileSync(path, rom(print('up\n')));
   const run = (...words: string[]) =>
     finish(CROSVM, ['run', '--hypervisor', 'soft', '-m', '16', ...words, '--bios', path]);
-  const missing = join(folder, 'missing');
+  const [missing, other] = [join(folder, 'missing'), newImage('other')];
+  const stranger = join(folder, 'stranger.qcow2');
+  const backing = ['-o', `backing_file=${CROSVM},backing_fmt=raw`];
+  execFileSync(process.execPath, [CROSVM, 'image', 'create', ...backing, stranger, '1M']);
   for (const [words, message] of [
     [['-d', missing], /^crosvm: run: the disk .*missing: .*(ENOENT|no such file).*\n$/],
     [['--disable-sandbox', '-d', missing], /^crosvm: run: the disk .*missing: .*(ENOENT|no such file).*\n$/],
     [['--rwdisk', image, '--rwdisk', image], /^crosvm: run: the disk .*refused: .*(in use|lock).*\n$/],
     [['-r', image, '--rwroot', image], /^crosvm: run: there is more than one root disk\n$/],
     [['-d', `${image},sparse=maybe`], /^crosvm: run: -d .*sparse.*\n/],
+    [['-d', `${image},format=qcow2`], /^crosvm: run: the disk .*refused: .*qcow2.*\n$/],
+    [['-d', `${image},allow=all`], /^crosvm: run: -d .*allow: "all" is not one of outside, .*\n/],
+    [['--rwdisk', stranger], /^crosvm: run: the disk .* is outside of the image's folder.*\n$/],
+    [['--rwdisk', `${image},overlay=${image}`], /^crosvm: run: the disk .*refused: .*in use.*\n$/],
+    [['--rwdisk', `${image},overlay=${other}`], /^crosvm: run: the disk .*other: .*qcow2.*\n$/],
+    [['-d', `${image},overlay=${missing}`], /^crosvm: run: the disk .*missing: .*no such file.*\n$/],
     [['--deterministic', '-d', image], /^crosvm: run: a deterministic VM has no virtio devices.*\n$/],
   ] as const) {
     const { status, stderr } = await run(...words);

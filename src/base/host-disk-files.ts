@@ -1,5 +1,4 @@
 import { fstatSync, readlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import type { DiskFiles } from '../disk/disk-files.ts';
 import { HostFile } from './host-file.ts';
@@ -14,10 +13,6 @@ export const hostDiskFiles: DiskFiles = {
       path: readlinkSync(`/proc/self/fd/${file.fd}`),
       identity: stat.isFile() ? `${stat.dev}:${stat.ino}` : `device ${stat.rdev}`,
     };
-  },
-  openOrCreate(path) {
-    if (path === undefined) return HostFile.temporary(tmpdir());
-    return HostFile.open(path, { writable: true, lock: true, create: 'if missing' });
   },
   resolve: (image, name) => resolve(dirname(image), name),
   isBeside(image, path) {

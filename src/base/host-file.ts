@@ -1,4 +1,5 @@
 import { existsSync, fstatSync, statSync, unlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname } from 'node:path';
 import type { ByteStore } from '../disk/byte-store.ts';
 import { CrosvmError } from '../errors.ts';
@@ -131,8 +132,13 @@ export class HostFile implements ByteStore {
   }
 
   /** A new file in `folder` without a name, which is gone when it is closed. */
-  static temporary(folder: string): HostFile {
+  static temporary(folder = tmpdir()): HostFile {
     return HostFile.#unnamed(folder, `a temporary file in ${folder}`);
+  }
+
+  /** The file of `temporary` that is open as `fd`, for who has the descriptor only. */
+  static openTemporary(fd: number): HostFile {
+    return new HostFile('a temporary file', fd, -1, { writable: true, unsafe: true });
   }
 
   /**

@@ -2,6 +2,15 @@
 import type { ConsoleFile } from '../base/console-files.ts';
 import type { InterfaceAddress } from '../base/tap.ts';
 import type { DiskFormat } from '../disk/disk.ts';
+import type { ImageTrust } from '../disk/image-trust.ts';
+
+/**
+ * Where what the guest writes to a disk goes, if not to its image: to a qcow2 image, which is made if it is not there; or
+ * to a temporary file, a new one or the one that is open as `fd`.
+ */
+export type OverlaySpec =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'temporary'; readonly fd?: number };
 
 export interface BlockSpec {
   readonly type: 'block';
@@ -9,6 +18,9 @@ export interface BlockSpec {
   readonly path: string;
   /** Told by the contents if it is not given. */
   readonly format?: DiskFormat | undefined;
+  /** What the image may make us open. */
+  readonly trust: ImageTrust;
+  readonly overlay?: OverlaySpec | undefined;
   readonly writable: boolean;
   /** Discards of the guest give space back. */
   readonly sparse: boolean;

@@ -3,11 +3,15 @@ import type { DeviceSpec } from './device-spec.ts';
 
 /** The descriptor, if there is one. */
 export function inheritedFd(spec: DeviceSpec): number | undefined {
-  return spec.type === 'net' && 'fd' in spec.wire ? spec.wire.fd : undefined;
+  if (spec.type === 'net' && 'fd' in spec.wire) return spec.wire.fd;
+  if (spec.type === 'block' && spec.overlay?.kind === 'temporary') return spec.overlay.fd;
+  return undefined;
 }
 
 /** The specification for a process in which that descriptor is `fd`. */
 export function withInheritedFd(spec: DeviceSpec, fd: number): DeviceSpec {
-  if (spec.type !== 'net' || !('fd' in spec.wire)) return spec;
-  return { ...spec, wire: { ...spec.wire, fd } };
+  if (inheritedFd(spec) === undefined) return spec;
+  if (spec.type === 'net') return { ...spec, wire: { kind: spec.wire.kind, fd } };
+  if (spec.type === 'block') return { ...spec, overlay: { kind: 'temporary', fd } };
+  return spec;
 }

@@ -23,8 +23,6 @@ export interface OpenedFile {
 export interface DiskFiles {
   /** Throws `E_FILE_OPEN`, `E_DISK_LOCKED`. */
   open(path: string, access: FileAccess): OpenedFile;
-  /** Opens a file to write, and makes it (with 0 bytes) if there is none; without a path, one that is gone when it is closed. */
-  openOrCreate(path: string | undefined): ByteStore;
   /** The path of the file that an image at `image` (a real path) calls `name`. */
   resolve(image: string, name: string): string;
   /** Whether a file lies in the folder of an image or below it; both are real paths. */

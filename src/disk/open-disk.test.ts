@@ -3,8 +3,9 @@ import { test } from 'node:test';
 import { imageCodec } from '../base/image-codec.ts';
 import { bytesList } from './bytes-list.ts';
 import { Extent } from './disk.ts';
+import { type ImageTrust, NO_TRUST } from './image-trust.ts';
 import { MemoryStore } from './memory-store.ts';
-import { type ImageTrust, NO_TRUST, openDisk } from './open-disk.ts';
+import { openDisk } from './open-disk.ts';
 import { type CreateOptions, createQcow2 } from './qcow2/create.ts';
 import { MemoryFiles, readDisk } from './testing.ts';
 

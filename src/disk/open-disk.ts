@@ -4,23 +4,11 @@ import type { Codec } from './codec.ts';
 import { openComposite } from './composite/open.ts';
 import { type Disk, type DiskFormat, formatError, unsupported } from './disk.ts';
 import type { DiskFiles, OpenedFile } from './disk-files.ts';
+import { type ImageTrust, NO_TRUST } from './image-trust.ts';
 import { probeFormat } from './probe.ts';
 import { openQcow2 } from './qcow2/open.ts';
 import { RawDisk } from './raw.ts';
 import { ZstdDisk } from './zstd-seekable.ts';
-
-/** What an image may make us do. An image is a stranger's: by default, little. */
-export interface ImageTrust {
-  /** Open backing files and parts that are not in the image's folder or below. */
-  readonly outside: boolean;
-  /** Guess the format of a backing file where the image does not say it. */
-  readonly probe: boolean;
-  /** Open an external data file. */
-  readonly dataFile: boolean;
-}
-
-export const NO_TRUST: ImageTrust = { outside: false, probe: false, dataFile: false };
-export const TRUST_WORDS = ['outside', 'probe', 'data-file'] as const;
 
 export interface OpenDiskOptions {
   /** Told by the contents if it is not given. */

@@ -263,12 +263,6 @@ export class MemoryFiles implements DiskFiles {
     return { store, path, identity: path };
   }
 
-  openOrCreate(path = 'temporary'): ByteStore {
-    const store = this.stores.get(path) ?? new MemoryStore(path);
-    if (path !== 'temporary') this.add(store);
-    return store;
-  }
-
   resolve(image: string, name: string): string {
     return new URL(name, `file://${image}`).pathname;
   }

@@ -1,4 +1,5 @@
 import { DISK_FORMATS } from '../../disk/disk.ts';
+import { TRUST_WORDS } from '../../disk/image-trust.ts';
 import { CrosvmError } from '../../errors.ts';
 import { pciAddress } from './pci-address.ts';
 import {
@@ -12,6 +13,7 @@ import {
   optional,
   path,
   required,
+  several,
   text,
   type ValueSyntax,
 } from './syntax.ts';
@@ -42,14 +44,27 @@ export const diskKeys = {
   id: optional(serial, 'Serial number, up to 20 bytes.'),
   direct: boolean("Past the host's page cache."),
   format: optional(choice(...DISK_FORMATS), 'Format of the image [default: told by its contents].'),
+  allow: several(
+    choice(...TRUST_WORDS),
+    'What an image that you trust may do: have backing files and parts outside of its folder (outside), have the format ' +
+      'of its backing file guessed (probe), keep its data in another file (data-file).',
+  ),
+  overlay: optional(
+    path('temp|PATH'),
+    'The image stays as it is. What the guest writes vanishes at the end (temp), or goes to a qcow2 image, which is made ' +
+      'if it is not there.',
+  ),
   lock: optional(trueOrFalse, 'Keep other programs from an image in use [default: true].'),
   queues: defaulted(integer({ min: 1, max: MAX_QUEUES }), 1, 'Number of queues.'),
 };
 
 export const diskSyntax = keyValues(diskKeys, { first: 'path' });
 
+/** A disk. */
+export interface DiskOption extends KeyValues<typeof diskKeys> {}
+
 /** A disk of a VM. */
-export interface BlockOption extends KeyValues<typeof diskKeys> {
+export interface BlockOption extends DiskOption {
   /** The guest's root file system is on it. */
   readonly root: boolean;
   /** The guest is offered packed queues. */

@@ -1,7 +1,7 @@
 /** Options that the commands on disk images share. */
 import { DISK_FORMATS } from '../../disk/disk.ts';
-import { type ImageTrust, TRUST_WORDS } from '../../disk/open-disk.ts';
-import { flag, list, type Parsed, value } from './option.ts';
+import { TRUST_WORDS } from '../../disk/image-trust.ts';
+import { flag, list, value } from './option.ts';
 import { choice, integer, type KeyValues, keyValues, mapped, optional, size, text } from './syntax.ts';
 
 const SECTION = 'Image';
@@ -26,15 +26,6 @@ export const imageOptions = {
 };
 
 export const jsonOption = { json: flag({ section: 'Output', help: 'Print JSON.' }) };
-
-/** What `--allow` grants. */
-export function trustOf({ allow }: Pick<Parsed<typeof imageOptions>, 'allow'>): ImageTrust {
-  return {
-    outside: allow.includes('outside'),
-    probe: allow.includes('probe'),
-    dataFile: allow.includes('data-file'),
-  };
-}
 
 const onOff = mapped(choice('on', 'off'), (word) => word === 'on');
 

@@ -45,6 +45,8 @@ export interface BlockOptions {
   readonly queues: number;
   /** The serial number, up to 20 bytes. */
   readonly id: string;
+  /** Flushes after each write, whatever the driver does. */
+  readonly writeThrough?: boolean;
 }
 
 const QUEUE_SIZE = 256;
@@ -75,13 +77,15 @@ export class BlockDevice implements VirtioDevice {
   readonly #ranges = new Uint8Array(RANGE_SIZE * MAX_RANGES);
   readonly #rangesView = new DataView(this.#ranges.buffer);
   readonly #status = new Uint8Array(1);
-  /** The driver does not flush, so every write has to be stable when it is done (5.2.6.2). */
+  readonly #alwaysThrough: boolean;
+  /** If the driver does not flush, every write has to be stable when it is done (5.2.6.2). */
   #writeThrough = true;
   #host!: DeviceHost;
 
   /** The disk is the device's to close. */
-  constructor(disk: BlockBackend, { blockSize, sparse, queues, id }: BlockOptions) {
+  constructor(disk: BlockBackend, { blockSize, sparse, queues, id, writeThrough = false }: BlockOptions) {
     this.#disk = disk;
+    this.#alwaysThrough = writeThrough;
     this.#sparse = sparse;
     this.#id.set(new TextEncoder().encode(id).subarray(0, ID_SIZE));
     this.queueSizes = new Array<number>(queues).fill(QUEUE_SIZE);
@@ -99,7 +103,7 @@ export class BlockDevice implements VirtioDevice {
   }
 
   negotiated(features: FeatureSet): void {
-    this.#writeThrough = !hasFeature(features, VIRTIO_BLK_F_FLUSH);
+    this.#writeThrough = this.#alwaysThrough || !hasFeature(features, VIRTIO_BLK_F_FLUSH);
   }
 
   serve(index: number, queue: Virtqueue): boolean {

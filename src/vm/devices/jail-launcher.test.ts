@@ -7,8 +7,10 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { HostFile } from '../../base/host-file.ts';
 import { streamPair } from '../../base/unix-stream.ts';
 import type { DeviceSpec } from '../../device-process/device-spec.ts';
+import { NO_TRUST } from '../../disk/image-trust.ts';
 import type { JailOptions } from '../../jail/jail-spec.ts';
 import { ownPolicyFolder } from '../../jail/load-policy.ts';
 import { parsePolicy } from '../../jail/policy/parse-policy.ts';
@@ -23,10 +25,19 @@ after(() => rmSync(folder, { recursive: true }));
 const image = join(folder, 'disk.img');
 writeFileSync(image, Buffer.alloc(65536));
 
-const BLOCK = { writable: true, sparse: true, blockSize: 512, id: '', queues: 1, direct: false, lock: true } as const;
+const BLOCK = {
+  ...{ writable: true, sparse: true, blockSize: 512, id: '', queues: 1, direct: false, lock: true },
+  trust: NO_TRUST,
+} as const;
+/** What keeps the writes of a guest, for a while. */
+const temporary = HostFile.temporary();
 const SPECS: Readonly<Record<string, { spec: DeviceSpec; opens: RegExp[] }>> = {
   rng: { spec: { type: 'rng' }, opens: [] },
   block: { spec: { type: 'block', path: image, ...BLOCK }, opens: [/disk\.img$/] },
+  'block with an overlay': {
+    spec: { type: 'block', path: image, ...BLOCK, overlay: { kind: 'temporary', fd: temporary.fd } },
+    opens: [/disk\.img$/, /\(deleted\)$/],
+  },
   balloon: { spec: { type: 'balloon', deflateOnOom: true, pageReporting: false, size: 0 }, opens: [] },
   console: {
     spec: {
@@ -108,7 +119,7 @@ for (const [type, { spec, opens }] of Object.entries(SPECS)) {
       assert.deepEqual(others, []);
       const status = readFileSync(`/proc/${pid}/status`, 'utf8');
       const field = (name: string) => new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1];
-      assert.equal(field('Name'), `${type} device`);
+      assert.equal(field('Name'), `${spec.type} device`);
       for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb']) assert.match(field(set)!, /^0+$/, set);
       assert.deepEqual([field('Seccomp'), field('NoNewPrivs'), field('Threads')], ['2', '1', '1']);
       assert.match(field('NSpid')!, /\t1$/);

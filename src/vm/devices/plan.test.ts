@@ -46,6 +46,31 @@ test('old and new ways to say the same of a disk', () => {
   }
 });
 
+test('formats, trust and overlays of disks, in every option for one', () => {
+  const told = (option: string, value: string) => {
+    const [plan] = planDevices(config(...bare, option, value));
+    assert.ok(plan!.source.kind === 'own' && plan!.source.spec.type === 'block');
+    const { path, format, trust, overlay } = plan!.source.spec;
+    return { path, format, trust, overlay };
+  };
+  const trust = { outside: false, probe: false, dataFile: false };
+  for (const option of ['-b', '-r', '--rwroot', '-d', '--rwdisk']) {
+    assert.deepEqual(told(option, 'p'), { path: 'p', format: undefined, trust, overlay: undefined });
+    assert.deepEqual(told(option, 'p,format=qcow2,allow=[outside,data-file],overlay=temp'), {
+      path: 'p',
+      format: 'qcow2',
+      trust: { outside: true, probe: false, dataFile: true },
+      overlay: { kind: 'temporary' },
+    });
+    assert.deepEqual(told(option, 'p,allow=probe,overlay=./temp'), {
+      path: 'p',
+      format: undefined,
+      trust: { ...trust, probe: true },
+      overlay: { kind: 'file', path: './temp' },
+    });
+  }
+});
+
 test('the root disk by its letter', () => {
   assert.equal(rootDisk(config('-d', 'a')), undefined);
   assert.deepEqual(rootDisk(config('-d', 'a', '-r', 'b')), { device: '/dev/vdb', writable: false });
@@ -79,6 +104,9 @@ for (const words of [
   ['-d', 'a,sparse=maybe'],
   ['-d', 'a,block-size=513'],
   ['-d', 'a,root'],
+  ['-d', 'a,format=vmdk'],
+  ['-d', 'a,allow=all'],
+  ['-d', 'a,overlay='],
 ]) {
   test(`refuses ${words.join(' ')}`, () => assert.throws(() => config(...words), { code: 'E_USAGE' }));
 }

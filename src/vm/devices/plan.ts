@@ -5,6 +5,7 @@ import type { DeviceSpec, NetSpec } from '../../device-process/device-spec.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { VirtioDeviceName } from '../../virtio/device-types.ts';
 import type { VmConfig } from '../config.ts';
+import { blockSpec } from './plan-disk.ts';
 import { networkCards, socketDevices } from './plan-network.ts';
 
 /**
@@ -104,10 +105,8 @@ function own(name: string, spec: DeviceSpec): Wanted {
 }
 
 function disk(option: BlockOption): Wanted {
-  const { path, ro, sparse = true, id = '', direct, format, lock = true, queues, slot } = option;
-  const blockSize = option['block-size'];
-  const spec = { type: 'block', path, format, writable: !ro, sparse, blockSize, id, queues, direct, lock } as const;
-  return { ...own(`the disk ${path}`, spec), slot, packed: option['packed-queue'] };
+  const { path, slot } = option;
+  return { ...own(`the disk ${path}`, blockSpec(option)), slot, packed: option['packed-queue'] };
 }
 
 function balloon({

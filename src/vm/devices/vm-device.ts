@@ -1,6 +1,7 @@
 /** A virtio device of a running VM, as the main thread looks after it. Nothing here happens per request. */
 import { EventFd } from '../../base/event-fd.ts';
 import { replaceFd } from '../../base/fd.ts';
+import { HostFile } from '../../base/host-file.ts';
 import { onHangUp, onReadable, type Subscription } from '../../base/readable.ts';
 import { connectStream, StreamConnection } from '../../base/unix-stream.ts';
 import type { DeviceOrder } from '../../device-process/device-orders.ts';
@@ -36,6 +37,8 @@ const RECOVERED_MS = 60_000;
 export class VmDevice {
   readonly plan: DevicePlan;
   readonly #launcher: DeviceLauncher;
+  /** What has to be there still when a device of ours is started again. */
+  #temporary: HostFile | undefined;
   readonly #log: Log;
   /** Of ours. */
   #launched: LaunchedDevice | undefined;
@@ -66,7 +69,12 @@ export class VmDevice {
     this.plan = plan;
     this.#launcher = launcher;
     this.#log = log;
-    this.#connection = start instanceof StreamConnection ? start : this.#launch(start);
+    try {
+      this.#connection = start instanceof StreamConnection ? start : this.#launch(start);
+    } catch (error) {
+      this.#temporary?.close();
+      throw error;
+    }
   }
 
   /** Waits until the back end has said what it is. `firstGsi`: the GSIs of its MSI-X vectors start here. Throws `E_DEVICE`. */
@@ -120,15 +128,23 @@ export class VmDevice {
     this.#connection.close();
     this.#link?.close();
     if (this.#handle !== undefined) closeWiring(this.#handle.backEnd.wiring);
+    this.#temporary?.close(); // the device has its own descriptor
     if (this.#launched !== undefined) await itsEnd(this.#launched);
   }
 
   #launch(spec: DeviceSpec): StreamConnection {
     this.#startedAt = performance.now();
-    this.#launched = this.#launcher.launch(this.plan.name, spec, (line) => this.#say(line));
+    this.#launched = this.#launcher.launch(this.plan.name, this.#withTemporary(spec), (line) => this.#say(line));
     this.#master?.close();
     this.#master = new DeviceMaster(this.#launched.orders);
     return this.#launched.connection;
+  }
+
+  /** With the temporary file that holds what was written to a disk. */
+  #withTemporary(spec: DeviceSpec): DeviceSpec {
+    if (spec.type !== 'block' || spec.overlay?.kind !== 'temporary' || !spec.writable) return spec;
+    this.#temporary ??= HostFile.temporary();
+    return { ...spec, overlay: { kind: 'temporary', fd: this.#temporary.fd } };
   }
 
   #watchConnection(device: VirtioPci, link: VhostUserLink): void {

@@ -1,4 +1,5 @@
 import { CrosvmError } from '../../../errors.ts';
+import { blockSpec } from '../../../vm/devices/plan-disk.ts';
 import { command } from '../../command.ts';
 import { diskSyntax } from '../../options/disk.ts';
 import { frontEndOptions } from '../../options/front-end.ts';
@@ -33,19 +34,6 @@ export const deviceBlock = command({
   ],
   run({ blockFile, ...frontEnd }, _positionals, output) {
     if (blockFile === undefined) throw new CrosvmError('E_USAGE', '--block-file is missing');
-    const { path, ro, sparse = true, id = '', direct, format, lock = true, queues } = blockFile;
-    const spec = {
-      type: 'block' as const,
-      path,
-      format,
-      writable: !ro,
-      sparse,
-      blockSize: blockFile['block-size'],
-      id,
-      queues,
-      direct,
-      lock,
-    };
-    return serveDevice(spec, frontEnd, output);
+    return serveDevice(blockSpec(blockFile), frontEnd, output);
   },
 });

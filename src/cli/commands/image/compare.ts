@@ -1,5 +1,6 @@
+import { trustOf } from '../../../disk/image-trust.ts';
 import { command } from '../../command.ts';
-import { imageOptions, jsonOption, trustOf } from '../../options/image.ts';
+import { imageOptions, jsonOption } from '../../options/image.ts';
 
 export const imageCompare = command({
   name: 'image compare',
@@ -17,7 +18,7 @@ export const imageCompare = command({
     const { withDisk } = await import('../../images.ts');
     const { progressBar } = await import('../../progress.ts');
     const { compareDisks } = await import('../../../disk/tools/compare.ts');
-    const how = { format: options.format, trust: trustOf(options) };
+    const how = { format: options.format, trust: trustOf(options.allow) };
     const bar = progressBar('Comparing');
     const difference = withDisk(a!, how, (one) => withDisk(b!, how, (two) => compareDisks(one, two, bar.update)));
     bar.end();

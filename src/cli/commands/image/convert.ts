@@ -1,9 +1,10 @@
 import type { HostFile } from '../../../base/host-file.ts';
 import type { Disk } from '../../../disk/disk.ts';
+import { trustOf } from '../../../disk/image-trust.ts';
 import type { Progress } from '../../../disk/tools/progress.ts';
 import { CrosvmError } from '../../../errors.ts';
 import { command } from '../../command.ts';
-import { imageOptions, qcow2Option, trustOf } from '../../options/image.ts';
+import { imageOptions, qcow2Option } from '../../options/image.ts';
 import { flag, type Parsed, valueOr } from '../../options/option.ts';
 import { choice } from '../../options/syntax.ts';
 
@@ -40,7 +41,7 @@ export const imageConvert = command({
     const { hostWorld, makeFile } = await import('../../images.ts');
     const { openDisk } = await import('../../../disk/open-disk.ts');
     const { progressBar } = await import('../../progress.ts');
-    const source = openDisk(hostWorld, from!, { lock: true, format: given.format, trust: trustOf(given) });
+    const source = openDisk(hostWorld, from!, { lock: true, format: given.format, trust: trustOf(given.allow) });
     const bar = progressBar('Converting');
     try {
       await makeFile(to!, (file) => fill(source, file, given, bar.update));

@@ -34,9 +34,9 @@ type Info = Record<string, unknown>;
 
 async function details(store: ByteStore, format: DiskFormat): Promise<Info> {
   if (format !== 'qcow2') {
-    const { openDisk, NO_TRUST } = await import('../../../disk/open-disk.ts');
+    const { openDisk } = await import('../../../disk/open-disk.ts');
     const { hostWorld } = await import('../../images.ts');
-    const disk = openDisk(hostWorld, store.name, { format, trust: NO_TRUST });
+    const disk = openDisk(hostWorld, store.name, { format });
     const { size } = disk;
     disk.close();
     return { virtualSize: size };

@@ -1,6 +1,7 @@
+import { trustOf } from '../../../disk/image-trust.ts';
 import type { MapEntry } from '../../../disk/tools/map.ts';
 import { command } from '../../command.ts';
-import { imageOptions, jsonOption, trustOf } from '../../options/image.ts';
+import { imageOptions, jsonOption } from '../../options/image.ts';
 
 export const imageMap = command({
   name: 'image map',
@@ -15,7 +16,7 @@ export const imageMap = command({
     const { withDisk } = await import('../../images.ts');
     const { mapDisk } = await import('../../../disk/tools/map.ts');
     const { format, json } = options;
-    withDisk(file!, { format, trust: trustOf(options) }, (disk) => {
+    withDisk(file!, { format, trust: trustOf(options.allow) }, (disk) => {
       if (json) output.out('[');
       else output.out(line('Start', 'Length', 'At', 'File'));
       let separator = '';

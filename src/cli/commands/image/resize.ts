@@ -1,6 +1,7 @@
+import { trustOf } from '../../../disk/image-trust.ts';
 import { CrosvmError } from '../../../errors.ts';
 import { command } from '../../command.ts';
-import { imageOptions, trustOf } from '../../options/image.ts';
+import { imageOptions } from '../../options/image.ts';
 import { flag } from '../../options/option.ts';
 import { parseSize } from './create.ts';
 
@@ -20,7 +21,7 @@ export const imageResize = command({
   async run(options, [file, sizeText]) {
     const { withDisk } = await import('../../images.ts');
     const size = parseSize(sizeText!);
-    withDisk(file!, { writable: true, format: options.format, trust: trustOf(options) }, (disk) => {
+    withDisk(file!, { writable: true, format: options.format, trust: trustOf(options.allow) }, (disk) => {
       if (size < disk.size && !options.shrink) {
         throw new CrosvmError(
           'E_DISK_RESIZE',

@@ -1,9 +1,10 @@
+import { trustOf } from '../../../disk/image-trust.ts';
 import type { Qcow2Disk } from '../../../disk/qcow2/qcow2-disk.ts';
 import type { Snapshot } from '../../../disk/qcow2/snapshot-table.ts';
 import { CrosvmError } from '../../../errors.ts';
 import { command } from '../../command.ts';
 import { suggestion } from '../../nearest.ts';
-import { imageOptions, jsonOption, trustOf } from '../../options/image.ts';
+import { imageOptions, jsonOption } from '../../options/image.ts';
 
 const ACTIONS = ['list', 'create', 'apply', 'delete'];
 
@@ -27,7 +28,7 @@ export const imageSnapshot = command({
     const { withDisk } = await import('../../images.ts');
     const { Qcow2Disk } = await import('../../../disk/qcow2/qcow2-disk.ts');
     const { listSnapshots } = await import('../../../disk/qcow2/snapshots.ts');
-    const how = { writable: action !== 'list', format: options.format, trust: trustOf(options) };
+    const how = { writable: action !== 'list', format: options.format, trust: trustOf(options.allow) };
     const change = await changeBy(action!, name);
     return withDisk(file!, how, (disk) => {
       if (!(disk instanceof Qcow2Disk)) {

@@ -1,0 +1,27 @@
+import type { DiskOption } from '../../cli/options/disk.ts';
+import type { BlockSpec, OverlaySpec } from '../../device-process/device-spec.ts';
+import { trustOf } from '../../disk/image-trust.ts';
+
+/** The device for a disk that the user has described. */
+export function blockSpec(option: DiskOption): BlockSpec {
+  const { path, ro, sparse = true, id = '', direct, format, allow = [], overlay, lock = true, queues } = option;
+  return {
+    type: 'block',
+    path,
+    format,
+    trust: trustOf(allow),
+    overlay: overlay === undefined ? undefined : overlaySpec(overlay),
+    writable: !ro,
+    sparse,
+    blockSize: option['block-size'],
+    id,
+    queues,
+    direct,
+    lock,
+  };
+}
+
+/** `temp` is no path; a file of that name is `./temp`. */
+function overlaySpec(overlay: string): OverlaySpec {
+  return overlay === 'temp' ? { kind: 'temporary' } : { kind: 'file', path: overlay };
+}
