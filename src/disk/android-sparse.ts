@@ -1,4 +1,3 @@
-import { CrosvmError } from '../errors.ts';
 import { ScatterList } from '../memory/scatter-list.ts';
 import {
   CHUNK_CRC32,
@@ -11,7 +10,8 @@ import {
 } from './android-sparse-format.ts';
 import type { ByteStore } from './byte-store.ts';
 import { partOf } from './bytes-list.ts';
-import { checkRange, checkWritable, type Disk, type Extent, formatError, unsupported } from './disk.ts';
+import { checkRange, type Extent, formatError, unsupported } from './disk.ts';
+import { ReadOnlyDisk } from './read-only-disk.ts';
 
 /** More pieces are an attack: 40 MB of memory. */
 const MAX_CHUNKS = 1 << 21;
@@ -21,11 +21,9 @@ const NOTHING = -1;
 const FILLED = -2;
 
 /** An Android sparse image: a list of pieces with data, with one value again and again, or with nothing. Read only. */
-export class AndroidSparseDisk implements Disk {
+export class AndroidSparseDisk extends ReadOnlyDisk {
   readonly format = 'android-sparse';
-  readonly writable = false;
   readonly size: number;
-  readonly #store: ByteStore;
   /** Where each piece begins in the disk, and where its data are. */
   readonly #starts: Float64Array;
   readonly #places: Float64Array;
@@ -33,7 +31,7 @@ export class AndroidSparseDisk implements Disk {
   readonly #list = new ScatterList();
 
   constructor(store: ByteStore) {
-    this.#store = store;
+    super(store);
     const header = bytesOf(store, 0, FILE_HEADER);
     const fail = (what: string) => formatError(store.name, `Android sparse image: ${what}`);
     const major = header.getUint16(4, true);
@@ -68,7 +66,7 @@ export class AndroidSparseDisk implements Disk {
   }
 
   read(offset: number, list: ScatterList): void {
-    checkRange(this.#store.name, this.size, offset, list.length);
+    checkRange(this.store.name, this.size, offset, list.length);
     for (let done = 0; done < list.length; ) {
       const i = this.#find(offset + done);
       const inPiece = offset + done - this.#starts[i]!;
@@ -76,58 +74,36 @@ export class AndroidSparseDisk implements Disk {
       const place = this.#places[i]!;
       if (place === NOTHING) list.zero(done, length);
       else if (place === FILLED) list.copyFrom(filled(this.#fills[i]!, inPiece, length), done);
-      else this.#store.readList(place + inPiece, partOf(list, done, length, this.#list));
+      else this.store.readList(place + inPiece, partOf(list, done, length, this.#list));
       done += length;
     }
   }
 
-  write(): void {
-    checkWritable(this.#store.name, false);
-  }
-
-  flush(): void {}
-
-  discard(): void {
-    checkWritable(this.#store.name, false);
-  }
-
-  writeZeroes(): void {
-    checkWritable(this.#store.name, false);
-  }
-
-  resize(): void {
-    throw new CrosvmError('E_DISK_RESIZE', `${this.#store.name}: an Android sparse image keeps its size`);
-  }
-
   locate(offset: number, length: number, extent: Extent): void {
-    checkRange(this.#store.name, this.size, offset, length);
+    checkRange(this.store.name, this.size, offset, length);
     const i = this.#find(offset);
     const place = this.#places[i]!;
     extent.depth = 0;
     extent.allocated = place !== NOTHING;
     extent.inPlace = false;
     extent.length = Math.min(length, this.#end(i) - offset);
-    extent.store = place >= 0 ? this.#store : undefined;
+    extent.store = place >= 0 ? this.store : undefined;
     extent.offset = place >= 0 ? place + offset - this.#starts[i]! : 0;
     const isZero = place === NOTHING || (place === FILLED && this.#fills[i] === 0);
     extent.kind = isZero ? 'zero' : place === FILLED ? 'compressed' : 'data';
   }
 
-  close(): void {
-    this.#store.close();
-  }
-
   /** Checks a piece and says where its data are. */
   #place(type: number, index: number, at: number, length: number, dataBytes: number): number {
-    const fail = (what: string) => formatError(this.#store.name, `Android sparse image: piece ${index} ${what}`);
-    if (dataBytes < 0 || at + dataBytes > this.#store.size) throw fail('is beyond the end of the file');
+    const fail = (what: string) => formatError(this.store.name, `Android sparse image: piece ${index} ${what}`);
+    if (dataBytes < 0 || at + dataBytes > this.store.size) throw fail('is beyond the end of the file');
     const expected = type === CHUNK_RAW ? length : type === CHUNK_DONT_CARE ? 0 : 4;
     if (dataBytes !== expected) throw fail(`has ${dataBytes} bytes of data instead of ${expected}`);
     switch (type) {
       case CHUNK_RAW:
         return at;
       case CHUNK_FILL:
-        this.#fills[index] = bytesOf(this.#store, at, 4).getUint32(0, true);
+        this.#fills[index] = bytesOf(this.store, at, 4).getUint32(0, true);
         return FILLED;
       case CHUNK_DONT_CARE:
       case CHUNK_CRC32: // of everything before it; of no use to who reads here and there

@@ -1,8 +1,8 @@
-import { CrosvmError } from '../errors.ts';
 import type { ScatterList } from '../memory/scatter-list.ts';
 import type { ByteStore } from './byte-store.ts';
 import type { Codec } from './codec.ts';
-import { checkRange, checkWritable, type Disk, type Extent, formatError } from './disk.ts';
+import { checkRange, type Extent, formatError } from './disk.ts';
+import { ReadOnlyDisk } from './read-only-disk.ts';
 import { FOOTER, FRAME_HEADER, HAS_CHECKSUMS, RESERVED_BITS, SEEKABLE_MAGIC, SKIPPABLE_MAGIC } from './zstd-format.ts';
 
 /** Frames that are kept decompressed, and bounds of what an image may make us hold. */
@@ -11,11 +11,9 @@ const MAX_FRAME_BYTES = 16 << 20;
 const MAX_FRAMES = 1 << 22;
 
 /** A disk as zstd frames, with a table behind them that says where each begins. Read only. */
-export class ZstdDisk implements Disk {
+export class ZstdDisk extends ReadOnlyDisk {
   readonly format = 'zstd';
-  readonly writable = false;
   readonly size: number;
-  readonly #store: ByteStore;
   readonly #codec: Codec;
   /** Where each frame begins: in the file, and in the disk. One more than there are frames. */
   readonly #packed: Float64Array;
@@ -24,7 +22,7 @@ export class ZstdDisk implements Disk {
   readonly #kept = new Map<number, Uint8Array>();
 
   constructor(store: ByteStore, codec: Codec) {
-    this.#store = store;
+    super(store);
     this.#codec = codec;
     const fail = (what: string) => formatError(store.name, `zstd: ${what}`);
     if (store.size < FRAME_HEADER + FOOTER) throw fail('the file is too short for a seek table');
@@ -55,7 +53,7 @@ export class ZstdDisk implements Disk {
   }
 
   read(offset: number, list: ScatterList): void {
-    checkRange(this.#store.name, this.size, offset, list.length);
+    checkRange(this.store.name, this.size, offset, list.length);
     for (let done = 0; done < list.length; ) {
       const i = this.#find(offset + done);
       const start = offset + done - this.#starts[i]!;
@@ -65,36 +63,14 @@ export class ZstdDisk implements Disk {
     }
   }
 
-  write(): void {
-    checkWritable(this.#store.name, false);
-  }
-
-  flush(): void {}
-
-  discard(): void {
-    checkWritable(this.#store.name, false);
-  }
-
-  writeZeroes(): void {
-    checkWritable(this.#store.name, false);
-  }
-
-  resize(): void {
-    throw new CrosvmError('E_DISK_RESIZE', `${this.#store.name}: a zstd image keeps its size`);
-  }
-
   locate(offset: number, length: number, extent: Extent): void {
-    checkRange(this.#store.name, this.size, offset, length);
+    checkRange(this.store.name, this.size, offset, length);
     extent.kind = 'compressed';
     extent.allocated = true;
     extent.depth = 0;
     extent.inPlace = false;
     extent.store = undefined;
     extent.length = Math.min(length, this.#starts[this.#find(offset) + 1]! - offset);
-  }
-
-  close(): void {
-    this.#store.close();
   }
 
   #frame(i: number): Uint8Array {
@@ -111,14 +87,14 @@ export class ZstdDisk implements Disk {
   #unpack(i: number): Uint8Array {
     const size = this.#starts[i + 1]! - this.#starts[i]!;
     const packed = new Uint8Array(this.#packed[i + 1]! - this.#packed[i]!);
-    this.#store.read(this.#packed[i]!, packed);
+    this.store.read(this.#packed[i]!, packed);
     try {
       const bytes = this.#codec.zstdDecompress(packed, size);
       if (bytes.length === size) return bytes;
     } catch {
       // Node says nothing of use about bad data.
     }
-    throw formatError(this.#store.name, `zstd: frame ${i} does not decompress to ${size} bytes`);
+    throw formatError(this.store.name, `zstd: frame ${i} does not decompress to ${size} bytes`);
   }
 
   /** The frame with the byte at `offset`; empty frames have none. */
