@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { resolve4 } from 'node:dns/promises';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer, type IncomingMessage, type Server } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -106,13 +106,26 @@ function cards(port: number): number[] {
   return children(children(vmms)).filter((pid) => isCard.has(pid));
 }
 
-/** A name that the host finds by DNS, if it does. */
+/** A name that the host finds by DNS, if it does: where its packages come from, or one that is there for examples. */
 async function knownName(): Promise<string | undefined> {
-  const name = 'deb.debian.org';
-  return resolve4(name).then(
-    () => name,
-    () => undefined,
+  for (const name of [...packageServers(), 'example.com']) {
+    const found = await resolve4(name).then(
+      () => true,
+      () => false,
+    );
+    if (found) return name;
+  }
+  return undefined;
+}
+
+function packageServers(): string[] {
+  const folder = '/etc/apt';
+  if (!existsSync(folder)) return [];
+  const lists = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    /\.(list|sources)$/.test(name),
   );
+  const texts = lists.map((name) => readFileSync(join(folder, name), 'utf8'));
+  return texts.flatMap((text) => [...text.matchAll(/^[^#\n]*\bhttps?:\/\/([\w.-]+)/gm)].map(([, host]) => host!));
 }
 
 /** Whether passt, which as root makes itself nobody, may send pings (ping_group_range of icmp(7)). */
