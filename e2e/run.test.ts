@@ -213,8 +213,6 @@ function testOn(hypervisor: string): void {
       timeout: 60_000,
     });
     await seen(child, 'ready');
-    // The guest may speak before the terminal is in raw mode.
-    await new Promise((resolve) => setTimeout(resolve, 1000));
     child.stdin!.write('a\x03\x01\x01b');
     await seen(child, 'b');
     child.stdin!.write('\x01x');

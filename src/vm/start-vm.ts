@@ -38,11 +38,12 @@ export async function startVm(
   const inputs = live.map((port) => openInput(port, resources));
   const built = await buildVm(config, choice, ports, runState, resources, { scripts, log });
   vm = new RunningVm({ ...built, threads, runState, log, resources: resources.move() });
-  await vm.start();
+  // Before the guest starts: what it says may be answered at once, on a terminal that is in raw mode by then.
   for (const [i, port] of live.entries()) {
     const connect = port.stdin ? connectStdin : inputs[i]?.connect;
     if (connect !== undefined) vm.connectInput(port.num, connect);
   }
+  await vm.start();
   return vm;
 }
 

@@ -5,6 +5,7 @@
  * Modules are few and large because each costs tens of microseconds and some memory, whatever is in it; and they are
  * given back oldest first, many at once, because what the garbage collector does for them is slow.
  */
+import { PAGE_SIZE } from '../code-map.ts';
 import type { Block } from '../code-pages.ts';
 import { headerOp } from '../interpreter/core.ts';
 import type { MicroOpTable } from '../interpreter/micro-op-table.ts';
@@ -26,11 +27,9 @@ import { RegionModule } from './region-module.ts';
  * instructions are few enough for the host's caches.
  */
 export const DEFAULT_THRESHOLD = 2000;
-const PAGE_BITS = 12;
 /** Instructions of an epoch. */
 export const EPOCH = 16_000_000;
-const PAGE_SIZE = 1 << PAGE_BITS;
-const PAGES_OF_4G = 2 ** (32 - PAGE_BITS);
+const PAGES_OF_4G = 2 ** 32 / PAGE_SIZE;
 const MODES = (1 << MODE_BITS) - 1;
 /** Regions that are compiled together, unless the queue is older than MAX_AGE looks at it. */
 const BATCH = 32;
@@ -140,7 +139,7 @@ export class Jit implements DecodedCode, RecordSource {
     if (this.#queue.length === 0) this.#age = 0;
     const low = this.#state.u32(SLOT.page);
     const high = this.#state.u32(SLOT.page + 4);
-    this.#queue.push({ block, page: high * PAGES_OF_4G + (low >>> PAGE_BITS) });
+    this.#queue.push({ block, page: high * PAGES_OF_4G + Math.floor(low / PAGE_SIZE) });
     if (this.#queue.length < BATCH && this.threshold > 0) return record + RECORD_SIZE;
     this.compileQueue();
     return block.region === undefined ? record + RECORD_SIZE : record;

@@ -2,6 +2,7 @@
  * Which blocks are compiled together: those that a hot one leads to by direct jumps and calls, those behind the calls
  * included, in whatever pages they are.
  */
+import { PAGE_SIZE } from '../code-map.ts';
 import type { Block } from '../code-pages.ts';
 import { FIRST, RECORD, RECORD_SIZE } from '../interpreter/record.ts';
 
@@ -42,7 +43,7 @@ export interface Member {
 
 /** The offset of the page that `at` is in. */
 export function pageOf(at: number): number {
-  return Math.floor(at / 4096) * 4096;
+  return Math.floor(at / PAGE_SIZE) * PAGE_SIZE;
 }
 
 /** The region around a hot block in linear page number `page`, in the order of addresses. */
