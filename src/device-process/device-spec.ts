@@ -45,8 +45,15 @@ export interface ConsolePortSpec {
   /** A terminal of the guest, not just a channel. */
   readonly isConsole: boolean;
   readonly input: ConsoleFile | undefined;
-  readonly output: ConsoleFile | undefined;
+  /** Without one, what the guest writes is lost. */
+  readonly output: ConsoleOutputSpec | undefined;
 }
+
+/** A file; something that the VMM has open too; or a socket that leads to who takes datagrams, or to the system's log. */
+export type ConsoleOutputSpec =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'shared' | 'datagrams'; readonly fd: number }
+  | { readonly kind: 'syslog'; readonly fd: number; readonly tag: string };
 
 export interface ConsoleSpec {
   readonly type: 'console';
