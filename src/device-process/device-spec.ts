@@ -37,6 +37,11 @@ export interface BlockSpec {
   readonly direct: boolean;
   /** If nobody asked for one, what `preferredExecutor` says, where that is possible. */
   readonly executor?: DiskExecutor | undefined;
+  /**
+   * Who opens the files that the image refers to (file-broker.ts), for a process that cannot do that itself; a socket of
+   * type SOCK_SEQPACKET.
+   */
+  readonly broker?: { readonly fd: number } | undefined;
   /** Keeps other programs of ours from the image, and from writing it if it is read only. */
   readonly lock: boolean;
 }

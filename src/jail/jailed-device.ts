@@ -26,7 +26,7 @@ export interface DeviceDescriptors {
   readonly supervisor: number;
 }
 
-/** Makes the device, enters the jail, serves the front end until that goes away, and ends the process. */
+/** Opens what the device needs, enters the jail, makes the device, serves the front end until that goes away, and ends the process. */
 export function runJailedDevice(
   { name, spec, jail }: StartOrder,
   make: DeviceMaker,
@@ -40,10 +40,10 @@ export function runJailedDevice(
     keepDescriptors([nothing, nothing, messages, frontEnd, orders, supervisor, ...inherited]);
     setThreadName(`${spec.type} device`);
     const its = inherited.map((_, i) => FIRST_INHERITED + i);
-    const made = make(withInheritedFds(spec, its));
-    enterJail(jail, made.folders ?? [], newcomer !== undefined, new StreamConnection(SUPERVISOR));
+    const prepared = make(withInheritedFds(spec, its));
+    enterJail(jail, prepared.folders ?? [], newcomer !== undefined, new StreamConnection(SUPERVISOR));
     const isWell = serveDevice(
-      made,
+      prepared.finish(),
       new StreamConnection(FRONT_END),
       (level, line) => say(`${level}: ${line}`),
       ORDERS,

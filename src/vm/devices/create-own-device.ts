@@ -1,9 +1,8 @@
 import { close } from '../../base/fd.ts';
-import { HostFile } from '../../base/host-file.ts';
-import type { BlockSpec } from '../../device-process/device-spec.ts';
 import { userNetwork } from '../../device-process/user-network.ts';
 import { ConsoleHost } from './console-host.ts';
 import { type GivenSpec, keeping, type OwnDevice } from './own-device.ts';
+import { OwnDisk } from './own-disk.ts';
 import type { DeviceSource } from './plan.ts';
 
 export type OwnSource = Exclude<DeviceSource, { kind: 'socket' }>;
@@ -19,26 +18,6 @@ export function createOwnDevice(source: OwnSource): OwnDevice {
       return source.spec.type === 'block'
         ? new OwnDisk(source.spec)
         : { give: async () => keeping(source.spec), close() {} };
-  }
-}
-
-/** A disk, with the temporary file that keeps what was written to it. */
-class OwnDisk implements OwnDevice {
-  readonly #spec: BlockSpec;
-  readonly #temporary: HostFile | undefined;
-
-  constructor(spec: BlockSpec) {
-    this.#spec = spec;
-    if (spec.overlay?.kind === 'temporary' && spec.writable) this.#temporary = HostFile.temporary();
-  }
-
-  async give(): Promise<GivenSpec> {
-    const file = this.#temporary;
-    return keeping(file === undefined ? this.#spec : { ...this.#spec, overlay: { kind: 'temporary', fd: file.fd } });
-  }
-
-  close(): void {
-    this.#temporary?.close();
   }
 }
 

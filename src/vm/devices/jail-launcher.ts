@@ -13,6 +13,7 @@ const RING_THREADS = 64;
 
 /** Runs each device in a process of its own and in a jail, as a fork of a zygote that is started with the first. */
 export class JailLauncher implements DeviceLauncher {
+  readonly inJail = true;
   readonly #options: JailOptions;
   readonly #program: string | undefined;
   readonly #filters = new Map<string, JailSpec['filters']>();

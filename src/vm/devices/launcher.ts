@@ -18,6 +18,8 @@ export interface LaunchedDevice {
 
 /** A way to run our devices apart from the VMM. */
 export interface DeviceLauncher {
+  /** Devices make themselves ready in a jail. */
+  readonly inJail: boolean;
   /**
    * Starts a device; it is not waited for. `name` is what messages call it, and `say` gets whole lines that it says, with
    * their level. Descriptors in `spec` stay the caller's.

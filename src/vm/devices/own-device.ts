@@ -9,8 +9,10 @@ export interface GivenSpec extends Disposable {
 }
 
 export interface OwnDevice {
-  /** What the device is to be, this time. Throws `E_PASST`. */
-  give(): Promise<GivenSpec>;
+  /** What the device is to be, this time; `inJail`, where it can open nothing itself. Throws `E_PASST`. */
+  give(inJail: boolean): Promise<GivenSpec>;
+  /** Its process has come up, and needs no help with that any more. */
+  isUp?(): void;
   /** There is a process for it, another one than before, which takes orders. */
   attend?(order: (order: DeviceOrder) => void): void;
   /** Where a console takes input, if anything is to be connected to it. */

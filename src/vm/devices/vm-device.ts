@@ -61,7 +61,7 @@ export class VmDevice {
     try {
       if (source.kind === 'socket') return new VmDevice(plan, launcher, log, connectStream(source.path));
       const own = starting.adopt(createOwnDevice(source), (device) => device.close());
-      using given = await own.give();
+      using given = await own.give(launcher.inJail);
       const device = new VmDevice(plan, launcher, log, { own, given });
       starting.move();
       return device;
@@ -87,6 +87,7 @@ export class VmDevice {
   async connect(firstGsi: number): Promise<VirtioDeviceHandle> {
     try {
       this.#backEnd = await greetBackEnd(this.#connection);
+      this.#own?.isUp?.();
       this.#handle = describeDevice(this.plan, this.#backEnd, this.#connection.fd, firstGsi);
       return this.#handle;
     } catch (error) {
@@ -185,10 +186,11 @@ export class VmDevice {
     let connection: StreamConnection | undefined;
     this.#launched = undefined; // what happens before there is another is not for the last one to explain
     try {
-      using given = await own.give();
+      using given = await own.give(this.#launcher.inJail);
       connection = this.#launch(own, given);
       if (this.#closing !== undefined) return this.#master?.close();
       const backEnd = await greetBackEnd(connection);
+      own.isUp?.();
       if (this.#closing !== undefined) return backEnd.requests.close();
       this.#backEnd!.requests.close();
       this.#backEnd = backEnd;
