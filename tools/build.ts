@@ -18,6 +18,8 @@ await build({
     'vcpu-worker-entry': from('src/vm/vcpu-worker-entry.js'),
     'device-entry': from('src/vm/devices/device-entry.js'),
     'zygote-entry': from('src/vm/devices/zygote-entry.js'),
+    'spawned-entry': from('src/vm/devices/spawned-entry.js'),
+    'root-entry': from('src/vm/devices/root-entry.js'),
   },
   outdir: join(dist, 'lib'),
   bundle: true,

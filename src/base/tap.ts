@@ -3,7 +3,7 @@ import { CrosvmError } from '../errors.ts';
 import type { ScatterList } from '../memory/scatter-list.ts';
 import { NET_HEADER_SIZE, type Offloads } from '../virtio/net/net-config.ts';
 import type { NetPort } from '../virtio/net/net-port.ts';
-import { close, ioctl, O_NONBLOCK, O_RDWR, open, rawIoctl, setNonBlocking } from './fd.ts';
+import { close, closeAll, ioctl, O_NONBLOCK, O_RDWR, open, rawIoctl, setNonBlocking } from './fd.ts';
 import { addressOf, check, libc } from './ffi.ts';
 import { readScattered, writeScattered } from './scatter-io.ts';
 import { SystemError } from './system-error.ts';
@@ -48,11 +48,17 @@ export interface InterfaceAddress {
   readonly netmask: readonly number[];
 }
 
+/** A TAP device that is open, one descriptor for each pair of queues. */
+export interface OpenTap {
+  readonly name: string;
+  readonly fds: readonly number[];
+}
+
 /**
- * Opens a TAP device, one port for each pair of queues. One of that `name` is used if there is one, and made, until it is
- * closed, if not; `%d` in the name is a number of the system's choice. Throws `E_TAP` without the permission for that.
+ * Opens a TAP device. One of that `name` is used if there is one, and made, until it is closed, if not; `%d` in the name is
+ * a number of the system's choice. Throws `E_TAP` without the permission for that.
  */
-export function openTap(name: string, pairs: number): { ports: NetPort[]; name: string } {
+export function openTap(name: string, pairs: number): OpenTap {
   const fds: number[] = [];
   let real = name;
   try {
@@ -61,19 +67,26 @@ export function openTap(name: string, pairs: number): { ports: NetPort[]; name: 
       fds.push(fd);
       const flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (pairs > 1 ? IFF_MULTI_QUEUE : 0);
       real = attach(fd, real, flags);
+      prepareTap(fd);
     }
-    return { ports: fds.map((fd) => tapPort(fd, pairs > 1)), name: real };
+    return { fds, name: real };
   } catch (error) {
-    for (const fd of fds) close(fd);
+    closeAll(fds);
     throw error;
   }
 }
 
-/** The port of a TAP device that is open already (IFF_TAP, IFF_NO_PI, IFF_VNET_HDR); it becomes the port's. */
-export function tapPort(fd: number, isOneOfSeveral = false): NetPort {
+/** Makes a TAP device that somebody has opened (IFF_TAP, IFF_NO_PI, IFF_VNET_HDR) what `tapPort` takes. */
+export function prepareTap(fd: number): void {
   setNonBlocking(fd, true);
   setHeaderSize(fd);
+}
+
+/** The port of a pair of queues of a TAP device that is open; it becomes the port's. */
+export function tapPort(fd: number, isOneOfSeveral = false): NetPort {
   let isActive = true;
+  // Who had it before may have left it switched off.
+  if (isOneOfSeveral) rawIoctl(fd, TUNSETQUEUE, addressOf(queueRequest(true)));
   return {
     fd,
     receive: (list: ScatterList) => receive(fd, list),
@@ -82,12 +95,16 @@ export function tapPort(fd: number, isOneOfSeveral = false): NetPort {
     setActive(active: boolean) {
       if (!isOneOfSeveral || active === isActive) return;
       isActive = active;
-      const { bytes, view } = interfaceRequest('');
-      view.setUint16(NAME_SIZE, active ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE, true);
-      ioctl(fd, TUNSETQUEUE, addressOf(bytes), 'TUNSETQUEUE');
+      ioctl(fd, TUNSETQUEUE, addressOf(queueRequest(active)), 'TUNSETQUEUE');
     },
     close: () => close(fd),
   };
+}
+
+function queueRequest(active: boolean): Uint8Array {
+  const { bytes, view } = interfaceRequest('');
+  view.setUint16(NAME_SIZE, active ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE, true);
+  return bytes;
 }
 
 /** Gives an interface of the host its address and switches it on. Throws `E_TAP` without the permission for that. */

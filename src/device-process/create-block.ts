@@ -1,49 +1,35 @@
 import { resolve } from 'node:path';
 import { close } from '../base/fd.ts';
-import { hostDiskFiles } from '../base/host-disk-files.ts';
+import { hostDiskFiles, identityOf } from '../base/host-disk-files.ts';
 import { HostFile } from '../base/host-file.ts';
 import { imageCodec } from '../base/image-codec.ts';
 import { IoUring } from '../base/io-uring.ts';
 import type { Disk } from '../disk/disk.ts';
-import type { FileAccess, OpenedFile } from '../disk/disk-files.ts';
-import { openDisk } from '../disk/open-disk.ts';
+import { openDiskIn } from '../disk/open-disk.ts';
 import { openOverlay } from '../disk/overlay.ts';
 import type { TransferEngine } from '../disk/transfer-engine.ts';
 import { CrosvmError } from '../errors.ts';
 import { BlockDevice } from '../virtio/block/block-device.ts';
-import { type BlockSpec, type OverlaySpec, preferredExecutor } from './device-spec.ts';
+import { type BlockSpec, type OpenFile, preferredExecutor } from './device-spec.ts';
 import { brokeredDiskFiles } from './file-broker.ts';
 import type { MadeDevice, PreparedDevice } from './made-device.ts';
 
 /** Requests that io_uring has at a time: as many as a queue. */
 const RING_ENTRIES = 256;
 
-/** Opens the image and what is written beside it. Throws `E_FILE_OPEN`, `E_DISK_LOCKED`, `E_IO_URING`. */
+/** Gets a ring. The files in `spec` become the device's, which reads them when it is made. Throws `E_IO_URING`. */
 export function prepareBlock(spec: BlockSpec): PreparedDevice {
-  const { path, overlay, writable, lock, direct } = spec;
-  using opening = new DisposableStack();
-  const access = { writable: writable && overlay === undefined, lock, direct, regular: false };
-  let image: OpenedFile | undefined = hostDiskFiles.open(path, access);
-  opening.defer(() => image?.store.close());
-  const hasStore = overlay !== undefined && (writable || overlay.kind === 'file');
-  const store = hasStore ? openOverlayFile(overlay, { writable, lock, direct }) : undefined;
-  opening.defer(() => store?.close());
   const engine = openEngine(spec);
-  opening.defer(() => engine?.close());
-  // The name of the image in an overlay that is made; from inside of a jail no path can be found out.
-  const base = overlay?.kind === 'file' ? resolve(path) : undefined;
-  const resources = opening.move();
+  // The name of the image in an overlay that is made; in a jail the folder that paths start at is another one.
+  const imagePath = resolve(spec.path);
   return {
     finish() {
-      using finishing = resources;
-      const disk = openImage(spec, () => {
-        const opened = image;
-        image = undefined;
-        return opened;
-      });
-      const made = finish(spec, store === undefined ? disk : over(disk, store, base), engine);
-      finishing.move();
-      return made;
+      try {
+        return finish(spec, openDisk(spec, imagePath), engine);
+      } catch (error) {
+        engine?.close();
+        throw error;
+      }
     },
   };
 }
@@ -63,28 +49,6 @@ function finish(spec: BlockSpec, disk: Disk, engine: TransferEngine | undefined)
   };
 }
 
-/** The disk in an image, of which the first file is open already. */
-function openImage(spec: BlockSpec, takeFirst: () => OpenedFile | undefined): Disk {
-  const { path, overlay, format, trust, writable, lock, direct, broker } = spec;
-  const others = broker === undefined ? hostDiskFiles : brokeredDiskFiles(broker.fd);
-  const files = { ...others, open: (name: string, access: FileAccess) => takeFirst() ?? others.open(name, access) };
-  try {
-    const how = { format, trust, lock, direct, writable: writable && overlay === undefined };
-    return openDisk({ files, codec: imageCodec }, path, how);
-  } finally {
-    if (broker !== undefined) close(broker.fd);
-  }
-}
-
-function over(base: Disk, store: HostFile, basePath: string | undefined): Disk {
-  try {
-    return openOverlay(imageCodec, base, store, basePath);
-  } catch (error) {
-    base.close();
-    throw error;
-  }
-}
-
 function openEngine(spec: BlockSpec): TransferEngine | undefined {
   if (preferredExecutor(spec) === 'epoll') return undefined;
   const ring = IoUring.open(RING_ENTRIES);
@@ -95,12 +59,35 @@ function openEngine(spec: BlockSpec): TransferEngine | undefined {
   );
 }
 
-/** An overlay that is only read has to be there. */
-function openOverlayFile(
-  overlay: OverlaySpec,
-  how: { readonly writable: boolean; readonly lock: boolean; readonly direct: boolean },
-): HostFile {
-  if (overlay.kind === 'file')
-    return HostFile.open(overlay.path, how.writable ? { ...how, create: 'if missing' } : how);
-  return overlay.fd === undefined ? HostFile.temporary() : HostFile.openTemporary(overlay.fd);
+function openDisk(spec: BlockSpec, imagePath: string): Disk {
+  const { written, overlay, writable, direct } = spec;
+  const base = openImage(spec);
+  if (written === undefined || overlay === undefined) return base;
+  const isTemporary = overlay.kind === 'temporary';
+  const name = isTemporary ? 'a temporary file' : overlay.path;
+  const store = HostFile.fromDescriptors(name, fdsOf(written), { writable, direct, unsafe: isTemporary });
+  try {
+    return openOverlay(imageCodec, base, store, isTemporary ? undefined : imagePath);
+  } catch (error) {
+    store.close();
+    base.close();
+    throw error;
+  }
+}
+
+/** The disk in the image, with all that the image refers to. */
+function openImage({ path, image, overlay, format, trust, writable, lock, direct, broker }: BlockSpec): Disk {
+  const how = { format, trust, lock, direct, writable: writable && overlay === undefined };
+  const store = HostFile.fromDescriptors(path, fdsOf(image), { ...how, blockDevice: true });
+  const files = broker === undefined ? hostDiskFiles : brokeredDiskFiles(broker.fd);
+  try {
+    const file = { store, path: image.realPath, identity: identityOf(store.fd) };
+    return openDiskIn({ files, codec: imageCodec }, file, how);
+  } finally {
+    if (broker !== undefined) close(broker.fd);
+  }
+}
+
+function fdsOf({ descriptors }: OpenFile): number[] {
+  return descriptors.map(({ fd }) => fd);
 }

@@ -1,24 +1,16 @@
 import { StreamNetPort } from '../base/stream-net-port.ts';
-import { configureInterface, openTap, tapPort } from '../base/tap.ts';
+import { tapPort } from '../base/tap.ts';
 import { NetDevice } from '../virtio/net/net-device.ts';
 import type { NetPort } from '../virtio/net/net-port.ts';
-import type { NetSpec } from './device-spec.ts';
+import type { NetSpec, NetWire } from './device-spec.ts';
 import type { MadeDevice } from './made-device.ts';
 
-export function createNet(spec: NetSpec): MadeDevice {
-  const { mac, mtu, wire } = spec;
+export function createNet({ mac, mtu, wire }: NetSpec): MadeDevice {
   const offloads = wire.kind === 'tap';
-  return { device: new NetDevice(openPorts(spec), { mac: mac && Uint8Array.from(mac), mtu, offloads }) };
+  return { device: new NetDevice(portsOf(wire), { mac: mac && Uint8Array.from(mac), mtu, offloads }) };
 }
 
-function openPorts({ wire, pairs, address }: NetSpec): NetPort[] {
-  if ('fd' in wire) return [wire.kind === 'tap' ? tapPort(wire.fd) : new StreamNetPort(wire.fd)];
-  const { ports, name } = openTap(wire.name, pairs);
-  try {
-    if (address !== undefined) configureInterface(name, address);
-    return ports;
-  } catch (error) {
-    for (const port of ports) port.close();
-    throw error;
-  }
+function portsOf(wire: NetWire): NetPort[] {
+  if (wire.kind === 'stream') return [new StreamNetPort(wire.fd)];
+  return wire.queues.map(({ fd }) => tapPort(fd, wire.queues.length > 1));
 }

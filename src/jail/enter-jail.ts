@@ -1,9 +1,8 @@
-/** How a process that has loaded its code and opened its files shuts itself in, for good. */
+/** How a process that has loaded its code and has its files shuts itself in, for good. */
 import { close } from '../base/fd.ts';
 import { enterEmptyRoot, enterRoot, makeMountsPrivate, mapUser, unshare } from '../base/namespaces.ts';
 import {
   dropCapabilities,
-  leaveGroups,
   RLIMIT_CORE,
   RLIMIT_MEMLOCK,
   RLIMIT_MSGQUEUE,
@@ -27,6 +26,7 @@ import { SystemError } from '../base/system-error.ts';
 import type { StreamConnection } from '../base/unix-stream.ts';
 import { CrosvmError } from '../errors.ts';
 import type { JailSpec } from './jail-spec.ts';
+import type { WayIn } from './jailed-device.ts';
 
 /** The user inside, whoever it is outside: "nobody". */
 const INSIDE_ID = 65534;
@@ -40,64 +40,45 @@ const LIMITS = [
   [RLIMIT_MSGQUEUE, 0],
 ] as const;
 
-/** Who a process is outside of its user namespace. */
-export interface Owner {
-  readonly uid: number;
-  readonly gid: number;
-}
-
 export interface JailedFork {
   /** 0 in the new process. */
   readonly pid: number;
-  /** Whose the new process is, if it is in a user namespace already: to be told to `settle`. */
-  readonly newcomer: Owner | undefined;
+  /** Gives the new process its owner's rights on files; to be called there first of all. */
+  settle(): void;
 }
 
 /**
- * Goes on as two processes, of which the new one is the first of a process namespace. Who may make one, keeps its rights
- * in the new process until it enters its jail, so that it can open what it needs; others get a user namespace with it.
- * Throws `E_JAIL` where the host allows neither.
+ * Goes on as two processes, of which the new one is the first of a process namespace and has a user namespace. Throws
+ * `E_JAIL` where the host does not allow that.
  */
 export function forkForJail(): JailedFork {
-  try {
-    return { pid: fork(CLONE_NEWPID), newcomer: undefined };
-  } catch (error) {
-    if (!(error instanceof SystemError) || error.errno !== 'EPERM') throw error;
-  }
-  const newcomer = currentOwner();
-  return { pid: explained(() => fork(CLONE_NEWPID | CLONE_NEWUSER)), newcomer };
+  const [uid, gid] = [process.geteuid!(), process.getegid!()];
+  const pid = explained(() => fork(CLONE_NEWPID | CLONE_NEWUSER));
+  return { pid, settle: () => explained(() => mapUser(uid, gid, INSIDE_ID)) };
 }
 
-/** Gives a process in a new user namespace its owner's rights on files. */
-export function settle({ uid, gid }: Owner): void {
-  explained(() => mapUser(uid, gid, INSIDE_ID));
-}
+/** The way of a fork. */
+export const enterJail: WayIn = (jail, folders, supervisor) => {
+  explained(() => {
+    unshare(NAMESPACES);
+    changeRoot(jail.root, folders);
+  });
+  dropCapabilities();
+  shutIn(jail, supervisor);
+};
 
-function currentOwner(): Owner {
-  return { uid: process.geteuid!(), gid: process.getegid!() };
+/** Puts the calling process's mount namespace over `root`, or an empty folder in memory. Throws `SystemError`. */
+export function changeRoot(root: string | undefined, folders: readonly string[]): void {
+  makeMountsPrivate();
+  if (root === undefined) enterEmptyRoot(folders);
+  else enterRoot(root, folders);
 }
 
 /**
- * Enters the jail, in which `folders` of the host remain. A system call that the filter refuses ends the process: who is at the
- * other end of `supervisor` gets the filter's listener and does that, or the kernel where there is no listener. Throws `E_JAIL` where the host
- * forbids something, `SystemError`.
+ * What every process does itself, with all its threads. A system call that the filter refuses ends the process: who is at
+ * the other end of `supervisor` gets the filter's listener and does that, or the kernel where there is no listener.
  */
-export function enterJail(
-  { filters, root, threads }: JailSpec,
-  folders: readonly string[],
-  isSettled: boolean,
-  supervisor: StreamConnection,
-): void {
-  const owner = currentOwner();
-  leaveGroups();
-  explained(() => unshare(isSettled ? NAMESPACES : NAMESPACES | CLONE_NEWUSER));
-  if (!isSettled) settle(owner);
-  explained(() => {
-    makeMountsPrivate();
-    if (root === undefined) enterEmptyRoot(folders);
-    else enterRoot(root, folders);
-  });
-  dropCapabilities();
+export function shutIn({ filters, threads }: JailSpec, supervisor: StreamConnection): void {
   for (const [resource, value] of LIMITS) setLimit(resource, value);
   setLimit(RLIMIT_NPROC, threads);
   // After the credentials have changed for the last time, as that forgets it.
@@ -128,16 +109,30 @@ function tryListener(program: string): number | undefined {
   }
 }
 
+/** What `shutIn` has sent to the supervisor: the listener, if there is one. */
+export function receiveListener(supervisor: StreamConnection): number | undefined {
+  const fds: number[] = [];
+  const n = supervisor.receive(new Uint8Array(1), 0, 1, fds);
+  const [listener, ...others] = fds;
+  for (const fd of others) close(fd);
+  return n > 0 ? listener : undefined;
+}
+
 /** Runs what needs the rights of a user namespace, and says what to do where there are none. */
-function explained<T>(act: () => T): T {
+export function explained<T>(act: () => T): T {
   try {
     return act();
   } catch (cause) {
     if (!(cause instanceof SystemError) || !['EPERM', 'EACCES', 'ENOSPC', 'EUSERS'].includes(cause.errno)) throw cause;
-    const message =
-      `this host does not allow the sandbox (${cause.message}): allow user namespaces ` +
-      '(sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns; ' +
-      'in a container, its seccomp profile), run as root, or use --disable-sandbox';
-    throw new CrosvmError('E_JAIL', message, { cause });
+    throw new CrosvmError('E_JAIL', jailRefused(cause.message), { cause });
   }
+}
+
+/** What a user can do about a host that refuses to make a jail. */
+export function jailRefused(reason: string): string {
+  return (
+    `this host does not allow the sandbox (${reason}): allow user namespaces ` +
+    '(sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns; ' +
+    'in a container, its seccomp profile), run as root, or use --disable-sandbox'
+  );
 }

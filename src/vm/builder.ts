@@ -2,6 +2,7 @@
 import { physicalAddressBits } from '../arch/x86_64/cpuid.ts';
 import { highMmio, ramLayout } from '../arch/x86_64/memory-map.ts';
 import { FIRST_MSI_GSI } from '../arch/x86_64/platform.ts';
+import { jailOptions } from '../cli/options/sandbox.ts';
 import type { SoftOptions } from '../hypervisor/hypervisor.ts';
 import type { Log } from '../log.ts';
 import type { VirtioDeviceName } from '../virtio/device-types.ts';
@@ -102,14 +103,9 @@ export async function buildVm(
 }
 
 async function startDevices(config: VmConfig, log: Log, resources: DisposableStack): Promise<VmDevice[]> {
-  const jail = {
-    policyFolder: config.seccompPolicyDir,
-    logFailures: config.seccompLogFailures,
-    root: config.pivotRoot,
-  };
   const launcher = config.disableSandbox
     ? threadLauncher
-    : resources.adopt(new JailLauncher(jail), (own) => own.close());
+    : resources.adopt(new JailLauncher(jailOptions(config)), (own) => own.close());
   const devices: VmDevice[] = [];
   for (const plan of planDevices(config)) {
     devices.push(resources.adopt(await VmDevice.start(plan, launcher, log), (device) => void device.close()));

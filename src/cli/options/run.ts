@@ -5,6 +5,7 @@ import { jitSyntax } from './jit.ts';
 import { netSyntax, tapFdSyntax, tapNameSyntax } from './net.ts';
 import { ipv4, macAddress } from './network.ts';
 import { flag, list, type Parsed, value, valueOr, valueOrImplied } from './option.ts';
+import { sandboxOptions } from './sandbox.ts';
 import { serialSyntax } from './serial.ts';
 import { choice, integer, keyValues, mapped, path, required, text } from './syntax.ts';
 import { vhostUserFsSyntax, vhostUserSyntax } from './vhost-user.ts';
@@ -216,24 +217,7 @@ export const runOptions = {
     syntax: vhostUserFsSyntax,
     help: 'Add a file system whose vhost-user back end (such as virtiofsd) listens at this socket.',
   }),
-  disableSandbox: flag({
-    section: 'Devices',
-    help: 'Run devices as threads of one process, not as processes of their own.',
-  }),
-  seccompPolicyDir: value({
-    section: 'Devices',
-    syntax: path(),
-    help: 'Folder of the seccomp policies of device processes, TYPE_device.policy [default: those of the package].',
-  }),
-  seccompLogFailures: flag({
-    section: 'Devices',
-    help: "Write system calls that a policy refuses to the kernel's log, and allow them.",
-  }),
-  pivotRoot: value({
-    section: 'Devices',
-    syntax: path(),
-    help: 'Folder that becomes the root of device processes [default: an empty one in memory].',
-  }),
+  ...sandboxOptions,
 
   socket: value({
     short: 's',

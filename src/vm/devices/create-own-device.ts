@@ -1,28 +1,72 @@
-import { close } from '../../base/fd.ts';
+import { resolve } from 'node:path';
+import { openConsoleInput, openConsoleOutput } from '../../base/console-files.ts';
+import { close, closeAll } from '../../base/fd.ts';
+import { configureInterface, openTap, prepareTap } from '../../base/tap.ts';
+import { StreamListener } from '../../base/unix-stream.ts';
 import { userNetwork } from '../../device-process/user-network.ts';
 import { ConsoleHost } from './console-host.ts';
 import { type GivenSpec, keeping, type OwnDevice } from './own-device.ts';
 import { OwnDisk } from './own-disk.ts';
-import type { DeviceSource } from './plan.ts';
+import type { ConsoleFilePort, OwnSource, TapSource, VsockSource } from './own-source.ts';
 
-export type OwnSource = Exclude<DeviceSource, { kind: 'socket' }>;
-
-/** Throws `E_SERIAL` for a console whose output cannot be opened. */
+/** Takes what a device of ours keeps from start to start. Throws `E_SERIAL`, `E_TAP`, `E_SOCKET_PATH`, `E_SOCKET_IN_USE`. */
 export function createOwnDevice(source: OwnSource): OwnDevice {
   switch (source.kind) {
+    case 'plain':
+      return { give: async () => keeping(source.spec), close() {} };
+    case 'disk':
+      return new OwnDisk(source.disk);
     case 'console':
       return new ConsoleHost(source.port);
+    case 'console-files':
+      return ownConsole(source.ports);
+    case 'tap':
+      return ownTap(source);
     case 'user-network':
       return { give: () => giveUserNetwork(source), close() {} };
-    case 'own':
-      return source.spec.type === 'block'
-        ? new OwnDisk(source.spec)
-        : { give: async () => keeping(source.spec), close() {} };
+    case 'vsock':
+      return ownVsock(source);
   }
+}
+
+function ownConsole(ports: readonly ConsoleFilePort[]): OwnDevice {
+  using opening = new DisposableStack();
+  const opened = ports.map(({ name, isConsole, input, output }) => ({
+    name,
+    isConsole,
+    input: input === undefined ? undefined : { fd: opening.adopt(openConsoleInput(input), close) },
+    output:
+      output === undefined
+        ? undefined
+        : { kind: 'stream' as const, fd: opening.adopt(openConsoleOutput(output), close) },
+  }));
+  const resources = opening.move();
+  return { give: async () => keeping({ type: 'console', ports: opened }), close: () => resources.dispose() };
+}
+
+/** The TAP device is there for as long as the VM, so that it has one name, and what the host has set for it. */
+function ownTap({ card, tap, address }: TapSource): OwnDevice {
+  const { fds, name } = 'fd' in tap ? { fds: [tap.fd], name: undefined } : openTap(tap.name, tap.pairs);
+  try {
+    if ('fd' in tap) prepareTap(tap.fd);
+    if (name !== undefined && address !== undefined) configureInterface(name, address);
+  } catch (error) {
+    closeAll(fds);
+    throw error;
+  }
+  const spec = { ...card, wire: { kind: 'tap' as const, queues: fds.map((fd) => ({ fd })) } };
+  return { give: async () => keeping(spec), close: () => closeAll(fds) };
 }
 
 /** A network card whose wire is made whenever it is started. Nobody but its process is to hold that. */
 async function giveUserNetwork({ card, forwards }: Extract<OwnSource, { kind: 'user-network' }>): Promise<GivenSpec> {
   const { spec, wire } = await userNetwork(card, forwards);
   return { spec, [Symbol.dispose]: () => close(wire) };
+}
+
+/** Who connects while the device is started again waits. */
+function ownVsock({ cid, path }: VsockSource): OwnDevice {
+  const listener = new StreamListener(resolve(path));
+  const spec = { type: 'vsock' as const, cid, path: listener.path, listener: { fd: listener.fd } };
+  return { give: async () => keeping(spec), close: () => listener.close() };
 }

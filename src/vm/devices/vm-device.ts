@@ -2,7 +2,7 @@
 import { EventFd } from '../../base/event-fd.ts';
 import { replaceFd } from '../../base/fd.ts';
 import { onHangUp, onReadable, type Subscription } from '../../base/readable.ts';
-import { connectStream, type StreamConnection } from '../../base/unix-stream.ts';
+import { connectStream, type StreamConnection, streamPair } from '../../base/unix-stream.ts';
 import type { DeviceOrder } from '../../device-process/device-orders.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { Log, LogLevel } from '../../log.ts';
@@ -91,7 +91,7 @@ export class VmDevice {
       this.#handle = describeDevice(this.plan, this.#backEnd, this.#connection.fd, firstGsi);
       return this.#handle;
     } catch (error) {
-      throw namedError(this.plan, await this.#reasonOf(error as Error));
+      throw namedError(this.plan, await this.#reasonOf(error as Error, this.#connection));
     }
   }
 
@@ -141,13 +141,21 @@ export class VmDevice {
 
   #launch(own: OwnDevice, { spec }: GivenSpec): StreamConnection {
     this.#startedAt = performance.now();
-    this.#launched = this.#launcher.launch(this.plan.name, spec, (line) => this.#say(line));
+    const [connection, frontEnd] = streamPair();
+    try {
+      this.#launched = this.#launcher.launch(this.plan.name, spec, frontEnd.fd, (line) => this.#say(line));
+    } catch (error) {
+      connection.close();
+      throw error;
+    } finally {
+      frontEnd.close();
+    }
     this.#master?.close();
     const master = new DeviceMaster(this.#launched.orders);
     this.#master = master;
     // Whether a device that is about to end has taken it does not matter: the next one is told again.
     own.attend?.((order) => void master.order(order, 'done').catch(() => {}));
-    return this.#launched.connection;
+    return connection;
   }
 
   #watchConnection(device: VirtioPci, link: VhostUserLink): void {
@@ -203,7 +211,7 @@ export class VmDevice {
       this.#watchConnection(device, link);
       device.backEndReplaced(() => link.reconnected(), resumes);
     } catch (error) {
-      const reason = await this.#reasonOf(error as Error);
+      const reason = await this.#reasonOf(error as Error, connection);
       if (this.#closing !== undefined) return;
       this.#log('warn', `${this.plan.name} cannot be started again: ${reason.message}`);
       this.#scheduleRestart(device, link, resumes);
@@ -213,10 +221,10 @@ export class VmDevice {
   }
 
   /** What a device of ours says is better than what its end looks like from here. */
-  async #reasonOf(error: Error): Promise<Error> {
+  async #reasonOf(error: Error, connection: StreamConnection | undefined): Promise<Error> {
     if (this.#launched === undefined) return error;
-    const { connection, lastWords } = this.#launched;
-    connection.close();
+    const { lastWords } = this.#launched;
+    connection?.close();
     const how = await itsEnd(this.#launched);
     return new CrosvmError('E_DEVICE', lastWords()?.replace(/^crosvm: /, '') ?? `${error.message} (${how})`);
   }
