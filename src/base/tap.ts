@@ -165,7 +165,7 @@ function setHeaderSize(fd: number): void {
 }
 
 /** Systems without fragmentation offload for UDP do not know its flag. */
-function setOffloads(fd: number, { checksum, tso4, tso6, ecn, ufo }: Offloads): void {
+export function setOffloads(fd: number, { checksum, tso4, tso6, ecn, ufo }: Offloads): void {
   const flags =
     (checksum ? TUN_F_CSUM : 0) | (tso4 ? TUN_F_TSO4 : 0) | (tso6 ? TUN_F_TSO6 : 0) | (ecn ? TUN_F_TSO_ECN : 0);
   if (ufo && rawIoctl(fd, TUNSETOFFLOAD, flags | TUN_F_UFO) === 0) return;

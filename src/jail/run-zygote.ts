@@ -11,7 +11,6 @@ import { MessageStream } from './message-stream.ts';
 import { compilePolicy, encodeProgram } from './policy/compile-policy.ts';
 import { syscallNumbers } from './policy/syscalls.ts';
 import { Zygote } from './zygote.ts';
-import type { ZygoteOrder, ZygoteReport } from './zygote-messages.ts';
 
 /** The connection to the VMM. */
 const MASTER = 3;
@@ -29,9 +28,7 @@ export function runZygote(makers: ReadonlyMap<DeviceSpec['type'], DeviceMaker>):
   ignoreDontFork();
   shareMemoryWithForks();
   if (!forksWork()) return;
-  const master = new MessageStream<ZygoteReport, ZygoteOrder>(new StreamConnection(MASTER));
-  master.send({ kind: 'fit' });
-  new Zygote(master, makers, wakeFds).run();
+  new Zygote(new MessageStream(new StreamConnection(MASTER)), makers, wakeFds).run();
 }
 
 /** Whether a fork of this Node lives through what JavaScript does: Node does not promise that. */

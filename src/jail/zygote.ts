@@ -55,6 +55,7 @@ export class Zygote {
    * the zygote ends, so do they.
    */
   run(): void {
+    this.#report({ kind: 'fit' });
     const { fd } = this.#master.connection;
     this.#loop.watch(fd, EPOLLIN, () => this.#takeOrders());
     while (!this.#isOver) this.#loop.turn(-1);

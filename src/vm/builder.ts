@@ -9,9 +9,10 @@ import type { VirtioDeviceName } from '../virtio/device-types.ts';
 import { jitThreshold, type VmConfig } from './config.ts';
 import { JailLauncher } from './devices/jail-launcher.ts';
 import { planDevices } from './devices/plan.ts';
+import { startDevice } from './devices/start-device.ts';
 import { threadLauncher } from './devices/thread-launcher.ts';
 import type { VirtioDeviceHandle } from './devices/virtio-device.ts';
-import { VmDevice } from './devices/vm-device.ts';
+import type { ManagedDevice } from './devices/vm-device.ts';
 import { guestMemoryLayout, loadGuest } from './guest.ts';
 import { openGuestFiles } from './guest-files.ts';
 import { type HypervisorChoice, loadHypervisor } from './hypervisors.ts';
@@ -102,24 +103,24 @@ export async function buildVm(
   return { vm, machine, starts, devices: connected.map(({ device }) => device) };
 }
 
-async function startDevices(config: VmConfig, log: Log, resources: DisposableStack): Promise<VmDevice[]> {
+async function startDevices(config: VmConfig, log: Log, resources: DisposableStack): Promise<ManagedDevice[]> {
   const launcher = config.disableSandbox
     ? threadLauncher
     : resources.adopt(new JailLauncher(jailOptions(config)), (own) => own.close());
-  const devices: VmDevice[] = [];
+  const devices: ManagedDevice[] = [];
   for (const plan of planDevices(config)) {
-    devices.push(resources.adopt(await VmDevice.start(plan, launcher, log), (device) => void device.close()));
+    devices.push(resources.adopt(await startDevice(plan, launcher, log), (device) => void device.close()));
   }
   return devices;
 }
 
 interface ConnectedDevice {
-  readonly device: VmDevice;
+  readonly device: ManagedDevice;
   readonly handle: VirtioDeviceHandle;
 }
 
 /** Each device has as many GSIs as it has MSI-X vectors. Without those that nobody asked for and that cannot be. */
-async function connectDevices(devices: readonly VmDevice[], log: Log): Promise<ConnectedDevice[]> {
+async function connectDevices(devices: readonly ManagedDevice[], log: Log): Promise<ConnectedDevice[]> {
   const connected: ConnectedDevice[] = [];
   let firstGsi = FIRST_MSI_GSI;
   for (const device of devices) {

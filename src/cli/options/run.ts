@@ -195,11 +195,33 @@ export const runOptions = {
     syntax: macAddress,
     help: "The guest's hardware address that goes with --host_ip.",
   }),
+  vhostNet: flag({
+    section: 'Devices',
+    help: "Let the host's kernel move the frames of all network cards that have a TAP device.",
+  }),
+  vhostNetDevice: valueOr({
+    section: 'Devices',
+    syntax: path(),
+    fallback: '/dev/vhost-net',
+    help: "The host kernel's device for that.",
+  }),
   vsock: value({
     section: 'Devices',
     aliases: ['cid'],
     syntax: vsockSyntax,
-    help: 'Add a device for sockets between the guest and the host, whose ends there are unix sockets.',
+    help:
+      'Add a device for sockets between the guest and the host: sockets of the kernel (/dev/vhost-vsock) where that is ' +
+      'possible and no path is given, else unix sockets.',
+  }),
+  vhostVsockDevice: value({
+    section: 'Devices',
+    syntax: path(),
+    help: 'The same as device= of --vsock.',
+  }),
+  vhostVsockFd: value({
+    section: 'Devices',
+    syntax: integer({ min: 3, max: 2 ** 31 - 1, metavar: 'N' }),
+    help: "The host kernel's vhost device for sockets, which is open as this descriptor.",
   }),
   vhostUser: list({
     section: 'Devices',

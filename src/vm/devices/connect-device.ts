@@ -6,7 +6,11 @@ import { virtioVectors } from '../../pci/virtio-pci/virtio-pci.ts';
 import { MAX_QUEUES } from '../../pci/virtio-pci/virtio-pci-state.ts';
 import { FrontEnd } from '../../vhost-user/front-end/front-end.ts';
 import { type BackEndOffer, guestFeatures, handshake } from '../../vhost-user/front-end/handshake.ts';
-import { createVhostUserState, RESPONSE_TIMEOUT_MS } from '../../vhost-user/front-end/vhost-user-link.ts';
+import {
+  createVhostUserState,
+  RESPONSE_TIMEOUT_MS,
+  type VhostUserHandle,
+} from '../../vhost-user/front-end/vhost-user-link.ts';
 import { MessageChannel } from '../../vhost-user/message-channel.ts';
 import { VHOST_USER_PROTOCOL_F_CONFIG } from '../../vhost-user/protocol/features.ts';
 import { type VirtioDeviceType, virtioDeviceTypes } from '../../virtio/device-types.ts';
@@ -46,13 +50,18 @@ export async function greetBackEnd(connection: StreamConnection): Promise<BackEn
   }
 }
 
+/** A device whose back end speaks vhost-user. */
+export interface VhostUserDeviceHandle extends VirtioDeviceHandle {
+  readonly backEnd: VhostUserHandle;
+}
+
 /** What threads attach to. `fd` is the connection; the GSIs of MSI-X vectors start at `firstGsi`. Throws `CrosvmError`. */
 export function describeDevice(
   plan: DevicePlan,
   offer: BackEndOffer,
   fd: number,
   firstGsi: number,
-): VirtioDeviceHandle {
+): VhostUserDeviceHandle {
   const type: VirtioDeviceType = virtioDeviceTypes[plan.type];
   const hasConfig = (offer.protocolFeatures & (1 << VHOST_USER_PROTOCOL_F_CONFIG)) !== 0;
   const isBareNet = plan.type === 'net' && !hasConfig;

@@ -1,10 +1,10 @@
 import { resolve } from 'node:path';
 import { openConsoleInput, openConsoleOutput } from '../../base/console-files.ts';
 import { close, closeAll } from '../../base/fd.ts';
-import { configureInterface, openTap, prepareTap } from '../../base/tap.ts';
 import { StreamListener } from '../../base/unix-stream.ts';
 import { userNetwork } from '../../device-process/user-network.ts';
 import { ConsoleHost } from './console-host.ts';
+import { openWire } from './open-wire.ts';
 import { type GivenSpec, keeping, type OwnDevice } from './own-device.ts';
 import { OwnDisk } from './own-disk.ts';
 import type { ConsoleFilePort, OwnSource, TapSource, VsockSource } from './own-source.ts';
@@ -45,15 +45,8 @@ function ownConsole(ports: readonly ConsoleFilePort[]): OwnDevice {
 }
 
 /** The TAP device is there for as long as the VM, so that it has one name, and what the host has set for it. */
-function ownTap({ card, tap, address }: TapSource): OwnDevice {
-  const { fds, name } = 'fd' in tap ? { fds: [tap.fd], name: undefined } : openTap(tap.name, tap.pairs);
-  try {
-    if ('fd' in tap) prepareTap(tap.fd);
-    if (name !== undefined && address !== undefined) configureInterface(name, address);
-  } catch (error) {
-    closeAll(fds);
-    throw error;
-  }
+function ownTap({ card, ...wire }: TapSource): OwnDevice {
+  const fds = openWire(wire);
   const spec = { ...card, wire: { kind: 'tap' as const, queues: fds.map((fd) => ({ fd })) } };
   return { give: async () => keeping(spec), close: () => closeAll(fds) };
 }

@@ -5,12 +5,13 @@ import { CrosvmError } from '../../errors.ts';
 import type { VirtioDeviceName } from '../../virtio/device-types.ts';
 import type { VmConfig } from '../config.ts';
 import { portName, resolveSerialPorts, type SerialPortConfig } from '../serial-ports.ts';
+import type { KernelSource } from './kernel-source.ts';
 import type { OwnSource } from './own-source.ts';
 import { diskRequest } from './plan-disk.ts';
 import { networkCards, socketDevices } from './plan-network.ts';
 
-/** What provides a device: another program that listens at a socket, or one of ours. */
-export type DeviceSource = { readonly kind: 'socket'; readonly path: string } | OwnSource;
+/** What provides a device: another program that listens at a socket, the host's kernel, or a device of ours. */
+export type DeviceSource = { readonly kind: 'socket'; readonly path: string } | KernelSource | OwnSource;
 
 /** A device that is to be connected. */
 export interface DevicePlan {

@@ -2,6 +2,7 @@
 import type { VirtioFunction } from '../../devices/platform.ts';
 import type { VmAccess } from '../../hypervisor/hypervisor.ts';
 import type { VirtioPciSpec } from '../../pci/virtio-pci/virtio-pci.ts';
+import { type VhostKernelHandle, VhostKernelLink } from '../../vhost-kernel/vhost-kernel-link.ts';
 import { type VhostUserHandle, VhostUserLink } from '../../vhost-user/front-end/vhost-user-link.ts';
 import { VectorInterrupts } from './wiring.ts';
 
@@ -14,12 +15,15 @@ export interface VirtioDeviceHandle {
   /** MSI-X vector v is GSI `firstGsi` + v. */
   readonly firstGsi: number;
   readonly spec: VirtioPciSpec;
-  readonly backEnd: VhostUserHandle;
+  readonly backEnd: VhostUserHandle | VhostKernelHandle;
 }
+
+/** The way to what provides a device. */
+export type DeviceLink = VhostUserLink | VhostKernelLink;
 
 /** A device as this thread sees it. */
 export interface AttachedVirtioDevice extends VirtioFunction {
-  readonly link: VhostUserLink;
+  readonly link: DeviceLink;
 }
 
 /** `report` gets a sentence when the device fails; it is called with locks held. */
@@ -31,7 +35,7 @@ export function attachVirtioDevice(
   return {
     slot,
     spec,
-    link: new VhostUserLink(backEnd, vm),
+    link: 'kernel' in backEnd ? new VhostKernelLink(backEnd, vm) : new VhostUserLink(backEnd, vm),
     msix: new VectorInterrupts(vm, backEnd.wiring, firstGsi),
     isRam: (address, length) => vm.memory.contains(address, length),
     report: (reason) => report(`${name} needs a reset by the guest: ${reason}`),

@@ -1,7 +1,6 @@
 /** A virtio device of a running VM, as the main thread looks after it. Nothing here happens per request. */
-import { EventFd } from '../../base/event-fd.ts';
 import { replaceFd } from '../../base/fd.ts';
-import { onHangUp, onReadable, type Subscription } from '../../base/readable.ts';
+import { onHangUp, type Subscription } from '../../base/readable.ts';
 import { connectStream, type StreamConnection, streamPair } from '../../base/unix-stream.ts';
 import type { DeviceOrder } from '../../device-process/device-orders.ts';
 import { CrosvmError } from '../../errors.ts';
@@ -11,14 +10,15 @@ import { serveBackEnd } from '../../vhost-user/front-end/back-end-requests.ts';
 import type { VhostUserLink } from '../../vhost-user/front-end/vhost-user-link.ts';
 import type { VirtioDeviceName } from '../../virtio/device-types.ts';
 import type { InputPort } from '../input-pump.ts';
-import { type BackEnd, describeDevice, greetBackEnd } from './connect-device.ts';
+import { type BackEnd, describeDevice, greetBackEnd, type VhostUserDeviceHandle } from './connect-device.ts';
 import { createOwnDevice } from './create-own-device.ts';
 import { DeviceMaster } from './device-master.ts';
+import type { KernelSource } from './kernel-source.ts';
 import type { DeviceLauncher, LaunchedDevice } from './launcher.ts';
 import type { GivenSpec, OwnDevice } from './own-device.ts';
-import type { DevicePlan } from './plan.ts';
-import type { VirtioDeviceHandle } from './virtio-device.ts';
-import { closeWiring } from './wiring.ts';
+import type { DevicePlan, DeviceSource } from './plan.ts';
+import type { DeviceLink, VirtioDeviceHandle } from './virtio-device.ts';
+import { closeWiring, watchWiring } from './wiring.ts';
 
 /** How long a device of ours may go on without its connection. */
 const END_TIMEOUT_MS = 2_000;
@@ -45,7 +45,7 @@ export class VmDevice {
   #master: DeviceMaster | undefined;
   readonly #connection: StreamConnection;
   #backEnd: BackEnd | undefined;
-  #handle: VirtioDeviceHandle | undefined;
+  #handle: VhostUserDeviceHandle | undefined;
   #link: VhostUserLink | undefined;
   #eventSubscriptions: Subscription[] = [];
   #connectionSubscriptions: Subscription[] = [];
@@ -55,7 +55,7 @@ export class VmDevice {
   #closing: Promise<void> | undefined;
 
   /** Connects to the back end, or starts it. Throws `E_DEVICE`, which names the device. */
-  static async start(plan: DevicePlan, launcher: DeviceLauncher, log: Log): Promise<VmDevice> {
+  static async start(plan: VhostUserPlan, launcher: DeviceLauncher, log: Log): Promise<VmDevice> {
     const { source } = plan;
     using starting = new DisposableStack();
     try {
@@ -95,20 +95,12 @@ export class VmDevice {
     }
   }
 
-  /** From now on looks after it. `device` and `link` are this thread's. */
-  watch(device: VirtioPci, link: VhostUserLink): void {
-    this.#link = link;
-    const { wiring } = this.#handle!.backEnd;
-    const [line, error] = [new EventFd(wiring.line), new EventFd(wiring.error)];
-    this.#eventSubscriptions = [
-      onReadable(line.fd, () => {
-        if (line.clear() > 0) device.queueUsed();
-      }),
-      onReadable(error.fd, () => {
-        if (error.clear() > 0) device.deviceLost('the back end cannot go on with one of its queues');
-      }),
-    ];
-    this.#watchConnection(device, link);
+  watch(device: VirtioPci, link: DeviceLink): void {
+    // What `connect` has returned leads to no other.
+    const ownLink = link as VhostUserLink;
+    this.#link = ownLink;
+    this.#eventSubscriptions = watchWiring(this.#handle!.backEnd.wiring, device);
+    this.#watchConnection(device, ownLink);
   }
 
   /** Gives it an order. Rejects with a `CrosvmError` that names the device when that was not carried out. */
@@ -236,13 +228,20 @@ export class VmDevice {
   }
 }
 
+/** A device of a running VM, as the main thread looks after it, whoever provides it. */
+export type ManagedDevice = Pick<VmDevice, 'plan' | 'input' | 'connect' | 'watch' | 'order' | 'close'>;
+
+/** The plan of a device that speaks vhost-user. */
+type VhostUserPlan = DevicePlan & { readonly source: Exclude<DeviceSource, KernelSource> };
+
 /** The first start of a device of ours. */
 interface OwnStart {
   readonly own: OwnDevice;
   readonly given: GivenSpec;
 }
 
-function namedError({ name }: DevicePlan, cause: Error): CrosvmError {
+/** An error that names the device. */
+export function namedError({ name }: DevicePlan, cause: Error): CrosvmError {
   const message = cause.message.startsWith(name) ? cause.message : `${name}: ${cause.message}`;
   return new CrosvmError('E_DEVICE', message, { cause });
 }
