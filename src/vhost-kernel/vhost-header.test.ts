@@ -27,9 +27,7 @@ function missing(): string | false {
 
 test('requests and structs agree with <linux/vhost.h>', { skip: missing() }, () => {
   const codes = Object.keys(vhostRequests).map((name) => `printf("%lu\\n", (unsigned long)${name});`);
-  const structs = Object.keys(STRUCTS).map(
-    (expression) => `{ __typeof__(${expression}) x = ${expression}; print(&x, sizeof x); }`,
-  );
+  const structs = Object.keys(STRUCTS).map((expression) => `{ __auto_type x = ${expression}; print(&x, sizeof x); }`);
   const source = `#include <stdio.h>
     #include <sys/ioctl.h>
     #include <linux/vhost.h>

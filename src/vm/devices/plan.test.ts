@@ -153,6 +153,23 @@ test('network cards', () => {
   }
 });
 
+test('network cards in the kernel', () => {
+  const kinds = (...words: string[]) => planDevices(config(...bare, ...words)).map(({ source }) => source.kind);
+  const cards = ['--net', 'tap-name=a', '--net', 'tap-name=b,vhost-net', '--tap-fd', '7'];
+  assert.deepEqual(kinds(...cards), ['tap', 'vhost-net', 'tap']);
+  assert.deepEqual(kinds(...cards, '--net', 'user', '--vhost-net'), [
+    'vhost-net',
+    'vhost-net',
+    'vhost-net',
+    'user-network',
+  ]);
+  const [plan] = planDevices(config(...bare, '--net', 'tap-name=a,vhost-net', '--vhost-net-device', '/dev/x'));
+  assert.ok(plan!.source.kind === 'vhost-net' && plan!.source.device === '/dev/x');
+  for (const wrong of ['tap-name=a,vhost-net,vq-pairs=2', 'user,vhost-net']) {
+    assert.throws(() => places('--net', wrong), { code: 'E_OPTION' }, wrong);
+  }
+});
+
 test('sockets between guest and host', () => {
   const [plan] = planDevices(config(...bare, '--vsock', '5,path=/run/guest'));
   assert.deepEqual(plan!.source, { kind: 'vsock', cid: 5, path: '/run/guest' });
@@ -160,11 +177,28 @@ test('sockets between guest and host', () => {
   try {
     process.env['XDG_RUNTIME_DIR'] = '/run/user/1';
     const [other] = planDevices(config(...bare, '--cid', '7'));
-    assert.deepEqual(other!.source, { kind: 'vsock', cid: 7, path: '/run/user/1/crosvm-vsock-7' });
+    const otherwise = { kind: 'vsock', cid: 7, path: '/run/user/1/crosvm-vsock-7' };
+    const kernel = { kind: 'vhost-vsock', cid: 7, device: '/dev/vhost-vsock', isNamed: false, otherwise };
+    assert.deepEqual(other!.source, kernel);
     delete process.env['XDG_RUNTIME_DIR'];
-    assert.throws(() => places('--cid', '7'), { code: 'E_OPTION' });
+    for (const [words, device] of [
+      [['--vsock', '7,device=/dev/x'], '/dev/x'],
+      [['--cid', '7', '--vhost-vsock-device', '/dev/x'], '/dev/x'],
+      [['--cid', '7', '--vhost-vsock-fd', '5'], 5],
+    ] as const) {
+      const [named] = planDevices(config(...bare, ...words));
+      assert.deepEqual(named!.source, { ...kernel, device, isNamed: true, otherwise: undefined });
+    }
   } finally {
     if (before !== undefined) process.env['XDG_RUNTIME_DIR'] = before;
+  }
+  for (const wrong of [
+    ['--vhost-vsock-fd', '5'],
+    ['--vhost-vsock-device', '/dev/x'],
+    ['--vsock', '7,device=/dev/x', '--vhost-vsock-fd', '5'],
+    ['--vsock', '7,path=/p,device=/dev/x'],
+  ]) {
+    assert.throws(() => places(...wrong), { code: 'E_OPTION' }, wrong.join(' '));
   }
   for (const wrong of ['2', '4294967295', 'x', 'path=/p']) {
     assert.throws(() => config('--vsock', wrong), { code: 'E_USAGE' }, wrong);
