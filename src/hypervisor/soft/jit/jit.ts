@@ -7,8 +7,9 @@
  */
 import { PAGE_SIZE } from '../code-map.ts';
 import type { Block } from '../code-pages.ts';
+import { COMPILED, compiledAt } from '../interpreter/chain.ts';
 import { headerOp } from '../interpreter/core.ts';
-import type { MicroOpTable } from '../interpreter/micro-op-table.ts';
+import { type MicroOpTable, REGION_GROUP } from '../interpreter/micro-op-table.ts';
 import { RECORD, RECORD_SIZE } from '../interpreter/record.ts';
 import { AREA, areaOf, CODE_PAGE_ENTRIES, CODE_PAGE_ENTRY, CODE_PAGE_ENTRY_SIZE, vcpuOf } from '../layout.ts';
 import { codeSizeOf, MODE_BITS } from '../modes.ts';
@@ -32,7 +33,7 @@ export const EPOCH = 16_000_000;
 const PAGES_OF_4G = 2 ** 32 / PAGE_SIZE;
 const MODES = (1 << MODE_BITS) - 1;
 /** Regions that are compiled together, unless the queue is older than MAX_AGE looks at it. */
-const BATCH = 32;
+const BATCH = REGION_GROUP;
 const MAX_AGE = 4;
 /** Modules and regions that are kept at most. */
 const MAX_MODULES = 1024;
@@ -42,14 +43,16 @@ const MAX_PATIENCE = 64;
 /** A compiled region. */
 export interface Region {
   readonly blocks: readonly Block[];
-  /** Micro-operation that stands in the headers of its blocks. */
-  readonly op: number;
+  /** Where it is in the table. */
+  readonly place: number;
   readonly batch: Batch;
 }
 
 /** Regions in one module. */
 interface Batch {
   readonly regions: Set<Region>;
+  /** Where the first of them is in the table. */
+  readonly place: number;
   bytes: number;
 }
 
@@ -65,6 +68,8 @@ export class Jit implements DecodedCode, RecordSource {
   readonly #state: CpuState;
   readonly #ops: MicroOpTable;
   readonly #cells: JumpCells;
+  /** Where AREA.regionBlocks is. */
+  readonly #regionBlocks: number;
   readonly #headers = new Map<number, Block>();
   readonly #batches = new Set<Batch>();
   /** How often compiled code of a page was dropped because it was overwritten. */
@@ -89,6 +94,7 @@ export class Jit implements DecodedCode, RecordSource {
     this.#find = find;
     this.#ops = ops;
     this.#cells = new JumpCells(state.block);
+    this.#regionBlocks = areaOf(vcpuOf(state.block)) + AREA.regionBlocks;
     this.view = state.view;
     this.threshold = threshold;
   }
@@ -159,25 +165,32 @@ export class Jit implements DecodedCode, RecordSource {
     const queue = this.#queue;
     this.#queue = [];
     this.#makeRoom();
-    const module = new RegionModule(this, this.#state.block, this.#cells);
-    const batch: Batch = { regions: new Set(), bytes: 0 };
+    const module = new RegionModule(this, this.#state.block);
+    const batch: Batch = { regions: new Set(), place: this.#ops.reserveGroup(), bytes: 0 };
     const chosen: Region[] = [];
     for (const { block, page } of queue) {
       if (block.region !== undefined || this.#headers.get(block.record) !== block) continue;
       const members = selectRegion(this, block, page);
-      const region = { blocks: members.map((member) => member.block), op: this.#ops.reserveRegion(), batch };
-      module.add(members, codeSizeOf(block.key & MODES) === 8, this.#ops.placeOf(region.op));
+      const blocks = members.map((member) => member.block);
+      const region = { blocks, place: batch.place + chosen.length, batch };
+      module.add(members, codeSizeOf(block.key & MODES) === 8);
       // Until it is entered it holds its blocks, so that they are in no other one.
       for (const member of region.blocks) member.region = region;
       chosen.push(region);
     }
-    if (chosen.length === 0) return;
+    if (chosen.length === 0) {
+      this.#ops.releaseGroup(batch.place);
+      return;
+    }
     const bytes = module.encode();
-    const functions = this.#ops.instantiate(bytes);
+    const functions = this.#ops.instantiate(new WebAssembly.Module(bytes), {
+      firstBlock: compiledAt(batch.place, 0),
+      firstCell: this.#cells.take(module.cells),
+    });
     batch.bytes = bytes.length;
     this.#addBatch(batch);
     chosen.forEach((region, i) => {
-      this.#ops.setRegion(region.op, functions[RegionModule.nameOf(i)]!);
+      this.#ops.setRegion(region.place, functions[RegionModule.nameOf(i)]!);
       this.#enter(region);
     });
     this.#state.count(CPU.jitCompiled, chosen.length);
@@ -214,6 +227,7 @@ export class Jit implements DecodedCode, RecordSource {
 
   #removeBatch(batch: Batch): void {
     this.#batches.delete(batch);
+    this.#ops.releaseGroup(batch.place);
     this.#state.count(CPU.jitModules, -1);
     this.#state.count(CPU.jitBytes, -batch.bytes);
   }
@@ -221,8 +235,11 @@ export class Jit implements DecodedCode, RecordSource {
   #enter(region: Region): void {
     region.batch.regions.add(region);
     this.#state.count(CPU.jitRegions);
+    const number = this.#ops.regionNumber(region.place);
+    const blocks = this.#regionBlocks + ((compiledAt(region.place, 0) - COMPILED) << 2);
     region.blocks.forEach((block, entry) => {
-      this.view.setUint16(block.record + RECORD.op, region.op, true);
+      this.view.setUint32(blocks + (entry << 2), block.record, true);
+      this.view.setUint16(block.record + RECORD.op, number, true);
       this.view.setInt32(block.record + RECORD.imm, entry, true);
     });
   }
@@ -232,7 +249,7 @@ export class Jit implements DecodedCode, RecordSource {
     batch.regions.delete(region);
     this.#state.count(CPU.jitRegions, -1);
     if (batch.regions.size === 0) this.#removeBatch(batch);
-    this.#ops.removeRegion(region.op);
+    this.#ops.removeRegion(region.place);
     this.#state.tlb.flushJumps();
     for (const block of region.blocks) {
       block.region = undefined;
@@ -251,7 +268,7 @@ export class Jit implements DecodedCode, RecordSource {
 
   /** Gives back the older half when there are too many. */
   #makeRoom(): void {
-    if (this.#batches.size < MAX_MODULES && this.#ops.freeRegions >= BATCH) return;
+    if (this.#batches.size < MAX_MODULES && this.#ops.freeGroups > 0) return;
     const oldest = [...this.#batches].slice(0, Math.ceil(this.#batches.size / 2));
     for (const batch of oldest) {
       this.#state.count(CPU.jitDropped, batch.regions.size);
