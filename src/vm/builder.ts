@@ -5,7 +5,7 @@ import { FIRST_MSI_GSI } from '../arch/x86_64/platform.ts';
 import type { SoftOptions } from '../hypervisor/hypervisor.ts';
 import type { Log } from '../log.ts';
 import type { VirtioDeviceName } from '../virtio/device-types.ts';
-import { jitThreshold, type VmConfig } from './config.ts';
+import { jitThreshold, keptCodeFolder, type VmConfig } from './config.ts';
 import { JailLauncher } from './devices/jail-launcher.ts';
 import { planDevices } from './devices/plan.ts';
 import { threadLauncher } from './devices/thread-launcher.ts';
@@ -66,7 +66,12 @@ export async function buildVm(
     cpus,
     irqchip,
     hasExternalWriters: devices.some(({ plan }) => CODE_SOURCES.includes(plan.type)),
-    soft: { jitThreshold: jitThreshold(config), ...soft, seed: config.deterministic },
+    soft: {
+      jitThreshold: jitThreshold(config),
+      keptCode: keptCodeFolder(config),
+      ...soft,
+      seed: config.deterministic,
+    },
   });
   resources.defer(() => vm.close());
 

@@ -142,6 +142,11 @@ export class Engine {
     return this.#executed;
   }
 
+  /** The functions of the core module. */
+  get coreFunctions(): CallableFunction[] {
+    return Object.values(this.#core).filter((value) => typeof value === 'function');
+  }
+
   /**
    * How many instructions run() has executed before the one that is executed now; 0 outside of run(). Exact for those
    * that TypeScript executes, and for those that are alone in their block.
