@@ -114,7 +114,8 @@ export class Engine {
     this.#core = core as unknown as CoreExports;
     state.core = this.#core;
     const table = handlers as unknown as WebAssembly.Table;
-    this.code = new CodeCache(state, vcpu, new MicroOpTable(memory, host, core, table), options);
+    const ops = new MicroOpTable(memory, host, core, table, options.kept?.contents?.operations);
+    this.code = new CodeCache(state, vcpu, ops, options);
   }
 
   /**

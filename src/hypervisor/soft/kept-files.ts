@@ -73,7 +73,7 @@ export function keepCore(
   if (optimized <= (known?.optimized ?? 0)) return;
   const code = file.wasm.save(module, functions);
   const kept: KeptModule = { bytes: known?.bytes ?? bytes(), cells: 0, regions: [], code, optimized };
-  file.write({ names: [], modules: [kept] });
+  file.write({ operations: new Map(), names: [], modules: [kept] });
 }
 
 /** FNV-1a, as hexadecimal digits: only a name, as the file says what it is of. */

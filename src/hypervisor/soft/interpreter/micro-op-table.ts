@@ -25,17 +25,21 @@ export class MicroOpTable {
   readonly #env: Record<string, WebAssembly.Memory | CallableFunction>;
   readonly #handlers: WebAssembly.Table;
   readonly #firstCold: number;
+  /** WebAssembly of cold ones, by name: making it takes a hundred times as long as a look here. */
+  readonly #modules: Map<string, Uint8Array<ArrayBuffer>>;
   /** Places of regions that are free again, and where those start that were never used: REGION_GROUP at a time. */
   readonly #free: number[] = [];
   #unused = MAX_COLD;
 
-  /** `host`: what the core module was given; `core`: what it exports. */
+  /** `host`: what the core module was given; `core`: what it exports; `modules`: those of another table. */
   constructor(
     memory: WebAssembly.Memory,
     host: CoreHost,
     core: Record<string, CallableFunction>,
     handlers: WebAssembly.Table,
+    modules: ReadonlyMap<string, Uint8Array<ArrayBuffer>> = new Map(),
   ) {
+    this.#modules = new Map(modules);
     const { ops, hotNames } = catalog();
     this.#names = [...hotNames, 'header'];
     this.#semantics = hotNames.map((name) => ops.all.get(name)!.emit);
@@ -55,11 +59,15 @@ export class MicroOpTable {
     const number = this.#names.push(name) - 1;
     this.#semantics.push(emit);
     this.#numbers.set(name, number);
-    this.#handlers.set(
-      number - this.#firstCold,
-      this.instantiate(new WebAssembly.Module(coldModule(emit)))['handler']!,
-    );
+    let bytes = this.#modules.get(name);
+    if (bytes === undefined) this.#modules.set(name, (bytes = coldModule(emit)));
+    this.#handlers.set(number - this.#firstCold, this.instantiate(new WebAssembly.Module(bytes))['handler']!);
     return number;
+  }
+
+  /** WebAssembly of cold ones, by name: those that the table was given, and those that were asked for since. */
+  get modules(): ReadonlyMap<string, Uint8Array<ArrayBuffer>> {
+    return this.#modules;
   }
 
   /** Undefined for compiled regions. */

@@ -243,7 +243,8 @@ export class Jit implements DecodedCode, RecordSource {
 
   /** What was compiled, for other runs; undefined if that is nothing new. */
   get kept(): KeptContents | undefined {
-    return this.#kept?.take();
+    const kept = this.#kept?.take();
+    return kept && { ...kept, operations: this.#ops.modules };
   }
 
   /** A block's code was overwritten. */

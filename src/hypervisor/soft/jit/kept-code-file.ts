@@ -1,12 +1,13 @@
 /**
  * The file that compiled code is kept in: the length of a header, the header as JSON with spaces behind it to a multiple
- * of 4 bytes, the records of all blocks, then each module's WebAssembly and code.
+ * of 4 bytes, the records of all blocks, the WebAssembly of cold micro-operations, then that of each module and its code.
  */
 import type { KeptBlock, KeptContents, KeptModule } from './kept-code.ts';
 
 interface Header {
   /** What the code was made by. */
   readonly version: string;
+  readonly operations: readonly (readonly [name: string, bytes: number])[];
   readonly names: readonly string[];
   readonly modules: readonly {
     readonly bytes: number;
@@ -21,9 +22,10 @@ interface Header {
 const ALIGNMENT = 4;
 
 /** The bytes of the file, in pieces. */
-export function encodeKeptCode(version: string, { names, modules }: KeptContents): Uint8Array[] {
+export function encodeKeptCode(version: string, { operations, names, modules }: KeptContents): Uint8Array[] {
   const header: Header = {
     version,
+    operations: [...operations].map(([name, bytes]) => [name, bytes.length]),
     names,
     modules: modules.map(({ bytes, code, cells, optimized, regions }) => ({
       bytes: bytes.length,
@@ -41,6 +43,7 @@ export function encodeKeptCode(version: string, { names, modules }: KeptContents
     new Uint8Array(Uint32Array.of(padded.length).buffer),
     padded,
     ...records.map(({ buffer, byteOffset, byteLength }) => new Uint8Array(buffer, byteOffset, byteLength)),
+    ...operations.values(),
     ...modules.flatMap(({ bytes, code }) => [bytes, code!]),
   ];
 }
@@ -57,6 +60,7 @@ export function decodeKeptCode(version: string, file: Uint8Array<ArrayBuffer>): 
         blocks.map(([at, modes, words]): KeptBlock => ({ at, modes, records: reader.words(words) })),
       ),
     );
+    const operations = new Map(header.operations.map(([name, length]) => [name, reader.bytes(length)]));
     const modules = header.modules.map(
       ({ bytes, code, cells, optimized }, i): KeptModule => ({
         bytes: reader.bytes(bytes),
@@ -66,7 +70,7 @@ export function decodeKeptCode(version: string, file: Uint8Array<ArrayBuffer>): 
         regions: regions[i]!,
       }),
     );
-    return reader.isAtEnd ? { names: header.names, modules } : undefined;
+    return reader.isAtEnd ? { operations, names: header.names, modules } : undefined;
   } catch {
     return undefined;
   }

@@ -33,8 +33,11 @@ export interface KeptModule {
   optimized: number;
 }
 
-/** What a file holds: the names of micro-operations by the numbers that records have for them, and modules. */
+/** What a file holds. */
 export interface KeptContents {
+  /** WebAssembly of cold micro-operations, by name. */
+  readonly operations: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
+  /** Names of micro-operations, by the numbers that records have for them. */
   readonly names: readonly string[];
   readonly modules: readonly KeptModule[];
 }
@@ -68,6 +71,8 @@ const WORDS = RECORD_SIZE >> 2;
 /** The word of a record that a direct jump has its link in. */
 const LINK = RECORD.link >> 2;
 const PRIME = 0x01000193;
+/** Words of a block's records that its hash is made of: every block that is decoded gets one. */
+const HASHED = 4 * WORDS;
 
 export class KeptCode {
   readonly #wasm: WasmCode;
@@ -87,18 +92,13 @@ export class KeptCode {
   #isNew = false;
 
   /** `words`: the WebAssembly memory. `nameOf`: the name of the micro-operation that a record has this number for. */
-  constructor(
-    wasm: WasmCode,
-    words: Int32Array,
-    nameOf: (op: number) => string | undefined,
-    contents: KeptContents = { names: [], modules: [] },
-  ) {
+  constructor(wasm: WasmCode, words: Int32Array, nameOf: (op: number) => string | undefined, contents?: KeptContents) {
     this.#wasm = wasm;
     this.#words = words;
     this.#nameOf = nameOf;
-    for (const name of contents.names) this.#numberOf(name);
-    this.#modules = [...contents.modules];
-    for (const module of contents.modules) {
+    for (const name of contents?.names ?? []) this.#numberOf(name);
+    this.#modules = [...(contents?.modules ?? [])];
+    for (const module of this.#modules) {
       this.#size += sizeOf(module);
       for (const [region, blocks] of module.regions.entries()) this.#index(module, region, blocks);
     }
@@ -161,7 +161,7 @@ export class KeptCode {
   }
 
   /** What is worth to be kept for other runs; undefined if that is what was there. */
-  take(): KeptContents | undefined {
+  take(): Omit<KeptContents, 'operations'> | undefined {
     for (const kept of this.#live.keys()) this.#harvest(kept);
     if (!this.#isNew) return undefined;
     const isUsed = (kept: KeptModule) => this.#used.has(kept);
@@ -206,10 +206,11 @@ export class KeptCode {
   }
 
   #hashOf(block: Block): number {
-    let hash = block.key & MODES;
-    const end = block.recordEnd >> 2;
-    for (let at = (block.record + RECORD_SIZE) >> 2; at < end; at += WORDS) {
-      for (let word = 0; word < WORDS; word++) hash = Math.imul(hash ^ this.#word(at, word), PRIME);
+    const first = (block.record + RECORD_SIZE) >> 2;
+    const length = (block.recordEnd >> 2) - first;
+    let hash = (block.key & MODES) + length;
+    for (let i = 0; i < Math.min(length, HASHED); i++) {
+      hash = Math.imul(hash ^ this.#word(first + (i & -WORDS), i % WORDS), PRIME);
     }
     return hash;
   }
@@ -262,7 +263,7 @@ export class KeptCode {
 
 /** As KeptCode computes it of the block itself. */
 function hashOf({ modes, records }: KeptBlock): number {
-  return records.reduce((sum, word) => Math.imul(sum ^ word, PRIME), modes);
+  return records.subarray(0, HASHED).reduce((sum, word) => Math.imul(sum ^ word, PRIME), modes + records.length);
 }
 
 function sizeOf({ bytes, code }: KeptModule): number {
