@@ -7,18 +7,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { IoUring } from '../src/base/io-uring.ts';
 import { CROSVM, finish } from './linux-guest.ts';
 import { print, rom } from './rom.ts';
 import { until } from './until.ts';
-import { checkExt4, makeExt4, missingProgram, readExt4, runVirtioGuest } from './virtio-guest.ts';
+import { checkExt4, makeExt4, missingProgram, readExt4, runVirtioGuest, URING } from './virtio-guest.ts';
 
 const skip = missingProgram('mke2fs', 'debugfs') ?? false;
 const noQemuImg = missingProgram('mke2fs', 'debugfs', 'qemu-img') ?? false;
-const ring = IoUring.open(1);
-ring?.close();
-/** How most disks here are to be carried out, where the host has it. */
-const URING = ring === undefined ? '' : ',async-executor=uring';
 const folder = mkdtempSync(join(tmpdir(), 'crosvm-devices-'));
 after(() => rmSync(folder, { recursive: true }));
 
