@@ -132,6 +132,16 @@ export class HostFile implements ByteStore {
     }
   }
 
+  /** A file that somebody else has opened as `open` does, by its `descriptors`, which become this one's. */
+  static fromDescriptors(name: string, [fd, directFd = -1]: readonly number[], options: HostFileOptions): HostFile {
+    return new HostFile(name, fd!, directFd, options);
+  }
+
+  /** What makes the same file of it in another process. */
+  get descriptors(): readonly number[] {
+    return this.#directFd === -1 ? [this.fd] : [this.fd, this.#directFd];
+  }
+
   /** A new file in `folder` without a name, which is gone when it is closed. */
   static temporary(folder = tmpdir()): HostFile {
     return HostFile.#unnamed(folder, `a temporary file in ${folder}`);

@@ -37,6 +37,11 @@ export interface BlockSpec {
   readonly direct: boolean;
   /** If nobody asked for one, what `preferredExecutor` says, where that is possible. */
   readonly executor?: DiskExecutor | undefined;
+  /**
+   * Who opens the files that the image refers to (file-broker.ts), for a process that cannot do that itself; a socket of
+   * type SOCK_SEQPACKET.
+   */
+  readonly broker?: { readonly fd: number } | undefined;
   /** Keeps other programs of ours from the image, and from writing it if it is read only. */
   readonly lock: boolean;
 }
@@ -51,8 +56,15 @@ export interface ConsolePortSpec {
   /** A terminal of the guest, not just a channel. */
   readonly isConsole: boolean;
   readonly input: ConsoleFile | undefined;
-  readonly output: ConsoleFile | undefined;
+  /** Without one, what the guest writes is lost. */
+  readonly output: ConsoleOutputSpec | undefined;
 }
+
+/** A file; something that the VMM has open too; or a socket that leads to who takes datagrams, or to the system's log. */
+export type ConsoleOutputSpec =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'shared' | 'datagrams'; readonly fd: number }
+  | { readonly kind: 'syslog'; readonly fd: number; readonly tag: string };
 
 export interface ConsoleSpec {
   readonly type: 'console';

@@ -54,7 +54,7 @@ const SPECS: Readonly<Record<string, { spec: DeviceSpec; opens: RegExp[]; thread
   console: {
     spec: {
       type: 'console',
-      ports: [{ name: '', isConsole: true, input: undefined, output: { path: join(folder, 'out') } }],
+      ports: [{ name: '', isConsole: true, input: undefined, output: { kind: 'file', path: join(folder, 'out') } }],
     },
     opens: [/\/out$/],
   },

@@ -5,16 +5,18 @@ import type { DeviceSpec, DiskExecutor, NetSpec } from '../../device-process/dev
 import { CrosvmError } from '../../errors.ts';
 import type { VirtioDeviceName } from '../../virtio/device-types.ts';
 import type { VmConfig } from '../config.ts';
+import { portName, resolveSerialPorts, type SerialPortConfig } from '../serial-ports.ts';
 import { blockSpec } from './plan-disk.ts';
 import { networkCards, socketDevices } from './plan-network.ts';
 
 /**
- * What provides a device: another program that listens at a socket, or one of ours; it may be a network card whose wire
- * is to be made whenever it is started.
+ * What provides a device: another program that listens at a socket, or one of ours; it may be a console, or a network
+ * card whose wire is to be made whenever it is started.
  */
 export type DeviceSource =
   | { readonly kind: 'socket'; readonly path: string }
   | { readonly kind: 'own'; readonly spec: DeviceSpec }
+  | { readonly kind: 'console'; readonly port: SerialPortConfig }
   | {
       readonly kind: 'user-network';
       readonly card: Omit<NetSpec, 'wire'>;
@@ -74,6 +76,7 @@ function wantedDevices(config: VmConfig): Wanted[] {
   const bySocket = (type: VirtioDeviceName, paths: readonly string[]) => paths.map((path) => foreign(type, path));
   return [
     ...bySocket('gpu', config.vhostUserGpu),
+    ...resolveSerialPorts(config.serial).consoles.map(virtioConsole),
     ...config.block.map((option) => disk(option, config.asyncExecutor)),
     ...bySocket('block', config.vhostUserBlk),
     ...bySocket('console', config.vhostUserConsole),
@@ -102,6 +105,10 @@ function foreign(type: VirtioDeviceName, path: string): Wanted {
 
 function own(name: string, spec: DeviceSpec): Wanted {
   return { name, type: spec.type, source: { kind: 'own', spec } };
+}
+
+function virtioConsole(port: SerialPortConfig): Wanted {
+  return { name: portName(port), type: 'console', source: { kind: 'console', port } };
 }
 
 function disk(option: BlockOption, executor: DiskExecutor | undefined): Wanted {
