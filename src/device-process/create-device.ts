@@ -12,6 +12,7 @@ const LOADERS: { readonly [T in DeviceType]: () => Promise<DeviceMaker<Extract<D
   block: async () => (await import('./create-block.ts')).createBlock,
   console: async () => (await import('./create-console.ts')).createConsole,
   net: async () => (await import('./create-net.ts')).createNet,
+  pmem: async () => (await import('./create-pmem.ts')).createPmem,
   rng: async () => (await import('./create-rng.ts')).createRng,
   vsock: async () => (await import('./create-vsock.ts')).createVsock,
 };

@@ -24,6 +24,7 @@ export const virtioDeviceTypes = {
   vsock: { id: 19, classCode: 0x02_8000, configSize: 8, queues: 3, queueSize: 256 },
   snd: { id: 25, classCode: 0x04_0100, configSize: 12, queues: 4, queueSize: 256 },
   fs: { id: 26, classCode: 0x01_8000, configSize: 40, queues: 2, queueSize: 1024 },
+  pmem: { id: 27, classCode: 0x05_8000, configSize: 16, queues: 1, queueSize: 256 },
 } as const satisfies Record<string, VirtioDeviceType>;
 
 export type VirtioDeviceName = keyof typeof virtioDeviceTypes;

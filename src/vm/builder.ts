@@ -7,7 +7,8 @@ import type { Log } from '../log.ts';
 import type { VirtioDeviceName } from '../virtio/device-types.ts';
 import { jitThreshold, type VmConfig } from './config.ts';
 import { JailLauncher } from './devices/jail-launcher.ts';
-import { planDevices } from './devices/plan.ts';
+import { type DevicePlan, planDevices } from './devices/plan.ts';
+import { mapPmemFile, openPmemFiles, pmemSpec, pmemWindow } from './devices/pmem.ts';
 import { threadLauncher } from './devices/thread-launcher.ts';
 import type { VirtioDeviceHandle } from './devices/virtio-device.ts';
 import { VmDevice } from './devices/vm-device.ts';
@@ -50,19 +51,21 @@ export async function buildVm(
   // The files are needed only until the guest is loaded.
   using opened = new DisposableStack();
   const files = openGuestFiles(config, opened);
+  const ramSize = config.mem * MIB;
+  const pmem = openPmemFiles(config.pmem, ramSize, resources);
   // They come up while the rest is made.
-  const devices = await startDevices(config, log, resources);
+  const devices = await startDevices(config, planDevices(config, pmem.map(pmemSpec)), log, resources);
   const serial = ports.map((port) => resources.adopt(openSerialTarget(port), closeSerialTarget));
 
   const { cpus } = config;
   const hypervisor = await loadHypervisor(choice);
   const split = choice.kind === 'kvm' && (config.splitIrqchip || config.irqchip === 'split');
   const irqchip = split ? 'split' : 'kernel';
-  const ramSize = config.mem * MIB;
   const ram = ramLayout(ramSize);
   const memory = guestMemoryLayout(ram, files);
   const vm = hypervisor.createVm({
     memory,
+    windows: pmem.map(pmemWindow),
     cpus,
     irqchip,
     hasExternalWriters: devices.some(({ plan }) => CODE_SOURCES.includes(plan.type)),
@@ -70,14 +73,17 @@ export async function buildVm(
   });
   resources.defer(() => vm.close());
 
+  for (const [i, file] of pmem.entries()) mapPmemFile(file, vm.windows[i]!);
+
   const addressBits = physicalAddressBits(vm.supportedCpuid());
-  const entry = loadGuest(config, files, ports, vm.memory, { ramSize, addressBits });
+  const fileRanges = pmem.map(({ range }) => range);
+  const entry = loadGuest(config, files, ports, vm.memory, { ramSize, files: fileRanges, addressBits });
   const connected = await connectDevices(devices, log);
   const handle = createMachine({
     cpus,
     irqchip,
     ram,
-    highMmio: highMmio(ramSize, addressBits),
+    highMmio: highMmio(ramSize, addressBits, fileRanges),
     serial,
     virtio: connected.map(({ handle }) => handle),
   });
@@ -101,7 +107,12 @@ export async function buildVm(
   return { vm, machine, starts, devices: connected.map(({ device }) => device) };
 }
 
-async function startDevices(config: VmConfig, log: Log, resources: DisposableStack): Promise<VmDevice[]> {
+async function startDevices(
+  config: VmConfig,
+  plans: readonly DevicePlan[],
+  log: Log,
+  resources: DisposableStack,
+): Promise<VmDevice[]> {
   const jail = {
     policyFolder: config.seccompPolicyDir,
     logFailures: config.seccompLogFailures,
@@ -111,7 +122,7 @@ async function startDevices(config: VmConfig, log: Log, resources: DisposableSta
     ? threadLauncher
     : resources.adopt(new JailLauncher(jail), (own) => own.close());
   const devices: VmDevice[] = [];
-  for (const plan of planDevices(config)) {
+  for (const plan of plans) {
     devices.push(resources.adopt(await VmDevice.start(plan, launcher, log), (device) => void device.close()));
   }
   return devices;

@@ -5,6 +5,7 @@ import { jitSyntax } from './jit.ts';
 import { netSyntax, tapFdSyntax, tapNameSyntax } from './net.ts';
 import { ipv4, macAddress } from './network.ts';
 import { flag, list, type Parsed, value, valueOr, valueOrImplied } from './option.ts';
+import { pmemSyntax, pmemSyntaxAs } from './pmem.ts';
 import { serialSyntax } from './serial.ts';
 import { choice, integer, keyValues, mapped, path, required, text } from './syntax.ts';
 import { vhostUserFsSyntax, vhostUserSyntax } from './vhost-user.ts';
@@ -143,6 +144,15 @@ export const runOptions = {
         syntax: blockSyntaxAs({ ro: false, root: false }),
         help: 'Add a disk that the guest may write.',
       },
+    },
+  }),
+  pmem: list({
+    section: 'Devices',
+    syntax: pmemSyntax,
+    help: 'Make a file memory of the guest, in which a Linux guest finds persistent memory: /dev/pmem0, /dev/pmem1 and so on.',
+    variants: {
+      'pmem-device': { syntax: pmemSyntaxAs({ ro: true }), help: 'The same as --pmem path=PATH,ro.' },
+      'rw-pmem-device': { syntax: pmemSyntaxAs({ ro: false }), help: 'The same as --pmem path=PATH.' },
     },
   }),
   noRng: flag({

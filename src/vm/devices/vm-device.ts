@@ -23,7 +23,7 @@ import { closeWiring } from './wiring.ts';
 /** How long a device of ours may go on without its connection. */
 const END_TIMEOUT_MS = 2_000;
 /** Devices that keep nothing but what is in their queues: another one goes on where they were. */
-const RESUMING: readonly VirtioDeviceName[] = ['block', 'net', 'rng'];
+const RESUMING: readonly VirtioDeviceName[] = ['block', 'net', 'pmem', 'rng'];
 /** A device that ends again and again is started less and less often. */
 const FIRST_RESTART_MS = 50;
 const LAST_RESTART_MS = 30_000;
