@@ -83,17 +83,13 @@ export function releaseMachineMemory({ memory, fd }: MachineMemory): void {
 }
 
 function tooLarge(ram: number, windows: number, cpus: number): CrosvmError {
-  const most = ((MAX_WASM_PAGES * WASM_PAGE - ramBase(cpus)) / PAGE_COST) * GUEST_PAGE - windows;
-  const [asked, left, files] = [ram, Math.max(0, most), windows].map((bytes) => bytes / 2 ** 20) as [
-    number,
-    number,
-    number,
-  ];
-  const beside = windows > 0 ? ` beside ${Math.ceil(files)} MiB for files that are mapped` : '';
-  return new CrosvmError(
-    'E_MEMORY_SIZE',
-    `${Math.ceil(asked)} MiB of memory is more than the software CPU can have${beside}: at most ${Math.floor(left)} MiB (--mem ${Math.floor(left)})`,
-  );
+  const mib = (bytes: number) => Math.ceil(bytes / 2 ** 20);
+  const most = Math.floor((((MAX_WASM_PAGES * WASM_PAGE - ramBase(cpus)) / PAGE_COST) * GUEST_PAGE) / 2 ** 20);
+  const message =
+    windows === 0
+      ? `${mib(ram)} MiB of memory is more than the software CPU can have: at most ${most} MiB (--mem ${most})`
+      : `${mib(ram)} MiB of memory and ${mib(windows)} MiB for mapped files are more than the software CPU can have: at most ${most} MiB together`;
+  return new CrosvmError('E_MEMORY_SIZE', message);
 }
 
 /** Address of the bytes for the pages of region `index`: the dirty map of RAM, the PAGE_ bytes of a window. */
