@@ -7,7 +7,6 @@ import type { Gpa } from './guest-memory.ts';
 import { sharedStruct } from './shared-struct.ts';
 
 const PAGE = 4096;
-/** As many pieces of 2 MiB, which is what Linux maps at a time, are 8 GiB. */
 const MAX_PIECES = 4096;
 const NOWHERE = -1;
 /** Beyond these address bits no machine of ours has memory. */
