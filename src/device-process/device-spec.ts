@@ -46,6 +46,15 @@ export interface BlockSpec {
   readonly lock: boolean;
 }
 
+export interface PmemSpec {
+  readonly type: 'pmem';
+  /** The file, which is memory of the guest already. */
+  readonly fd: number;
+  /** Where it is there: guest physical address, and size in bytes. */
+  readonly start: number;
+  readonly size: number;
+}
+
 export interface RngSpec {
   readonly type: 'rng';
 }
@@ -115,4 +124,4 @@ export function preferredExecutor({ executor, direct }: Pick<BlockSpec, 'executo
   return executor ?? (direct ? 'uring' : 'epoll');
 }
 
-export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | NetSpec | RngSpec | VsockSpec;
+export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | NetSpec | PmemSpec | RngSpec | VsockSpec;

@@ -60,7 +60,8 @@ function checkDeterministic(config: VmConfig): void {
   if (!Number.isSafeInteger(deterministic) || deterministic! < 0) option(`${deterministic} is no seed`);
   if (hypervisor.kind === 'kvm') option('only the software CPU is deterministic: use --hypervisor soft');
   if (cpus !== 1) option(`a deterministic VM has one vCPU, not ${cpus}`);
-  if (planDevices(config).length > 0) option('a deterministic VM has no virtio devices: they keep time by themselves');
+  if (planDevices(config).length + config.pmem.length > 0)
+    option('a deterministic VM has no virtio devices: they keep time by themselves');
 }
 
 function checkMemory(mib: number, hostMib: number): void {

@@ -5,6 +5,7 @@ import type { Clock, InterruptLine } from '../../devices/device.ts';
 import { WiredOr, WiredOrState } from '../../devices/wired-or.ts';
 import { SoftIrqchip } from '../../irqchip/soft-irqchip.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
+import type { MemoryWindow } from '../../memory/memory-window.ts';
 import type {
   CpuidEntry,
   InterruptController,
@@ -26,6 +27,7 @@ import { guestMemoryOf, type MachineMemory } from './machine-memory.ts';
 import { defaultCpuid } from './system/cpuid.ts';
 import type { PhysicalMemory } from './system/system-cpu.ts';
 import { VcpuSignals } from './vcpu-signals.ts';
+import { attachWindows } from './windows.ts';
 
 /** The time stamp counter counts nanoseconds. */
 export const TSC_KHZ = 1_000_000;
@@ -42,6 +44,8 @@ export interface SoftVmHandle {
   /** The compiled core module: made while the vCPU threads load their program. */
   readonly core: WebAssembly.Module;
   readonly machine: MachineMemory;
+  /** State of the windows. */
+  readonly windows: readonly SharedArrayBuffer[];
   readonly irqchip: SharedArrayBuffer;
   readonly wires: SharedArrayBuffer;
   readonly irqfds: IrqfdHandle;
@@ -63,6 +67,7 @@ export class SoftVmAccess implements VmAccess {
   readonly machine: MachineMemory;
   readonly memory: GuestMemory;
   readonly memoryFd: number;
+  readonly windows: readonly MemoryWindow[];
   /** Guest memory for what a vCPU itself writes: the dirty log sees it, and decoded code. */
   readonly trackedMemory: PhysicalMemory;
   readonly irqchip: SoftIrqchip;
@@ -96,6 +101,7 @@ export class SoftVmAccess implements VmAccess {
     const words = new Int32Array(machine.memory.buffer);
     this.codeWrites = new CodeWrites(words, new CodeMap(words));
     this.dirtyLog = new DirtyLog(machine, () => this.#flushTlbs());
+    this.windows = attachWindows(machine, shared.windows, this.codeWrites, () => this.#flushTlbs());
     this.trackedMemory = this.#trackedMemory();
     this.ioEvents = new IoEvents(shared.ioEvents);
     const notify = (vcpu: number) => this.signals[vcpu]!.notify();

@@ -3,6 +3,7 @@ import { heedBranchHints } from '../../base/branch-hints.ts';
 import { HostClock } from '../../base/clock.ts';
 import { WiredOrState } from '../../devices/wired-or.ts';
 import { CrosvmError } from '../../errors.ts';
+import { createWindowState } from '../../memory/memory-window.ts';
 import type { Vm, VmOptions } from '../hypervisor.ts';
 import { STREAM, streamStart } from '../seeded-random.ts';
 import type { SoftVcpuStatistics } from '../statistics.ts';
@@ -37,7 +38,8 @@ export class SoftVm extends SoftVmAccess implements Vm {
       options: options.soft ?? {},
       core: loadKeptCore(place) ?? compileCore(),
       keptPlace: place,
-      machine: createMachineMemory(options.memory, options.cpus, options.hasExternalWriters),
+      machine: createMachineMemory(options),
+      windows: (options.windows ?? []).map(createWindowState),
       irqchip: createIrqchipState(options.cpus),
       wires: new SharedArrayBuffer(WiredOrState.byteLength),
       irqfds: Irqfds.create(),

@@ -50,7 +50,7 @@ async function failureOf(spec: BlockSpec, policyFolder?: string): Promise<string
     using given = await disk.give(true);
     const device = launcher.launch('the disk', given.spec, () => {});
     try {
-      (await greetBackEnd(device.connection)).requests.close();
+      (await greetBackEnd(device.connection, 'block')).requests.close();
       disk.isUp();
       return undefined;
     } catch {
