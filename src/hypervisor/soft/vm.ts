@@ -1,6 +1,7 @@
 /** A VM on the software CPU, as its maker on the main thread has it. */
 import { heedBranchHints } from '../../base/branch-hints.ts';
 import { HostClock } from '../../base/clock.ts';
+import { EventFd } from '../../base/event-fd.ts';
 import { WiredOrState } from '../../devices/wired-or.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { Vm, VmOptions } from '../hypervisor.ts';
@@ -30,17 +31,18 @@ export class SoftVm extends SoftVmAccess implements Vm {
       throw new CrosvmError('E_VCPUS', `a deterministic VM has one vCPU, not ${options.cpus}`);
     }
     heedBranchHints();
+    const calls = Array.from({ length: options.cpus }, () => EventFd.create().fd);
     const vm = new SoftVm({
       options: options.soft ?? {},
       core: compileCore(),
       machine: createMachineMemory(options.memory, options.cpus, options.hasExternalWriters),
       irqchip: createIrqchipState(options.cpus),
       wires: new SharedArrayBuffer(WiredOrState.byteLength),
-      irqfds: Irqfds.create(),
+      irqfds: Irqfds.create(calls),
+      calls,
       ioEvents: new SharedArrayBuffer(IoEventState.byteLength),
       clockOrigin: new HostClock().origin,
     });
-    vm.irqfds.listen();
     if (seed !== undefined) vm.#seed(seed);
     return vm;
   }
@@ -73,6 +75,7 @@ export class SoftVm extends SoftVmAccess implements Vm {
 
   close(): void {
     this.irqfds.close();
+    for (const { call } of this.signals) call.close();
     releaseMachineMemory(this.machine);
   }
 
