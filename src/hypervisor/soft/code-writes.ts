@@ -50,11 +50,11 @@ export class CodeWrites {
 
   /** Tells all vCPUs to drop all code. */
   postAll(): void {
-    for (let id = 0; id < this.#signals.length; id++) {
+    for (let id = 0; id < this.#locks.length; id++) {
       this.#locks[id]!.acquire();
       this.#words[listOf(id) + COUNT] = MAX_ENTRIES + 1;
       this.#locks[id]!.release();
-      this.#signals[id]!.lookUp();
+      lookUp(this.#words, id);
     }
   }
 
