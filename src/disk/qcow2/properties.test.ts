@@ -139,7 +139,7 @@ class Subject {
 
   /** How many snapshots the counts can count, with one that is applied. */
   get #room(): number {
-    return Math.min(3, 2 ** (2 ** this.#disk.parts.image.header.refcountOrder) - 2);
+    return Math.min(3, 2 ** (2 ** this.#disk.parts.image.header.refcountOrder) - 3);
   }
 
   #createSnapshot(): void {
