@@ -29,6 +29,8 @@ export interface LinuxGuest {
   /** The path of a raw image, which becomes /dev/vda. */
   readonly disk?: string;
   readonly network?: Network;
+  /** Of our own program; left out: as a user has it. */
+  readonly jitCache?: string;
 }
 
 /** A card without privileges (passt, or QEMU's slirp), or one on this TAP device. */
@@ -56,7 +58,8 @@ function crosvm(name: string, ...path: string[]): FirmwareContender {
     program: process.execPath,
     ram: 'crosvm_guest',
     linux: (guest) => [
-      ...[program, 'run', '--hypervisor', 'soft', ...NO_DEVICES, ...ourDevices(guest)],
+      ...[program, 'run', '--hypervisor', 'soft', '--jit-cache', guest.jitCache ?? 'auto'],
+      ...[...NO_DEVICES, ...ourDevices(guest)],
       ...['-c', `${guest.cpus}`, '-m', `${guest.memory}`, '--initrd', guest.initrd],
       ...['--serial', 'type=stdout,hardware=serial,num=1,console,stdin'],
       ...guest.params.flatMap((param) => ['-p', param]),

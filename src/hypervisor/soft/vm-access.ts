@@ -22,6 +22,7 @@ import { InstructionClock } from './instruction-clock.ts';
 import { IoEvents } from './io-events.ts';
 import { irqchipStates } from './irqchip-state.ts';
 import { type IrqfdHandle, Irqfds } from './irqfds.ts';
+import type { KeptPlace } from './kept-files.ts';
 import { guestMemoryOf, type MachineMemory } from './machine-memory.ts';
 import { defaultCpuid } from './system/cpuid.ts';
 import type { PhysicalMemory } from './system/system-cpu.ts';
@@ -50,6 +51,8 @@ export interface SoftVmHandle {
   readonly ioEvents: SharedArrayBuffer;
   readonly clockOrigin: number;
   readonly options: SoftOptions;
+  /** Undefined: compiled code is not kept. */
+  readonly keptPlace: KeptPlace | undefined;
 }
 
 export interface SoftVcpuHandle extends VcpuHandle {
@@ -71,6 +74,7 @@ export class SoftVmAccess implements VmAccess {
   readonly clock: Clock;
   readonly guestClock: Clock | undefined;
   readonly options: SoftOptions;
+  readonly keptPlace: KeptPlace | undefined;
   /** Who writes guest memory and is no vCPU tells it here: decoded code may have been made from it. */
   readonly codeWrites: CodeWrites;
   /** By vCPU. */
@@ -84,6 +88,7 @@ export class SoftVmAccess implements VmAccess {
     const { machine } = shared;
     this.shared = shared;
     this.options = shared.options;
+    this.keptPlace = shared.keptPlace;
     this.core = shared.core;
     this.machine = machine;
     this.clock = clock;

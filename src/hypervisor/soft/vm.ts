@@ -11,6 +11,7 @@ import { compileCore } from './interpreter/core.ts';
 import { IoEventState } from './io-events.ts';
 import { createIrqchipState } from './irqchip-state.ts';
 import { Irqfds } from './irqfds.ts';
+import { keptPlace, loadKeptCore } from './kept-files.ts';
 import { blockOf } from './layout.ts';
 import { createMachineMemory, releaseMachineMemory } from './machine-memory.ts';
 import { CPU } from './state.ts';
@@ -26,15 +27,18 @@ export class SoftVm extends SoftVmAccess implements Vm {
         `on a host of architecture ${process.arch} the software CPU can have one vCPU, not ${options.cpus}: use --cpus 1`,
       );
     }
-    const { seed } = options.soft ?? {};
+    const { seed, keptCode } = options.soft ?? {};
     if (seed !== undefined && options.cpus !== 1) {
       throw new CrosvmError('E_VCPUS', `a deterministic VM has one vCPU, not ${options.cpus}`);
     }
     heedBranchHints();
     const calls = Array.from({ length: options.cpus }, () => EventFd.create().fd);
+    // Where regions end, a deterministic VM looks at its devices: they must not depend on what ran before.
+    const place = keptCode === undefined || seed !== undefined ? undefined : keptPlace(keptCode, options.cpus > 1);
     const vm = new SoftVm({
       options: options.soft ?? {},
-      core: compileCore(),
+      core: loadKeptCore(place) ?? compileCore(),
+      keptPlace: place,
       machine: createMachineMemory(options.memory, options.cpus, options.hasExternalWriters),
       irqchip: createIrqchipState(options.cpus),
       wires: new SharedArrayBuffer(WiredOrState.byteLength),
