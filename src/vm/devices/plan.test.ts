@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { runOptions } from '../../cli/options/run.ts';
 import { parseCommandLine } from '../../cli/parser.ts';
 import { completeConfig, type VmConfig } from '../config.ts';
-import { planDevices, rootDisk } from './plan.ts';
+import { planDevices } from './plan.ts';
+import { rootDisk } from './root-disk.ts';
 
 const GIB = 2 ** 30;
 
