@@ -216,6 +216,18 @@ test('check tells errors from leaks, and repairs', () => {
   assert.equal(crosvm('image', 'check', '--repair=leaks', 'broken.qcow2').status, 2);
   assert.match(output('image', 'check', '--repair', 'broken.qcow2'), /^Repaired \d+ errors/m);
   output('image', 'compare', 'broken.raw', 'broken.qcow2');
+  // Guest data in terabyte 16.
+  const repaired = readFileSync(path);
+  const l2 = Number(repaired.readBigUInt64BE(Number(repaired.readBigUInt64BE(40))) & (2n ** 56n - 1n));
+  repaired.writeBigUInt64BE((1n << 63n) | (1n << 44n), l2);
+  writeFileSync(path, repaired);
+  assert.match(crosvm('image', 'check', 'broken.qcow2').stdout, /^guest data at offset 17592186044416 lies beyond/m);
+  assert.match(output('image', 'check', '--repair', 'broken.qcow2'), /^Repaired \d+ errors/m);
+  if (qemuToolsMissing() === false) qemuImg(folder, 'check', '-q', 'broken.qcow2');
+  output('image', 'convert', '--to', 'raw', 'broken.qcow2', 'mended.raw');
+  const mended = readFileSync(join(folder, 'mended.raw'));
+  assert.ok(mended.subarray(0, 65536).every((byte) => byte === 0));
+  assert.ok(mended.subarray(65536, 300_000).equals(contents(300_000).subarray(65536)));
 });
 
 test('create_qcow2, with a size or over a backing file', () => {
