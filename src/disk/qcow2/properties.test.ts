@@ -141,8 +141,8 @@ class Subject {
 
   /** Version 2 has no zeroes over a backing file, so there a discard leaves what it likes: none is made. */
   get #discardUnit(): number {
-    const { clusterSize } = this.#disk.parts.image;
-    return this.#version === 2 && this.#backing !== undefined ? 2 ** 40 : clusterSize;
+    const { subclusterSize } = this.#disk.parts.image;
+    return this.#version === 2 && this.#backing !== undefined ? 2 ** 40 : subclusterSize;
   }
 
   /** How many snapshots the counts can count, with one that is applied. */
