@@ -32,7 +32,7 @@ const MAX_SHARED_PIECES = 4096;
 const MIB = 1 << 20;
 
 /** A VM whose threads have not been launched. */
-export type BuiltVm = Pick<VmParts, 'vm' | 'machine' | 'starts' | 'devices'>;
+export type BuiltVm = Pick<VmParts, 'vm' | 'windowNames' | 'machine' | 'starts' | 'devices'>;
 
 export interface BuildOptions {
   /** Gets what devices have to say. */
@@ -116,7 +116,8 @@ export async function buildVm(
     setup: { cpus, entry: id === 0 ? entry : undefined },
     scripts,
   }));
-  return { vm, machine, starts, devices: connected.map(({ device }) => device) };
+  const windowNames = [...pmem.map(({ file }) => file.name), ...[...shared.keys()].map(({ plan }) => plan.name)];
+  return { vm, windowNames, machine, starts, devices: connected.map(({ device }) => device) };
 }
 
 async function startDevices(

@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
-import { close, pread, pwrite } from '../../../src/base/fd.ts';
+import { ftruncateSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { EventFd } from '../../../src/base/event-fd.ts';
+import { close, O_RDWR, open, pread, pwrite } from '../../../src/base/fd.ts';
 import { createMemfd } from '../../../src/base/memfd.ts';
 import type { BareMetalHarness, Guest } from '../harness.ts';
 import type { BareMetalCase } from './case.ts';
@@ -129,6 +133,35 @@ export const mappedFileCases: readonly BareMetalCase[] = [
         for (let i = 0; i < 3; i++) assert.equal((await guest.finish()).code, page + 1);
         window.unmap(0, PAGE);
       }
+    },
+  },
+  {
+    name: 'a file that becomes shorter ends the guest that touches what is gone, and nothing else',
+    async run(harness) {
+      const folder = mkdtempSync(join(tmpdir(), 'bare-metal-'));
+      const path = join(folder, 'file');
+      writeFileSync(path, new Uint8Array(2 * PAGE).fill(9));
+      const fd = open(path, O_RDWR);
+      const source = `
+        movl $${WINDOW}, %ebx
+        movb 0x1000(%ebx), %al
+        outb %al, $EXIT
+        movb (%ebx), %al
+        outb %al, $EXIT
+        movb 0x1000(%ebx), %al
+        outb %al, $EXIT`;
+      await using guest = await start(harness, source, WINDOW);
+      const { windows, windowFaults } = guest.vm;
+      windows[0]!.map({ offset: 0, length: 2 * PAGE, writable: true, fd, fdOffset: 0 });
+      assert.equal((await guest.finish()).code, 9);
+      ftruncateSync(fd, PAGE);
+      assert.equal((await guest.finish()).code, 9);
+      const { exit, code } = await guest.run();
+      const [fault] = windowFaults;
+      if (fault === undefined) assert.equal(exit.reason, 'error');
+      else assert.deepEqual([code, new EventFd(fault).clear()], [0, 1]);
+      close(fd);
+      rmSync(folder, { recursive: true });
     },
   },
   {

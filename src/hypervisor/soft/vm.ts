@@ -1,6 +1,8 @@
 /** A VM on the software CPU, as its maker on the main thread has it. */
 import { heedBranchHints } from '../../base/branch-hints.ts';
+import { type BusErrorWatch, watchBusErrors } from '../../base/bus-errors.ts';
 import { HostClock } from '../../base/clock.ts';
+import { addressOf } from '../../base/ffi.ts';
 import { WiredOrState } from '../../devices/wired-or.ts';
 import { CrosvmError } from '../../errors.ts';
 import { createWindowState } from '../../memory/memory-window.ts';
@@ -12,12 +14,14 @@ import { IoEventState } from './io-events.ts';
 import { createIrqchipState } from './irqchip-state.ts';
 import { Irqfds } from './irqfds.ts';
 import { blockOf } from './layout.ts';
-import { createMachineMemory, releaseMachineMemory } from './machine-memory.ts';
+import { createMachineMemory, regionBase, releaseMachineMemory } from './machine-memory.ts';
 import { CPU } from './state.ts';
 import { readStatistics } from './statistics.ts';
 import { type SoftVcpuHandle, SoftVmAccess } from './vm-access.ts';
 
 export class SoftVm extends SoftVmAccess implements Vm {
+  #watches: readonly (BusErrorWatch | undefined)[] = [];
+
   static create(options: VmOptions): SoftVm {
     // Guests rely on the order in which an x86 processor's loads and stores become visible to the others.
     if (options.cpus > 1 && process.arch !== 'x64') {
@@ -43,8 +47,21 @@ export class SoftVm extends SoftVmAccess implements Vm {
       clockOrigin: new HostClock().origin,
     });
     vm.irqfds.listen();
+    vm.#watches = vm.#watchWindows();
     if (seed !== undefined) vm.#seed(seed);
     return vm;
+  }
+
+  get windowFaults(): readonly (number | undefined)[] {
+    return this.#watches.map((watch) => watch?.event.fd);
+  }
+
+  #watchWindows(): (BusErrorWatch | undefined)[] {
+    const { machine } = this;
+    const memory = addressOf(machine.memory.buffer);
+    return machine.windows.map(({ size }, i) =>
+      watchBusErrors(memory + regionBase(machine, machine.layout.length + i), size),
+    );
   }
 
   #seed(seed: number): void {
@@ -76,6 +93,7 @@ export class SoftVm extends SoftVmAccess implements Vm {
   close(): void {
     this.irqfds.close();
     releaseMachineMemory(this.machine);
+    for (const watch of this.#watches) watch?.close();
   }
 
   #checkVcpu(id: number): void {
