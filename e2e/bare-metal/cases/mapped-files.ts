@@ -137,6 +137,7 @@ export const mappedFileCases: readonly BareMetalCase[] = [
   },
   {
     name: 'a file that becomes shorter ends the guest that touches what is gone, and nothing else',
+    needs: ['lost-pages'],
     async run(harness) {
       const folder = mkdtempSync(join(tmpdir(), 'bare-metal-'));
       const path = join(folder, 'file');
