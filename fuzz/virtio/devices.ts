@@ -2,6 +2,7 @@
 import type { Random } from '../../e2e/differential/random.ts';
 import { MemoryStore } from '../../src/disk/memory-store.ts';
 import { RawDisk } from '../../src/disk/raw.ts';
+import { HeldEngine } from '../../src/disk/testing/held-engine.ts';
 import type { HostMemory, ScatterList } from '../../src/memory/scatter-list.ts';
 import { BalloonDevice } from '../../src/virtio/balloon/balloon-device.ts';
 import { BlockDevice } from '../../src/virtio/block/block-device.ts';
@@ -22,12 +23,8 @@ export const DEVICES: Readonly<Record<string, (random: Random) => VirtioDevice>>
   balloon: () => new BalloonDevice(zero, { deflateOnOom: true, pageReporting: true, size: 1 << 20 }),
   block(random) {
     const disk = new RawDisk(new MemoryStore('disk', new Uint8Array(DISK_SIZE), random.chance(0.8)), false);
-    return new BlockDevice(disk, {
-      blockSize: 512,
-      sparse: random.chance(0.5),
-      queues: 1 + random.below(3),
-      id: 'fuzz',
-    });
+    const options = { blockSize: 512, sparse: random.chance(0.5), queues: 1 + random.below(3), id: 'fuzz' };
+    return new BlockDevice(disk, options, random.chance(0.5) ? new LazyEngine(random) : undefined);
   },
   console: (random) => {
     const ports = Array.from({ length: 1 + random.below(3) }, (_, i) => consolePort(random, i));
@@ -55,6 +52,22 @@ export const DEVICES: Readonly<Record<string, (random: Random) => VirtioDevice>>
     return new VsockDevice(GUEST_CID, { connect: accept, accept, listenFd: 199, close: () => {} });
   },
 };
+
+/** Ends some of what it has whenever it gets more, in any order. */
+class LazyEngine extends HeldEngine {
+  readonly #random: Random;
+
+  constructor(random: Random) {
+    super(1 + random.below(20));
+    this.#random = random;
+  }
+
+  override submit(): void {
+    while (this.held.length > 0 && this.#random.chance(0.5)) {
+      this.end(this.#random.below(this.held.length), this.#random.chance(0.2));
+    }
+  }
+}
 
 function zero({ bytes }: HostMemory, start: number, length: number): void {
   bytes.fill(0, start, start + length);

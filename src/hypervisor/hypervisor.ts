@@ -120,6 +120,8 @@ export interface SoftOptions {
   readonly seed?: number | undefined;
   /** Executions of a block of code before it is compiled: Infinity for never, 0 for at once. */
   readonly jitThreshold?: number | undefined;
+  /** A folder in which compiled code is kept for other runs; left out: it is not. */
+  readonly keptCode?: string | undefined;
   /** Instructions that a block of decoded code has at most, 1-64 [default: 64]. For tests and for finding bugs. */
   readonly blockLength?: number | undefined;
 }

@@ -6,7 +6,7 @@ import type { SoftOptions } from '../hypervisor/hypervisor.ts';
 import type { Log } from '../log.ts';
 import type { SharedMemoryBar } from '../pci/virtio-pci/shared-memory.ts';
 import type { VirtioDeviceName } from '../virtio/device-types.ts';
-import { jitThreshold, type VmConfig } from './config.ts';
+import { jitThreshold, keptCodeFolder, type VmConfig } from './config.ts';
 import { JailLauncher } from './devices/jail-launcher.ts';
 import { type DevicePlan, planDevices } from './devices/plan.ts';
 import { mapPmemFile, openPmemFiles, pmemSpec, pmemWindow } from './devices/pmem.ts';
@@ -21,7 +21,7 @@ import type { RunState } from './run-state.ts';
 import type { VmParts } from './running-vm.ts';
 import type { PortScript } from './scripted-input.ts';
 import { closeSerialTarget, openSerialTarget } from './serial-backends.ts';
-import type { SerialPortConfig } from './serial-ports.ts';
+import type { SerialPorts } from './serial-ports.ts';
 
 /** Devices that a guest executes code from as they have put it into memory. What others bring the CPU copies first. */
 const CODE_SOURCES: readonly VirtioDeviceName[] = ['block', 'scsi', 'fs'];
@@ -47,7 +47,7 @@ export interface BuildOptions {
 export async function buildVm(
   config: VmConfig,
   choice: HypervisorChoice,
-  ports: readonly SerialPortConfig[],
+  ports: SerialPorts,
   runState: RunState,
   resources: DisposableStack,
   { scripts = [], soft, log = () => {} }: BuildOptions = {},
@@ -59,7 +59,7 @@ export async function buildVm(
   const pmem = openPmemFiles(config.pmem, ramSize, resources);
   // They come up while the rest is made.
   const devices = await startDevices(config, planDevices(config, pmem.map(pmemSpec)), log, resources);
-  const serial = ports.map((port) => resources.adopt(openSerialTarget(port), closeSerialTarget));
+  const serial = ports.com.map((port) => resources.adopt(openSerialTarget(port), closeSerialTarget));
 
   const { cpus } = config;
   const hypervisor = await loadHypervisor(choice);
@@ -77,7 +77,12 @@ export async function buildVm(
     cpus,
     irqchip,
     hasExternalWriters: devices.some(({ plan }) => CODE_SOURCES.includes(plan.type)),
-    soft: { jitThreshold: jitThreshold(config), ...soft, seed: config.deterministic },
+    soft: {
+      jitThreshold: jitThreshold(config),
+      keptCode: keptCodeFolder(config),
+      ...soft,
+      seed: config.deterministic,
+    },
   });
   resources.defer(() => vm.close());
 

@@ -1,4 +1,6 @@
 import { totalmem } from 'node:os';
+import { join } from 'node:path';
+import { cacheFolder } from '../base/cache-folder.ts';
 import { MAX_JIT_THRESHOLD } from '../cli/options/jit.ts';
 import { withDefaults } from '../cli/options/option.ts';
 import { type RunOptions, runOptions } from '../cli/options/run.ts';
@@ -39,6 +41,12 @@ export function hypervisorOption({ hypervisor, deterministic }: VmConfig): VmCon
 export function jitThreshold({ jit }: VmConfig): number | undefined {
   if (jit === 'auto') return undefined;
   return jit === 'off' ? Number.POSITIVE_INFINITY : jit;
+}
+
+/** The folder in which the software CPU keeps what it has compiled; undefined: nowhere. */
+export function keptCodeFolder({ jit, jitCache }: VmConfig): string | undefined {
+  if (jit === 'off' || jitCache === 'off') return undefined;
+  return jitCache === 'auto' ? join(cacheFolder(), 'jit') : jitCache.folder;
 }
 
 function checkJit({ jit }: VmConfig): void {

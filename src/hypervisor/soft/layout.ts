@@ -126,7 +126,9 @@ export const AREA = {
   codePages: FILL_LOG + 0x4000,
   codeSums: FILL_LOG + 0x8000,
   blocks: 0x1c0000,
-  code: 0x2c0000,
+  /** u32 each: the headers of the blocks of compiled regions, at 4 times what is below COMPILED in chain.ts. */
+  regionBlocks: 0x2c0000,
+  code: 0x540000,
 } as const;
 export const LARGE_MAP_SIZE = 1024;
 

@@ -1,6 +1,7 @@
 /** A software VM as one thread sees it: memory, interrupt controllers, kicks. */
 import { IOAPIC_PINS } from '../../arch/x86_64/platform.ts';
 import { HostClock } from '../../base/clock.ts';
+import { EventFd } from '../../base/event-fd.ts';
 import type { Clock, InterruptLine } from '../../devices/device.ts';
 import { WiredOr, WiredOrState } from '../../devices/wired-or.ts';
 import { SoftIrqchip } from '../../irqchip/soft-irqchip.ts';
@@ -22,6 +23,7 @@ import { InstructionClock } from './instruction-clock.ts';
 import { IoEvents } from './io-events.ts';
 import { irqchipStates } from './irqchip-state.ts';
 import { type IrqfdHandle, Irqfds } from './irqfds.ts';
+import type { KeptPlace } from './kept-files.ts';
 import { guestMemoryOf, type MachineMemory } from './machine-memory.ts';
 import { defaultCpuid } from './system/cpuid.ts';
 import type { PhysicalMemory } from './system/system-cpu.ts';
@@ -48,9 +50,13 @@ export interface SoftVmHandle {
   readonly irqchip: SharedArrayBuffer;
   readonly wires: SharedArrayBuffer;
   readonly irqfds: IrqfdHandle;
+  /** Eventfds, by vCPU: how those that sleep are called. */
+  readonly calls: readonly number[];
   readonly ioEvents: SharedArrayBuffer;
   readonly clockOrigin: number;
   readonly options: SoftOptions;
+  /** Undefined: compiled code is not kept. */
+  readonly keptPlace: KeptPlace | undefined;
 }
 
 export interface SoftVcpuHandle extends VcpuHandle {
@@ -73,26 +79,28 @@ export class SoftVmAccess implements VmAccess {
   readonly clock: Clock;
   readonly guestClock: Clock | undefined;
   readonly options: SoftOptions;
+  readonly keptPlace: KeptPlace | undefined;
   /** Who writes guest memory and is no vCPU tells it here: decoded code may have been made from it. */
   readonly codeWrites: CodeWrites;
   /** By vCPU. */
   readonly signals: readonly VcpuSignals[];
   protected readonly shared: SoftVmHandle;
   protected readonly dirtyLog: DirtyLog;
-  protected readonly irqfds: Irqfds;
+  readonly irqfds: Irqfds;
 
   /** `clock`: another time than the one that the VM's options ask for. */
   constructor(shared: SoftVmHandle, clock: Clock = clockOf(shared)) {
     const { machine } = shared;
     this.shared = shared;
     this.options = shared.options;
+    this.keptPlace = shared.keptPlace;
     this.core = shared.core;
     this.machine = machine;
     this.clock = clock;
     this.guestClock = clock instanceof InstructionClock ? clock : undefined;
     this.memory = guestMemoryOf(machine);
     this.memoryFd = machine.fd;
-    this.signals = Array.from({ length: machine.cpus }, (_, id) => new VcpuSignals(machine.memory.buffer, id));
+    this.signals = shared.calls.map((fd, id) => new VcpuSignals(machine.memory.buffer, id, new EventFd(fd)));
     const words = new Int32Array(machine.memory.buffer);
     this.codeWrites = new CodeWrites(words, new CodeMap(words));
     this.dirtyLog = new DirtyLog(machine, () => this.#flushTlbs());

@@ -94,11 +94,14 @@ export class VhostUserLink implements VirtioLink {
   }
 
   restart(features: FeatureSet, queues: readonly QueueSetup[]): void {
-    if (hasFeature(features, VIRTIO_F_RING_PACKED)) {
+    const isPacked = hasFeature(features, VIRTIO_F_RING_PACKED);
+    if (isPacked && this.#state.hasInflight === 0) {
       throw new CrosvmError('E_VHOST_USER', 'a device with packed rings cannot go on where another one was lost');
     }
-    // What was not used yet is done (again) by the new one (vhost-user, "Inflight I/O tracking").
-    this.#talk(() => this.#start(features, queues, ({ device }) => this.#vm.memory.getU16(device + 2)));
+    // What was not used yet is done (again) by the new one (vhost-user, "Inflight I/O tracking"). Where a packed ring stands,
+    // only the area knows.
+    const base = ({ device }: QueueSetup) => (isPacked ? PACKED_RING_START : this.#vm.memory.getU16(device + 2));
+    this.#talk(() => this.#start(features, queues, base));
     for (const { index, interrupt } of queues) {
       // A kick or an interrupt may have been lost with the old one.
       this.kick(index);

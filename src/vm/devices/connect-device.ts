@@ -81,7 +81,7 @@ export function describeDevice(
   };
   const { speaksProtocol, protocolFeatures } = offer;
   const wiring = createWiring(queues, virtioVectors(spec));
-  const comesBack = plan.source.kind === 'own';
+  const comesBack = plan.source.kind !== 'socket';
   const backEnd = {
     fd,
     comesBack,

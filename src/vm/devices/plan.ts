@@ -1,20 +1,22 @@
 /** Which virtio devices a VM gets, what provides them, and where they are on the PCI bus. */
 import type { ForwardedPort } from '../../base/passt.ts';
 import type { BlockOption } from '../../cli/options/disk.ts';
-import type { DeviceSpec, NetSpec, PmemSpec } from '../../device-process/device-spec.ts';
+import type { DeviceSpec, DiskExecutor, NetSpec, PmemSpec } from '../../device-process/device-spec.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { VirtioDeviceName } from '../../virtio/device-types.ts';
 import type { VmConfig } from '../config.ts';
+import { portName, resolveSerialPorts, type SerialPortConfig } from '../serial-ports.ts';
 import { blockSpec } from './plan-disk.ts';
 import { networkCards, socketDevices } from './plan-network.ts';
 
 /**
- * What provides a device: another program that listens at a socket, or one of ours; it may be a network card whose wire
- * is to be made whenever it is started.
+ * What provides a device: another program that listens at a socket, or one of ours; it may be a console, or a network
+ * card whose wire is to be made whenever it is started.
  */
 export type DeviceSource =
   | { readonly kind: 'socket'; readonly path: string }
   | { readonly kind: 'own'; readonly spec: DeviceSpec }
+  | { readonly kind: 'console'; readonly port: SerialPortConfig }
   | {
       readonly kind: 'user-network';
       readonly card: Omit<NetSpec, 'wire'>;
@@ -66,7 +68,8 @@ function wantedDevices(config: VmConfig, pmem: readonly PmemSpec[]): Wanted[] {
   const bySocket = (type: VirtioDeviceName, paths: readonly string[]) => paths.map((path) => foreign(type, path));
   return [
     ...bySocket('gpu', config.vhostUserGpu),
-    ...config.block.map(disk),
+    ...resolveSerialPorts(config.serial).consoles.map(virtioConsole),
+    ...config.block.map((option) => disk(option, config.asyncExecutor)),
     ...bySocket('block', config.vhostUserBlk),
     ...bySocket('console', config.vhostUserConsole),
     ...pmem.map((spec, i) => {
@@ -100,9 +103,14 @@ function own(name: string, spec: DeviceSpec): Wanted {
   return { name, type: spec.type, source: { kind: 'own', spec } };
 }
 
-function disk(option: BlockOption): Wanted {
+function virtioConsole(port: SerialPortConfig): Wanted {
+  return { name: portName(port), type: 'console', source: { kind: 'console', port } };
+}
+
+function disk(option: BlockOption, executor: DiskExecutor | undefined): Wanted {
   const { path, slot } = option;
-  return { ...own(`the disk ${path}`, blockSpec(option)), slot, packed: option['packed-queue'] };
+  const spec = blockSpec({ ...option, 'async-executor': option['async-executor'] ?? executor });
+  return { ...own(`the disk ${path}`, spec), slot, packed: option['packed-queue'] };
 }
 
 function balloon({
