@@ -7,9 +7,10 @@ import type { Log } from '../log.ts';
 import type { SharedMemoryBar } from '../pci/virtio-pci/shared-memory.ts';
 import type { VirtioDeviceName } from '../virtio/device-types.ts';
 import { jitThreshold, keptCodeFolder, type VmConfig } from './config.ts';
+import type { DevicePlace } from './devices/connect-device.ts';
 import { JailLauncher } from './devices/jail-launcher.ts';
 import { type DevicePlan, planDevices } from './devices/plan.ts';
-import { mapPmemFile, openPmemFiles, pmemSpec, pmemWindow } from './devices/pmem.ts';
+import { mapPmemFile, openPmemFiles, pmemSpec, pmemWindow, sharedPmem } from './devices/pmem.ts';
 import { threadLauncher } from './devices/thread-launcher.ts';
 import type { VirtioDeviceHandle } from './devices/virtio-device.ts';
 import { VmDevice } from './devices/vm-device.ts';
@@ -92,7 +93,9 @@ export async function buildVm(
   const fileRanges = pmem.map(({ range }) => range);
   const entry = loadGuest(config, files, ports, vm.memory, { ramSize, files: fileRanges, addressBits });
   const windowOf = new Map([...shared.keys()].map((device, i) => [device, pmem.length + i]));
-  const connected = await connectDevices(devices, windowOf, log);
+  const sharedFiles = pmem.map(sharedPmem).filter((file) => file !== undefined);
+  const place = (device: VmDevice) => ({ window: windowOf.get(device), files: sharedFiles });
+  const connected = await connectDevices(devices, place, log);
   const handle = createMachine({
     cpus,
     irqchip,
@@ -167,14 +170,14 @@ async function sharedMemoryOf(devices: readonly VmDevice[]): Promise<Map<VmDevic
  */
 async function connectDevices(
   devices: readonly VmDevice[],
-  windowOf: ReadonlyMap<VmDevice, number>,
+  placeOf: (device: VmDevice) => Omit<DevicePlace, 'firstGsi'>,
   log: Log,
 ): Promise<ConnectedDevice[]> {
   const connected: ConnectedDevice[] = [];
   let firstGsi = FIRST_MSI_GSI;
   for (const device of devices) {
     try {
-      const handle = await device.connect({ firstGsi, window: windowOf.get(device) });
+      const handle = await device.connect({ firstGsi, ...placeOf(device) });
       firstGsi += handle.backEnd.wiring.vectors.length;
       connected.push({ device, handle });
     } catch (error) {
