@@ -87,12 +87,11 @@ export async function buildVm(
   });
   resources.defer(() => vm.close());
 
-  for (const [i, file] of pmem.entries()) mapPmemFile(file, vm.windows[i]!);
-
   const addressBits = physicalAddressBits(vm.supportedCpuid());
   const fileRanges = pmem.map(({ range }) => range);
   const entry = loadGuest(config, files, ports, vm.memory, { ramSize, files: fileRanges, addressBits });
   const windowOf = new Map([...shared.keys()].map((device, i) => [device, pmem.length + i]));
+  for (const [i, file] of pmem.entries()) mapPmemFile(file, vm.windows[i]!);
   const sharedFiles = pmem.map(sharedPmem).filter((file) => file !== undefined);
   const place = (device: VmDevice) => ({ window: windowOf.get(device), files: sharedFiles });
   const connected = await connectDevices(devices, place, log);
