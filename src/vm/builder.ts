@@ -7,9 +7,10 @@ import type { Log } from '../log.ts';
 import type { SharedMemoryBar } from '../pci/virtio-pci/shared-memory.ts';
 import type { VirtioDeviceName } from '../virtio/device-types.ts';
 import { jitThreshold, keptCodeFolder, type VmConfig } from './config.ts';
+import type { DevicePlace } from './devices/connect-device.ts';
 import { JailLauncher } from './devices/jail-launcher.ts';
 import { type DevicePlan, planDevices } from './devices/plan.ts';
-import { mapPmemFile, openPmemFiles, pmemSpec, pmemWindow } from './devices/pmem.ts';
+import { mapPmemFile, openPmemFiles, pmemSpec, pmemWindow, sharedPmem } from './devices/pmem.ts';
 import { threadLauncher } from './devices/thread-launcher.ts';
 import type { VirtioDeviceHandle } from './devices/virtio-device.ts';
 import { VmDevice } from './devices/vm-device.ts';
@@ -32,7 +33,7 @@ const MAX_SHARED_PIECES = 4096;
 const MIB = 1 << 20;
 
 /** A VM whose threads have not been launched. */
-export type BuiltVm = Pick<VmParts, 'vm' | 'machine' | 'starts' | 'devices'>;
+export type BuiltVm = Pick<VmParts, 'vm' | 'windowNames' | 'machine' | 'starts' | 'devices'>;
 
 export interface BuildOptions {
   /** Gets what devices have to say. */
@@ -86,13 +87,14 @@ export async function buildVm(
   });
   resources.defer(() => vm.close());
 
-  for (const [i, file] of pmem.entries()) mapPmemFile(file, vm.windows[i]!);
-
   const addressBits = physicalAddressBits(vm.supportedCpuid());
   const fileRanges = pmem.map(({ range }) => range);
   const entry = loadGuest(config, files, ports, vm.memory, { ramSize, files: fileRanges, addressBits });
   const windowOf = new Map([...shared.keys()].map((device, i) => [device, pmem.length + i]));
-  const connected = await connectDevices(devices, windowOf, log);
+  for (const [i, file] of pmem.entries()) mapPmemFile(file, vm.windows[i]!);
+  const sharedFiles = pmem.map(sharedPmem).filter((file) => file !== undefined);
+  const place = (device: VmDevice) => ({ window: windowOf.get(device), files: sharedFiles });
+  const connected = await connectDevices(devices, place, log);
   const handle = createMachine({
     cpus,
     irqchip,
@@ -121,7 +123,8 @@ export async function buildVm(
     setup: { cpus, entry: id === 0 ? entry : undefined },
     scripts,
   }));
-  return { vm, machine, starts, devices: connected.map(({ device }) => device) };
+  const windowNames = [...pmem.map(({ file }) => file.name), ...[...shared.keys()].map(({ plan }) => plan.name)];
+  return { vm, windowNames, machine, starts, devices: connected.map(({ device }) => device) };
 }
 
 async function startDevices(
@@ -166,14 +169,14 @@ async function sharedMemoryOf(devices: readonly VmDevice[]): Promise<Map<VmDevic
  */
 async function connectDevices(
   devices: readonly VmDevice[],
-  windowOf: ReadonlyMap<VmDevice, number>,
+  placeOf: (device: VmDevice) => Omit<DevicePlace, 'firstGsi'>,
   log: Log,
 ): Promise<ConnectedDevice[]> {
   const connected: ConnectedDevice[] = [];
   let firstGsi = FIRST_MSI_GSI;
   for (const device of devices) {
     try {
-      const handle = await device.connect({ firstGsi, window: windowOf.get(device) });
+      const handle = await device.connect({ firstGsi, ...placeOf(device) });
       firstGsi += handle.backEnd.wiring.vectors.length;
       connected.push({ device, handle });
     } catch (error) {
