@@ -36,6 +36,8 @@ const MODULES = {
   ],
   /** Sockets between guest and host; needs the bus. */
   vsock: ['vsock', 'vmw_vsock_virtio_transport_common', 'vmw_vsock_virtio_transport'],
+  /** Shared folders; needs the bus. */
+  fs: ['fuse', 'virtiofs'],
 } as const;
 
 export type ModuleSet = keyof typeof MODULES;

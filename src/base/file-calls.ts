@@ -19,7 +19,8 @@ const AT_REMOVEDIR = 0x200;
 const AT_SYMLINK_FOLLOW = 0x400;
 const AT_NO_AUTOMOUNT = 0x800;
 const AT_EMPTY_PATH = 0x1000;
-const STATX_BASIC_STATS = 0x7ff;
+/** STATX_BASIC_STATS and STATX_BTIME. */
+const STATX_FIELDS = 0xfff;
 
 const O_CLOEXEC = 0o2000000;
 const RESOLVE_NO_MAGICLINKS = 2;
@@ -106,14 +107,14 @@ function answer(result: number): number {
 
 /** Fills `statxWords` with what a name of a folder stands for; a symbolic link for itself. */
 export function statxAt(folder: number, name: number): number {
-  return answer(cStatx(folder, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, statxAddress));
+  return answer(cStatx(folder, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_FIELDS, statxAddress));
 }
 
 const empty = callMemory(1).address;
 
 /** Fills `statxWords` with what a descriptor stands for. */
 export function statxFd(fd: number): number {
-  return answer(cStatx(fd, empty, AT_EMPTY_PATH, STATX_BASIC_STATS, statxAddress));
+  return answer(cStatx(fd, empty, AT_EMPTY_PATH, STATX_FIELDS, statxAddress));
 }
 
 /** struct open_how: flags, mode, resolve; 8 bytes each. */

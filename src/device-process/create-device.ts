@@ -11,6 +11,7 @@ const LOADERS: { readonly [T in DeviceType]: () => Promise<DeviceMaker<Extract<D
   balloon: async () => (await import('./create-balloon.ts')).createBalloon,
   block: async () => (await import('./create-block.ts')).createBlock,
   console: async () => (await import('./create-console.ts')).createConsole,
+  fs: async () => (await import('./create-fs.ts')).createFs,
   net: async () => (await import('./create-net.ts')).createNet,
   rng: async () => (await import('./create-rng.ts')).createRng,
   vsock: async () => (await import('./create-vsock.ts')).createVsock,

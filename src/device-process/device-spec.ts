@@ -1,8 +1,10 @@
 /** What a device process is told to be. It travels as JSON. */
 import type { ConsoleFile } from '../base/console-files.ts';
 import type { InterfaceAddress } from '../base/tap.ts';
+import type { IdRange } from '../base/user-maps.ts';
 import type { DiskFormat } from '../disk/disk.ts';
 import type { ImageTrust } from '../disk/image-trust.ts';
+import type { FuseOptions } from '../fuse/fuse-options.ts';
 
 /**
  * Where what the guest writes to a disk goes, if not to its image: to a qcow2 image, which is made if it is not there; or
@@ -92,4 +94,18 @@ export interface VsockSpec {
   readonly path: string;
 }
 
-export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | NetSpec | RngSpec | VsockSpec;
+export interface FsSpec {
+  readonly type: 'fs';
+  /** The folder. */
+  readonly path: string;
+  /** By what the guest mounts it. */
+  readonly tag: string;
+  /** For requests. */
+  readonly queues: number;
+  readonly options: FuseOptions;
+  /** As `SharedFolder`. */
+  readonly users?: readonly IdRange[] | undefined;
+  readonly groups?: readonly IdRange[] | undefined;
+}
+
+export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | FsSpec | NetSpec | RngSpec | VsockSpec;

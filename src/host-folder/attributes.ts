@@ -25,6 +25,10 @@ export class FileAttributes {
   mtimeNs = 0;
   ctime = 0;
   ctimeNs = 0;
+  /** When it was made, where the file system knows. */
+  hasBirth = false;
+  btime = 0;
+  btimeNs = 0;
 }
 
 /** A file that a look-up has found, or that was made. */

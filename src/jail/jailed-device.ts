@@ -35,13 +35,13 @@ export function runJailedDevice(
 ): never {
   const say = (line: string) => void write(MESSAGES, new TextEncoder().encode(`crosvm: ${name}: ${line}\n`));
   try {
-    if (newcomer !== undefined) settle(newcomer);
+    if (newcomer !== undefined) settle(newcomer, spec.type === 'fs' ? 0 : undefined);
     const nothing = open('/dev/null', O_RDWR);
     const more = inherited === undefined ? [] : [inherited];
     keepDescriptors([nothing, nothing, messages, frontEnd, orders, supervisor, ...more]);
     setThreadName(`${spec.type} device`);
     const made = make(withInheritedFd(spec, INHERITED));
-    enterJail(jail, made.folders ?? [], newcomer !== undefined, new StreamConnection(SUPERVISOR));
+    enterJail(jail, made, newcomer !== undefined, new StreamConnection(SUPERVISOR));
     const isWell = serveDevice(
       made,
       new StreamConnection(FRONT_END),

@@ -3,6 +3,8 @@ import { statxWords as words } from '../../base/file-calls.ts';
 import type { FileAttributes } from '../attributes.ts';
 import { S_IFMT } from '../constants.ts';
 
+const STATX_BTIME = 0x800;
+
 const NLINK = 4;
 const MODE = 7;
 const INO = 8;
@@ -55,6 +57,9 @@ export function statxAttributes(to: FileAttributes): void {
   to.ctimeNs = words[26]!;
   to.mtime = signed(28);
   to.mtimeNs = words[30]!;
+  to.hasBirth = (words[0]! & STATX_BTIME) !== 0;
+  to.btime = signed(20);
+  to.btimeNs = words[22]!;
 }
 
 function number(word: number): number {
