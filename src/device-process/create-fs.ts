@@ -5,15 +5,15 @@ import { PeriodicTimer } from '../base/timer.ts';
 import { openFolder } from '../host-folder/linux/open-folder.ts';
 import { FsDevice } from '../virtio/fs/fs-device.ts';
 import type { FsSpec } from './device-spec.ts';
-import type { MadeDevice } from './made-device.ts';
+import type { PreparedDevice } from './made-device.ts';
 
-export function createFs({ path, tag, queues, options, users, groups }: FsSpec): MadeDevice {
+export function prepareFs({ path, tag, queues, options, users, groups }: FsSpec): PreparedDevice {
   const absolute = resolve(path);
   mustBeFolder(absolute);
+  const timer = new PeriodicTimer();
+  // What was open before the jail would still lead out of it.
   let open = () => openFolder(absolute);
   return {
-    // What was open before the jail would still lead out of it.
-    device: new FsDevice(tag, queues, () => open(), options, new PeriodicTimer()),
     share: {
       path: absolute,
       readOnly: options.readOnly,
@@ -21,6 +21,7 @@ export function createFs({ path, tag, queues, options, users, groups }: FsSpec):
       groups,
       becameRoot: () => (open = () => openFolder('/', '')),
     },
+    finish: () => ({ device: new FsDevice(tag, queues, open(), options, timer) }),
   };
 }
 
