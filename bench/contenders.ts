@@ -28,7 +28,8 @@ export interface LinuxGuest {
   readonly memory: number;
   /** The path of a raw image, which becomes /dev/vda. */
   readonly disk?: string;
-  readonly network?: Network;
+  /** Cards: eth0, eth1, ... */
+  readonly networks?: readonly Network[];
   /** Of our own program; left out: as a user has it. */
   readonly jitCache?: string;
 }
@@ -44,11 +45,9 @@ export function kernelCommandLine({ params }: LinuxGuest): string {
 /** Neither has the devices that our own program gives a guest unasked. */
 const NO_DEVICES = ['--no-rng', '--no-balloon'];
 
-function ourDevices({ disk, network }: LinuxGuest): string[] {
-  return [
-    ...(disk === undefined ? [] : ['--rwdisk', disk]),
-    ...(network === undefined ? [] : ['--net', network === 'user' ? 'user' : `tap-name=${network.tap}`]),
-  ];
+function ourDevices({ disk, networks = [] }: LinuxGuest): string[] {
+  const cards = networks.map((network) => (network === 'user' ? 'user' : `tap-name=${network.tap}`));
+  return [...(disk === undefined ? [] : ['--rwdisk', disk]), ...cards.flatMap((card) => ['--net', card])];
 }
 
 function crosvm(name: string, ...path: string[]): FirmwareContender {
@@ -81,16 +80,14 @@ const qemuMachine = (memory: number, cpus: number) => [
   ...['-serial', 'stdio', '-no-reboot'],
 ];
 
-function qemuDevices({ disk, network }: LinuxGuest): string[] {
-  const words: string[] = [];
-  if (disk !== undefined) {
-    words.push('-drive', `if=none,id=disk,format=raw,file=${disk}`, '-device', 'virtio-blk-pci,drive=disk');
-  }
-  if (network !== undefined) {
-    const wire = network === 'user' ? 'user,id=net' : `tap,id=net,ifname=${network.tap},script=no,downscript=no`;
-    words.push('-netdev', wire, '-device', 'virtio-net-pci,netdev=net,romfile=');
-  }
-  return words;
+function qemuDevices({ disk, networks = [] }: LinuxGuest): string[] {
+  const drive = ['-drive', `if=none,id=disk,format=raw,file=${disk}`, '-device', 'virtio-blk-pci,drive=disk'];
+  const cards = networks.map((network, i) => {
+    const wire =
+      network === 'user' ? `user,id=net${i}` : `tap,id=net${i},ifname=${network.tap},script=no,downscript=no`;
+    return ['-netdev', wire, '-device', `virtio-net-pci,netdev=net${i},romfile=`];
+  });
+  return [...(disk === undefined ? [] : drive), ...cards.flat()];
 }
 
 /** With the processor that it shows a guest by itself, qemu64. */
