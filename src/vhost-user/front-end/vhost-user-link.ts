@@ -9,6 +9,7 @@ import { ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NOTIFY_MULTIPLIER } from '
 import { INTERRUPT_LINE, NO_INTERRUPT, type QueueSetup, type VirtioLink } from '../../pci/virtio-pci/virtio-link.ts';
 import { MAX_QUEUES } from '../../pci/virtio-pci/virtio-pci-state.ts';
 import { type FeatureSet, featureSet, hasFeature, VIRTIO_F_RING_PACKED } from '../../virtio/features.ts';
+import { PACKED_START } from '../../virtio/queue/packed-queue.ts';
 import { MessageChannel } from '../message-channel.ts';
 import * as f from '../protocol/features.ts';
 import { FrontEnd, RefusedError } from './front-end.ts';
@@ -17,8 +18,6 @@ import { FrontEnd, RefusedError } from './front-end.ts';
 export const RESPONSE_TIMEOUT_MS = 5_000;
 
 const PROTOCOL = featureSet(f.VHOST_USER_F_PROTOCOL_FEATURES);
-
-const PACKED_RING_START = 0x8000_8000;
 
 /** What all threads need to remember of a back end. */
 const VhostUserState = sharedStruct({
@@ -88,17 +87,15 @@ export class VhostUserLink implements VirtioLink {
 
   start(features: FeatureSet, queues: readonly QueueSetup[]): void {
     this.close();
-    // A packed ring's position is two indices with their wrap counters, which are 1 at first (2.8.1).
-    const base = hasFeature(features, VIRTIO_F_RING_PACKED) ? PACKED_RING_START : 0;
+    const base = isPacked(features) ? PACKED_START : 0;
     this.#talk(() => this.#start(features, queues, () => base));
   }
 
   restart(features: FeatureSet, queues: readonly QueueSetup[]): void {
-    if (hasFeature(features, VIRTIO_F_RING_PACKED)) {
-      throw new CrosvmError('E_VHOST_USER', 'a device with packed rings cannot go on where another one was lost');
-    }
-    // What was not used yet is done (again) by the new one (vhost-user, "Inflight I/O tracking").
-    this.#talk(() => this.#start(features, queues, ({ device }) => this.#vm.memory.getU16(device + 2)));
+    // What was not used yet is done (again) by the new one (vhost-user, "Inflight I/O tracking"). Of a packed ring the
+    // area for that says where it stands; without an area no queue has ever run.
+    const base = ({ device }: QueueSetup) => (isPacked(features) ? PACKED_START : this.#vm.memory.getU16(device + 2));
+    this.#talk(() => this.#start(features, queues, base));
     for (const { index, interrupt } of queues) {
       // A kick or an interrupt may have been lost with the old one.
       this.kick(index);
@@ -280,6 +277,10 @@ export class VhostUserLink implements VirtioLink {
     const area = { mmapSize: s.inflightSize, mmapOffset: s.inflightOffset, ...count };
     this.#frontEnd.request('SET_INFLIGHT_FD', area, [s.inflightFd]);
   }
+}
+
+function isPacked(features: FeatureSet): boolean {
+  return hasFeature(features, VIRTIO_F_RING_PACKED);
 }
 
 function frontEndOf({ fd, protocolFeatures }: VhostUserHandle): FrontEnd {

@@ -175,8 +175,7 @@ export class BalloonDevice implements VirtioDevice {
         continue;
       }
       const stats = readStats(this.#chain.readable);
-      this.#stats.id = this.#chain.id;
-      this.#stats.slots = this.#chain.slots;
+      this.#stats.standFor(this.#chain);
       this.#holdsStats = true;
       const waiting = this.#awaitingStats;
       this.#awaitingStats = [];

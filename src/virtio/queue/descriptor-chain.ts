@@ -32,13 +32,27 @@ export class DescriptorChain {
   id = 0;
   /** How many descriptors of a packed ring it takes up. */
   slots = 0;
+  /** Where it is noted that it is under way, if it is (packed ring). */
+  entry = 0;
+  /** It was taken before, by a queue that is gone or by this one, which then put it back. */
+  again = false;
   #descriptors = 0;
 
   clear(): void {
     this.readable.clear();
     this.writable.clear();
     this.slots = 0;
+    this.again = false;
     this.#descriptors = 0;
+  }
+
+  /** Becomes what gives `other` back, without its lists. */
+  standFor(other: DescriptorChain): void {
+    this.clear();
+    this.id = other.id;
+    this.slots = other.slots;
+    this.entry = other.entry;
+    this.again = other.again;
   }
 
   /** Appends what a descriptor describes. Throws `E_VIRTQUEUE`. */

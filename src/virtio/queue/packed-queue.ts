@@ -77,15 +77,19 @@ export class PackedQueue implements Virtqueue {
   }
 
   get base(): number {
-    const available = this.#nextAvailable | (this.#availableWrap << WRAP_SHIFT);
-    const used = this.#nextUsed | (this.#usedWrap << WRAP_SHIFT);
-    return (available | (used << 16)) >>> 0;
+    // What waits to be done again is all that is under way when a queue ends.
+    const isWaiting = this.#inflight !== undefined && this.#inflight.waiting > 0;
+    const available = isWaiting ? this.#usedPlace() : this.#nextAvailable | (this.#availableWrap << WRAP_SHIFT);
+    return (available | (this.#usedPlace() << 16)) >>> 0;
   }
 
   pop(chain: DescriptorChain): boolean {
-    if (this.broken !== undefined || !this.#hasNext()) return false;
+    if (this.broken !== undefined) return false;
     try {
-      this.#readChain(chain);
+      const again = this.#inflight?.nextAgain() ?? -1;
+      if (again !== -1) this.#readAgain(chain, again);
+      else if (this.#hasNext()) this.#readChain(chain);
+      else return false;
       return true;
     } catch (error) {
       this.broken = breakage(error);
@@ -94,22 +98,38 @@ export class PackedQueue implements Virtqueue {
   }
 
   push(chain: DescriptorChain, written: number): void {
-    const place = this.#flagsPlace();
-    this.#publish(place, this.#writeUsed(chain, written));
+    const inflight = this.#inflight;
+    const flagsPlace = this.#flagsPlace();
+    const flags = this.#writeUsed(chain, written);
+    inflight?.returning(chain.entry);
+    inflight?.moving(this.#usedPlace());
+    Atomics.store(this.#ring.region.halfWords, flagsPlace, flags);
+    inflight?.returned(chain.entry, chain.slots);
+    inflight?.moved(this.#usedPlace());
   }
 
   /** A driver looks at the first one first, so that one becomes visible last. */
   pushTogether(chains: readonly DescriptorChain[], written: readonly number[], count: number): void {
+    const inflight = this.#inflight;
+    if (inflight !== undefined) this.#announce(inflight, chains, count);
     const first = this.#flagsPlace();
     const firstFlags = this.#writeUsed(chains[0]!, written[0]!);
     for (let i = 1; i < count; i++) {
-      const place = this.#flagsPlace();
-      Atomics.store(this.#ring.region.halfWords, place, this.#writeUsed(chains[i]!, written[i]!));
+      const flagsPlace = this.#flagsPlace();
+      Atomics.store(this.#ring.region.halfWords, flagsPlace, this.#writeUsed(chains[i]!, written[i]!));
     }
-    this.#publish(first, firstFlags);
+    Atomics.store(this.#ring.region.halfWords, first, firstFlags);
+    if (inflight === undefined) return;
+    for (let i = 0; i < count; i++) inflight.returned(chains[i]!.entry, chains[i]!.slots);
+    inflight.moved(this.#usedPlace());
   }
 
   unpop(chain: DescriptorChain): void {
+    if (chain.again) {
+      this.#inflight!.putBack(chain.entry);
+      return;
+    }
+    this.#inflight?.untaken(chain.entry, chain.slots);
     this.#nextAvailable -= chain.slots;
     if (this.#nextAvailable >= 0) return;
     this.#nextAvailable += this.size;
@@ -175,25 +195,47 @@ export class PackedQueue implements Virtqueue {
     return mark | (written > 0 ? VIRTQ_DESC_F_WRITE : 0);
   }
 
-  /** Makes the request with these flags, and what was written behind it, visible to the driver. */
-  #publish(flagsPlace: number, flags: number): void {
-    this.#inflight?.moving(this.#nextUsed, this.#usedWrap);
-    Atomics.store(this.#ring.region.halfWords, flagsPlace, flags);
-    this.#inflight?.moved(this.#nextUsed, this.#usedWrap);
+  /** Notes that these requests are to be given back. */
+  #announce(inflight: PackedInflight, chains: readonly DescriptorChain[], count: number): void {
+    let slots = 0;
+    for (let i = 0; i < count; i++) {
+      slots += chains[i]!.slots;
+      inflight.returning(chains[i]!.entry);
+    }
+    inflight.moving(this.#behind(this.#usedPlace(), slots));
   }
 
-  /** Whether the next descriptor is available: its two bits differ, and the one for available is as our wrap counter. */
+  /** The next used descriptor, with the wrap counter above its index. */
+  #usedPlace(): number {
+    return this.#nextUsed | (this.#usedWrap << WRAP_SHIFT);
+  }
+
+  /** The place so many descriptors, at most a round, behind another. */
+  #behind(place: number, slots: number): number {
+    const index = (place & INDEX_MASK) + slots;
+    const wrap = place >>> WRAP_SHIFT;
+    return index < this.size ? index | (wrap << WRAP_SHIFT) : (index - this.size) | ((wrap ^ 1) << WRAP_SHIFT);
+  }
+
   #hasNext(): boolean {
-    const flags = this.#flags(this.#nextAvailable);
+    return this.#isAvailable(this.#nextAvailable, this.#availableWrap);
+  }
+
+  /** Whether a descriptor is available in a round: its two bits differ, and the one for available is as the wrap counter. */
+  #isAvailable(index: number, wrap: number): boolean {
+    const { region, offset } = this.#ring;
+    const flags = Atomics.load(region.halfWords, (offset + index * DESCRIPTOR_SIZE + DESCRIPTOR_FLAGS) >> 1);
     const available = (flags & VIRTQ_DESC_F_AVAIL) !== 0;
-    return available === (this.#availableWrap === 1) && available !== ((flags & VIRTQ_DESC_F_USED) !== 0);
+    return available === (wrap === 1) && available !== ((flags & VIRTQ_DESC_F_USED) !== 0);
   }
 
   #readChain(chain: DescriptorChain): void {
     chain.clear();
+    const inflight = this.#inflight;
     const { region, offset } = this.#ring;
     const { view } = region;
     let index = this.#nextAvailable;
+    let entry = -1;
     for (let flags = VIRTQ_DESC_F_NEXT; (flags & VIRTQ_DESC_F_NEXT) !== 0; ) {
       if (chain.slots === this.size) throw brokenRing('a chain has more descriptors than the ring');
       const at = offset + index * DESCRIPTOR_SIZE;
@@ -201,15 +243,37 @@ export class PackedQueue implements Virtqueue {
       const length = view.getUint32(at + 8, true);
       const tail = view.getUint32(at + 12, true);
       flags = tail >>> 16;
-      chain.slots++;
-      // The driver writes it to the last descriptor of a chain.
-      chain.id = tail & 0xffff;
       index = index + 1 === this.size ? 0 : index + 1;
-      if ((flags & VIRTQ_DESC_F_INDIRECT) === 0) chain.addDescriptor(this.#memory, gpa, length, flags);
-      else this.#addIndirect(chain, gpa, length, flags);
+      this.#addDescriptor(chain, gpa, length, tail & 0xffff, flags);
+      if (inflight === undefined) continue;
+      entry = inflight.copy(entry, view, at);
+      if (chain.slots === 1) chain.entry = entry;
     }
+    inflight?.taken(chain.entry, chain.slots);
     if (index <= this.#nextAvailable) this.#availableWrap ^= 1;
     this.#nextAvailable = index;
+  }
+
+  /** Reads a request that was taken before from where its descriptors were copied to. */
+  #readAgain(chain: DescriptorChain, head: number): void {
+    const inflight = this.#inflight!;
+    chain.clear();
+    chain.again = true;
+    chain.entry = head;
+    let entry = head;
+    for (let left = inflight.count(head); ; entry = inflight.next(entry)) {
+      const { gpa, length, id, flags } = inflight.descriptor(entry);
+      this.#addDescriptor(chain, gpa, length, id, flags);
+      if (--left === 0) return;
+    }
+  }
+
+  /** Adds what is in the ring; the driver writes the id to the last descriptor of a chain. */
+  #addDescriptor(chain: DescriptorChain, gpa: number, length: number, id: number, flags: number): void {
+    chain.slots++;
+    chain.id = id;
+    if ((flags & VIRTQ_DESC_F_INDIRECT) === 0) chain.addDescriptor(this.#memory, gpa, length, flags);
+    else this.#addIndirect(chain, gpa, length, flags);
   }
 
   #addIndirect(chain: DescriptorChain, gpa: number, length: number, flags: number): void {
@@ -224,21 +288,33 @@ export class PackedQueue implements Virtqueue {
     throw brokenRing(`the base 0x${this.base.toString(16)} is beyond a queue of ${this.size}`);
   }
 
-  /** Goes on where a predecessor was: all that it had taken and not given back is available again. */
+  /** Goes on where a predecessor was: all that it had taken and not given back is to be done again. */
   #succeed(inflight: PackedInflight): void {
-    const { index, wrap } = inflight.recover(this.#nextUsed, this.#usedWrap, (at, round) => {
-      const flags = at < this.size ? this.#flags(at) : 0;
-      const mark = round === 1 ? VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED : 0;
-      return (flags & (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED)) === mark;
-    });
-    this.#nextUsed = this.#nextAvailable = index;
-    this.#usedWrap = this.#availableWrap = wrap;
+    const isAvailable = (place: number) => {
+      const index = place & INDEX_MASK;
+      return index < this.size && this.#isAvailable(index, place >>> WRAP_SHIFT);
+    };
+    const { used, marked, slots } = inflight.recover(this.#usedPlace(), isAvailable);
+    this.#nextUsed = used & INDEX_MASK;
+    this.#usedWrap = used >>> WRAP_SHIFT;
     this.#mustBeInRing();
+    this.#unmark(used, marked, slots);
+    inflight.recovered();
+    const available = this.#behind(used, slots);
+    this.#nextAvailable = available & INDEX_MASK;
+    this.#availableWrap = available >>> WRAP_SHIFT;
   }
 
-  #flags(index: number): number {
-    const { region, offset } = this.#ring;
-    return Atomics.load(region.halfWords, (offset + index * DESCRIPTOR_SIZE + DESCRIPTOR_FLAGS) >> 1);
+  /** Makes descriptors behind `from` up to `to`, at most `slots` with the first, look as if none had been given back. */
+  #unmark(from: number, to: number, slots: number): void {
+    if (from === to) return;
+    for (let i = 1; i < slots; i++) {
+      const place = this.#behind(from, i);
+      if (place === to) return;
+      const at = this.#ring.offset + (place & INDEX_MASK) * DESCRIPTOR_SIZE + DESCRIPTOR_FLAGS;
+      const flags = place >>> WRAP_SHIFT === 1 ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
+      Atomics.store(this.#ring.region.halfWords, at >> 1, flags);
+    }
   }
 
   #locate(): void {

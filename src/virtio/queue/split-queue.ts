@@ -62,15 +62,17 @@ export class SplitQueue implements Virtqueue {
   }
 
   get base(): number {
-    return this.#nextAvailable;
+    return (this.#nextAvailable - (this.#inflight?.waiting ?? 0)) & 0xffff;
   }
 
   pop(chain: DescriptorChain): boolean {
     if (this.broken !== undefined) return false;
     try {
-      const head = this.#nextHead();
+      const again = this.#inflight?.nextAgain() ?? -1;
+      const head = again === -1 ? this.#nextHead() : again;
       if (head === -1) return false;
       this.#readChain(chain, head);
+      chain.again = again !== -1;
       return true;
     } catch (error) {
       this.broken = breakage(error);
@@ -81,16 +83,22 @@ export class SplitQueue implements Virtqueue {
   push(chain: DescriptorChain, written: number): void {
     this.#writeUsed(chain, written);
     this.#publish();
-    this.#inflight?.returned(chain.id, this.#nextUsed);
+    this.#inflight?.returned(chain.id);
+    this.#inflight?.moved(this.#nextUsed);
   }
 
   pushTogether(chains: readonly DescriptorChain[], written: readonly number[], count: number): void {
     for (let i = 0; i < count; i++) this.#writeUsed(chains[i]!, written[i]!);
     this.#publish();
-    for (let i = 0; i < count; i++) this.#inflight?.returned(chains[i]!.id, this.#nextUsed);
+    for (let i = 0; i < count; i++) this.#inflight?.returned(chains[i]!.id);
+    this.#inflight?.moved(this.#nextUsed);
   }
 
   unpop(chain: DescriptorChain): void {
+    if (chain.again) {
+      this.#inflight!.putBack(chain.id);
+      return;
+    }
     this.#inflight?.untaken(chain.id);
     this.#nextAvailable = (this.#nextAvailable - 1) & 0xffff;
   }
@@ -147,8 +155,6 @@ export class SplitQueue implements Virtqueue {
 
   /** The next chain's first descriptor; -1 when there is none. */
   #nextHead(): number {
-    const again = this.#inflight?.nextAgain() ?? -1;
-    if (again !== -1) return again;
     const waiting = (this.#availableIndex() - this.#nextAvailable) & 0xffff;
     if (waiting === 0) return -1;
     if (waiting > this.size)
