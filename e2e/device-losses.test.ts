@@ -1,0 +1,119 @@
+/**
+ * Device processes that are killed at random while a driver works them to the full: nothing is lost, done twice or
+ * forgotten. CROSVM_TEST_KILLS says how often (for each case).
+ */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import type { BlockSpec } from '../src/device-process/device-spec.ts';
+import { NO_TRUST } from '../src/disk/image-trust.ts';
+import { Random } from '../src/disk/testing.ts';
+import { featureSet } from '../src/virtio/features.ts';
+import { VIRTIO_NET_F_MRG_RXBUF } from '../src/virtio/net/net-config.ts';
+import { type MockDriver, RING_FORMATS } from '../src/virtio/testing/mock-guest.ts';
+import { DiskCustomer } from './disk-customer.ts';
+import { MortalDevice } from './mortal-device.ts';
+import { NetCustomer } from './net-customer.ts';
+
+const KILLS = Number(process.env['CROSVM_TEST_KILLS'] ?? 15);
+/** A device that does nothing for so long hangs; in milliseconds. */
+const PATIENCE = 20_000;
+const MEMORY = 256 << 20;
+
+const folder = mkdtempSync(join(tmpdir(), 'crosvm-losses-'));
+after(() => rmSync(folder, { recursive: true }));
+
+function blockSpec(path: string): BlockSpec {
+  const more = { writable: true, sparse: true, blockSize: 512, id: '', queues: 1, direct: false, lock: true };
+  return { type: 'block', path, trust: NO_TRUST, ...more };
+}
+
+/** Works a device until it was killed often enough. `turn` is the driver's; it returns whether anything came back. */
+async function workAndKill(
+  device: MortalDevice,
+  random: Random,
+  turn: (isOver: boolean) => boolean,
+  isDone: () => boolean,
+): Promise<void> {
+  await device.start();
+  let lastProgress = performance.now();
+  let nextKill = lastProgress + random.below(60);
+  while (device.kills < KILLS || !isDone()) {
+    const now = performance.now();
+    if (device.kills < KILLS && now > nextKill) {
+      device.kill();
+      // Often when the next one has just come up, and sometimes before.
+      nextKill = now + random.below(random.chance(80) ? 120 : 20);
+    }
+    if (turn(device.kills >= KILLS)) lastProgress = now;
+    assert.ok(now - lastProgress < PATIENCE, `nothing has come back since ${device.kills} kills`);
+    await setImmediate();
+  }
+}
+
+for (const format of RING_FORMATS) {
+  test(`a disk on a ${format} ring whose process is killed at random`, async () => {
+    const path = join(folder, `disk-${format}`);
+    const blocks = 256;
+    writeFileSync(path, Buffer.alloc(blocks * 1024));
+    const random = new Random(Date.now());
+    const size = 16;
+    const device = new MortalDevice(() => blockSpec(path), { format, queues: [size], memory: MEMORY });
+    try {
+      const customer = new DiskCustomer(device.drivers[0]!, random, { blocks, size, memory: MEMORY - (1 << 20) });
+      const turn = (isOver: boolean) => {
+        if (!isOver) customer.fill();
+        device.kick();
+        device.awaitInterrupt(0);
+        const before = customer.done;
+        customer.take();
+        return customer.done > before;
+      };
+      await workAndKill(device, random, turn, () => customer.isIdle);
+      customer.checkAll(new Uint8Array(readFileSync(path)));
+      console.log(`${customer.done} requests, ${device.kills} kills`);
+    } finally {
+      await device.close();
+    }
+  });
+}
+
+for (const format of RING_FORMATS) {
+  test(`a network card on ${format} rings whose process is killed at random`, async () => {
+    const random = new Random(Date.now());
+    const size = 8;
+    const customer = new NetCustomer(random, size, MEMORY - (1 << 20));
+    const spec = () => ({ type: 'net', wire: { kind: 'stream', fd: customer.newWire() }, pairs: 1 }) as const;
+    const options = {
+      format,
+      queues: [size, size, size],
+      features: featureSet(VIRTIO_NET_F_MRG_RXBUF),
+      memory: MEMORY,
+    };
+    const device = new MortalDevice(spec, options);
+    const [receiving, sending] = device.drivers as [MockDriver, MockDriver];
+    let enough = { received: 0, sent: 0 };
+    const turn = (isOver: boolean) => {
+      const { received, sent } = customer;
+      if (!isOver) enough = { received: received + 100, sent: sent + 100 };
+      customer.fill(receiving, sending);
+      device.kick();
+      customer.turnPeer();
+      device.awaitInterrupt(0);
+      customer.take(receiving, sending);
+      // Both directions have to go on.
+      return customer.received > received && (customer.sent > sent || random.chance(50));
+    };
+    const goesOn = () => customer.received >= enough.received && customer.sent >= enough.sent;
+    try {
+      await workAndKill(device, random, turn, goesOn);
+      console.log(`${customer.received} frames received, ${customer.sent} sent, ${device.kills} kills`);
+    } finally {
+      await device.close();
+      customer.close();
+    }
+  });
+}
