@@ -69,7 +69,7 @@ for (const where of ['in processes', 'in threads']) {
   });
 }
 
-for (const words of ["", ",packed-queue", ",overlay=temp,packed-queue"]) {
+for (const words of ['', ',packed-queue', ',overlay=temp,packed-queue']) {
   test(`a disk${words} whose process is killed again and again loses nothing`, { skip }, async () => {
     const image = newImage(words === '' ? 'killed' : 'killed-overlay');
     const before = readFileSync(image);

@@ -94,6 +94,7 @@ export class HostFile implements ByteStore {
   readonly #directFd: number;
   /** The data or the hole that was looked for last, unless the file was changed since. */
   #extent = NO_EXTENT;
+  #changesUnseen = false;
   #size: number;
 
   readonly #unsafe: boolean;
@@ -209,7 +210,8 @@ export class HostFile implements ByteStore {
 
   /** The descriptor for a request that somebody else will carry out, which `fillIovecs` has described in `vectors`. */
   descriptorFor(vectors: Uint32Array, at: number, count: number, offset: number, write: boolean): number {
-    if (write) this.#extent = NO_EXTENT;
+    // Nobody says when it is carried out, so from now on any look at the file is one at the moment.
+    if (write) this.#changesUnseen = true;
     return this.#directFd !== -1 && areAligned(vectors, at, count, offset) ? this.#directFd : this.fd;
   }
 
@@ -243,12 +245,12 @@ export class HostFile implements ByteStore {
   }
 
   nextData(offset: number): number {
-    if (!this.#extent.has(offset)) this.#findExtent(offset);
+    if (this.#changesUnseen || !this.#extent.has(offset)) this.#findExtent(offset);
     return this.#extent.isData ? offset : this.#extent.end;
   }
 
   nextHole(offset: number): number {
-    if (!this.#extent.has(offset)) this.#findExtent(offset);
+    if (this.#changesUnseen || !this.#extent.has(offset)) this.#findExtent(offset);
     return this.#extent.isData ? this.#extent.end : Math.min(offset, this.#size);
   }
 

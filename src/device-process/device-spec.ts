@@ -12,6 +12,10 @@ export type OverlaySpec =
   | { readonly kind: 'file'; readonly path: string }
   | { readonly kind: 'temporary'; readonly fd?: number };
 
+/** How requests to a disk are carried out: by io_uring, many at a time; or by the device's own loop, one after the other. */
+export const DISK_EXECUTORS = ['uring', 'epoll'] as const;
+export type DiskExecutor = (typeof DISK_EXECUTORS)[number];
+
 export interface BlockSpec {
   readonly type: 'block';
   /** The disk image. */
@@ -31,6 +35,8 @@ export interface BlockSpec {
   readonly queues: number;
   /** Past the host's page cache. */
   readonly direct: boolean;
+  /** If nobody asked for one, what `preferredExecutor` says, where that is possible. */
+  readonly executor?: DiskExecutor | undefined;
   /** Keeps other programs of ours from the image, and from writing it if it is read only. */
   readonly lock: boolean;
 }
@@ -90,6 +96,11 @@ export interface VsockSpec {
   readonly cid: number;
   /** Where programs of the host connect; with `_PORT` behind it, where services of the host listen. */
   readonly path: string;
+}
+
+/** In the page cache most requests end at once, and the ring only costs. */
+export function preferredExecutor({ executor, direct }: BlockSpec): DiskExecutor {
+  return executor ?? (direct ? 'uring' : 'epoll');
 }
 
 export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | NetSpec | RngSpec | VsockSpec;

@@ -34,8 +34,7 @@ const NAMESPACES = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
 const MAX_DESCRIPTORS = 1024;
 const LIMITS = [
   [RLIMIT_NOFILE, MAX_DESCRIPTORS],
-  // Neither processes nor threads, and what is in memory stays there.
-  [RLIMIT_NPROC, 0],
+  // What is in memory stays there.
   [RLIMIT_CORE, 0],
   [RLIMIT_MEMLOCK, 0],
   [RLIMIT_MSGQUEUE, 0],
@@ -84,7 +83,7 @@ function currentOwner(): Owner {
  * forbids something, `SystemError`.
  */
 export function enterJail(
-  { filters, root }: JailSpec,
+  { filters, root, threads }: JailSpec,
   folders: readonly string[],
   isSettled: boolean,
   supervisor: StreamConnection,
@@ -100,6 +99,7 @@ export function enterJail(
   });
   dropCapabilities();
   for (const [resource, value] of LIMITS) setLimit(resource, value);
+  setLimit(RLIMIT_NPROC, threads);
   // After the credentials have changed for the last time, as that forgets it.
   setDeathSignal(SIGKILL);
   setNoNewPrivileges();

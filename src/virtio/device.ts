@@ -5,7 +5,8 @@ import type { Virtqueue } from './queue/virtqueue.ts';
 
 /**
  * A virtio device without its transport: what it does with requests. It knows neither how it got its queues nor where
- * its process is. Everything happens on one thread, synchronously: a method returns when its work is done.
+ * its process is. Everything happens on one thread, synchronously: a method returns when its work is done, or has been
+ * handed to the system, which tells of its end by a descriptor that the device watches.
  */
 export interface VirtioDevice {
   readonly type: VirtioDeviceName;
@@ -30,8 +31,10 @@ export interface VirtioDevice {
    * empty, to be called again soon.
    */
   serve(index: number, queue: Virtqueue): boolean;
-  /** A queue ends, or ends for now. A request that the device holds goes back with `queue.unpop`. */
+  /** A queue ends, or ends for now. A request that the device holds is pushed, or goes back with `queue.unpop`. */
   queueStopping?(index: number, queue: Virtqueue): void;
+  /** Guest memory may go away: nothing that the device has under way may use it when this returns. */
+  memoryChanging?(): void;
   /** The driver starts again: all state is as at the beginning. No queue runs. */
   reset(): void;
   /** Gives files and other resources back. */

@@ -1,4 +1,4 @@
-import { blockSyntax, blockSyntaxAs } from './disk.ts';
+import { blockSyntax, blockSyntaxAs, diskExecutor } from './disk.ts';
 import { globalOptions } from './global.ts';
 import { hypervisorSyntax } from './hypervisor.ts';
 import { jitSyntax } from './jit.ts';
@@ -144,6 +144,11 @@ export const runOptions = {
         help: 'Add a disk that the guest may write.',
       },
     },
+  }),
+  asyncExecutor: value({
+    section: 'Devices',
+    syntax: diskExecutor,
+    help: 'How requests to disks that say nothing of it by "async-executor=" are carried out.',
   }),
   noRng: flag({
     section: 'Devices',

@@ -160,10 +160,7 @@ export class BackEnd {
     SET_OWNER: () => {},
     // It once meant more; what front ends want of it is that all rings are off.
     RESET_OWNER: () => this.#enableAll(false),
-    SET_MEM_TABLE: (regions, fds) => {
-      this.runner.map.set(regions, fds);
-      this.runner.memoryChanged();
-    },
+    SET_MEM_TABLE: (regions, fds) => this.runner.changeMemory(() => this.runner.map.set(regions, fds)),
     SET_VRING_NUM: ({ index, num }) => this.#vring(index).setSize(num),
     SET_VRING_ADDR: ({ index, descriptor, available, used }) => {
       this.#vring(index).setAddresses({ descriptor, driver: available, device: used });
@@ -203,13 +200,11 @@ export class BackEnd {
     GET_MAX_MEM_SLOTS: () => BigInt(MAX_MEM_SLOTS),
     ADD_MEM_REG: (region, fds) => {
       if (fds.length !== 1) throw protocolError('a region of memory came without a descriptor');
-      this.runner.map.add(region, fds[0]!);
-      this.runner.memoryChanged();
+      this.runner.changeMemory(() => this.runner.map.add(region, fds[0]!));
     },
     REM_MEM_REG: (region, fds) => {
       closeAll(fds);
-      this.runner.map.remove(region);
-      this.runner.memoryChanged();
+      this.runner.changeMemory(() => this.runner.map.remove(region));
     },
     SET_STATUS: (status) => {
       if (status > 0xffn) throw protocolError(`0x${status.toString(16)} is no device status`);

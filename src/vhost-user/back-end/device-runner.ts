@@ -126,8 +126,10 @@ export class DeviceRunner implements DeviceHost {
     return vring.base(this.#features);
   }
 
-  /** Guest memory has changed under the rings. */
-  memoryChanged(): void {
+  /** Carries out a change of guest memory under the rings. */
+  changeMemory(change: () => void): void {
+    this.device.memoryChanging?.();
+    change();
     for (const vring of this.vrings) {
       vring.queue?.relocate();
       this.#checkHealth(vring);

@@ -19,40 +19,43 @@ export const MAX_CHAIN_DESCRIPTORS = 1024;
 /** The most bytes of one chain (VIRTIO 1.3, 2.7.4.3 and 2.8.16). */
 const MAX_CHAIN_BYTES = 2 ** 32;
 
+/** What it takes to give a request back: a device that answers later keeps a copy. */
+export interface TakenChain {
+  /** What the driver knows the request by: its first descriptor (split ring), or the buffer id (packed ring). */
+  readonly id: number;
+  /** How many descriptors of a packed ring it takes up. */
+  readonly slots: number;
+  /** Where a packed ring has noted it for a successor. */
+  readonly note: number;
+}
+
 /**
  * One request of a driver. It has been checked: readers and writers of its lists cannot fail. One object serves all
  * requests of a queue, so a device that needs something of a request later keeps what it needs, not the lists.
  */
-export class DescriptorChain {
+export class DescriptorChain implements TakenChain {
   /** What the device reads. */
   readonly readable = new ScatterList();
   /** What the device writes, behind what it reads. */
   readonly writable = new ScatterList();
-  /** What the driver knows the request by: its first descriptor (split ring), or the buffer id (packed ring). */
   id = 0;
-  /** How many descriptors of a packed ring it takes up. */
   slots = 0;
-  /** Where it is noted that it is under way, if it is (packed ring). */
-  entry = 0;
-  /** It was taken before, by a queue that is gone or by this one, which then put it back. */
-  again = false;
+  note = 0;
   #descriptors = 0;
+
+  /** Becomes what gives `other` back, without its lists. */
+  standFor({ id, slots, note }: TakenChain): void {
+    this.clear();
+    this.id = id;
+    this.slots = slots;
+    this.note = note;
+  }
 
   clear(): void {
     this.readable.clear();
     this.writable.clear();
     this.slots = 0;
-    this.again = false;
     this.#descriptors = 0;
-  }
-
-  /** Becomes what gives `other` back, without its lists. */
-  standFor(other: DescriptorChain): void {
-    this.clear();
-    this.id = other.id;
-    this.slots = other.slots;
-    this.entry = other.entry;
-    this.again = other.again;
   }
 
   /** Appends what a descriptor describes. Throws `E_VIRTQUEUE`. */

@@ -1,47 +1,66 @@
+/**
+ * The area in shared memory by which the successor of a back end that crashed finds what a packed ring has left undone
+ * (vhost-user, "Inflight I/O tracking"). Requests are given back in any order, and what is given back is written over
+ * descriptors in the ring, so the area holds copies of those of requests that are under way. A header:
+ *
+ *     u16 version at 8, u16 next used place at 16, u16 used place at 18
+ *
+ * where a place is an index with the wrap counter in bit 15, so that one store moves both; and an entry for each descriptor; those of one request are a list, whose first one has all that is said once:
+ *
+ *     u8 state, u8 padding, u16 next, u16 last, u16 number of descriptors, u64 counter, u16 buffer id, u16 flags, u32 length, u64 address
+ *
+ * The process may be killed between any two stores (killed.test.ts), so the order of stores matters everywhere here.
+ */
 import { brokenRing } from './broken-ring.ts';
 
-/**
- * The area in shared memory where a back end notes which requests of a packed queue it has taken and not yet given back,
- * so that its successor after a crash can do them again (vhost-user, "Inflight I/O tracking"). Requests come back in any
- * order, and used descriptors then overwrite those of requests that are still under way, so descriptors are copied here.
- * Only back ends of one kind share an area, so its layout is ours, within the size of the specified one: a header
- *
- *     u16 version at 8, u16 used place at 16, u16 next used place at 18
- *
- * and an entry for each descriptor. A place is an index with the wrap counter above it. A request is a list of entries,
- * the first of which also has its state, its number of descriptors, and a counter that says in which order requests were
- * taken. The process may end between any two stores: each order of stores here matters.
- */
 const VERSION = 1;
 const HEADER_SIZE = 32;
 const ENTRY_SIZE = 32;
-const AT = { version: 8, used: 16, next: 18 };
+const AT = { version: 8, next: 16, used: 18 };
+const WRAP_SHIFT = 15;
 const ENTRY = { state: 0, next: 2, count: 6, counter: 8, id: 16, flags: 18, length: 20, address: 24 };
 
+/** States of an entry. The driver may, or may not yet, see a request that is returning as given back. */
 const FREE = 0;
-const TAKEN = 1;
-/** About to become visible to the driver, if it is not yet. */
+const UNDER_WAY = 1;
 const RETURNING = 2;
 
-/** What its ring and its predecessor leave to a queue. */
-export interface PackedRecovery {
-  /** The place of the next used descriptor. */
-  readonly used: number;
-  /** Up to here, behind the first, the ring may have marks of requests that were never given back. */
-  readonly marked: number;
-  /** Descriptors that were taken, from the next used one on. */
-  readonly slots: number;
+/** A descriptor of the ring, in one of its rounds. */
+export interface PackedPlace {
+  readonly index: number;
+  readonly wrap: number;
+}
+
+/** What a predecessor has left in the ring. */
+export interface PackedRemains {
+  /** The next used descriptor. */
+  readonly used: PackedPlace;
+  /** Up to here the ring may show descriptors behind that as used which the driver was not told of. */
+  readonly marked: PackedPlace;
+}
+
+/** A descriptor as it is noted. `address` is beyond all memory where it is not exact. */
+export interface NotedDescriptor {
+  address: number;
+  length: number;
+  flags: number;
 }
 
 export class PackedInflight {
   readonly #view: DataView;
   readonly #size: number;
-  /** Entries that nobody uses: the first `#freeCount` of these. */
+  /** Entries that nobody uses: the first `#freeCount`. */
   readonly #free: Uint16Array;
   #freeCount = 0;
-  /** Requests of a predecessor, or that were put back, in the order in which they were taken: their first entries. */
-  #again: number[] = [];
+  /** Requests to do again: first those of a predecessor, in the order in which it took them. */
+  readonly #again: number[] = [];
+  /** Descriptors of those. */
+  #slotsAgain = 0;
   #counter = 1;
+  /** Entries of the request that is being noted: the first, the last, and how many. */
+  #first = 0;
+  #last = 0;
+  #count = 0;
 
   /** `view` is the area of one queue of up to `size` descriptors, of `inflightSize` bytes; zeroes when it is new. */
   constructor(view: DataView, size: number) {
@@ -50,170 +69,173 @@ export class PackedInflight {
     this.#free = new Uint16Array(size);
   }
 
+  /** Descriptors of requests that are to be done again and are not taken yet. */
+  get slotsAgain(): number {
+    return this.#slotsAgain;
+  }
+
   /**
-   * Looks for requests to do again. Without a predecessor the queue starts at the place `start`. `isAvailable`: whether
-   * the descriptor at a place is the device's, so that the driver was not told that it is used. Call `recovered` when the
-   * ring has been cleared of marks. Throws `E_VIRTQUEUE` for an area that no back end has left.
+   * Where to go on: at `start` for a new area. `isAvailable` looks whether the descriptor at a place is the device's in
+   * that round, so that the driver was not told that it is used. What is `marked` is to be corrected, and then `recovered`
+   * called. Throws `E_VIRTQUEUE` when what the area says is impossible.
    */
-  recover(start: number, isAvailable: (place: number) => boolean): PackedRecovery {
+  recover(start: PackedPlace, isAvailable: (place: PackedPlace) => boolean): PackedRemains {
     const view = this.#view;
     if (view.getUint16(AT.version, true) !== VERSION) {
-      view.setUint16(AT.used, start, true);
-      view.setUint16(AT.next, start, true);
+      this.moving(start.index, start.wrap);
+      this.moved(start.index, start.wrap);
       view.setUint16(AT.version, VERSION, true);
     }
-    const next = view.getUint16(AT.next, true);
-    const before = view.getUint16(AT.used, true);
-    // The predecessor may have died before or after it made its last requests visible.
-    const isPublished = before !== next && !isAvailable(before);
-    const heads: number[] = [];
-    for (let entry = 0; entry < this.#size; entry++) {
-      if (this.#state(entry) === RETURNING && isPublished) this.#setState(entry, FREE);
-      if (this.#state(entry) !== FREE) heads.push(entry);
+    const next = this.#place(AT.next);
+    let used = this.#place(AT.used);
+    const isMoving = next.index !== used.index || next.wrap !== used.wrap;
+    // The predecessor may have died before or after it made its last requests visible. Where they were, the driver may
+    // have made others available since, in the next round.
+    if (isMoving && !isAvailable(used)) {
+      this.#settle(FREE);
+      this.moved(next.index, next.wrap);
+      used = next;
     }
-    const used = isPublished ? next : before;
-    if (isPublished) view.setUint16(AT.used, used, true);
-    return { used, marked: next, slots: this.#adopt(heads) };
+    this.#collect();
+    return { used, marked: next };
   }
 
-  /** The ring has no marks of requests that were not given back. */
-  recovered(): void {
-    const view = this.#view;
-    for (const head of this.#again) this.#setState(head, TAKEN);
-    view.setUint16(AT.next, view.getUint16(AT.used, true), true);
+  /** Nothing in the ring is marked that the driver was not told of. */
+  recovered({ index, wrap }: PackedPlace): void {
+    this.#settle(UNDER_WAY);
+    this.moving(index, wrap);
   }
 
-  /** How many requests are to be done again. */
-  get waiting(): number {
-    return this.#again.length;
-  }
-
-  /** The next request to do again, by its first entry; -1 when none is left. */
+  /** The first entry of the next request to do again; -1 when none is left. */
   nextAgain(): number {
-    return this.#again.length === 0 ? -1 : this.#again.shift()!;
+    if (this.#again.length === 0) return -1;
+    const note = this.#again.shift()!;
+    this.#slotsAgain -= this.count(note);
+    return note;
   }
 
-  /** A request of `nextAgain` was not done, and is the next one again. */
-  putBack(head: number): void {
-    this.#again.unshift(head);
+  /** Of the request whose first entry is `note`: its buffer id, and how many descriptors it has. */
+  id(note: number): number {
+    return this.#view.getUint16(entry(note) + ENTRY.id, true);
   }
 
-  /** Copies a descriptor, behind the one at entry `before` unless that is -1; its entry. Throws `E_VIRTQUEUE`. */
-  copy(before: number, ring: DataView, at: number): number {
-    if (this.#freeCount === 0) throw brokenRing('more descriptors were made available than the ring has');
-    const entry = this.#free[--this.#freeCount]!;
+  count(note: number): number {
+    return this.#view.getUint16(entry(note) + ENTRY.count, true);
+  }
+
+  /** Reads the descriptor in an entry; returns the entry of the next one. */
+  read(at: number, into: NotedDescriptor): number {
     const view = this.#view;
-    const to = place(entry);
-    view.setUint32(to + ENTRY.address, ring.getUint32(at, true), true);
-    view.setUint32(to + ENTRY.address + 4, ring.getUint32(at + 4, true), true);
-    view.setUint32(to + ENTRY.length, ring.getUint32(at + 8, true), true);
-    view.setUint16(to + ENTRY.id, ring.getUint16(at + 12, true), true);
-    view.setUint16(to + ENTRY.flags, ring.getUint16(at + 14, true), true);
-    if (before !== -1) view.setUint16(place(before) + ENTRY.next, entry, true);
-    return entry;
+    const place = entry(at);
+    into.address =
+      view.getUint32(place + ENTRY.address, true) + view.getUint32(place + ENTRY.address + 4, true) * 2 ** 32;
+    into.length = view.getUint32(place + ENTRY.length, true);
+    into.flags = view.getUint16(place + ENTRY.flags, true);
+    return view.getUint16(place + ENTRY.next, true);
   }
 
-  /** The descriptors that were copied from entry `head` on, `slots` of them, are a request that was taken. */
-  taken(head: number, slots: number): void {
+  /** Begins to note a request, whose descriptors follow. */
+  begin(): void {
+    this.#count = 0;
+  }
+
+  /** There have to be entries: all descriptors that are under way together are at most `size`. */
+  add(address: number, length: number, flags: number): void {
     const view = this.#view;
-    const at = place(head);
-    view.setUint16(at + ENTRY.count, slots, true);
-    view.setUint32(at + ENTRY.counter, this.#counter, true);
-    view.setUint32(at + ENTRY.counter + 4, this.#counter / 2 ** 32, true);
+    const at = this.#free[this.#freeCount - 1 - this.#count]!;
+    const place = entry(at);
+    view.setUint16(place + ENTRY.flags, flags, true);
+    view.setUint32(place + ENTRY.length, length, true);
+    view.setUint32(place + ENTRY.address, address, true);
+    view.setUint32(place + ENTRY.address + 4, address / 2 ** 32, true);
+    if (this.#count === 0) this.#first = at;
+    else view.setUint16(entry(this.#last) + ENTRY.next, at, true);
+    this.#last = at;
+    this.#count++;
+  }
+
+  /** The request is taken; returns its first entry. */
+  taken(id: number): number {
+    const view = this.#view;
+    const place = entry(this.#first);
+    view.setUint16(place + ENTRY.id, id, true);
+    view.setUint16(place + ENTRY.count, this.#count, true);
+    view.setUint32(place + ENTRY.counter, this.#counter, true);
+    view.setUint32(place + ENTRY.counter + 4, this.#counter / 2 ** 32, true);
     this.#counter++;
-    this.#setState(head, TAKEN);
+    this.#freeCount -= this.#count;
+    view.setUint8(place + ENTRY.state, UNDER_WAY);
+    return this.#first;
   }
 
-  /** The request, of `slots` descriptors, is available again. */
-  untaken(head: number, slots: number): void {
-    this.#release(head, slots);
+  /** It will be the next one to do again. */
+  untaken(note: number): void {
+    this.#again.unshift(note);
+    this.#slotsAgain += this.count(note);
   }
 
-  /** The request is about to be given back: to be called before `moving`. */
-  returning(head: number): void {
-    this.#setState(head, RETURNING);
+  /** A request is about to be given back; to be called before `moving`. */
+  returning(note: number): void {
+    this.#view.setUint8(entry(note) + ENTRY.state, RETURNING);
   }
 
-  /** To be called before the ring changes, with the place where it stands when all requests are given back. */
-  moving(next: number): void {
-    this.#view.setUint16(AT.next, next, true);
-  }
-
-  /** The driver can see that the request, of `slots` descriptors, was given back. */
-  returned(head: number, slots: number): void {
-    this.#release(head, slots);
-  }
-
-  /** All requests of `returning` are `returned`. */
-  moved(next: number): void {
-    this.#view.setUint16(AT.used, next, true);
-  }
-
-  /** How many entries a request has. Throws `E_VIRTQUEUE` if it cannot have so many. */
-  count(head: number): number {
-    const count = this.#view.getUint16(place(head) + ENTRY.count, true);
-    if (count < 1 || count > this.#size) throw brokenRing(`an in-flight area has a request of ${count} descriptors`);
-    return count;
-  }
-
-  /** The entry behind `entry` in its request. Throws `E_VIRTQUEUE`. */
-  next(entry: number): number {
-    const next = this.#view.getUint16(place(entry) + ENTRY.next, true);
-    if (next >= this.#size) throw brokenRing(`an in-flight area has ${this.#size} entries, and not number ${next}`);
-    return next;
-  }
-
-  /** The copy of a descriptor. */
-  descriptor(entry: number): { gpa: number; length: number; id: number; flags: number } {
+  /** To be called when it has become visible. */
+  returned(note: number): void {
     const view = this.#view;
-    const at = place(entry);
-    return {
-      gpa: view.getUint32(at + ENTRY.address, true) + view.getUint32(at + ENTRY.address + 4, true) * 2 ** 32,
-      length: view.getUint32(at + ENTRY.length, true),
-      id: view.getUint16(at + ENTRY.id, true),
-      flags: view.getUint16(at + ENTRY.flags, true),
-    };
+    view.setUint8(entry(note) + ENTRY.state, FREE);
+    let at = note;
+    for (let left = this.count(note); left > 0; left--) {
+      this.#free[this.#freeCount++] = at;
+      at = view.getUint16(entry(at) + ENTRY.next, true);
+    }
   }
 
-  /** Makes these requests those to be done again, and finds the entries that are free; how many descriptors they have. */
-  #adopt(heads: number[]): number {
-    const counter = (head: number) => Number(this.#view.getBigUint64(place(head) + ENTRY.counter, true));
-    this.#again = heads.sort((a, b) => counter(a) - counter(b));
-    this.#counter = Math.max(0, ...heads.map(counter)) + 1;
-    const isUsed = new Array<boolean>(this.#size).fill(false);
-    let slots = 0;
-    for (const head of heads) {
-      let entry = head;
-      for (let left = this.count(head); left > 0; left--) {
-        if (isUsed[entry]) throw brokenRing('an in-flight area has two requests with a descriptor in common');
-        isUsed[entry] = true;
-        slots++;
-        if (left > 1) entry = this.next(entry);
+  /** To be called before requests are written to the ring as given back, with where that stands then. */
+  moving(index: number, wrap: number): void {
+    this.#view.setUint16(AT.next, index | (wrap << WRAP_SHIFT), true);
+  }
+
+  /** To be called when they have become visible, and are `returned`. */
+  moved(index: number, wrap: number): void {
+    this.#view.setUint16(AT.used, index | (wrap << WRAP_SHIFT), true);
+  }
+
+  #place(at: number): PackedPlace {
+    const place = this.#view.getUint16(at, true);
+    return { index: place & ~(1 << WRAP_SHIFT), wrap: place >>> WRAP_SHIFT };
+  }
+
+  /** Requests that were returning are as `state` says. */
+  #settle(state: number): void {
+    for (let at = 0; at < this.#size; at++) {
+      const place = entry(at) + ENTRY.state;
+      if (this.#view.getUint8(place) === RETURNING) this.#view.setUint8(place, state);
+    }
+  }
+
+  /** Finds what is to be done again, and which entries are free. */
+  #collect(): void {
+    const view = this.#view;
+    const isUsed = new Uint8Array(this.#size);
+    for (let note = 0; note < this.#size; note++) {
+      if (view.getUint8(entry(note) + ENTRY.state) === FREE) continue;
+      this.#again.push(note);
+      let at = note;
+      const count = this.count(note);
+      for (let left = count; left > 0; left--, at = view.getUint16(entry(at) + ENTRY.next, true)) {
+        if (at >= this.#size || isUsed[at] === 1) throw brokenRing('the in-flight area is damaged');
+        isUsed[at] = 1;
       }
+      if (count === 0) throw brokenRing('the in-flight area is damaged');
+      this.#slotsAgain += count;
     }
-    this.#freeCount = 0;
-    for (let entry = 0; entry < this.#size; entry++) if (!isUsed[entry]) this.#free[this.#freeCount++] = entry;
-    return slots;
-  }
-
-  #release(head: number, slots: number): void {
-    this.#setState(head, FREE);
-    let entry = head;
-    for (let left = slots; ; entry = this.next(entry)) {
-      this.#free[this.#freeCount++] = entry;
-      if (--left === 0) return;
-    }
-  }
-
-  #state(head: number): number {
-    return this.#view.getUint8(place(head) + ENTRY.state);
-  }
-
-  #setState(head: number, state: number): void {
-    this.#view.setUint8(place(head) + ENTRY.state, state);
+    const counter = (note: number) => Number(view.getBigUint64(entry(note) + ENTRY.counter, true));
+    this.#again.sort((a, b) => counter(a) - counter(b));
+    this.#counter = Math.max(0, ...this.#again.map(counter)) + 1;
+    for (let at = this.#size - 1; at >= 0; at--) if (isUsed[at] === 0) this.#free[this.#freeCount++] = at;
   }
 }
 
-function place(entry: number): number {
-  return HEADER_SIZE + ENTRY_SIZE * entry;
+function entry(index: number): number {
+  return HEADER_SIZE + ENTRY_SIZE * index;
 }

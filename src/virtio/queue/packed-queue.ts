@@ -4,12 +4,13 @@ import {
   address,
   DESCRIPTOR_SIZE,
   type DescriptorChain,
+  type TakenChain,
   VIRTQ_DESC_F_INDIRECT,
   VIRTQ_DESC_F_NEXT,
   VIRTQ_DESC_F_WRITE,
 } from './descriptor-chain.ts';
 import type { DeviceMemory, RingPart } from './device-memory.ts';
-import type { PackedInflight } from './packed-inflight.ts';
+import type { NotedDescriptor, PackedInflight, PackedPlace } from './packed-inflight.ts';
 import { passed, type RingAddresses, type RingFeatures, type Virtqueue } from './virtqueue.ts';
 
 const VIRTQ_DESC_F_AVAIL = 1 << 7;
@@ -46,6 +47,10 @@ export class PackedQueue implements Virtqueue {
   #availableWrap: number;
   #nextUsed: number;
   #usedWrap: number;
+  /** Descriptors that were taken from the ring and not given back. */
+  #underWay = 0;
+  /** The one that is read from the in-flight area. */
+  readonly #noted: NotedDescriptor = { address: 0, length: 0, flags: 0 };
   /** Descriptors given back since the driver was last considered for an interrupt. */
   #unsignalled = 0;
 
@@ -77,17 +82,21 @@ export class PackedQueue implements Virtqueue {
   }
 
   get base(): number {
-    // What waits to be done again is all that is under way when a queue ends.
-    const isWaiting = this.#inflight !== undefined && this.#inflight.waiting > 0;
-    const available = isWaiting ? this.#usedPlace() : this.#nextAvailable | (this.#availableWrap << WRAP_SHIFT);
-    return (available | (this.#usedPlace() << 16)) >>> 0;
+    const again = this.#inflight?.slotsAgain ?? 0;
+    const index = this.#nextAvailable - again;
+    const available =
+      index >= 0
+        ? index | (this.#availableWrap << WRAP_SHIFT)
+        : (index + this.size) | ((this.#availableWrap ^ 1) << WRAP_SHIFT);
+    const used = this.#nextUsed | (this.#usedWrap << WRAP_SHIFT);
+    return (available | (used << 16)) >>> 0;
   }
 
   pop(chain: DescriptorChain): boolean {
     if (this.broken !== undefined) return false;
     try {
       const again = this.#inflight?.nextAgain() ?? -1;
-      if (again !== -1) this.#readAgain(chain, again);
+      if (again !== -1) this.#readNoted(chain, again);
       else if (this.#hasNext()) this.#readChain(chain);
       else return false;
       return true;
@@ -97,39 +106,37 @@ export class PackedQueue implements Virtqueue {
     }
   }
 
-  push(chain: DescriptorChain, written: number): void {
+  push(chain: TakenChain, written: number): void {
     const inflight = this.#inflight;
-    const flagsPlace = this.#flagsPlace();
+    const place = this.#flagsPlace();
+    inflight?.returning(chain.note);
     const flags = this.#writeUsed(chain, written);
-    inflight?.returning(chain.entry);
-    inflight?.moving(this.#usedPlace());
-    Atomics.store(this.#ring.region.halfWords, flagsPlace, flags);
-    inflight?.returned(chain.entry, chain.slots);
-    inflight?.moved(this.#usedPlace());
+    inflight?.moving(this.#nextUsed, this.#usedWrap);
+    Atomics.store(this.#ring.region.halfWords, place, flags);
+    this.#returned(chain);
+    inflight?.moved(this.#nextUsed, this.#usedWrap);
   }
 
   /** A driver looks at the first one first, so that one becomes visible last. */
-  pushTogether(chains: readonly DescriptorChain[], written: readonly number[], count: number): void {
-    const inflight = this.#inflight;
-    if (inflight !== undefined) this.#announce(inflight, chains, count);
+  pushTogether(chains: readonly TakenChain[], written: readonly number[], count: number): void {
+    if (this.#inflight !== undefined) this.#announce(this.#inflight, chains, count);
     const first = this.#flagsPlace();
     const firstFlags = this.#writeUsed(chains[0]!, written[0]!);
     for (let i = 1; i < count; i++) {
-      const flagsPlace = this.#flagsPlace();
-      Atomics.store(this.#ring.region.halfWords, flagsPlace, this.#writeUsed(chains[i]!, written[i]!));
+      const place = this.#flagsPlace();
+      Atomics.store(this.#ring.region.halfWords, place, this.#writeUsed(chains[i]!, written[i]!));
     }
     Atomics.store(this.#ring.region.halfWords, first, firstFlags);
-    if (inflight === undefined) return;
-    for (let i = 0; i < count; i++) inflight.returned(chains[i]!.entry, chains[i]!.slots);
-    inflight.moved(this.#usedPlace());
+    for (let i = 0; i < count; i++) this.#returned(chains[i]!);
+    this.#inflight?.moved(this.#nextUsed, this.#usedWrap);
   }
 
-  unpop(chain: DescriptorChain): void {
-    if (chain.again) {
-      this.#inflight!.putBack(chain.entry);
+  unpop(chain: TakenChain): void {
+    if (this.#inflight !== undefined) {
+      this.#inflight.untaken(chain.note);
       return;
     }
-    this.#inflight?.untaken(chain.entry, chain.slots);
+    this.#underWay -= chain.slots;
     this.#nextAvailable -= chain.slots;
     if (this.#nextAvailable >= 0) return;
     this.#nextAvailable += this.size;
@@ -180,7 +187,7 @@ export class PackedQueue implements Virtqueue {
   }
 
   /** Fills the next used descriptor but for its flags, which are returned. */
-  #writeUsed(chain: DescriptorChain, written: number): number {
+  #writeUsed(chain: TakenChain, written: number): number {
     const { view } = this.#ring.region;
     const at = this.#ring.offset + this.#nextUsed * DESCRIPTOR_SIZE;
     view.setUint32(at + 8, written, true);
@@ -195,26 +202,21 @@ export class PackedQueue implements Virtqueue {
     return mark | (written > 0 ? VIRTQ_DESC_F_WRITE : 0);
   }
 
-  /** Notes that these requests are to be given back. */
-  #announce(inflight: PackedInflight, chains: readonly DescriptorChain[], count: number): void {
+  /** Notes that requests are to be given back, before the ring shows anything of it. */
+  #announce(inflight: PackedInflight, chains: readonly TakenChain[], count: number): void {
     let slots = 0;
     for (let i = 0; i < count; i++) {
+      inflight.returning(chains[i]!.note);
       slots += chains[i]!.slots;
-      inflight.returning(chains[i]!.entry);
     }
-    inflight.moving(this.#behind(this.#usedPlace(), slots));
+    const index = this.#nextUsed + slots;
+    if (index < this.size) inflight.moving(index, this.#usedWrap);
+    else inflight.moving(index - this.size, this.#usedWrap ^ 1);
   }
 
-  /** The next used descriptor, with the wrap counter above its index. */
-  #usedPlace(): number {
-    return this.#nextUsed | (this.#usedWrap << WRAP_SHIFT);
-  }
-
-  /** The place so many descriptors, at most a round, behind another. */
-  #behind(place: number, slots: number): number {
-    const index = (place & INDEX_MASK) + slots;
-    const wrap = place >>> WRAP_SHIFT;
-    return index < this.size ? index | (wrap << WRAP_SHIFT) : (index - this.size) | ((wrap ^ 1) << WRAP_SHIFT);
+  #returned(chain: TakenChain): void {
+    this.#underWay -= chain.slots;
+    this.#inflight?.returned(chain.note);
   }
 
   #hasNext(): boolean {
@@ -231,47 +233,54 @@ export class PackedQueue implements Virtqueue {
 
   #readChain(chain: DescriptorChain): void {
     chain.clear();
-    const inflight = this.#inflight;
+    this.#inflight?.begin();
     const { region, offset } = this.#ring;
     const { view } = region;
     let index = this.#nextAvailable;
-    let entry = -1;
     for (let flags = VIRTQ_DESC_F_NEXT; (flags & VIRTQ_DESC_F_NEXT) !== 0; ) {
-      if (chain.slots === this.size) throw brokenRing('a chain has more descriptors than the ring');
+      if (this.#underWay + chain.slots === this.size)
+        throw brokenRing('more descriptors are under way than the ring has');
       const at = offset + index * DESCRIPTOR_SIZE;
       const gpa = address(view, at);
       const length = view.getUint32(at + 8, true);
       const tail = view.getUint32(at + 12, true);
       flags = tail >>> 16;
+      chain.slots++;
+      // The driver writes it to the last descriptor of a chain.
+      chain.id = tail & 0xffff;
       index = index + 1 === this.size ? 0 : index + 1;
-      this.#addDescriptor(chain, gpa, length, tail & 0xffff, flags);
-      if (inflight === undefined) continue;
-      entry = inflight.copy(entry, view, at);
-      if (chain.slots === 1) chain.entry = entry;
+      this.#addDescriptor(chain, gpa, length, flags);
+      this.#inflight?.add(gpa, length, flags);
     }
-    inflight?.taken(chain.entry, chain.slots);
-    if (index <= this.#nextAvailable) this.#availableWrap ^= 1;
-    this.#nextAvailable = index;
+    chain.note = this.#inflight?.taken(chain.id) ?? 0;
+    this.#advance(chain.slots);
   }
 
-  /** Reads a request that was taken before from where its descriptors were copied to. */
-  #readAgain(chain: DescriptorChain, head: number): void {
+  /** Reads a request that was taken from the ring before. */
+  #readNoted(chain: DescriptorChain, note: number): void {
     const inflight = this.#inflight!;
+    const descriptor = this.#noted;
+    const slots = inflight.count(note);
     chain.clear();
-    chain.again = true;
-    chain.entry = head;
-    let entry = head;
-    for (let left = inflight.count(head); ; entry = inflight.next(entry)) {
-      const { gpa, length, id, flags } = inflight.descriptor(entry);
-      this.#addDescriptor(chain, gpa, length, id, flags);
-      if (--left === 0) return;
+    chain.id = inflight.id(note);
+    chain.note = note;
+    for (let at = note; chain.slots < slots; ) {
+      at = inflight.read(at, descriptor);
+      chain.slots++;
+      this.#addDescriptor(chain, descriptor.address, descriptor.length, descriptor.flags);
     }
   }
 
-  /** Adds what is in the ring; the driver writes the id to the last descriptor of a chain. */
-  #addDescriptor(chain: DescriptorChain, gpa: number, length: number, id: number, flags: number): void {
-    chain.slots++;
-    chain.id = id;
+  /** Descriptors have been taken from the ring. */
+  #advance(slots: number): void {
+    this.#underWay += slots;
+    this.#nextAvailable += slots;
+    if (this.#nextAvailable < this.size) return;
+    this.#nextAvailable -= this.size;
+    this.#availableWrap ^= 1;
+  }
+
+  #addDescriptor(chain: DescriptorChain, gpa: number, length: number, flags: number): void {
     if ((flags & VIRTQ_DESC_F_INDIRECT) === 0) chain.addDescriptor(this.#memory, gpa, length, flags);
     else this.#addIndirect(chain, gpa, length, flags);
   }
@@ -288,31 +297,31 @@ export class PackedQueue implements Virtqueue {
     throw brokenRing(`the base 0x${this.base.toString(16)} is beyond a queue of ${this.size}`);
   }
 
-  /** Goes on where a predecessor was: all that it had taken and not given back is to be done again. */
+  /** Goes on where a predecessor was. What it had taken and not given back lies between the two places. */
   #succeed(inflight: PackedInflight): void {
-    const isAvailable = (place: number) => {
-      const index = place & INDEX_MASK;
-      return index < this.size && this.#isAvailable(index, place >>> WRAP_SHIFT);
-    };
-    const { used, marked, slots } = inflight.recover(this.#usedPlace(), isAvailable);
-    this.#nextUsed = used & INDEX_MASK;
-    this.#usedWrap = used >>> WRAP_SHIFT;
+    const start = { index: this.#nextUsed, wrap: this.#usedWrap };
+    const isAvailable = ({ index, wrap }: PackedPlace) => index < this.size && this.#isAvailable(index, wrap);
+    const { used, marked } = inflight.recover(start, isAvailable);
+    this.#nextUsed = this.#nextAvailable = used.index;
+    this.#usedWrap = this.#availableWrap = used.wrap;
     this.#mustBeInRing();
-    this.#unmark(used, marked, slots);
-    inflight.recovered();
-    const available = this.#behind(used, slots);
-    this.#nextAvailable = available & INDEX_MASK;
-    this.#availableWrap = available >>> WRAP_SHIFT;
+    this.#unmark(marked, inflight.slotsAgain);
+    inflight.recovered(used);
+    this.#advance(inflight.slotsAgain);
   }
 
-  /** Makes descriptors behind `from` up to `to`, at most `slots` with the first, look as if none had been given back. */
-  #unmark(from: number, to: number, slots: number): void {
-    if (from === to) return;
-    for (let i = 1; i < slots; i++) {
-      const place = this.#behind(from, i);
-      if (place === to) return;
-      const at = this.#ring.offset + (place & INDEX_MASK) * DESCRIPTOR_SIZE + DESCRIPTOR_FLAGS;
-      const flags = place >>> WRAP_SHIFT === 1 ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
+  /**
+   * Descriptors behind the next used one look available again, up to `end` and at most `slots` with that one: the
+   * predecessor may have begun to give several requests back at once.
+   */
+  #unmark(end: PackedPlace, slots: number): void {
+    const isMoving = end.index !== this.#nextUsed || end.wrap !== this.#usedWrap;
+    for (let i = 1; isMoving && i < slots; i++) {
+      const wraps = this.#nextUsed + i >= this.size;
+      const index = this.#nextUsed + i - (wraps ? this.size : 0);
+      if (index === end.index) return;
+      const flags = wraps === (this.#usedWrap === 0) ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
+      const at = this.#ring.offset + index * DESCRIPTOR_SIZE + DESCRIPTOR_FLAGS;
       Atomics.store(this.#ring.region.halfWords, at >> 1, flags);
     }
   }

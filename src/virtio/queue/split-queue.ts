@@ -4,6 +4,7 @@ import {
   address,
   DESCRIPTOR_SIZE,
   type DescriptorChain,
+  type TakenChain,
   VIRTQ_DESC_F_INDIRECT,
   VIRTQ_DESC_F_NEXT,
 } from './descriptor-chain.ts';
@@ -62,17 +63,15 @@ export class SplitQueue implements Virtqueue {
   }
 
   get base(): number {
-    return (this.#nextAvailable - (this.#inflight?.waiting ?? 0)) & 0xffff;
+    return (this.#nextAvailable - (this.#inflight?.again ?? 0)) & 0xffff;
   }
 
   pop(chain: DescriptorChain): boolean {
     if (this.broken !== undefined) return false;
     try {
-      const again = this.#inflight?.nextAgain() ?? -1;
-      const head = again === -1 ? this.#nextHead() : again;
+      const head = this.#nextHead();
       if (head === -1) return false;
       this.#readChain(chain, head);
-      chain.again = again !== -1;
       return true;
     } catch (error) {
       this.broken = breakage(error);
@@ -80,27 +79,23 @@ export class SplitQueue implements Virtqueue {
     }
   }
 
-  push(chain: DescriptorChain, written: number): void {
+  push(chain: TakenChain, written: number): void {
     this.#writeUsed(chain, written);
     this.#publish();
     this.#inflight?.returned(chain.id);
     this.#inflight?.moved(this.#nextUsed);
   }
 
-  pushTogether(chains: readonly DescriptorChain[], written: readonly number[], count: number): void {
+  pushTogether(chains: readonly TakenChain[], written: readonly number[], count: number): void {
     for (let i = 0; i < count; i++) this.#writeUsed(chains[i]!, written[i]!);
     this.#publish();
     for (let i = 0; i < count; i++) this.#inflight?.returned(chains[i]!.id);
     this.#inflight?.moved(this.#nextUsed);
   }
 
-  unpop(chain: DescriptorChain): void {
-    if (chain.again) {
-      this.#inflight!.putBack(chain.id);
-      return;
-    }
-    this.#inflight?.untaken(chain.id);
-    this.#nextAvailable = (this.#nextAvailable - 1) & 0xffff;
+  unpop(chain: TakenChain): void {
+    if (this.#inflight !== undefined) this.#inflight.untaken(chain.id);
+    else this.#nextAvailable = (this.#nextAvailable - 1) & 0xffff;
   }
 
   needsInterrupt(): boolean {
@@ -140,7 +135,7 @@ export class SplitQueue implements Virtqueue {
   }
 
   /** Fills the next entry of the used ring, which the driver does not see yet. */
-  #writeUsed(chain: DescriptorChain, written: number): void {
+  #writeUsed(chain: TakenChain, written: number): void {
     const { region, offset } = this.#used;
     const at = offset + RING + (this.#nextUsed & (this.size - 1)) * USED_ELEMENT_SIZE;
     region.view.setUint32(at, chain.id, true);
@@ -155,6 +150,8 @@ export class SplitQueue implements Virtqueue {
 
   /** The next chain's first descriptor; -1 when there is none. */
   #nextHead(): number {
+    const again = this.#inflight?.nextAgain() ?? -1;
+    if (again !== -1) return again;
     const waiting = (this.#availableIndex() - this.#nextAvailable) & 0xffff;
     if (waiting === 0) return -1;
     if (waiting > this.size)

@@ -1,7 +1,7 @@
 /** Which virtio devices a VM gets, what provides them, and where they are on the PCI bus. */
 import type { ForwardedPort } from '../../base/passt.ts';
 import type { BlockOption } from '../../cli/options/disk.ts';
-import type { DeviceSpec, NetSpec } from '../../device-process/device-spec.ts';
+import type { DeviceSpec, DiskExecutor, NetSpec } from '../../device-process/device-spec.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { VirtioDeviceName } from '../../virtio/device-types.ts';
 import type { VmConfig } from '../config.ts';
@@ -74,7 +74,7 @@ function wantedDevices(config: VmConfig): Wanted[] {
   const bySocket = (type: VirtioDeviceName, paths: readonly string[]) => paths.map((path) => foreign(type, path));
   return [
     ...bySocket('gpu', config.vhostUserGpu),
-    ...config.block.map(disk),
+    ...config.block.map((option) => disk(option, config.asyncExecutor)),
     ...bySocket('block', config.vhostUserBlk),
     ...bySocket('console', config.vhostUserConsole),
     // What is random would be so in each run of a deterministic VM.
@@ -104,9 +104,10 @@ function own(name: string, spec: DeviceSpec): Wanted {
   return { name, type: spec.type, source: { kind: 'own', spec } };
 }
 
-function disk(option: BlockOption): Wanted {
+function disk(option: BlockOption, executor: DiskExecutor | undefined): Wanted {
   const { path, slot } = option;
-  return { ...own(`the disk ${path}`, blockSpec(option)), slot, packed: option['packed-queue'] };
+  const spec = blockSpec({ ...option, 'async-executor': option['async-executor'] ?? executor });
+  return { ...own(`the disk ${path}`, spec), slot, packed: option['packed-queue'] };
 }
 
 function balloon({
