@@ -3,7 +3,8 @@
  * forgotten. CROSVM_TEST_KILLS says how often (for each case).
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -13,10 +14,11 @@ import { NO_TRUST } from '../src/disk/image-trust.ts';
 import { Random } from '../src/disk/testing.ts';
 import { featureSet } from '../src/virtio/features.ts';
 import { VIRTIO_NET_F_MRG_RXBUF } from '../src/virtio/net/net-config.ts';
-import { type MockDriver, RING_FORMATS } from '../src/virtio/testing/mock-guest.ts';
+import { type MockDriver, RING_FORMATS, type RingFormat } from '../src/virtio/testing/mock-guest.ts';
 import { DiskCustomer } from './disk-customer.ts';
 import { MortalDevice } from './mortal-device.ts';
 import { NetCustomer } from './net-customer.ts';
+import { missingProgram } from './virtio-guest.ts';
 
 const KILLS = Number(process.env['CROSVM_TEST_KILLS'] ?? 15);
 /** A device that does nothing for so long hangs; in milliseconds. */
@@ -38,7 +40,7 @@ async function workAndKill(
   turn: (isOver: boolean) => boolean,
   isDone: () => boolean,
 ): Promise<void> {
-  await device.start();
+  await device.start().catch((error) => assert.fail(`${error.message}\n${device.said.join('\n')}`));
   let lastProgress = performance.now();
   let nextKill = lastProgress + random.below(60);
   while (device.kills < KILLS || !isDone()) {
@@ -54,30 +56,58 @@ async function workAndKill(
   }
 }
 
+const BLOCKS = 256;
+const BLOCK = 1024;
+
+/** Kills the process of a disk while it is written and read; what it should have is `check`ed when that is over. */
+async function killDisk(spec: BlockSpec, format: RingFormat, check: (customer: DiskCustomer) => void): Promise<void> {
+  const random = new Random(Date.now());
+  const size = 16;
+  const device = new MortalDevice(() => spec, { format, queues: [size], memory: MEMORY });
+  const memory = MEMORY - (1 << 20);
+  const customer = new DiskCustomer(device.drivers[0]!, random, { blocks: BLOCKS, spread: BLOCK * 7, size, memory });
+  const turn = (isOver: boolean) => {
+    if (!isOver) customer.fill();
+    device.kick();
+    device.awaitInterrupt(0);
+    const before = customer.done;
+    customer.take();
+    return customer.done > before;
+  };
+  try {
+    await workAndKill(device, random, turn, () => customer.isIdle);
+  } finally {
+    await device.close();
+  }
+  check(customer);
+}
+
 for (const format of RING_FORMATS) {
   test(`a disk on a ${format} ring whose process is killed at random`, async () => {
     const path = join(folder, `disk-${format}`);
-    const blocks = 256;
-    writeFileSync(path, Buffer.alloc(blocks * 1024));
-    const random = new Random(Date.now());
-    const size = 16;
-    const device = new MortalDevice(() => blockSpec(path), { format, queues: [size], memory: MEMORY });
-    try {
-      const customer = new DiskCustomer(device.drivers[0]!, random, { blocks, size, memory: MEMORY - (1 << 20) });
-      const turn = (isOver: boolean) => {
-        if (!isOver) customer.fill();
-        device.kick();
-        device.awaitInterrupt(0);
-        const before = customer.done;
-        customer.take();
-        return customer.done > before;
-      };
-      await workAndKill(device, random, turn, () => customer.isIdle);
-      customer.checkAll(new Uint8Array(readFileSync(path)));
-      console.log(`${customer.done} requests, ${device.kills} kills`);
-    } finally {
-      await device.close();
-    }
+    writeFileSync(path, '');
+    truncateSync(path, BLOCKS * BLOCK * 7);
+    await killDisk(blockSpec(path), format, (customer) => customer.checkAll(new Uint8Array(readFileSync(path))));
+  });
+}
+
+const noQemuImg = missingProgram('qemu-img') ?? false;
+
+for (const overlay of [false, true]) {
+  test(`a qcow2 ${overlay ? 'overlay' : 'disk'} whose process is killed at random`, { skip: noQemuImg }, async () => {
+    const path = join(folder, `qcow2-${overlay}`);
+    const image = overlay ? `${path}.overlay` : path;
+    // Small clusters, so that tables change all the time.
+    execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', 'cluster_size=2k', path, `${BLOCKS * BLOCK * 7}`]);
+    const spec = blockSpec(path);
+    await killDisk(overlay ? { ...spec, overlay: { kind: 'file', path: image } } : spec, 'split', (customer) => {
+      // Clusters may be lost (3): whoever was killed had taken them for something.
+      const { status, stdout } = spawnSync('qemu-img', ['check', image], { encoding: 'utf8' });
+      assert.ok(status === 0 || status === 3, stdout);
+      const raw = `${path}.raw`;
+      execFileSync('qemu-img', ['convert', '-f', 'qcow2', '-O', 'raw', image, raw]);
+      customer.checkAll(new Uint8Array(readFileSync(raw)));
+    });
   });
 }
 

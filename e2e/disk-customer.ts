@@ -22,6 +22,8 @@ export class DiskCustomer {
   readonly versions: Uint32Array;
   readonly #busy = new Set<number>();
   readonly #open = new Map<number, Open>();
+  /** Bytes from the start of a block to that of the next one. */
+  readonly #spread: number;
   #free: number;
   #memory: number;
   #version = 0;
@@ -32,11 +34,12 @@ export class DiskCustomer {
   constructor(
     driver: MockDriver,
     random: Random,
-    { blocks, size, memory }: { blocks: number; size: number; memory: number },
+    { blocks, spread, size, memory }: { blocks: number; spread: number; size: number; memory: number },
   ) {
     this.#driver = driver;
     this.#random = random;
     this.versions = new Uint32Array(blocks);
+    this.#spread = spread;
     this.#free = size;
     this.#memory = memory;
   }
@@ -57,7 +60,7 @@ export class DiskCustomer {
       const version = this.#random.chance(70) ? ++this.#version : undefined;
       const header = new DataView(new ArrayBuffer(16));
       header.setUint32(0, version === undefined ? VIRTIO_BLK_T_IN : VIRTIO_BLK_T_OUT, true);
-      header.setUint32(8, (block * BLOCK) / SECTOR_SIZE, true);
+      header.setUint32(8, (block * this.#spread) / SECTOR_SIZE, true);
       const head = new Uint8Array(header.buffer);
       const data = version === undefined ? [] : [new Uint8Array(new Uint32Array(BLOCK / 4).fill(version).buffer)];
       const writable = version === undefined ? [BLOCK, 1] : [1];
@@ -95,12 +98,7 @@ export class DiskCustomer {
   /** Checks all of a disk's contents. */
   checkAll(contents: Uint8Array): void {
     for (const block of this.versions.keys()) {
-      this.check(block, new Uint32Array(contents.slice(block * BLOCK, (block + 1) * BLOCK).buffer));
+      this.check(block, new Uint32Array(contents.slice(block * this.#spread, block * this.#spread + BLOCK).buffer));
     }
-  }
-
-  /** How much of the disk is used, in bytes. */
-  get bytes(): number {
-    return this.versions.length * BLOCK;
   }
 }

@@ -17,6 +17,7 @@ import {
   VIRTIO_F_VERSION_1,
 } from '../src/virtio/features.ts';
 import type { MockDriver, RingFormat } from '../src/virtio/testing/mock-guest.ts';
+import { Belongings } from '../src/vm/devices/belongings.ts';
 import { greetBackEnd } from '../src/vm/devices/connect-device.ts';
 import { JailLauncher } from '../src/vm/devices/jail-launcher.ts';
 import type { LaunchedDevice } from '../src/vm/devices/launcher.ts';
@@ -42,6 +43,8 @@ export class MortalDevice {
   readonly drivers: readonly MockDriver[];
   /** How often it was killed. */
   kills = 0;
+  /** What it said, which is nothing as long as all is well. */
+  readonly said: string[] = [];
   readonly #launcher = new JailLauncher({});
   readonly #makeSpec: () => DeviceSpec;
   readonly #features: bigint;
@@ -55,6 +58,8 @@ export class MortalDevice {
   #link: VhostUserLink | undefined;
   #subscription: Subscription | undefined;
   #isClosing = false;
+
+  readonly #belongings = new Belongings();
 
   /** `makeSpec` is asked each time that the device is started. */
   constructor(makeSpec: () => DeviceSpec, { format, features = 0n, queues, memory }: MortalOptions) {
@@ -118,11 +123,12 @@ export class MortalDevice {
     this.#link?.close();
     this.#launcher.close();
     closeWiring(this.#wiring);
+    this.#belongings.close();
     this.guest.close();
   }
 
   async #launch() {
-    this.#device = this.#launcher.launch('the device', this.#makeSpec(), () => {});
+    this.#device = this.#launcher.launch('the device', this.#belongings.equip(this.#makeSpec()), (line) => this.said.push(line));
     const { connection } = this.#device;
     return { connection, ...(await greetBackEnd(connection)) };
   }

@@ -1,15 +1,18 @@
 import { resolve } from 'node:path';
-import { hostDiskFiles } from '../base/host-disk-files.ts';
+import { close } from '../base/fd.ts';
+import { fileIdentity, hostDiskFiles } from '../base/host-disk-files.ts';
 import { HostFile } from '../base/host-file.ts';
 import { imageCodec } from '../base/image-codec.ts';
 import { IoUring } from '../base/io-uring.ts';
+import { mmap, view } from '../base/mmap.ts';
 import type { Disk } from '../disk/disk.ts';
 import { type OpenDiskOptions, openDisk } from '../disk/open-disk.ts';
 import { openOverlay } from '../disk/overlay.ts';
+import { TABLE_LOG_SIZE, TableLog } from '../disk/qcow2/table-log.ts';
 import type { TransferEngine } from '../disk/transfer-engine.ts';
 import { CrosvmError } from '../errors.ts';
 import { BlockDevice } from '../virtio/block/block-device.ts';
-import { type BlockSpec, type OverlaySpec, preferredExecutor } from './device-spec.ts';
+import { type BlockSpec, KEEPSAKE_SIZES, MAX_TABLE_LOGS, type OverlaySpec, preferredExecutor } from './device-spec.ts';
 import type { MadeDevice } from './made-device.ts';
 
 /** Requests that io_uring has at a time: as many as a queue. */
@@ -17,8 +20,6 @@ const RING_ENTRIES = 256;
 
 /** Throws what is wrong with the files, and `E_IO_URING`. */
 export function createBlock(spec: BlockSpec): MadeDevice {
-  // A temporary file needs no power to be cut, so its flushes cost little; and then nothing is lost with this process.
-  const writeThrough = spec.overlay?.kind === 'temporary';
   const disk = openDiskOf(spec);
   let engine: TransferEngine | undefined;
   try {
@@ -27,7 +28,7 @@ export function createBlock(spec: BlockSpec): MadeDevice {
     disk.close();
     throw error;
   }
-  const device = new BlockDevice(disk, { ...spec, writeThrough }, engine);
+  const device = new BlockDevice(disk, spec, engine);
   return {
     device,
     orders: {
@@ -49,20 +50,32 @@ function openEngine(spec: BlockSpec): TransferEngine | undefined {
   );
 }
 
-function openDiskOf({ path, overlay, format, trust, writable, lock, direct }: BlockSpec): Disk {
+function openDiskOf({ path, overlay, format, trust, writable, lock, direct, keepsake }: BlockSpec): Disk {
+  const tableLogs = keepsake === undefined ? [] : openTableLogs(keepsake);
   const open = (options: OpenDiskOptions) =>
-    openDisk({ files: hostDiskFiles, codec: imageCodec }, path, { format, trust, lock, direct, ...options });
+    openDisk({ files: hostDiskFiles, codec: imageCodec }, path, { format, trust, lock, direct, tableLogs, ...options });
   if (overlay === undefined) return open({ writable });
   const base = open({ writable: false });
   if (overlay.kind === 'temporary' && !writable) return base;
   let store: HostFile | undefined;
   try {
     store = openOverlayFile(overlay, { writable, lock, direct });
-    return openOverlay(imageCodec, base, store, overlay.kind === 'file' ? resolve(path) : undefined);
+    const log = tableLogs[0] && new TableLog(tableLogs[0], fileIdentity(store.fd));
+    return openOverlay(imageCodec, base, store, overlay.kind === 'file' ? resolve(path) : undefined, log);
   } catch (error) {
     store?.close();
     base.close();
     throw error;
+  }
+}
+
+/** The logs in a memfd, which is closed and stays mapped until the process ends. */
+function openTableLogs(fd: number): Uint8Array[] {
+  try {
+    const all = new Uint8Array(view(mmap({ length: KEEPSAKE_SIZES.block, fd }), KEEPSAKE_SIZES.block));
+    return Array.from({ length: MAX_TABLE_LOGS }, (_, i) => all.subarray(i * TABLE_LOG_SIZE, (i + 1) * TABLE_LOG_SIZE));
+  } finally {
+    close(fd);
   }
 }
 

@@ -1,5 +1,5 @@
 import { StreamNetPort } from '../base/stream-net-port.ts';
-import { configureInterface, openTap, tapPort } from '../base/tap.ts';
+import { makeTap, tapPorts } from '../base/tap.ts';
 import { NetDevice } from '../virtio/net/net-device.ts';
 import type { NetPort } from '../virtio/net/net-port.ts';
 import type { NetSpec } from './device-spec.ts';
@@ -12,13 +12,6 @@ export function createNet(spec: NetSpec): MadeDevice {
 }
 
 function openPorts({ wire, pairs, address }: NetSpec): NetPort[] {
-  if ('fd' in wire) return [wire.kind === 'tap' ? tapPort(wire.fd) : new StreamNetPort(wire.fd)];
-  const { ports, name } = openTap(wire.name, pairs);
-  try {
-    if (address !== undefined) configureInterface(name, address);
-    return ports;
-  } catch (error) {
-    for (const port of ports) port.close();
-    throw error;
-  }
+  if (wire.kind === 'stream') return [new StreamNetPort(wire.fd)];
+  return tapPorts('fds' in wire ? wire.fds : makeTap(wire.name, pairs, address));
 }

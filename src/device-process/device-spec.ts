@@ -3,6 +3,7 @@ import type { ConsoleFile } from '../base/console-files.ts';
 import type { InterfaceAddress } from '../base/tap.ts';
 import type { DiskFormat } from '../disk/disk.ts';
 import type { ImageTrust } from '../disk/image-trust.ts';
+import { TABLE_LOG_SIZE } from '../disk/qcow2/table-log.ts';
 
 /**
  * Where what the guest writes to a disk goes, if not to its image: to a qcow2 image, which is made if it is not there; or
@@ -15,6 +16,12 @@ export type OverlaySpec =
 /** How requests to a disk are carried out: by io_uring, many at a time; or by the device's own loop, one after the other. */
 export const DISK_EXECUTORS = ['uring', 'epoll'] as const;
 export type DiskExecutor = (typeof DISK_EXECUTORS)[number];
+
+/** Images of one disk that are written and can have a log. */
+export const MAX_TABLE_LOGS = 8;
+
+/** Bytes of the memory that outlives a device process. Pages that are not used cost nothing. */
+export const KEEPSAKE_SIZES = { block: MAX_TABLE_LOGS * TABLE_LOG_SIZE } as const;
 
 export interface BlockSpec {
   readonly type: 'block';
@@ -37,6 +44,8 @@ export interface BlockSpec {
   readonly direct: boolean;
   /** If nobody asked for one, what `preferredExecutor` says, where that is possible. */
   readonly executor?: DiskExecutor | undefined;
+  /** A memfd of KEEPSAKE_SIZES.block bytes, in which what is not in the tables of qcow2 images survives the process. */
+  readonly keepsake?: number | undefined;
   /** Keeps other programs of ours from the image, and from writing it if it is read only. */
   readonly lock: boolean;
 }
@@ -71,17 +80,18 @@ export interface BalloonSpec {
 }
 
 /**
- * What the card is connected to: a TAP device by name, where it is made if there is none, or an open one; or a stream
- * socket, as passt speaks it.
+ * What the card is connected to: a TAP device by name, where it is made if there is none, or an open one, with a
+ * descriptor for each pair of queues; or a stream socket, as passt speaks it.
  */
 export type NetWire =
   | { readonly kind: 'tap'; readonly name: string }
-  | { readonly kind: 'tap' | 'stream'; readonly fd: number };
+  | { readonly kind: 'tap'; readonly fds: readonly number[] }
+  | { readonly kind: 'stream'; readonly fd: number };
 
 export interface NetSpec {
   readonly type: 'net';
   readonly wire: NetWire;
-  /** Pairs of queues; 1 for what is open already. */
+  /** Pairs of queues; 1 for a stream. */
   readonly pairs: number;
   /** The guest's hardware address, six bytes. */
   readonly mac?: readonly number[] | undefined;

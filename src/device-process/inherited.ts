@@ -1,17 +1,36 @@
 /** Descriptors of the VMM that a specification names, which a device process gets by other numbers. */
 import type { DeviceSpec } from './device-spec.ts';
 
-/** The descriptor, if there is one. */
-export function inheritedFd(spec: DeviceSpec): number | undefined {
-  if (spec.type === 'net' && 'fd' in spec.wire) return spec.wire.fd;
-  if (spec.type === 'block' && spec.overlay?.kind === 'temporary') return spec.overlay.fd;
-  return undefined;
+/** A copy of the specification in which each descriptor is what `replace` makes of it. */
+function mapFds<S extends DeviceSpec>(spec: S, replace: (fd: number) => number): DeviceSpec {
+  if (spec.type === 'net') {
+    const { wire } = spec;
+    if ('fds' in wire) return { ...spec, wire: { kind: wire.kind, fds: wire.fds.map(replace) } };
+    return 'fd' in wire ? { ...spec, wire: { kind: wire.kind, fd: replace(wire.fd) } } : spec;
+  }
+  if (spec.type === 'block') {
+    const { overlay, keepsake } = spec;
+    return {
+      ...spec,
+      ...(overlay?.kind === 'temporary' &&
+        overlay.fd !== undefined && {
+          overlay: { kind: overlay.kind, fd: replace(overlay.fd) },
+        }),
+      ...(keepsake !== undefined && { keepsake: replace(keepsake) }),
+    };
+  }
+  return spec;
 }
 
-/** The specification for a process in which that descriptor is `fd`. */
-export function withInheritedFd(spec: DeviceSpec, fd: number): DeviceSpec {
-  if (inheritedFd(spec) === undefined) return spec;
-  if (spec.type === 'net') return { ...spec, wire: { kind: spec.wire.kind, fd } };
-  if (spec.type === 'block') return { ...spec, overlay: { kind: 'temporary', fd } };
-  return spec;
+/** The descriptors, in the order in which a process gets them. */
+export function inheritedFds(spec: DeviceSpec): number[] {
+  const fds: number[] = [];
+  mapFds(spec, (fd) => fds.push(fd));
+  return fds;
+}
+
+/** The specification for a process in which those descriptors are `fds`. */
+export function withInheritedFds(spec: DeviceSpec, fds: readonly number[]): DeviceSpec {
+  let next = 0;
+  return mapFds(spec, () => fds[next++]!);
 }

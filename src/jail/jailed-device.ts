@@ -3,7 +3,7 @@ import { O_RDWR, open, write } from '../base/fd.ts';
 import { exitNow, keepDescriptors, setThreadName } from '../base/process.ts';
 import { StreamConnection } from '../base/unix-stream.ts';
 import type { DeviceMaker } from '../device-process/create-device.ts';
-import { withInheritedFd } from '../device-process/inherited.ts';
+import { withInheritedFds } from '../device-process/inherited.ts';
 import { serveDevice } from '../device-process/run-device.ts';
 import { CrosvmError } from '../errors.ts';
 import { enterJail, type Owner, settle } from './enter-jail.ts';
@@ -20,8 +20,8 @@ export interface DeviceDescriptors {
   readonly messages: number;
   readonly frontEnd: number;
   readonly orders: number;
-  /** That of its specification, if it names one. */
-  readonly inherited: number | undefined;
+  /** Those that its specification names. */
+  readonly inherited: readonly number[];
   /** Where the listener of its filter goes. */
   readonly supervisor: number;
 }
@@ -37,10 +37,14 @@ export function runJailedDevice(
   try {
     if (newcomer !== undefined) settle(newcomer);
     const nothing = open('/dev/null', O_RDWR);
-    const more = inherited === undefined ? [] : [inherited];
-    keepDescriptors([nothing, nothing, messages, frontEnd, orders, supervisor, ...more]);
+    keepDescriptors([nothing, nothing, messages, frontEnd, orders, supervisor, ...inherited]);
     setThreadName(`${spec.type} device`);
-    const made = make(withInheritedFd(spec, INHERITED));
+    const made = make(
+      withInheritedFds(
+        spec,
+        inherited.map((_, i) => INHERITED + i),
+      ),
+    );
     enterJail(jail, made.folders ?? [], newcomer !== undefined, new StreamConnection(SUPERVISOR));
     const isWell = serveDevice(
       made,

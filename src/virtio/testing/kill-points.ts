@@ -6,6 +6,8 @@ class Killed extends Error {}
 
 /** A process of which some code is run. */
 export interface Mortal {
+  /** Counts as a store, too. */
+  store(): void;
   /** Runs `action` as somebody else, who is not killed. */
   spare<T>(action: () => T): T;
 }
@@ -18,11 +20,13 @@ export function killedAt(stores: number, life: (mortal: Mortal) => void): boolea
   let left = stores;
   let spared = false;
   const count = () => {
-    if (!spared && left-- === 0) throw new Killed();
+    // What runs on after the first of these, to clean up, has no effect either.
+    if (!spared && left-- <= 0) throw new Killed();
   };
   const undo = [...SETTERS.map((name) => wrap(DataView.prototype, name, count)), wrap(Atomics, 'store', count)];
   try {
     life({
+      store: count,
       spare(action) {
         spared = true;
         try {

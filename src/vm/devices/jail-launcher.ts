@@ -2,7 +2,7 @@ import { close } from '../../base/fd.ts';
 import { packetPair } from '../../base/unix-socket.ts';
 import { streamPair } from '../../base/unix-stream.ts';
 import { type DeviceSpec, preferredExecutor } from '../../device-process/device-spec.ts';
-import { inheritedFd } from '../../device-process/inherited.ts';
+import { inheritedFds } from '../../device-process/inherited.ts';
 import type { JailOptions, JailSpec } from '../../jail/jail-spec.ts';
 import { loadFilters } from '../../jail/load-policy.ts';
 import { readMessages } from './device-messages.ts';
@@ -34,8 +34,7 @@ export class JailLauncher implements DeviceLauncher {
     const [connection, frontEnd] = streamPair();
     const [orders, theirOrders] = packetPair();
     const [messages, theirMessages] = streamPair();
-    const inherited = inheritedFd(spec);
-    const fds = [theirMessages.fd, frontEnd.fd, theirOrders.fd, ...(inherited === undefined ? [] : [inherited])];
+    const fds = [theirMessages.fd, frontEnd.fd, theirOrders.fd, ...inheritedFds(spec)];
     const { id, ended } = zygote.start({ name, spec, jail }, fds);
     for (const theirs of [frontEnd, theirOrders, theirMessages]) theirs.close();
     if (spec.type === 'net' && spec.wire.kind === 'stream') close(spec.wire.fd);

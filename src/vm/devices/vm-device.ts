@@ -1,7 +1,6 @@
 /** A virtio device of a running VM, as the main thread looks after it. Nothing here happens per request. */
 import { EventFd } from '../../base/event-fd.ts';
 import { replaceFd } from '../../base/fd.ts';
-import { HostFile } from '../../base/host-file.ts';
 import { onHangUp, onReadable, type Subscription } from '../../base/readable.ts';
 import { connectStream, StreamConnection } from '../../base/unix-stream.ts';
 import type { DeviceOrder } from '../../device-process/device-orders.ts';
@@ -13,6 +12,7 @@ import type { VirtioPci } from '../../pci/virtio-pci/virtio-pci.ts';
 import { serveBackEnd } from '../../vhost-user/front-end/back-end-requests.ts';
 import type { VhostUserLink } from '../../vhost-user/front-end/vhost-user-link.ts';
 import type { VirtioDeviceName } from '../../virtio/device-types.ts';
+import { Belongings } from './belongings.ts';
 import { type BackEnd, describeDevice, greetBackEnd } from './connect-device.ts';
 import { DeviceMaster } from './device-master.ts';
 import type { DeviceLauncher, LaunchedDevice } from './launcher.ts';
@@ -37,8 +37,7 @@ const RECOVERED_MS = 60_000;
 export class VmDevice {
   readonly plan: DevicePlan;
   readonly #launcher: DeviceLauncher;
-  /** What has to be there still when a device of ours is started again. */
-  #temporary: HostFile | undefined;
+  readonly #belongings = new Belongings();
   readonly #log: Log;
   /** Of ours. */
   #launched: LaunchedDevice | undefined;
@@ -72,7 +71,7 @@ export class VmDevice {
     try {
       this.#connection = start instanceof StreamConnection ? start : this.#launch(start);
     } catch (error) {
-      this.#temporary?.close();
+      this.#belongings.close();
       throw error;
     }
   }
@@ -108,7 +107,9 @@ export class VmDevice {
   async order<K extends 'done' | 'balloonStats'>(order: DeviceOrder, kind: K) {
     if (this.#master === undefined) throw new CrosvmError('E_DEVICE_ORDER', `${this.plan.name} takes no orders`);
     try {
-      return await this.#master.order(order, kind);
+      const answer = await this.#master.order(order, kind);
+      this.#belongings.remember(order);
+      return answer;
     } catch (error) {
       throw namedError(this.plan, error as Error);
     }
@@ -128,23 +129,16 @@ export class VmDevice {
     this.#connection.close();
     this.#link?.close();
     if (this.#handle !== undefined) closeWiring(this.#handle.backEnd.wiring);
-    this.#temporary?.close(); // the device has its own descriptor
+    this.#belongings.close();
     if (this.#launched !== undefined) await itsEnd(this.#launched);
   }
 
   #launch(spec: DeviceSpec): StreamConnection {
     this.#startedAt = performance.now();
-    this.#launched = this.#launcher.launch(this.plan.name, this.#withTemporary(spec), (line) => this.#say(line));
+    this.#launched = this.#launcher.launch(this.plan.name, this.#belongings.equip(spec), (line) => this.#say(line));
     this.#master?.close();
     this.#master = new DeviceMaster(this.#launched.orders);
     return this.#launched.connection;
-  }
-
-  /** With the temporary file that holds what was written to a disk. */
-  #withTemporary(spec: DeviceSpec): DeviceSpec {
-    if (spec.type !== 'block' || spec.overlay?.kind !== 'temporary' || !spec.writable) return spec;
-    this.#temporary ??= HostFile.temporary();
-    return { ...spec, overlay: { kind: 'temporary', fd: this.#temporary.fd } };
   }
 
   #watchConnection(device: VirtioPci, link: VhostUserLink): void {
