@@ -128,7 +128,9 @@ export class MortalDevice {
   }
 
   async #launch() {
-    this.#device = this.#launcher.launch('the device', this.#belongings.equip(this.#makeSpec()), (line) => this.said.push(line));
+    this.#device = this.#launcher.launch('the device', this.#belongings.equip(this.#makeSpec()), (line) =>
+      this.said.push(line),
+    );
     const { connection } = this.#device;
     return { connection, ...(await greetBackEnd(connection)) };
   }

@@ -3,11 +3,17 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { closeAll } from '../src/base/fd.ts';
+import { IoUring } from '../src/base/io-uring.ts';
 import { makeTap } from '../src/base/tap.ts';
 import { guestInitramfs } from '../tools/guest-initramfs.ts';
 import { CLOUD_KERNEL, fetchKernel, fetchModules, type ModuleSet } from '../tools/guest-packages.ts';
 import type { GuestFile } from '../tools/initramfs.ts';
 import { type CommandOutput, CROSVM, commandOutputs, type Finished, finish } from './linux-guest.ts';
+
+const ring = IoUring.open(1);
+ring?.close();
+/** To be added to a disk: its requests are carried out by io_uring, where the host has it. */
+export const URING = ring === undefined ? '' : ',async-executor=uring';
 
 export interface VirtioGuest {
   readonly finished: Finished;

@@ -11,6 +11,7 @@ import type { VirtioDevice } from '../../src/virtio/device.ts';
 import { NetDevice } from '../../src/virtio/net/net-device.ts';
 import type { NetPort } from '../../src/virtio/net/net-port.ts';
 import { RngDevice } from '../../src/virtio/rng/rng-device.ts';
+import { HeldEngine } from '../../src/virtio/testing/held-engine.ts';
 import { VsockDevice } from '../../src/virtio/vsock/vsock-device.ts';
 import type { VsockStream } from '../../src/virtio/vsock/vsock-host.ts';
 
@@ -21,12 +22,8 @@ export const DEVICES: Readonly<Record<string, (random: Random) => VirtioDevice>>
   balloon: () => new BalloonDevice(zero, { deflateOnOom: true, pageReporting: true, size: 1 << 20 }),
   block(random) {
     const disk = new RawDisk(new MemoryStore('disk', new Uint8Array(DISK_SIZE), random.chance(0.8)), false);
-    return new BlockDevice(disk, {
-      blockSize: 512,
-      sparse: random.chance(0.5),
-      queues: 1 + random.below(3),
-      id: 'fuzz',
-    });
+    const options = { blockSize: 512, sparse: random.chance(0.5), queues: 1 + random.below(3), id: 'fuzz' };
+    return new BlockDevice(disk, options, random.chance(0.5) ? new LazyEngine(random) : undefined);
   },
   console: (random) => {
     const ports = Array.from({ length: 1 + random.below(3) }, (_, i) => consolePort(random, i));
@@ -46,6 +43,22 @@ export const DEVICES: Readonly<Record<string, (random: Random) => VirtioDevice>>
     return new VsockDevice(GUEST_CID, { connect: accept, accept, listenFd: 199, close: () => {} });
   },
 };
+
+/** Ends some of what it has whenever it gets more, in any order. */
+class LazyEngine extends HeldEngine {
+  readonly #random: Random;
+
+  constructor(random: Random) {
+    super(1 + random.below(20));
+    this.#random = random;
+  }
+
+  override submit(): void {
+    while (this.held.length > 0 && this.#random.chance(0.5)) {
+      this.end(this.#random.below(this.held.length), this.#random.chance(0.2));
+    }
+  }
+}
 
 function zero({ bytes }: HostMemory, start: number, length: number): void {
   bytes.fill(0, start, start + length);

@@ -109,7 +109,7 @@ export interface VsockSpec {
 }
 
 /** In the page cache most requests end at once, and the ring only costs. */
-export function preferredExecutor({ executor, direct }: BlockSpec): DiskExecutor {
+export function preferredExecutor({ executor, direct }: Pick<BlockSpec, 'executor' | 'direct'>): DiskExecutor {
   return executor ?? (direct ? 'uring' : 'epoll');
 }
 

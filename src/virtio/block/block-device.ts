@@ -173,7 +173,7 @@ export class BlockDevice implements VirtioDevice {
   readonly #ended = (slot: number, error: CrosvmError | undefined): void => {
     const request = this.#pending[slot]!;
     request.status = error === undefined ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
-    this.#host.queue(request.queue)?.push(request, request.written);
+    this.#host.queue(request.queue)?.push(request.chain, request.written);
   };
 
   /** Without room for a status nothing can be said, so nothing is done. */
@@ -234,7 +234,7 @@ export class BlockDevice implements VirtioDevice {
 
   #statusOf(slot: number): number {
     if (slot === DONE) return VIRTIO_BLK_S_OK;
-    this.#pending[slot]!.keep(this.#serving, this.#chain, this.#chain.writable);
+    this.#pending[slot]!.keep(this.#serving, this.#chain);
     return PENDING;
   }
 
