@@ -26,6 +26,8 @@ export interface LinuxGuest {
   readonly cpus: number;
   /** Guest memory in MiB. */
   readonly memory: number;
+  /** Of our own program; left out: as a user has it. */
+  readonly jitCache?: string;
 }
 
 /** The whole command line that our own program makes of the parameters; the others are given it. */
@@ -42,12 +44,14 @@ function crosvm(name: string, ...path: string[]): FirmwareContender {
     name,
     program: process.execPath,
     ram: 'crosvm_guest',
-    linux: ({ kernel, initrd, params, cpus, memory }) => [
+    linux: ({ kernel, initrd, params, cpus, memory, jitCache = 'auto' }) => [
       ...[
         program,
         'run',
         '--hypervisor',
         'soft',
+        '--jit-cache',
+        jitCache,
         ...NO_DEVICES,
         '-c',
         `${cpus}`,

@@ -9,12 +9,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import { close } from '../src/base/fd.ts';
 import type { BlockSpec } from '../src/device-process/device-spec.ts';
 import { NO_TRUST } from '../src/disk/image-trust.ts';
 import { Random } from '../src/disk/testing.ts';
 import { featureSet } from '../src/virtio/features.ts';
 import { VIRTIO_NET_F_MRG_RXBUF } from '../src/virtio/net/net-config.ts';
 import { type MockDriver, RING_FORMATS, type RingFormat } from '../src/virtio/testing/mock-guest.ts';
+import type { OwnDevice } from '../src/vm/devices/own-device.ts';
+import { OwnDisk } from '../src/vm/devices/own-disk.ts';
 import { DiskCustomer } from './disk-customer.ts';
 import { MortalDevice } from './mortal-device.ts';
 import { NetCustomer } from './net-customer.ts';
@@ -40,7 +43,9 @@ async function workAndKill(
   turn: (isOver: boolean) => boolean,
   isDone: () => boolean,
 ): Promise<void> {
-  await device.start().catch((error) => assert.fail(`${error.message}\n${device.said.join('\n')}`));
+  await device
+    .start()
+    .catch(async (error) => assert.fail(`${error.message} (${await device.end})\n${device.said.join('\n')}`));
   let lastProgress = performance.now();
   let nextKill = lastProgress + random.below(60);
   while (device.kills < KILLS || !isDone()) {
@@ -63,7 +68,7 @@ const BLOCK = 1024;
 async function killDisk(spec: BlockSpec, format: RingFormat, check: (customer: DiskCustomer) => void): Promise<void> {
   const random = new Random(Date.now());
   const size = 16;
-  const device = new MortalDevice(() => spec, { format, queues: [size], memory: MEMORY });
+  const device = new MortalDevice(new OwnDisk(spec), { format, queues: [size], memory: MEMORY });
   const memory = MEMORY - (1 << 20);
   const customer = new DiskCustomer(device.drivers[0]!, random, { blocks: BLOCKS, spread: BLOCK * 7, size, memory });
   const turn = (isOver: boolean) => {
@@ -116,14 +121,20 @@ for (const format of RING_FORMATS) {
     const random = new Random(Date.now());
     const size = 8;
     const customer = new NetCustomer(random, size, MEMORY - (1 << 20));
-    const spec = () => ({ type: 'net', wire: { kind: 'stream', fd: customer.newWire() }, pairs: 1 }) as const;
+    const own: OwnDevice = {
+      async give() {
+        const fd = customer.newWire();
+        return { spec: { type: 'net', wire: { kind: 'stream', fd }, pairs: 1 }, [Symbol.dispose]: () => close(fd) };
+      },
+      close() {},
+    };
     const options = {
       format,
       queues: [size, size, size],
       features: featureSet(VIRTIO_NET_F_MRG_RXBUF),
       memory: MEMORY,
     };
-    const device = new MortalDevice(spec, options);
+    const device = new MortalDevice(own, options);
     const [receiving, sending] = device.drivers as [MockDriver, MockDriver];
     let enough = { received: 0, sent: 0 };
     const turn = (isOver: boolean) => {

@@ -3,7 +3,6 @@ import { EventFd } from '../src/base/event-fd.ts';
 import { replaceFd } from '../src/base/fd.ts';
 import { onHangUp, type Subscription, waitReadable } from '../src/base/readable.ts';
 import type { StreamConnection } from '../src/base/unix-stream.ts';
-import type { DeviceSpec } from '../src/device-process/device-spec.ts';
 import type { VmAccess } from '../src/hypervisor/hypervisor.ts';
 import type { QueueSetup } from '../src/pci/virtio-pci/virtio-link.ts';
 import { createVhostUserState, type QueueWiring, VhostUserLink } from '../src/vhost-user/front-end/vhost-user-link.ts';
@@ -17,10 +16,10 @@ import {
   VIRTIO_F_VERSION_1,
 } from '../src/virtio/features.ts';
 import type { MockDriver, RingFormat } from '../src/virtio/testing/mock-guest.ts';
-import { Belongings } from '../src/vm/devices/belongings.ts';
 import { greetBackEnd } from '../src/vm/devices/connect-device.ts';
 import { JailLauncher } from '../src/vm/devices/jail-launcher.ts';
 import type { LaunchedDevice } from '../src/vm/devices/launcher.ts';
+import type { OwnDevice } from '../src/vm/devices/own-device.ts';
 import { closeWiring, createWiring } from '../src/vm/devices/wiring.ts';
 
 const RING_FEATURES = featureSet(VIRTIO_F_VERSION_1, VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC);
@@ -46,7 +45,7 @@ export class MortalDevice {
   /** What it said, which is nothing as long as all is well. */
   readonly said: string[] = [];
   readonly #launcher = new JailLauncher({});
-  readonly #makeSpec: () => DeviceSpec;
+  readonly #own: OwnDevice;
   readonly #features: bigint;
   readonly #setups: readonly QueueSetup[];
   readonly #wiring: QueueWiring;
@@ -59,11 +58,9 @@ export class MortalDevice {
   #subscription: Subscription | undefined;
   #isClosing = false;
 
-  readonly #belongings = new Belongings();
-
-  /** `makeSpec` is asked each time that the device is started. */
-  constructor(makeSpec: () => DeviceSpec, { format, features = 0n, queues, memory }: MortalOptions) {
-    this.#makeSpec = makeSpec;
+  /** `own` becomes this one's to close. */
+  constructor(own: OwnDevice, { format, features = 0n, queues, memory }: MortalOptions) {
+    this.#own = own;
     this.#features = features | RING_FEATURES | (format === 'packed' ? featureSet(VIRTIO_F_RING_PACKED) : 0n);
     this.guest = new SharedGuest(memory);
     this.drivers = queues.map((size) => this.guest.driver(format, size, { eventIdx: true, indirect: true }));
@@ -92,6 +89,11 @@ export class MortalDevice {
     this.#requests = requests;
     this.#link.start(this.#features, this.#setups);
     this.#watch();
+  }
+
+  /** How the device that was there last has ended; it must have. */
+  get end(): Promise<string> {
+    return this.#device!.gone;
   }
 
   /** Whoever was there is killed now, wherever it is. */
@@ -123,16 +125,17 @@ export class MortalDevice {
     this.#link?.close();
     this.#launcher.close();
     closeWiring(this.#wiring);
-    this.#belongings.close();
+    this.#own.close();
     this.guest.close();
   }
 
   async #launch() {
-    this.#device = this.#launcher.launch('the device', this.#belongings.equip(this.#makeSpec()), (line) =>
-      this.said.push(line),
-    );
+    using given = await this.#own.give(true);
+    this.#device = this.#launcher.launch('the device', given.spec, (line) => this.said.push(line));
     const { connection } = this.#device;
-    return { connection, ...(await greetBackEnd(connection)) };
+    const backEnd = await greetBackEnd(connection, given.spec.type);
+    this.#own.isUp?.();
+    return { connection, ...backEnd };
   }
 
   #watch(): void {

@@ -67,11 +67,21 @@ export function missingProgram(...programs: readonly string[]): string | undefin
   return missing === undefined ? undefined : `${missing} is not installed`;
 }
 
-/** Makes a file of `mib` MiB with an ext4 file system, empty or of what is in `folder`. */
-export function makeExt4(path: string, mib: number, folder?: string): void {
+/** How an ext4 file system is made: of what is in `folder` instead of empty, with blocks of `blockSize` bytes. */
+export interface Ext4Options {
+  readonly folder?: string;
+  readonly blockSize?: number;
+}
+
+/** Makes a file of `mib` MiB with an ext4 file system. */
+export function makeExt4(path: string, mib: number, { folder, blockSize }: Ext4Options = {}): void {
   writeFileSync(path, '');
   truncateSync(path, mib << 20);
-  execFileSync('mke2fs', ['-q', '-F', '-t', 'ext4', ...(folder === undefined ? [] : ['-d', folder]), path]);
+  const options = [
+    ...(folder === undefined ? [] : ['-d', folder]),
+    ...(blockSize === undefined ? [] : ['-b', `${blockSize}`]),
+  ];
+  execFileSync('mke2fs', ['-q', '-F', '-t', 'ext4', ...options, path]);
 }
 
 /** A file in an ext4 image. */

@@ -10,6 +10,7 @@ import type { PortOptions } from '../../src/virtio/console/console-port.ts';
 import type { VirtioDevice } from '../../src/virtio/device.ts';
 import { NetDevice } from '../../src/virtio/net/net-device.ts';
 import type { NetPort } from '../../src/virtio/net/net-port.ts';
+import { PmemDevice } from '../../src/virtio/pmem/pmem-device.ts';
 import { RngDevice } from '../../src/virtio/rng/rng-device.ts';
 import { HeldEngine } from '../../src/virtio/testing/held-engine.ts';
 import { VsockDevice } from '../../src/virtio/vsock/vsock-device.ts';
@@ -33,6 +34,14 @@ export const DEVICES: Readonly<Record<string, (random: Random) => VirtioDevice>>
     const ports = Array.from({ length: 1 + random.below(3) }, (_, i) => netPort(random, 100 + i));
     return new NetDevice(ports, { mac: undefined, mtu: 1500, offloads: true });
   },
+  pmem: (random) =>
+    new PmemDevice(
+      { start: 2 ** 32, size: 2 << 20 },
+      () => {
+        if (random.chance(0.2)) throw new Error('EIO');
+      },
+      () => {},
+    ),
   rng: (random) =>
     new RngDevice(({ bytes }, start, length) => {
       for (let i = 0; i < length; i++) bytes[start + i] = random.u32();

@@ -7,7 +7,7 @@ import { HostFile } from './host-file.ts';
 export const hostDiskFiles: DiskFiles = {
   open(path, { writable, lock, direct, regular }) {
     const file = HostFile.open(path, { writable, lock, direct, blockDevice: !regular });
-    return { store: file, path: readlinkSync(`/proc/self/fd/${file.fd}`), identity: fileIdentity(file.fd) };
+    return { store: file, path: readlinkSync(`/proc/self/fd/${file.fd}`), identity: identityOf(file.fd) };
   },
   resolve: (image, name) => resolve(dirname(image), name),
   isBeside(image, path) {
@@ -16,8 +16,8 @@ export const hostDiskFiles: DiskFiles = {
   },
 };
 
-/** The same for the same file or block device, by whatever name. */
-export function fileIdentity(fd: number): string {
+/** The same for the same file, by whatever name it was opened. */
+export function identityOf(fd: number): string {
   const stat = fstatSync(fd, { bigint: true });
   return stat.isFile() ? `${stat.dev}:${stat.ino}` : `device ${stat.rdev}`;
 }

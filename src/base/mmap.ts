@@ -26,7 +26,7 @@ export interface Mapping {
   /** Where in the file to start: a multiple of the page size. */
   readonly offset?: number;
   /** Replaces whatever is mapped at exactly this address (MAP_FIXED). The kernel chooses without it. */
-  readonly address?: number;
+  readonly address?: number | undefined;
   /** PROT_ flags; read and write by default. */
   readonly protection?: number;
   /** MAP_ flags; by default shared for a file and private for anonymous memory. */

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { IoUring } from '../base/io-uring.ts';
 import { NO_TRUST } from '../disk/image-trust.ts';
 import { DeviceHarness } from '../virtio/testing/device-harness.ts';
-import { createBlock } from './create-block.ts';
+import { prepareBlock } from './create-block.ts';
 import type { BlockSpec, DiskExecutor } from './device-spec.ts';
 
 const WITHOUT_IO_URING = fileURLToPath(new URL('./testing/without-io-uring.ts', import.meta.url));
@@ -44,7 +44,7 @@ test('a ring is made for who asks for it, and goes with the device', { skip }, (
     ['epoll', 0],
     [undefined, 0],
   ] as const) {
-    const { device } = createBlock(spec(executor, false));
+    const { device } = prepareBlock(spec(executor, false)).finish();
     new DeviceHarness(device, 'split');
     assert.equal(openRings(), before + rings);
     device.close();

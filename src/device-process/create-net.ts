@@ -13,5 +13,5 @@ export function createNet(spec: NetSpec): MadeDevice {
 
 function openPorts({ wire, pairs, address }: NetSpec): NetPort[] {
   if (wire.kind === 'stream') return [new StreamNetPort(wire.fd)];
-  return tapPorts('fds' in wire ? wire.fds : makeTap(wire.name, pairs, address));
+  return tapPorts('queues' in wire ? wire.queues.map(({ fd }) => fd) : makeTap(wire.name, pairs, address));
 }

@@ -3,7 +3,6 @@ import type { ConsoleFile } from '../base/console-files.ts';
 import type { InterfaceAddress } from '../base/tap.ts';
 import type { DiskFormat } from '../disk/disk.ts';
 import type { ImageTrust } from '../disk/image-trust.ts';
-import { TABLE_LOG_SIZE } from '../disk/qcow2/table-log.ts';
 
 /**
  * Where what the guest writes to a disk goes, if not to its image: to a qcow2 image, which is made if it is not there; or
@@ -16,12 +15,6 @@ export type OverlaySpec =
 /** How requests to a disk are carried out: by io_uring, many at a time; or by the device's own loop, one after the other. */
 export const DISK_EXECUTORS = ['uring', 'epoll'] as const;
 export type DiskExecutor = (typeof DISK_EXECUTORS)[number];
-
-/** Images of one disk that are written and can have a log. */
-export const MAX_TABLE_LOGS = 8;
-
-/** Bytes of the memory that outlives a device process. Pages that are not used cost nothing. */
-export const KEEPSAKE_SIZES = { block: MAX_TABLE_LOGS * TABLE_LOG_SIZE } as const;
 
 export interface BlockSpec {
   readonly type: 'block';
@@ -44,10 +37,24 @@ export interface BlockSpec {
   readonly direct: boolean;
   /** If nobody asked for one, what `preferredExecutor` says, where that is possible. */
   readonly executor?: DiskExecutor | undefined;
-  /** A memfd of KEEPSAKE_SIZES.block bytes, in which what is not in the tables of qcow2 images survives the process. */
-  readonly keepsake?: number | undefined;
+  /**
+   * Who opens the files that the image refers to (file-broker.ts), for a process that cannot do that itself; a socket of
+   * type SOCK_SEQPACKET.
+   */
+  readonly broker?: { readonly fd: number } | undefined;
+  /** A memfd of TABLE_LOGS_SIZE bytes: what is not in the tables of qcow2 images yet survives the process there. */
+  readonly tableLogs?: { readonly fd: number } | undefined;
   /** Keeps other programs of ours from the image, and from writing it if it is read only. */
   readonly lock: boolean;
+}
+
+export interface PmemSpec {
+  readonly type: 'pmem';
+  /** The file, which is memory of the guest already. */
+  readonly fd: number;
+  /** Where it is there: guest physical address, and size in bytes. */
+  readonly start: number;
+  readonly size: number;
 }
 
 export interface RngSpec {
@@ -60,8 +67,15 @@ export interface ConsolePortSpec {
   /** A terminal of the guest, not just a channel. */
   readonly isConsole: boolean;
   readonly input: ConsoleFile | undefined;
-  readonly output: ConsoleFile | undefined;
+  /** Without one, what the guest writes is lost. */
+  readonly output: ConsoleOutputSpec | undefined;
 }
+
+/** A file; something that the VMM has open too; or a socket that leads to who takes datagrams, or to the system's log. */
+export type ConsoleOutputSpec =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'shared' | 'datagrams'; readonly fd: number }
+  | { readonly kind: 'syslog'; readonly fd: number; readonly tag: string };
 
 export interface ConsoleSpec {
   readonly type: 'console';
@@ -85,7 +99,7 @@ export interface BalloonSpec {
  */
 export type NetWire =
   | { readonly kind: 'tap'; readonly name: string }
-  | { readonly kind: 'tap'; readonly fds: readonly number[] }
+  | { readonly kind: 'tap'; readonly queues: readonly { readonly fd: number }[] }
   | { readonly kind: 'stream'; readonly fd: number };
 
 export interface NetSpec {
@@ -113,4 +127,4 @@ export function preferredExecutor({ executor, direct }: Pick<BlockSpec, 'executo
   return executor ?? (direct ? 'uring' : 'epoll');
 }
 
-export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | NetSpec | RngSpec | VsockSpec;
+export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | NetSpec | PmemSpec | RngSpec | VsockSpec;

@@ -1,31 +1,13 @@
-/** Descriptors of the VMM that a specification names, which a device process gets by other numbers. */
+/** Descriptors of the VMM that a specification names, which a device process gets by other numbers: its fields `fd`. */
 import type { DeviceSpec } from './device-spec.ts';
 
-/** A copy of the specification in which each descriptor is what `replace` makes of it. */
-function mapFds<S extends DeviceSpec>(spec: S, replace: (fd: number) => number): DeviceSpec {
-  if (spec.type === 'net') {
-    const { wire } = spec;
-    if ('fds' in wire) return { ...spec, wire: { kind: wire.kind, fds: wire.fds.map(replace) } };
-    return 'fd' in wire ? { ...spec, wire: { kind: wire.kind, fd: replace(wire.fd) } } : spec;
-  }
-  if (spec.type === 'block') {
-    const { overlay, keepsake } = spec;
-    return {
-      ...spec,
-      ...(overlay?.kind === 'temporary' &&
-        overlay.fd !== undefined && {
-          overlay: { kind: overlay.kind, fd: replace(overlay.fd) },
-        }),
-      ...(keepsake !== undefined && { keepsake: replace(keepsake) }),
-    };
-  }
-  return spec;
-}
-
-/** The descriptors, in the order in which a process gets them. */
+/** In the order in which they are in the specification. */
 export function inheritedFds(spec: DeviceSpec): number[] {
   const fds: number[] = [];
-  mapFds(spec, (fd) => fds.push(fd));
+  mapFds(spec, (fd) => {
+    fds.push(fd);
+    return fd;
+  });
   return fds;
 }
 
@@ -33,4 +15,9 @@ export function inheritedFds(spec: DeviceSpec): number[] {
 export function withInheritedFds(spec: DeviceSpec, fds: readonly number[]): DeviceSpec {
   let next = 0;
   return mapFds(spec, () => fds[next++]!);
+}
+
+function mapFds(spec: DeviceSpec, map: (fd: number) => number): DeviceSpec {
+  // It travels as JSON anyway.
+  return JSON.parse(JSON.stringify(spec, (key, value) => (key === 'fd' ? map(value as number) : value)));
 }

@@ -14,6 +14,12 @@ export type OrderHandlers = {
 export interface MadeDevice {
   readonly device: VirtioDevice;
   readonly orders?: OrderHandlers;
+}
+
+/** A device that has what it cannot get from inside of its jail, and has not looked at what others have written. */
+export interface PreparedDevice {
   /** Absolute paths of folders of the host in which it looks for files later; nothing else remains in its jail. */
   readonly folders?: readonly string[];
+  /** Makes the device, once. Throws what is wrong with the contents of its files; nothing stays open then. */
+  finish(): MadeDevice;
 }

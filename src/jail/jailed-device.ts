@@ -14,7 +14,7 @@ const MESSAGES = 2;
 const FRONT_END = 3;
 const ORDERS = 4;
 const SUPERVISOR = 5;
-const INHERITED = 6;
+const FIRST_INHERITED = 6;
 
 export interface DeviceDescriptors {
   readonly messages: number;
@@ -26,7 +26,7 @@ export interface DeviceDescriptors {
   readonly supervisor: number;
 }
 
-/** Makes the device, enters the jail, serves the front end until that goes away, and ends the process. */
+/** Opens what the device needs, enters the jail, makes the device, serves the front end until that goes away, and ends the process. */
 export function runJailedDevice(
   { name, spec, jail }: StartOrder,
   make: DeviceMaker,
@@ -39,15 +39,11 @@ export function runJailedDevice(
     const nothing = open('/dev/null', O_RDWR);
     keepDescriptors([nothing, nothing, messages, frontEnd, orders, supervisor, ...inherited]);
     setThreadName(`${spec.type} device`);
-    const made = make(
-      withInheritedFds(
-        spec,
-        inherited.map((_, i) => INHERITED + i),
-      ),
-    );
-    enterJail(jail, made.folders ?? [], newcomer !== undefined, new StreamConnection(SUPERVISOR));
+    const its = inherited.map((_, i) => FIRST_INHERITED + i);
+    const prepared = make(withInheritedFds(spec, its));
+    enterJail(jail, prepared.folders ?? [], newcomer !== undefined, new StreamConnection(SUPERVISOR));
     const isWell = serveDevice(
-      made,
+      prepared.finish(),
       new StreamConnection(FRONT_END),
       (level, line) => say(`${level}: ${line}`),
       ORDERS,

@@ -16,6 +16,8 @@ export interface VirtioDevice {
   readonly queueSizes: readonly number[];
   /** The configuration space as the driver reads it. Changes are announced with `host.configChanged`. */
   readonly config: Uint8Array;
+  /** Sizes of its shared memories (VIRTIO 1.3, 2.10) in bytes, by their ids; without it there is none. */
+  readonly sharedMemory?: readonly number[];
 
   /** Comes before anything else, once. */
   attach(host: DeviceHost): void;
@@ -45,6 +47,20 @@ export interface VirtioDevice {
 export const EPOLLIN = 1;
 export const EPOLLOUT = 4;
 
+/** A piece of a file in one of a device's shared memories; all of it in whole pages of 4 KiB. */
+export interface SharedPiece {
+  /** Which shared memory. */
+  readonly id: number;
+  readonly offset: number;
+  readonly length: number;
+  /** May be closed when the piece is mapped. */
+  readonly fd: number;
+  /** The piece may go beyond the file's end; a driver that touches it there ends its VM. */
+  readonly fdOffset: number;
+  /** Otherwise what the driver stores there is lost. */
+  readonly writable: boolean;
+}
+
 /** What a device may ask of whoever runs it. */
 export interface DeviceHost {
   readonly memory: DeviceMemory;
@@ -56,6 +72,12 @@ export interface DeviceHost {
   serveSoon(index: number): void;
   /** Tells the driver that the configuration space has changed. */
   configChanged(): void;
+  /** Whether the driver sees the shared memories: not every transport has them. Known once a queue runs. */
+  readonly hasSharedMemory: boolean;
+  /** Shows the driver a piece of a file, where nothing may be yet, before it returns. Throws `E_SHARED_MEMORY`. */
+  mapShared(piece: SharedPiece): void;
+  /** Takes away what was mapped as just this. All is taken away by a reset. Throws `E_SHARED_MEMORY`. */
+  unmapShared(piece: Pick<SharedPiece, 'id' | 'offset' | 'length'>): void;
   /** Calls back with the EPOLL flags whenever one of `events` is true of a descriptor, or it has an error. */
   watch(fd: number, events: number, callback: (events: number) => void): void;
   /** Waits for something else on a watched descriptor. Errors and hang-ups come all the same. */

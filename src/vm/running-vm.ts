@@ -10,6 +10,7 @@ import type { VmDevice } from './devices/vm-device.ts';
 import type { InputPort } from './input-pump.ts';
 import type { Machine } from './machine.ts';
 import type { RunState } from './run-state.ts';
+import type { SerialPortConfig } from './serial-ports.ts';
 import type { FinalState, VcpuThreads } from './vcpu-threads.ts';
 import type { VcpuStart } from './vcpu-worker.ts';
 
@@ -31,6 +32,9 @@ export interface VmParts {
   readonly resources: DisposableStack;
 }
 
+/** Connects a source of input to a port. `quit` ends the VM. */
+export type ConnectInput = (port: InputPort, quit: () => void) => ConsoleInput;
+
 /** What some vCPUs of a VM have done. */
 export interface VmStatistics {
   readonly hypervisor: HypervisorKind;
@@ -48,7 +52,7 @@ export class RunningVm {
   readonly ended: Promise<ExitReason>;
   readonly #parts: VmParts;
   readonly #timer: DeadlineTimer;
-  readonly #inputs = new Map<number, ConsoleInput>();
+  readonly #inputs = new Map<InputPort, ConsoleInput>();
   readonly #ready: Promise<unknown>;
   #failure: CrosvmError | undefined;
   #finalState: FinalState | undefined;
@@ -58,7 +62,7 @@ export class RunningVm {
     this.#parts = parts;
     this.#timer = new DeadlineTimer(parts.machine.timers, parts.machine.clock);
     this.#ready = parts.threads.launch(parts.starts, {
-      inputRoom: (num) => this.#inputs.get(num)?.room(),
+      inputRoom: (num) => this.#inputs.get(this.#serialPort(num))?.room(),
       rearm: () => this.#timer.rearm(),
       warning: (sentence) => parts.log('warn', sentence),
       ended: (state) => {
@@ -144,13 +148,24 @@ export class RunningVm {
     this.#parts.runState.start();
   }
 
-  /** Connects a source of input to serial port `num` (1-4) for as long as the VM runs. */
-  connectInput(num: number, connect: (port: InputPort, quit: () => void) => ConsoleInput): void {
+  /** Connects a source of input to a port of the VM for as long as it runs. */
+  connectInput({ hardware, num }: SerialPortConfig, connect: ConnectInput): void {
     if (this.#parts.runState.reason !== undefined) return;
+    const port = hardware === 'serial' ? this.#serialPort(num) : this.#virtioConsole(num);
     this.#inputs.set(
-      num,
-      connect(this.#parts.machine.serials[num - 1]!, () => this.stop()),
+      port,
+      connect(port, () => this.stop()),
     );
+  }
+
+  /** COM1 to COM4: `num` is 1 to 4. */
+  #serialPort(num: number): InputPort {
+    return this.#parts.machine.serials[num - 1]!;
+  }
+
+  #virtioConsole(num: number): InputPort {
+    const isIt = ({ plan: { source } }: VmDevice) => source.kind === 'console' && source.port.num === num;
+    return this.#parts.devices.find(isIt)!.input!;
   }
 
   #fail(error: CrosvmError): void {

@@ -6,14 +6,14 @@ import { filterSystemCalls, setNoNewPrivileges } from '../../base/seccomp.ts';
 import { CrosvmError } from '../../errors.ts';
 import { compilePolicy, encodeProgram } from '../../jail/policy/compile-policy.ts';
 import { parsePolicy } from '../../jail/policy/parse-policy.ts';
-import { createBlock } from '../create-block.ts';
+import { prepareBlock } from '../create-block.ts';
 import type { BlockSpec } from '../device-spec.ts';
 
 const policy = parsePolicy('no rings', '@default allow\nio_uring_setup: return EPERM', () => '');
 setNoNewPrivileges();
 filterSystemCalls(encodeProgram(compilePolicy(policy, 'kill')));
 try {
-  createBlock(JSON.parse(process.argv[2]!) as BlockSpec);
+  prepareBlock(JSON.parse(process.argv[2]!) as BlockSpec).finish();
   console.log('made');
 } catch (error) {
   if (!(error instanceof CrosvmError)) throw error;

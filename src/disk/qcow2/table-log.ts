@@ -12,6 +12,9 @@ const KINDS = 4;
 
 /** Bytes of memory for a log: room for what 2 GiB of new clusters of the usual size change. */
 export const TABLE_LOG_SIZE = 1 << 20;
+/** Images of one disk that are written and can have a log, and the bytes for these. Pages that are not used cost nothing. */
+export const MAX_TABLE_LOGS = 8;
+export const TABLE_LOGS_SIZE = MAX_TABLE_LOGS * TABLE_LOG_SIZE;
 
 /** u32 number of words, u32 sum of the file's identity; then for each word u64 place in the file (+ kind) and u32 hi, lo. */
 const HEADER_SIZE = 16;

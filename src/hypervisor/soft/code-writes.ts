@@ -51,6 +51,16 @@ export class CodeWrites {
     }
   }
 
+  /** Tells all vCPUs to drop all code. */
+  postAll(): void {
+    for (let id = 0; id < this.#signals.length; id++) {
+      this.#locks[id]!.acquire();
+      this.#words[listOf(id) + COUNT] = MAX_ENTRIES + 1;
+      this.#locks[id]!.release();
+      this.#signals[id]!.lookUp();
+    }
+  }
+
   /** Hands vCPU `id` its news. False: there were too many, it has to drop all code. */
   take(id: number, each: CodeWritten): boolean {
     const list = listOf(id);

@@ -10,6 +10,8 @@ import { Engine, type EngineHooks, type Next } from './engine.ts';
 import { Exact } from './fpu/exact.ts';
 import { X87 } from './fpu/x87.ts';
 import { InstructionClock } from './instruction-clock.ts';
+import { coreModule } from './interpreter/core.ts';
+import { KeptFile, keepCore } from './kept-files.ts';
 import { CPU } from './state.ts';
 import { CpuState } from './system/cpu-state.ts';
 import { defaultCpuid } from './system/cpuid.ts';
@@ -54,6 +56,7 @@ export class Processor implements SystemCpu, EngineHooks {
   /** What it does when, and what its thread ticks. */
   protected readonly time: VcpuTime;
   readonly #signals: VcpuSignals;
+  readonly #keptFile: KeptFile | undefined;
   #exit: VcpuExit | undefined;
   #debug: GuestDebug | undefined;
   /** The next instruction is executed alone: an interrupt must not come before it, but may behind it. */
@@ -78,10 +81,12 @@ export class Processor implements SystemCpu, EngineHooks {
     this.#exact = new Exact(this.state.view, this.state.block);
     const { clock, options } = vm;
     const exactTime = clock instanceof InstructionClock;
+    this.#keptFile = KeptFile.open(vm.keptPlace, `${id}`);
     this.#engine = new Engine(memory, id, this.state, this, {
       compiled: vm.core,
       blockLength: options.blockLength,
       jitThreshold: options.jitThreshold,
+      kept: this.#keptFile,
       exactTime,
       onNeedsAlone: () => {
         this.#needsAlone = true;
@@ -93,6 +98,14 @@ export class Processor implements SystemCpu, EngineHooks {
     this.time.add(this.apic);
     this.activity = id === 0 ? 'running' : 'waits for INIT';
     reset(this);
+  }
+
+  /** Keeps what was compiled for other runs. */
+  protected keepCode(): void {
+    const { id, vm } = this;
+    if (id === 0) keepCore(vm.keptPlace, coreModule, vm.core, this.#engine.coreFunctions);
+    const contents = this.#engine.code.jit?.kept;
+    if (contents !== undefined) this.#keptFile?.write(contents);
   }
 
   get clock() {

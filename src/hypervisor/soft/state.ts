@@ -204,6 +204,8 @@ export const CPU = {
   jitCompiled: 3240,
   jitInvalidated: 3248,
   jitDropped: 3256,
+  /** Regions that were compiled by earlier runs. */
+  jitKept: 3264,
 
   /** Exceptions delivered, one counter for each of the EXCEPTION_VECTORS. */
   exceptions: 3328,

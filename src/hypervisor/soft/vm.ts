@@ -3,6 +3,7 @@ import { heedBranchHints } from '../../base/branch-hints.ts';
 import { HostClock } from '../../base/clock.ts';
 import { WiredOrState } from '../../devices/wired-or.ts';
 import { CrosvmError } from '../../errors.ts';
+import { createWindowState } from '../../memory/memory-window.ts';
 import type { Vm, VmOptions } from '../hypervisor.ts';
 import { STREAM, streamStart } from '../seeded-random.ts';
 import type { SoftVcpuStatistics } from '../statistics.ts';
@@ -10,6 +11,7 @@ import { compileCore } from './interpreter/core.ts';
 import { IoEventState } from './io-events.ts';
 import { createIrqchipState } from './irqchip-state.ts';
 import { Irqfds } from './irqfds.ts';
+import { keptPlace, loadKeptCore } from './kept-files.ts';
 import { blockOf } from './layout.ts';
 import { createMachineMemory, releaseMachineMemory } from './machine-memory.ts';
 import { CPU } from './state.ts';
@@ -25,15 +27,19 @@ export class SoftVm extends SoftVmAccess implements Vm {
         `on a host of architecture ${process.arch} the software CPU can have one vCPU, not ${options.cpus}: use --cpus 1`,
       );
     }
-    const { seed } = options.soft ?? {};
+    const { seed, keptCode } = options.soft ?? {};
     if (seed !== undefined && options.cpus !== 1) {
       throw new CrosvmError('E_VCPUS', `a deterministic VM has one vCPU, not ${options.cpus}`);
     }
     heedBranchHints();
+    // Where regions end, a deterministic VM looks at its devices: they must not depend on what ran before.
+    const place = keptCode === undefined || seed !== undefined ? undefined : keptPlace(keptCode, options.cpus > 1);
     const vm = new SoftVm({
       options: options.soft ?? {},
-      core: compileCore(),
-      machine: createMachineMemory(options.memory, options.cpus, options.hasExternalWriters),
+      core: loadKeptCore(place) ?? compileCore(),
+      keptPlace: place,
+      machine: createMachineMemory(options),
+      windows: (options.windows ?? []).map(createWindowState),
       irqchip: createIrqchipState(options.cpus),
       wires: new SharedArrayBuffer(WiredOrState.byteLength),
       irqfds: Irqfds.create(),

@@ -54,7 +54,7 @@ const SPECS: Readonly<Record<string, { spec: DeviceSpec; opens: RegExp[]; thread
   console: {
     spec: {
       type: 'console',
-      ports: [{ name: '', isConsole: true, input: undefined, output: { path: join(folder, 'out') } }],
+      ports: [{ name: '', isConsole: true, input: undefined, output: { kind: 'file', path: join(folder, 'out') } }],
     },
     opens: [/\/out$/],
   },
@@ -86,7 +86,7 @@ function parentOf(pid: string): number | undefined {
 /** Starts a device, and waits until it has entered its jail and answers. */
 async function launch(launcher: JailLauncher, spec: ProbeSpec, said: string[] = []): Promise<LaunchedDevice> {
   const device = launcher.launch('the device', spec, (line) => said.push(line));
-  const backEnd = await greetBackEnd(device.connection);
+  const backEnd = await greetBackEnd(device.connection, 'rng');
   backEnd.requests.close();
   return device;
 }

@@ -1,4 +1,3 @@
-import { close } from '../../base/fd.ts';
 import { packetPair } from '../../base/unix-socket.ts';
 import { streamPair } from '../../base/unix-stream.ts';
 import { type DeviceSpec, preferredExecutor } from '../../device-process/device-spec.ts';
@@ -14,6 +13,7 @@ const RING_THREADS = 64;
 
 /** Runs each device in a process of its own and in a jail, as a fork of a zygote that is started with the first. */
 export class JailLauncher implements DeviceLauncher {
+  readonly inJail = true;
   readonly #options: JailOptions;
   readonly #program: string | undefined;
   readonly #filters = new Map<string, JailSpec['filters']>();
@@ -37,7 +37,6 @@ export class JailLauncher implements DeviceLauncher {
     const fds = [theirMessages.fd, frontEnd.fd, theirOrders.fd, ...inheritedFds(spec)];
     const { id, ended } = zygote.start({ name, spec, jail }, fds);
     for (const theirs of [frontEnd, theirOrders, theirMessages]) theirs.close();
-    if (spec.type === 'net' && spec.wire.kind === 'stream') close(spec.wire.fd);
     let last: string | undefined;
     const saidAll = readMessages(messages.fd, (line) => {
       last = line;

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { runOptions } from '../../cli/options/run.ts';
 import { parseCommandLine } from '../../cli/parser.ts';
 import { completeConfig, type VmConfig } from '../config.ts';
-import { planDevices, rootDisk } from './plan.ts';
+import { planDevices } from './plan.ts';
+import { rootDisk } from './root-disk.ts';
 
 const GIB = 2 ** 30;
 
@@ -132,7 +133,7 @@ test('network cards', () => {
   assert.deepEqual(specs, [
     { ...common, wire: { kind: 'tap', name: 'tap0' }, pairs: 2, mtu: 9000 },
     { ...common, wire: { kind: 'tap', name: 'tap1' } },
-    { ...common, wire: { kind: 'tap', fds: [7] } },
+    { ...common, wire: { kind: 'tap', queues: [{ fd: 7 }] } },
     {
       ...common,
       wire: { kind: 'tap', name: 'crosvm%d' },

@@ -9,6 +9,8 @@ import type { DeviceLauncher } from './launcher.ts';
 
 /** Runs each device in a thread of this process: nothing protects the VMM from it. */
 export const threadLauncher: DeviceLauncher = {
+  inJail: false,
+
   launch(name, spec, say) {
     const [ours, theirs] = streamPair();
     const [orders, theirOrders] = packetPair();

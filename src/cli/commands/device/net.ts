@@ -79,12 +79,12 @@ export const deviceNet = command({
 });
 
 function tapWire(name: string | undefined, fd: number | undefined): NetWire {
-  return fd === undefined ? { kind: 'tap', name: name ?? 'crosvm%d' } : { kind: 'tap', fds: [fd] };
+  return fd === undefined ? { kind: 'tap', name: name ?? 'crosvm%d' } : { kind: 'tap', queues: [{ fd }] };
 }
 
 async function userCard(...words: Parameters<typeof userNetwork>): Promise<NetSpec> {
   const program = await import('../../../device-process/user-network.ts');
-  return program.userNetwork(...words);
+  return (await program.userNetwork(...words)).spec;
 }
 
 function fail(message: string): never {

@@ -25,7 +25,7 @@ import type { ModuleBuilder } from '../wasm/module-builder.ts';
 import { defineFlushes, type Flushes } from './flush.ts';
 import { defineLocked, defineLockedResult } from './locked.ts';
 import { loadSized, storeSized } from './sized.ts';
-import { ACCESS, defineRegionOf, defineWalk, noteDirty, PTE, regionHost } from './walk.ts';
+import { ACCESS, defineRegionOf, defineWalk, isWritable, noteDirty, PTE, pageIn, regionHost } from './walk.ts';
 
 /** What the MMU needs from TypeScript: both take the access's guest physical address from CPU.scratch. */
 export interface MmuImports {
@@ -123,8 +123,10 @@ function defineFill(m: ModuleBuilder, regionOf: Callable, walk: Callable): Calla
     f.if(region.eqz(), () => f.return(I32.const(0)));
     const host = f.let(regionHost(f, region, gpa));
     const writing = f.let(access.and(ACCESS.write));
-    f.if(writing.and(f.load32(region, REGION.readOnly).shl(1)), () => f.return(I32.const(0)));
-    f.if(writing, () => noteDirty(f, region, gpa));
+    f.if(writing, () => {
+      f.if(isWritable(f, region, gpa).eqz(), () => f.return(I32.const(0)));
+      noteDirty(f, region, gpa);
+    });
     f.if(access.and(ACCESS.fetch), () => f.return(host)); // code has caches of its own
 
     const base = f.let(area(cpu));
@@ -174,7 +176,7 @@ function noteLargePage(f: FunctionBuilder, cpu: I32, map: I32, va: I64): void {
 
 /** Address of the code map entry of the page of `gpa`. */
 function codeMapEntry(f: FunctionBuilder, region: I32, gpa: I64): I32 {
-  return f.let(gpa.sub(f.load64(region, REGION.start)).shrU(12).shl(3).wrap().add(f.load32(region, REGION.codeMap)));
+  return f.let(pageIn(f, region, gpa).shl(3).add(f.load32(region, REGION.codeMap)));
 }
 
 /** For reads, and for TypeScript: tries the TLB of the access's privilege first. */
@@ -309,15 +311,18 @@ function noteCodeWrite(f: FunctionBuilder, cpu: I32, size: I32, regionOf: Callab
   const gpa = f.let(f.load64(cpu, CPU.scratch));
   const region = f.let(f.call(regionOf, 'i32', gpa));
   atomicFence(f); // a vCPU that decodes sets the map, then reads the bytes
-  const map = f.let(f.load64(codeMapEntry(f, region, gpa)));
-  const piece = (at: I64) => map.shrU(at.shrU(6).and(63));
-  f.if(
-    piece(gpa)
-      .or(piece(gpa.add(size.toI64()).sub(1)))
-      .wrap()
-      .and(1),
-    () => f.run(imports.codeWritten, cpu, size),
-  );
+  const piece = (map: I64, at: I64) => map.shrU(at.shrU(6).and(63));
+  // A page of a window may have gone meanwhile, and code that was decoded from it goes as well.
+  f.if(region, () => {
+    const map = f.let(f.load64(codeMapEntry(f, region, gpa)));
+    f.if(
+      piece(map, gpa)
+        .or(piece(map, gpa.add(size.toI64()).sub(1)))
+        .wrap()
+        .and(1),
+      () => f.run(imports.codeWritten, cpu, size),
+    );
+  });
 }
 
 function defineProbeWrite(m: ModuleBuilder, fill: Callable): Callable {
