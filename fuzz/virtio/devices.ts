@@ -2,6 +2,7 @@
 import type { Random } from '../../e2e/differential/random.ts';
 import { MemoryStore } from '../../src/disk/memory-store.ts';
 import { RawDisk } from '../../src/disk/raw.ts';
+import { HeldEngine } from '../../src/disk/testing/held-engine.ts';
 import type { HostMemory, ScatterList } from '../../src/memory/scatter-list.ts';
 import { BalloonDevice } from '../../src/virtio/balloon/balloon-device.ts';
 import { BlockDevice } from '../../src/virtio/block/block-device.ts';
@@ -12,7 +13,6 @@ import { NetDevice } from '../../src/virtio/net/net-device.ts';
 import type { NetPort } from '../../src/virtio/net/net-port.ts';
 import { PmemDevice } from '../../src/virtio/pmem/pmem-device.ts';
 import { RngDevice } from '../../src/virtio/rng/rng-device.ts';
-import { HeldEngine } from '../../src/virtio/testing/held-engine.ts';
 import { VsockDevice } from '../../src/virtio/vsock/vsock-device.ts';
 import type { VsockStream } from '../../src/virtio/vsock/vsock-host.ts';
 

@@ -4,7 +4,7 @@ import { deflateRawSync } from 'node:zlib';
 import { imageCodec } from '../../base/image-codec.ts';
 import { bytesList } from '../bytes-list.ts';
 import { MemoryStore } from '../memory-store.ts';
-import { readDisk } from '../testing.ts';
+import { readDisk } from '../testing/disk-model.ts';
 import { checkImage } from './check.ts';
 import { type CreateOptions, createQcow2 } from './create.ts';
 import { HEADER_READ_LENGTH, parseHeader } from './header.ts';

@@ -11,6 +11,7 @@ import { Exact } from './fpu/exact.ts';
 import { X87 } from './fpu/x87.ts';
 import { InstructionClock } from './instruction-clock.ts';
 import { coreModule } from './interpreter/core.ts';
+import { IrqfdListener } from './irqfd-listener.ts';
 import { KeptFile, keepCore } from './kept-files.ts';
 import { CPU } from './state.ts';
 import { CpuState } from './system/cpu-state.ts';
@@ -57,6 +58,7 @@ export class Processor implements SystemCpu, EngineHooks {
   protected readonly time: VcpuTime;
   readonly #signals: VcpuSignals;
   readonly #keptFile: KeptFile | undefined;
+  readonly #irqfds: IrqfdListener;
   #exit: VcpuExit | undefined;
   #debug: GuestDebug | undefined;
   /** The next instruction is executed alone: an interrupt must not come before it, but may behind it. */
@@ -75,7 +77,11 @@ export class Processor implements SystemCpu, EngineHooks {
     this.apic = vm.irqchip.lapics[id]!;
     this.memory = vm.trackedMemory;
     this.#signals = vm.signals[id]!;
-    this.#io = new VcpuIo(vm, this.apic, this.state, () => this.#lookSoon());
+    this.#irqfds = new IrqfdListener(vm.irqfds, this.#signals, id);
+    this.#io = new VcpuIo(vm, this.apic, this.state, {
+      onApicWrite: () => this.#lookSoon(),
+      onDoorbell: () => this.#irqfds.expect(),
+    });
     this.cpuid = defaultCpuid({ id, vcpus: cpus, tscKhz: TSC_KHZ });
     this.fpu = new X87(this.state.view, this.state.block);
     this.#exact = new Exact(this.state.view, this.state.block);
@@ -127,6 +133,7 @@ export class Processor implements SystemCpu, EngineHooks {
   /** Everything that others may want is looked at after `clear`: what comes later sets the attention word again. */
   #turn(): void {
     this.time.tick();
+    this.#irqfds.look();
     this.#signals.clear();
     if (this.#signals.takeKick()) {
       this.#exit = { reason: 'kicked' };
@@ -140,7 +147,7 @@ export class Processor implements SystemCpu, EngineHooks {
     this.#takeEvents();
     if (this.#exit !== undefined) return;
     if (this.activity !== 'running') {
-      this.time.wait(this.#signals);
+      this.time.wait(this.#irqfds);
       return;
     }
     this.#giveWay();
@@ -155,7 +162,7 @@ export class Processor implements SystemCpu, EngineHooks {
     const { state } = this;
     if (state.u32(CPU.pauses) < PATIENCE) return;
     state.setU32(CPU.pauses, 0);
-    this.time.rest(this.#signals, MOMENT);
+    this.time.rest(this.#irqfds, MOMENT);
   }
 
   #runGuest(): void {
@@ -221,7 +228,7 @@ export class Processor implements SystemCpu, EngineHooks {
 
   /** Instructions until the next look at everything else, 0: one, alone. Asked at each look before the guest runs on. */
   nextBudget(): number {
-    return this.time.plan();
+    return this.time.plan(this.#irqfds.isExpectant);
   }
 
   // -- events

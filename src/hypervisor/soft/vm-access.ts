@@ -1,6 +1,7 @@
 /** A software VM as one thread sees it: memory, interrupt controllers, kicks. */
 import { IOAPIC_PINS } from '../../arch/x86_64/platform.ts';
 import { HostClock } from '../../base/clock.ts';
+import { EventFd } from '../../base/event-fd.ts';
 import type { Clock, InterruptLine } from '../../devices/device.ts';
 import { WiredOr, WiredOrState } from '../../devices/wired-or.ts';
 import { SoftIrqchip } from '../../irqchip/soft-irqchip.ts';
@@ -49,6 +50,8 @@ export interface SoftVmHandle {
   readonly irqchip: SharedArrayBuffer;
   readonly wires: SharedArrayBuffer;
   readonly irqfds: IrqfdHandle;
+  /** Eventfds, by vCPU: how those that sleep are called. */
+  readonly calls: readonly number[];
   readonly ioEvents: SharedArrayBuffer;
   readonly clockOrigin: number;
   readonly options: SoftOptions;
@@ -83,7 +86,7 @@ export class SoftVmAccess implements VmAccess {
   readonly signals: readonly VcpuSignals[];
   protected readonly shared: SoftVmHandle;
   protected readonly dirtyLog: DirtyLog;
-  protected readonly irqfds: Irqfds;
+  readonly irqfds: Irqfds;
 
   /** `clock`: another time than the one that the VM's options ask for. */
   constructor(shared: SoftVmHandle, clock: Clock = clockOf(shared)) {
@@ -97,7 +100,7 @@ export class SoftVmAccess implements VmAccess {
     this.guestClock = clock instanceof InstructionClock ? clock : undefined;
     this.memory = guestMemoryOf(machine);
     this.memoryFd = machine.fd;
-    this.signals = Array.from({ length: machine.cpus }, (_, id) => new VcpuSignals(machine.memory.buffer, id));
+    this.signals = shared.calls.map((fd, id) => new VcpuSignals(machine.memory.buffer, id, new EventFd(fd)));
     const words = new Int32Array(machine.memory.buffer);
     this.codeWrites = new CodeWrites(words, new CodeMap(words));
     this.dirtyLog = new DirtyLog(machine, () => this.#flushTlbs());

@@ -111,6 +111,44 @@ test('an irqfd is connected once, to a GSI that there is', () => {
   event.close();
 });
 
+test('an irqfd interrupts its vCPU, halted or not, while no event loop turns', () => {
+  const vm = create();
+  const [event, other] = [EventFd.create(), EventFd.create()];
+  vm.addIrqfd(other.fd, 31, { address: 0xfee0_0000, data: 0x42 });
+  vm.addIrqfd(event.fd, 30, { address: 0xfee0_0000, data: 0x41 });
+  vm.removeIrqfd(other.fd, 31);
+  vm.memory.setU32(4 * 0x41, 0x600);
+  vm.memory.write(0x600, Uint8Array.of(0xe6, 0x50, 0xf4)); // out %al, $0x50; hlt
+  vm.memory.write(0x4000, Uint8Array.of(0xfb, 0xf4)); // sti; hlt
+  vm.memory.write(0x5000, Uint8Array.of(0xfb, 0xeb, 0xfe)); // sti; 1: jmp 1b
+  const ports = new Bus();
+  let port = -1;
+  const write = (offset: number) => {
+    port = offset;
+    vm.kick(0);
+  };
+  ports.insert({ read: () => {}, write }, 0, 0x1_0000);
+  for (const rip of [0x4000n, 0x5000n]) {
+    const vcpu = new SoftVcpu(vm.handle(0));
+    const lapic = vcpu.getLapic();
+    lapic[0xf1] = 1; // the spurious interrupt vector register: software-enable
+    vcpu.setLapic(lapic);
+    const system = vcpu.getSystemRegisters();
+    vcpu.setSystemRegisters({ ...system, cs: { ...system.cs, base: 0n, selector: 0 } });
+    vcpu.setRegisters({ ...vcpu.getRegisters(), rip, rsp: 0x8000n, rflags: 2n });
+    other.signal();
+    event.signal();
+    assert.deepEqual(vcpu.run({ ports, mmio: new Bus() }), { reason: 'kicked' });
+    assert.equal(port, 0x50);
+    assert.deepEqual([event.clear(), other.clear()], [0, 1]);
+    port = -1;
+    vcpu.setLapic(new Uint8Array(1024));
+  }
+  vm.close();
+  event.close();
+  other.close();
+});
+
 test('what a vCPU itself writes to guest memory is in the dirty log', () => {
   const vm = create();
   const vcpu = new SoftVcpu(vm.handle(0));

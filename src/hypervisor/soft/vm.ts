@@ -1,6 +1,7 @@
 /** A VM on the software CPU, as its maker on the main thread has it. */
 import { heedBranchHints } from '../../base/branch-hints.ts';
 import { HostClock } from '../../base/clock.ts';
+import { EventFd } from '../../base/event-fd.ts';
 import { WiredOrState } from '../../devices/wired-or.ts';
 import { CrosvmError } from '../../errors.ts';
 import { createWindowState } from '../../memory/memory-window.ts';
@@ -34,6 +35,7 @@ export class SoftVm extends SoftVmAccess implements Vm {
     heedBranchHints();
     // Where regions end, a deterministic VM looks at its devices: they must not depend on what ran before.
     const place = keptCode === undefined || seed !== undefined ? undefined : keptPlace(keptCode, options.cpus > 1);
+    const calls = Array.from({ length: options.cpus }, () => EventFd.create().fd);
     const vm = new SoftVm({
       options: options.soft ?? {},
       core: loadKeptCore(place) ?? compileCore(),
@@ -42,11 +44,11 @@ export class SoftVm extends SoftVmAccess implements Vm {
       windows: (options.windows ?? []).map(createWindowState),
       irqchip: createIrqchipState(options.cpus),
       wires: new SharedArrayBuffer(WiredOrState.byteLength),
-      irqfds: Irqfds.create(),
+      irqfds: Irqfds.create(calls),
+      calls,
       ioEvents: new SharedArrayBuffer(IoEventState.byteLength),
       clockOrigin: new HostClock().origin,
     });
-    vm.irqfds.listen();
     if (seed !== undefined) vm.#seed(seed);
     return vm;
   }
@@ -79,6 +81,7 @@ export class SoftVm extends SoftVmAccess implements Vm {
 
   close(): void {
     this.irqfds.close();
+    for (const { call } of this.signals) call.close();
     releaseMachineMemory(this.machine);
   }
 

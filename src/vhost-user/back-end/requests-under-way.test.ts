@@ -4,9 +4,9 @@ import { test } from 'node:test';
 import { EventFd } from '../../base/event-fd.ts';
 import { MemoryStore } from '../../disk/memory-store.ts';
 import { RawDisk } from '../../disk/raw.ts';
+import { HeldEngine } from '../../disk/testing/held-engine.ts';
 import { VIRTIO_BLK_T_IN } from '../../virtio/block/block-config.ts';
 import { BlockDevice } from '../../virtio/block/block-device.ts';
-import { HeldEngine } from '../../virtio/testing/held-engine.ts';
 import { RING_FORMATS, type RingFormat } from '../../virtio/testing/mock-guest.ts';
 import { TestFrontEnd } from '../testing/test-front-end.ts';
 

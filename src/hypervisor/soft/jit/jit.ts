@@ -31,6 +31,13 @@ import { RegionModule } from './region-module.ts';
 export const DEFAULT_THRESHOLD = 2000;
 /** Instructions of an epoch. */
 export const EPOCH = 16_000_000;
+/**
+ * A guest that has settled does the same in larger circles than an epoch remembers: a request to a disk takes it some 20,000
+ * instructions. An epoch in which hardly anything was compiled (QUIET regions) makes the next one twice as long, up to this;
+ * another one half as long, so that a guest that boots compiles no more than pays.
+ */
+const LONGEST_EPOCH = 128_000_000;
+const QUIET = 32;
 const PAGES_OF_4G = 2 ** 32 / PAGE_SIZE;
 const MODES = (1 << MODE_BITS) - 1;
 /** Regions that are compiled together, unless the queue is older than MAX_AGE looks at it. */
@@ -89,8 +96,10 @@ export class Jit implements DecodedCode, RecordSource {
   readonly #keptBatches = new Map<KeptModule, Batch>();
   #queue: Waiting[] = [];
   #age = 0;
-  /** Instructions executed in this epoch. */
+  /** Instructions executed in this epoch, of how many, and regions compiled. */
   #instructions = 0;
+  #epochLength = EPOCH;
+  #compiled = 0;
 
   /**
    * `threshold`: executions of a block before it is compiled; 0 compiles everything that is executed. `find`: the block
@@ -169,11 +178,16 @@ export class Jit implements DecodedCode, RecordSource {
   /** To be called now and then, with the instructions executed since: compiles what has waited for some time. */
   look(instructions: number): void {
     this.#instructions += instructions;
-    if (this.#instructions >= EPOCH) {
-      this.#instructions = 0;
-      this.#state.setU32(CPU.jitEpoch, this.epoch + 1);
-    }
+    if (this.#instructions >= this.#epochLength) this.#nextEpoch();
     if (this.#queue.length > 0 && ++this.#age >= MAX_AGE) this.compileQueue();
+  }
+
+  #nextEpoch(): void {
+    const length = this.#epochLength;
+    this.#epochLength = this.#compiled < QUIET ? Math.min(2 * length, LONGEST_EPOCH) : Math.max(length / 2, EPOCH);
+    this.#instructions = 0;
+    this.#compiled = 0;
+    this.#state.setU32(CPU.jitEpoch, this.epoch + 1);
   }
 
   compileQueue(): void {
@@ -207,6 +221,7 @@ export class Jit implements DecodedCode, RecordSource {
     }
     this.#addBatch(batch, compiled, bytes.length, module.cells);
     for (const region of chosen) this.#enter(region);
+    this.#compiled += chosen.length;
     this.#state.count(CPU.jitCompiled, chosen.length);
   }
 

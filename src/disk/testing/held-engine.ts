@@ -1,6 +1,6 @@
-import type { ByteStore } from '../../disk/byte-store.ts';
-import type { TransferEngine } from '../../disk/transfer-engine.ts';
 import { ScatterList } from '../../memory/scatter-list.ts';
+import type { ByteStore } from '../byte-store.ts';
+import type { TransferEngine } from '../transfer-engine.ts';
 
 interface Held {
   readonly write: boolean;
