@@ -12,7 +12,7 @@ import { setImmediate } from 'node:timers/promises';
 import { close } from '../src/base/fd.ts';
 import type { BlockSpec } from '../src/device-process/device-spec.ts';
 import { NO_TRUST } from '../src/disk/image-trust.ts';
-import { Random } from '../src/disk/testing.ts';
+import { Random } from '../src/disk/testing/random.ts';
 import { featureSet } from '../src/virtio/features.ts';
 import { VIRTIO_NET_F_MRG_RXBUF } from '../src/virtio/net/net-config.ts';
 import { type MockDriver, RING_FORMATS, type RingFormat } from '../src/virtio/testing/mock-guest.ts';

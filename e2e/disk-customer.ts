@@ -1,6 +1,6 @@
 /** Writes to a disk through a queue, reads it back, and knows what has to be there. */
 import assert from 'node:assert/strict';
-import type { Random } from '../src/disk/testing.ts';
+import type { Random } from '../src/disk/testing/random.ts';
 import { SECTOR_SIZE, VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT } from '../src/virtio/block/block-config.ts';
 import type { MockDriver } from '../src/virtio/testing/mock-guest.ts';
 

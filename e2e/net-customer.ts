@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { read, setNonBlocking, write } from '../src/base/fd.ts';
 import { type StreamConnection, streamPair } from '../src/base/unix-stream.ts';
-import type { Random } from '../src/disk/testing.ts';
+import type { Random } from '../src/disk/testing/random.ts';
 import { NET_HEADER_SIZE, NUM_BUFFERS } from '../src/virtio/net/net-config.ts';
 import type { MockDriver } from '../src/virtio/testing/mock-guest.ts';
 

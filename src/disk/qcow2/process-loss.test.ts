@@ -4,7 +4,10 @@ import { test } from 'node:test';
 import { imageCodec } from '../../base/image-codec.ts';
 import { killedAt, type Mortal } from '../../virtio/testing/kill-points.ts';
 import { MemoryStore } from '../memory-store.ts';
-import { DiskModel, PowerCutStore, Random, randomChange, readDisk } from '../testing.ts';
+import { DiskModel, readDisk } from '../testing/disk-model.ts';
+import { PowerCutStore, WatchedStore } from '../testing/failing-stores.ts';
+import { applyChange, randomChange } from '../testing/operations.ts';
+import { Random } from '../testing/random.ts';
 import { checkImage } from './check.ts';
 import { type CreateOptions, createQcow2 } from './create.ts';
 import { prepareForWriting, readHeader } from './open.ts';
@@ -23,7 +26,16 @@ const SHAPES: readonly Omit<CreateOptions, 'size'>[] = [
   { clusterSize: 65536 },
 ];
 
-function open(store: MemoryStore | PowerCutStore, memory: Uint8Array): Qcow2Disk {
+/** A file whose every change may be the last. */
+class FatalStore extends WatchedStore {
+  onChange: () => void = () => {};
+
+  protected override change(): void {
+    this.onChange();
+  }
+}
+
+function open(store: MemoryStore | WatchedStore, memory: Uint8Array): Qcow2Disk {
   const header = readHeader(store);
   const log = new TableLog(memory, 'the image');
   prepareForWriting(store, header, log);
@@ -38,11 +50,9 @@ function succeed(
   random: Random,
 ): Qcow2Disk {
   const store = new PowerCutStore(base);
-  store.onChange = () => {
-    if (random.chance(20)) onPowerCut(store.cut(random));
-  };
+  store.onFlush = () => onPowerCut(store.cut(random));
   const disk = open(store, memory);
-  store.onChange = undefined;
+  store.onFlush = undefined;
   return disk;
 }
 
@@ -63,14 +73,14 @@ for (const shape of SHAPES) {
         assert.equal(model.wrongSector(found), undefined, `${about()}: sector ${model.wrongSector(found)} was lost`);
         model.contents.set(found); // of what was under way, either is right
         verifyImage(copyOf(base), about());
-        const store = new PowerCutStore(base);
+        const store = new FatalStore(base);
         const work = (mortal: Mortal) => {
           store.onChange = () => mortal.store();
           disk = mortal.spare(() => open(store, memory));
           for (let i = 0; i < 12; i++) {
             model.flushed();
             if (random.chance(15)) disk.flush();
-            else randomChange(disk, model, random, disk.parts.image.clusterSize);
+            else applyChange(disk, model, randomChange(random), disk.parts.image.clusterSize);
           }
           model.flushed();
         };

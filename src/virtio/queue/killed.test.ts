@@ -1,7 +1,7 @@
 /** What a device process leaves in shared memory when it is killed at any moment, and what its successor makes of it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Random } from '../../disk/testing.ts';
+import { Random } from '../../disk/testing/random.ts';
 import { killedAt, type Mortal } from '../testing/kill-points.ts';
 import { type MockDriver, MockGuest, RING_FORMATS, type RingFormat } from '../testing/mock-guest.ts';
 import { DescriptorChain } from './descriptor-chain.ts';
