@@ -42,6 +42,7 @@ async function workAndKill(
   random: Random,
   turn: (isOver: boolean) => boolean,
   isDone: () => boolean,
+  end: () => void = () => device.kill(),
 ): Promise<void> {
   await device
     .start()
@@ -51,7 +52,7 @@ async function workAndKill(
   while (device.kills < KILLS || !isDone()) {
     const now = performance.now();
     if (device.kills < KILLS && now > nextKill) {
-      device.kill();
+      end();
       // Often when the next one has just come up, and sometimes before.
       nextKill = now + random.below(random.chance(80) ? 120 : 20);
     }
@@ -65,7 +66,12 @@ const BLOCKS = 256;
 const BLOCK = 1024;
 
 /** Kills the process of a disk while it is written and read; what it should have is `check`ed when that is over. */
-async function killDisk(spec: BlockSpec, format: RingFormat, check: (customer: DiskCustomer) => void): Promise<void> {
+async function killDisk(
+  spec: BlockSpec,
+  format: RingFormat,
+  check: (customer: DiskCustomer) => void,
+  how: 'kill' | 'move' = 'kill',
+): Promise<void> {
   const random = new Random(Date.now());
   const size = 16;
   const device = new MortalDevice(new OwnDisk(spec), { format, queues: [size], memory: MEMORY });
@@ -80,7 +86,13 @@ async function killDisk(spec: BlockSpec, format: RingFormat, check: (customer: D
     return customer.done > before;
   };
   try {
-    await workAndKill(device, random, turn, () => customer.isIdle);
+    await workAndKill(
+      device,
+      random,
+      turn,
+      () => customer.isIdle,
+      () => device[how](),
+    );
   } finally {
     await device.close();
   }
@@ -93,6 +105,16 @@ for (const format of RING_FORMATS) {
     writeFileSync(path, '');
     truncateSync(path, BLOCKS * BLOCK * 7);
     await killDisk(blockSpec(path), format, (customer) => customer.checkAll(new Uint8Array(readFileSync(path))));
+  });
+}
+
+for (const format of RING_FORMATS) {
+  test(`a disk on a ${format} ring that is handed from process to process`, async () => {
+    const path = join(folder, `moved-${format}`);
+    writeFileSync(path, '');
+    truncateSync(path, BLOCKS * BLOCK * 7);
+    const check = (customer: DiskCustomer) => customer.checkAll(new Uint8Array(readFileSync(path)));
+    await killDisk(blockSpec(path), format, check, 'move');
   });
 }
 

@@ -56,6 +56,8 @@ export class MortalDevice {
   #connection: StreamConnection | undefined;
   #link: VhostUserLink | undefined;
   #subscription: Subscription | undefined;
+  /** What the process that is to come goes on with. */
+  #moved: { readonly bases: ReadonlyMap<number, number>; readonly state: Uint8Array } | undefined;
   #isClosing = false;
 
   /** `own` becomes this one's to close. */
@@ -100,6 +102,15 @@ export class MortalDevice {
   kill(): void {
     this.kills++;
     this.#device?.kill();
+  }
+
+  /** Hands the device to another process, which goes on with its state and where its queues stand. */
+  move(): void {
+    const link = this.#link!;
+    if (this.#moved !== undefined || link.isGone()) return;
+    this.#moved = { bases: link.suspend(), state: link.saveState() };
+    link.close();
+    this.kill();
   }
 
   /** Kicks the queues whose drivers have to. */
@@ -161,8 +172,14 @@ export class MortalDevice {
       if (other === undefined) continue; // killed meanwhile
       this.#watch();
       link.reconnected();
+      const moved = this.#moved;
+      this.#moved = undefined;
       try {
-        link.restart(this.#features, this.#setups);
+        if (moved === undefined) link.restart(this.#features, this.#setups);
+        else {
+          link.loadState(moved.state);
+          link.resume(this.#features, this.#setups, moved.bases);
+        }
       } catch {
         // Killed meanwhile, as whoever watches the connection hears.
       }

@@ -110,6 +110,8 @@ export interface NetSpec {
   /** The guest's hardware address, six bytes. */
   readonly mac?: readonly number[] | undefined;
   readonly mtu?: number | undefined;
+  /** A memfd of KEPT_STATE_SIZE bytes (kept-state.ts), for what the driver has told the device. */
+  readonly kept?: { readonly fd: number } | undefined;
   /** What the host's end of the wire gets. */
   readonly address?: InterfaceAddress | undefined;
 }

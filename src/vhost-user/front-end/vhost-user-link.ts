@@ -12,6 +12,7 @@ import { type FeatureSet, featureSet, hasFeature, VIRTIO_F_RING_PACKED } from '.
 import { PACKED_START } from '../../virtio/queue/packed-queue.ts';
 import { MessageChannel } from '../message-channel.ts';
 import * as f from '../protocol/features.ts';
+import { loadDeviceState, saveDeviceState } from './device-state.ts';
 import { FrontEnd, RefusedError } from './front-end.ts';
 
 /** How long a vCPU waits for a back end before the device counts as broken. */
@@ -106,16 +107,35 @@ export class VhostUserLink implements VirtioLink {
 
   stop(): void {
     this.#talk(() => {
-      const { running } = this.#state;
-      for (let index = 0; index < running.length; index++) {
-        if (running[index] === 0) continue;
-        running[index] = 0;
-        this.#frontEnd.request('GET_VRING_BASE', { index, num: 0 });
-      }
+      this.#stopQueues();
       if (this.#frontEnd.has(f.VHOST_USER_PROTOCOL_F_STATUS)) this.#frontEnd.request('SET_STATUS', 0n);
       else if (this.#frontEnd.has(f.VHOST_USER_PROTOCOL_F_RESET_DEVICE))
         this.#frontEnd.request('RESET_DEVICE', undefined);
     });
+  }
+
+  /** The device stands still, until `resume`. Returns where each of its queues stood. */
+  suspend(): ReadonlyMap<number, number> {
+    return this.#talk(() => this.#stopQueues());
+  }
+
+  /** A device that stands still goes on, or another one that was given its state. */
+  resume(features: FeatureSet, queues: readonly QueueSetup[], bases: ReadonlyMap<number, number>): void {
+    this.#talk(() => this.#start(features, queues, ({ index }) => bases.get(index)!));
+    // What the driver wanted meanwhile.
+    for (const { index } of queues) this.kick(index);
+  }
+
+  /** What a device that stands still knows besides its queues. Throws `E_VHOST_REFUSED` for one that cannot say it. */
+  saveState(): Uint8Array {
+    this.#mustHaveState();
+    return this.#talk(() => saveDeviceState(this.#frontEnd));
+  }
+
+  /** A device that stands still goes on as another one, of which this is the state. Throws likewise. */
+  loadState(state: Uint8Array): void {
+    this.#mustHaveState();
+    this.#talk(() => loadDeviceState(this.#frontEnd, state));
   }
 
   setInterrupt(queue: number, interrupt: number): void {
@@ -180,10 +200,10 @@ export class VhostUserLink implements VirtioLink {
   }
 
   /** Anything but a refusal leaves the connection in an unknown state: nobody uses it any more. */
-  #talk(action: () => void): void {
+  #talk<T>(action: () => T): T {
     if (this.#state.lost !== 0) throw new CrosvmError('E_VHOST_USER', 'vhost-user: the back end is gone');
     try {
-      action();
+      return action();
     } catch (error) {
       if (!(error instanceof RefusedError)) {
         this.#state.lost = 1;
@@ -194,6 +214,21 @@ export class VhostUserLink implements VirtioLink {
       }
       throw error;
     }
+  }
+
+  #mustHaveState(): void {
+    if (!this.#frontEnd.has(f.VHOST_USER_PROTOCOL_F_DEVICE_STATE)) throw new RefusedError('SET_DEVICE_STATE_FD');
+  }
+
+  #stopQueues(): ReadonlyMap<number, number> {
+    const { running } = this.#state;
+    const bases = new Map<number, number>();
+    for (let index = 0; index < running.length; index++) {
+      if (running[index] === 0) continue;
+      running[index] = 0;
+      bases.set(index, this.#frontEnd.request('GET_VRING_BASE', { index, num: 0 }).num);
+    }
+    return bases;
   }
 
   #start(features: FeatureSet, queues: readonly QueueSetup[], base: (queue: QueueSetup) => number): void {

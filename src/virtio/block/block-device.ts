@@ -1,6 +1,7 @@
 import { DiskQueue, DONE, type QueuedDisk } from '../../disk/disk-queue.ts';
 import type { TransferEngine } from '../../disk/transfer-engine.ts';
 import { CrosvmError } from '../../errors.ts';
+import { type Fields, wholeNumber } from '../../fields.ts';
 import { ScatterList } from '../../memory/scatter-list.ts';
 import { type DeviceHost, EPOLLIN, type VirtioDevice } from '../device.ts';
 import { type FeatureSet, featureSet, hasFeature } from '../features.ts';
@@ -138,6 +139,16 @@ export class BlockDevice implements VirtioDevice {
     this.#interrupt();
     setCapacity(new DataView(this.config.buffer), size);
     this.#host.configChanged();
+  }
+
+  /** All else is in the disk. */
+  saveState(): Fields {
+    return { size: this.#disk.size };
+  }
+
+  loadState(state: Fields): void {
+    const size = wholeNumber(state['size'], 'the size of its disk');
+    if (size !== this.#disk.size) throw new TypeError(`its disk has ${size} bytes, and this one ${this.#disk.size}`);
   }
 
   reset(): void {
