@@ -26,7 +26,16 @@ export interface LinuxGuest {
   readonly cpus: number;
   /** Guest memory in MiB. */
   readonly memory: number;
+  /** The path of a raw image, which becomes /dev/vda. */
+  readonly disk?: string;
+  /** Cards: eth0, eth1, ... */
+  readonly networks?: readonly Network[];
+  /** Of our own program; left out: as a user has it. */
+  readonly jitCache?: string;
 }
+
+/** A card without privileges (passt, or QEMU's slirp), or one on this TAP device. */
+export type Network = 'user' | { readonly tap: string };
 
 /** The whole command line that our own program makes of the parameters; the others are given it. */
 export function kernelCommandLine({ params }: LinuxGuest): string {
@@ -36,29 +45,24 @@ export function kernelCommandLine({ params }: LinuxGuest): string {
 /** Neither has the devices that our own program gives a guest unasked. */
 const NO_DEVICES = ['--no-rng', '--no-balloon'];
 
+function ourDevices({ disk, networks = [] }: LinuxGuest): string[] {
+  const cards = networks.map((network) => (network === 'user' ? 'user' : `tap-name=${network.tap}`));
+  return [...(disk === undefined ? [] : ['--rwdisk', disk]), ...cards.flatMap((card) => ['--net', card])];
+}
+
 function crosvm(name: string, ...path: string[]): FirmwareContender {
   const program = join(projectFolder, ...path);
   return {
     name,
     program: process.execPath,
     ram: 'crosvm_guest',
-    linux: ({ kernel, initrd, params, cpus, memory }) => [
-      ...[
-        program,
-        'run',
-        '--hypervisor',
-        'soft',
-        ...NO_DEVICES,
-        '-c',
-        `${cpus}`,
-        '-m',
-        `${memory}`,
-        '--initrd',
-        initrd,
-      ],
+    linux: (guest) => [
+      ...[program, 'run', '--hypervisor', 'soft', '--jit-cache', guest.jitCache ?? 'auto'],
+      ...[...NO_DEVICES, ...ourDevices(guest)],
+      ...['-c', `${guest.cpus}`, '-m', `${guest.memory}`, '--initrd', guest.initrd],
       ...['--serial', 'type=stdout,hardware=serial,num=1,console,stdin'],
-      ...params.flatMap((param) => ['-p', param]),
-      kernel,
+      ...guest.params.flatMap((param) => ['-p', param]),
+      guest.kernel,
     ],
     firmware: (rom) => [program, 'run', '--hypervisor', 'soft', ...NO_DEVICES, '-m', '16', '--bios', rom],
   };
@@ -76,6 +80,16 @@ const qemuMachine = (memory: number, cpus: number) => [
   ...['-serial', 'stdio', '-no-reboot'],
 ];
 
+function qemuDevices({ disk, networks = [] }: LinuxGuest): string[] {
+  const drive = ['-drive', `if=none,id=disk,format=raw,file=${disk}`, '-device', 'virtio-blk-pci,drive=disk'];
+  const cards = networks.map((network, i) => {
+    const wire =
+      network === 'user' ? `user,id=net${i}` : `tap,id=net${i},ifname=${network.tap},script=no,downscript=no`;
+    return ['-netdev', wire, '-device', `virtio-net-pci,netdev=net${i},romfile=`];
+  });
+  return [...(disk === undefined ? [] : drive), ...cards.flat()];
+}
+
 /** With the processor that it shows a guest by itself, qemu64. */
 export const QEMU: FirmwareContender = {
   name: 'QEMU, TCG',
@@ -83,7 +97,8 @@ export const QEMU: FirmwareContender = {
   // As the kernel names the file of memory-backend-memfd.
   ram: 'memfd:memory-backend-memfd',
   linux: (guest) => [
-    ...[...qemuMachine(guest.memory, guest.cpus), '-kernel', guest.kernel, '-initrd', guest.initrd],
+    ...[...qemuMachine(guest.memory, guest.cpus), ...qemuDevices(guest)],
+    ...['-kernel', guest.kernel, '-initrd', guest.initrd],
     ...['-append', kernelCommandLine(guest)],
   ],
   firmware: (path) => [...qemuMachine(16, 1), '-bios', path],

@@ -56,7 +56,7 @@ async function start(name: string, program: string, words: readonly string[]): P
   while (!existsSync(socket)) await sleep(20);
   const frontEnd = new FrontEnd(new MessageChannel(connectStream(socket), 5000));
   const [requests, theirs] = streamPair();
-  await handshake(frontEnd, theirs.fd, async () => {});
+  await handshake(frontEnd, { backEndChannel: theirs.fd, comesUp: async () => {}, sharesMemory: false });
   theirs.close();
   return { process: child, requests, driver: new BlockDriver(frontEnd) };
 }

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import type { ByteStore } from '../disk/byte-store.ts';
 import { CrosvmError } from '../errors.ts';
 import type { HostMemory, ScatterList } from '../memory/scatter-list.ts';
-import { close, O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR, open } from './fd.ts';
+import { close, fdatasync, O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR, open } from './fd.ts';
 import { addressOf, check, EINTR, errno, libc } from './ffi.ts';
 import { addressOfMemory, areAligned, fillIovecs, IOV_MAX, iovecs, iovecsAddress, isAligned } from './iovec.ts';
 import { notAFile, openError } from './open-error.ts';
@@ -38,7 +38,6 @@ const cPread = libc<Transfer>('int64_t pread(int, int64_t, int64_t, int64_t)');
 const cPwrite = libc<Transfer>('int64_t pwrite(int, int64_t, int64_t, int64_t)');
 const cPreadv = libc<Transfer>('int64_t preadv(int, int64_t, int, int64_t)');
 const cPwritev = libc<Transfer>('int64_t pwritev(int, int64_t, int, int64_t)');
-const cFdatasync = libc<(fd: number) => number>('int fdatasync(int)');
 const cFallocate = libc<(fd: number, mode: number, offset: number, length: number) => number>(
   'int fallocate(int, int, int64_t, int64_t)',
 );
@@ -226,7 +225,7 @@ export class HostFile implements ByteStore {
   }
 
   flush(): void {
-    if (!this.#unsafe) check(cFdatasync(this.fd), 'fdatasync', this.name);
+    if (!this.#unsafe) fdatasync(this.fd, this.name);
   }
 
   punchHole(offset: number, length: number): void {

@@ -48,17 +48,12 @@ export interface InterfaceAddress {
   readonly netmask: readonly number[];
 }
 
-/** A TAP device that is open, one descriptor for each pair of queues. */
-export interface OpenTap {
-  readonly name: string;
-  readonly fds: readonly number[];
-}
-
 /**
- * Opens a TAP device. One of that `name` is used if there is one, and made, until it is closed, if not; `%d` in the name is
- * a number of the system's choice. Throws `E_TAP` without the permission for that.
+ * Opens a TAP device, with a descriptor for each pair of queues. One of that `name` is used if there is one, and made,
+ * until it is closed, if not; `%d` in the name is a number of the system's choice. The interface gets the address, if there
+ * is one. Throws `E_TAP` without the permission for that.
  */
-export function openTap(name: string, pairs: number): OpenTap {
+export function makeTap(name: string, pairs: number, address?: InterfaceAddress): number[] {
   const fds: number[] = [];
   let real = name;
   try {
@@ -67,26 +62,24 @@ export function openTap(name: string, pairs: number): OpenTap {
       fds.push(fd);
       const flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (pairs > 1 ? IFF_MULTI_QUEUE : 0);
       real = attach(fd, real, flags);
-      prepareTap(fd);
     }
-    return { fds, name: real };
+    if (address !== undefined) configureInterface(real, address);
+    return fds;
   } catch (error) {
     closeAll(fds);
     throw error;
   }
 }
 
-/** Makes a TAP device that somebody has opened (IFF_TAP, IFF_NO_PI, IFF_VNET_HDR) what `tapPort` takes. */
-export function prepareTap(fd: number): void {
-  setNonBlocking(fd, true);
-  setHeaderSize(fd);
+/** The ports of a TAP device that is open (IFF_TAP, IFF_NO_PI, IFF_VNET_HDR), one for each queue; they become the ports'. */
+export function tapPorts(fds: readonly number[]): NetPort[] {
+  return fds.map((fd) => tapPort(fd, fds.length > 1));
 }
 
-/** The port of a pair of queues of a TAP device that is open; it becomes the port's. */
-export function tapPort(fd: number, isOneOfSeveral = false): NetPort {
+function tapPort(fd: number, isOneOfSeveral: boolean): NetPort {
+  prepareTap(fd);
+  if (isOneOfSeveral) rawIoctl(fd, TUNSETQUEUE, addressOf(queueRequest(true))); // who had it before may have switched it off
   let isActive = true;
-  // Who had it before may have left it switched off.
-  if (isOneOfSeveral) rawIoctl(fd, TUNSETQUEUE, addressOf(queueRequest(true)));
   return {
     fd,
     receive: (list: ScatterList) => receive(fd, list),
@@ -101,14 +94,8 @@ export function tapPort(fd: number, isOneOfSeveral = false): NetPort {
   };
 }
 
-function queueRequest(active: boolean): Uint8Array {
-  const { bytes, view } = interfaceRequest('');
-  view.setUint16(NAME_SIZE, active ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE, true);
-  return bytes;
-}
-
 /** Gives an interface of the host its address and switches it on. Throws `E_TAP` without the permission for that. */
-export function configureInterface(name: string, { ip, netmask }: InterfaceAddress): void {
+function configureInterface(name: string, { ip, netmask }: InterfaceAddress): void {
   const socket = check(cSocket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), 'socket');
   const request = interfaceRequest(name);
   const call = (code: number, what: string) => tapIoctl(socket, code, request.bytes, what, name);
@@ -124,6 +111,13 @@ export function configureInterface(name: string, { ip, netmask }: InterfaceAddre
   } finally {
     close(socket);
   }
+}
+
+/** struct ifreq that switches a queue on or off. */
+function queueRequest(active: boolean): Uint8Array {
+  const { bytes, view } = interfaceRequest('');
+  view.setUint16(NAME_SIZE, active ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE, true);
+  return bytes;
 }
 
 /** The name of the interface that the descriptor is attached to now. */
@@ -158,6 +152,12 @@ const REASONS: Readonly<Record<string, string>> = {
   EBUSY: 'another program uses it',
   EINVAL: 'it is no TAP device, or one with another number of queues',
 };
+
+/** Makes a TAP device that somebody has opened what a network card of ours, or the kernel's, takes. */
+export function prepareTap(fd: number): void {
+  setNonBlocking(fd, true);
+  setHeaderSize(fd);
+}
 
 function setHeaderSize(fd: number): void {
   const size = Int32Array.of(NET_HEADER_SIZE);

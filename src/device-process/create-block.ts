@@ -4,9 +4,11 @@ import { hostDiskFiles, identityOf } from '../base/host-disk-files.ts';
 import { HostFile } from '../base/host-file.ts';
 import { imageCodec } from '../base/image-codec.ts';
 import { IoUring } from '../base/io-uring.ts';
+import { mmap, view } from '../base/mmap.ts';
 import type { Disk } from '../disk/disk.ts';
 import { openDiskIn } from '../disk/open-disk.ts';
 import { openOverlay } from '../disk/overlay.ts';
+import { MAX_TABLE_LOGS, TABLE_LOG_SIZE, TABLE_LOGS_SIZE, TableLog } from '../disk/qcow2/table-log.ts';
 import type { TransferEngine } from '../disk/transfer-engine.ts';
 import { CrosvmError } from '../errors.ts';
 import { BlockDevice } from '../virtio/block/block-device.ts';
@@ -20,12 +22,13 @@ const RING_ENTRIES = 256;
 /** Gets a ring. The files in `spec` become the device's, which reads them when it is made. Throws `E_IO_URING`. */
 export function prepareBlock(spec: BlockSpec): PreparedDevice {
   const engine = openEngine(spec);
+  const logs = openTableLogs(spec.tableLogs?.fd);
   // The name of the image in an overlay that is made; in a jail the folder that paths start at is another one.
   const imagePath = resolve(spec.path);
   return {
     finish() {
       try {
-        return finish(spec, openDisk(spec, imagePath), engine);
+        return finish(spec, openDisk(spec, imagePath, logs), engine);
       } catch (error) {
         engine?.close();
         throw error;
@@ -35,9 +38,7 @@ export function prepareBlock(spec: BlockSpec): PreparedDevice {
 }
 
 function finish(spec: BlockSpec, disk: Disk, engine: TransferEngine | undefined): MadeDevice {
-  // A temporary file needs no power to be cut, so its flushes cost little; and then nothing is lost with this process.
-  const writeThrough = spec.overlay?.kind === 'temporary';
-  const device = new BlockDevice(disk, { ...spec, writeThrough }, engine);
+  const device = new BlockDevice(disk, spec, engine);
   return {
     device,
     orders: {
@@ -59,15 +60,16 @@ function openEngine(spec: BlockSpec): TransferEngine | undefined {
   );
 }
 
-function openDisk(spec: BlockSpec, imagePath: string): Disk {
+function openDisk(spec: BlockSpec, imagePath: string, logs: readonly Uint8Array[]): Disk {
   const { written, overlay, writable, direct } = spec;
-  const base = openImage(spec);
-  if (written === undefined || overlay === undefined) return base;
+  if (written === undefined || overlay === undefined) return openImage(spec, logs);
+  const base = openImage(spec, []);
   const isTemporary = overlay.kind === 'temporary';
   const name = isTemporary ? 'a temporary file' : overlay.path;
   const store = HostFile.fromDescriptors(name, fdsOf(written), { writable, direct, unsafe: isTemporary });
   try {
-    return openOverlay(imageCodec, base, store, isTemporary ? undefined : imagePath);
+    const log = logs[0] && new TableLog(logs[0], identityOf(store.fd));
+    return openOverlay(imageCodec, base, store, isTemporary ? undefined : imagePath, log);
   } catch (error) {
     store.close();
     base.close();
@@ -76,8 +78,9 @@ function openDisk(spec: BlockSpec, imagePath: string): Disk {
 }
 
 /** The disk in the image, with all that the image refers to. */
-function openImage({ path, image, overlay, format, trust, writable, lock, direct, broker }: BlockSpec): Disk {
-  const how = { format, trust, lock, direct, writable: writable && overlay === undefined };
+function openImage(spec: BlockSpec, tableLogs: readonly Uint8Array[]): Disk {
+  const { path, image, overlay, format, trust, writable, lock, direct, broker } = spec;
+  const how = { format, trust, lock, direct, tableLogs, writable: writable && overlay === undefined };
   const store = HostFile.fromDescriptors(path, fdsOf(image), { ...how, blockDevice: true });
   const files = broker === undefined ? hostDiskFiles : brokeredDiskFiles(broker.fd);
   try {
@@ -90,4 +93,15 @@ function openImage({ path, image, overlay, format, trust, writable, lock, direct
 
 function fdsOf({ descriptors }: OpenFile): number[] {
   return descriptors.map(({ fd }) => fd);
+}
+
+/** The logs in a memfd, which is closed and stays mapped until the process ends. */
+function openTableLogs(fd: number | undefined): readonly Uint8Array[] {
+  if (fd === undefined) return [];
+  try {
+    const all = new Uint8Array(view(mmap({ length: TABLE_LOGS_SIZE, fd }), TABLE_LOGS_SIZE));
+    return Array.from({ length: MAX_TABLE_LOGS }, (_, i) => all.subarray(i * TABLE_LOG_SIZE, (i + 1) * TABLE_LOG_SIZE));
+  } finally {
+    close(fd);
+  }
 }

@@ -1,16 +1,22 @@
 import { StreamNetPort } from '../base/stream-net-port.ts';
-import { tapPort } from '../base/tap.ts';
+import { tapPorts } from '../base/tap.ts';
+import { decodeDeviceState, encodeDeviceState } from '../virtio/device-state.ts';
 import { NetDevice } from '../virtio/net/net-device.ts';
 import type { NetPort } from '../virtio/net/net-port.ts';
 import type { NetSpec, NetWire } from './device-spec.ts';
+import { KeptState } from './kept-state.ts';
 import type { MadeDevice } from './made-device.ts';
 
-export function createNet({ mac, mtu, wire }: NetSpec): MadeDevice {
+export function createNet({ mac, mtu, wire, kept: keptIn }: NetSpec): MadeDevice {
   const offloads = wire.kind === 'tap';
-  return { device: new NetDevice(portsOf(wire), { mac: mac && Uint8Array.from(mac), mtu, offloads }) };
+  const kept = keptIn && KeptState.open(keptIn.fd);
+  const onStateChange = () => kept?.write(encodeDeviceState(device));
+  const device = new NetDevice(portsOf(wire), { mac: mac && Uint8Array.from(mac), mtu, offloads, onStateChange });
+  const before = kept?.read();
+  if (before !== undefined) decodeDeviceState(device, before);
+  return { device };
 }
 
 function portsOf(wire: NetWire): NetPort[] {
-  if (wire.kind === 'stream') return [new StreamNetPort(wire.fd)];
-  return wire.queues.map(({ fd }) => tapPort(fd, wire.queues.length > 1));
+  return wire.kind === 'stream' ? [new StreamNetPort(wire.fd)] : tapPorts(wire.queues.map(({ fd }) => fd));
 }

@@ -1,6 +1,8 @@
 /** What a device process is told to be. It travels as JSON. */
+import type { IdRange } from '../base/user-maps.ts';
 import type { DiskFormat } from '../disk/disk.ts';
 import type { ImageTrust } from '../disk/image-trust.ts';
+import type { FuseOptions } from '../fuse/fuse-options.ts';
 
 /**
  * Where what the guest writes to a disk goes, if not to its image: to a qcow2 image, which is made if it is not there; or
@@ -53,6 +55,17 @@ export interface BlockSpec extends DiskRequest {
    * type SOCK_SEQPACKET.
    */
   readonly broker?: { readonly fd: number } | undefined;
+  /** A memfd of TABLE_LOGS_SIZE bytes: what is not in the tables of qcow2 images yet survives the process there. */
+  readonly tableLogs?: { readonly fd: number } | undefined;
+}
+
+export interface PmemSpec {
+  readonly type: 'pmem';
+  /** The file, which is memory of the guest already. */
+  readonly fd: number;
+  /** Where it is there: guest physical address, and size in bytes. */
+  readonly start: number;
+  readonly size: number;
 }
 
 export interface RngSpec {
@@ -101,6 +114,8 @@ export interface NetSpec {
   /** The guest's hardware address, six bytes. */
   readonly mac?: readonly number[] | undefined;
   readonly mtu?: number | undefined;
+  /** A memfd of KEPT_STATE_SIZE bytes (kept-state.ts), for what the driver has told the device. */
+  readonly kept?: { readonly fd: number } | undefined;
 }
 
 export interface VsockSpec {
@@ -113,9 +128,23 @@ export interface VsockSpec {
   readonly listener: { readonly fd: number };
 }
 
+export interface FsSpec {
+  readonly type: 'fs';
+  /** The folder. */
+  readonly path: string;
+  /** By what the guest mounts it. */
+  readonly tag: string;
+  /** For requests. */
+  readonly queues: number;
+  readonly options: FuseOptions;
+  /** As `SharedFolder`. */
+  readonly users?: readonly IdRange[] | undefined;
+  readonly groups?: readonly IdRange[] | undefined;
+}
+
 /** In the page cache most requests end at once, and the ring only costs. */
 export function preferredExecutor({ executor, direct }: Pick<DiskRequest, 'executor' | 'direct'>): DiskExecutor {
   return executor ?? (direct ? 'uring' : 'epoll');
 }
 
-export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | NetSpec | RngSpec | VsockSpec;
+export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | FsSpec | NetSpec | PmemSpec | RngSpec | VsockSpec;

@@ -7,7 +7,8 @@ import { type ImageTrust, NO_TRUST } from './image-trust.ts';
 import { MemoryStore } from './memory-store.ts';
 import { openDisk } from './open-disk.ts';
 import { type CreateOptions, createQcow2 } from './qcow2/create.ts';
-import { MemoryFiles, readDisk } from './testing.ts';
+import { readDisk } from './testing/disk-model.ts';
+import { MemoryFiles } from './testing/memory-files.ts';
 
 const SIZE = 1 << 20;
 

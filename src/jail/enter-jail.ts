@@ -3,6 +3,9 @@ import { close } from '../base/fd.ts';
 import { enterEmptyRoot, enterRoot, makeMountsPrivate, mapUser, unshare } from '../base/namespaces.ts';
 import {
   dropCapabilities,
+  FILE_CAPABILITIES,
+  leaveGroups,
+  lowerLimit,
   RLIMIT_CORE,
   RLIMIT_MEMLOCK,
   RLIMIT_MSGQUEUE,
@@ -22,63 +25,122 @@ import {
   setDeathSignal,
 } from '../base/process.ts';
 import { filterSystemCalls, filterWithListener, setNoNewPrivileges } from '../base/seccomp.ts';
+import { enterSharedRoot } from '../base/shared-root.ts';
 import { SystemError } from '../base/system-error.ts';
 import type { StreamConnection } from '../base/unix-stream.ts';
+import { unshareWithUsers } from '../base/user-maps.ts';
+import type { PreparedDevice, SharedFolder } from '../device-process/made-device.ts';
 import { CrosvmError } from '../errors.ts';
 import type { JailSpec } from './jail-spec.ts';
-import type { WayIn } from './jailed-device.ts';
 
 /** The user inside, whoever it is outside: "nobody". */
 const INSIDE_ID = 65534;
 const NAMESPACES = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
 const MAX_DESCRIPTORS = 1024;
+/** Each file that a guest opens on a shared folder takes one. */
+const MAX_SHARED_FILES = 65536;
 const LIMITS = [
-  [RLIMIT_NOFILE, MAX_DESCRIPTORS],
   // What is in memory stays there.
   [RLIMIT_CORE, 0],
   [RLIMIT_MEMLOCK, 0],
   [RLIMIT_MSGQUEUE, 0],
 ] as const;
 
+const ALL_IDS = [{ inside: 0, outside: 0, count: 2 ** 32 - 1 }];
+
+/** Who a process is outside of its user namespace. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
 export interface JailedFork {
   /** 0 in the new process. */
   readonly pid: number;
-  /** Gives the new process its owner's rights on files; to be called there first of all. */
-  settle(): void;
+  /** Whose the new process is, if it is in a user namespace already: to be told to `settle`. */
+  readonly newcomer: Owner | undefined;
 }
 
 /**
- * Goes on as two processes, of which the new one is the first of a process namespace and has a user namespace. Throws
- * `E_JAIL` where the host does not allow that.
+ * Goes on as two processes, of which the new one is the first of a process namespace. Who may make one, keeps its rights
+ * in the new process until it enters its jail, so that it can share what others own; others get a user namespace with it.
+ * Throws `E_JAIL` where the host allows neither.
  */
 export function forkForJail(): JailedFork {
-  const [uid, gid] = [process.geteuid!(), process.getegid!()];
-  const pid = explained(() => fork(CLONE_NEWPID | CLONE_NEWUSER));
-  return { pid, settle: () => explained(() => mapUser(uid, gid, INSIDE_ID)) };
+  try {
+    return { pid: fork(CLONE_NEWPID), newcomer: undefined };
+  } catch (error) {
+    if (!(error instanceof SystemError) || error.errno !== 'EPERM') throw error;
+  }
+  const newcomer = currentOwner();
+  return { pid: explained(() => fork(CLONE_NEWPID | CLONE_NEWUSER)), newcomer };
 }
 
-/** The way of a fork. */
-export const enterJail: WayIn = (jail, folders, supervisor) => {
-  explained(() => {
-    unshare(NAMESPACES);
-    changeRoot(jail.root, folders);
-  });
-  dropCapabilities();
-  shutIn(jail, supervisor);
-};
+/** Gives a process in a new user namespace its owner's rights on files. `inside` is what it is called there. */
+export function settle({ uid, gid }: Owner, inside: number = INSIDE_ID): void {
+  explained(() => mapUser(uid, gid, inside));
+}
 
-/** Puts the calling process's mount namespace over `root`, or an empty folder in memory. Throws `SystemError`. */
+function currentOwner(): Owner {
+  return { uid: process.geteuid!(), gid: process.getegid!() };
+}
+
+/**
+ * The way of a fork: enters the jail, in which the device's `folders` of the host remain, or all that there is is the folder
+ * that it shares. Throws `E_JAIL` where the host forbids something, `SystemError`.
+ */
+export function enterJail(
+  jail: JailSpec,
+  { folders = [], share }: PreparedDevice,
+  isSettled: boolean,
+  supervisor: StreamConnection,
+): void {
+  const owner = currentOwner();
+  leaveGroups();
+  explained(() => {
+    if (isSettled) unshare(NAMESPACES);
+    else if (share !== undefined) unshareForShare(share);
+    else unshare(NAMESPACES | CLONE_NEWUSER);
+  });
+  if (!isSettled && share === undefined) settle(owner);
+  explained(() => {
+    if (share === undefined) {
+      changeRoot(jail.root, folders);
+      return;
+    }
+    makeMountsPrivate();
+    enterSharedRoot(share.path, share.readOnly);
+  });
+  share?.becameRoot();
+  dropCapabilities(share === undefined ? [] : FILE_CAPABILITIES);
+  shutIn(jail, share === undefined ? MAX_DESCRIPTORS : MAX_SHARED_FILES, supervisor);
+}
+
+/** Users of the guest are those of the host with the same numbers, if nobody says otherwise. */
+function unshareForShare({ users = ALL_IDS, groups = ALL_IDS }: SharedFolder): void {
+  unshareWithUsers(NAMESPACES | CLONE_NEWUSER, users, groups);
+}
+
+/** Makes `root`, or an empty folder in memory, the root in the calling process's mount namespace. Throws `SystemError`. */
 export function changeRoot(root: string | undefined, folders: readonly string[]): void {
   makeMountsPrivate();
   if (root === undefined) enterEmptyRoot(folders);
   else enterRoot(root, folders);
 }
 
+/** The way of a process that is in its namespaces and at its root, without capabilities: what it has to do itself. */
+export function enterJailAtRoot(jail: JailSpec, supervisor: StreamConnection): void {
+  // The working folder is still one of the host.
+  process.chdir('/');
+  shutIn(jail, MAX_DESCRIPTORS, supervisor);
+}
+
 /**
- * What every process does itself, with all its threads. A system call that the filter refuses ends the process: who is at
- * the other end of `supervisor` gets the filter's listener and does that, or the kernel where there is no listener.
+ * Limits and filters all threads. A system call that the filter refuses ends the process: who is at the other end of
+ * `supervisor` gets the filter's listener and does that, or the kernel where there is no listener.
  */
-export function shutIn({ filters, threads }: JailSpec, supervisor: StreamConnection): void {
+function shutIn({ filters, threads }: JailSpec, maxFiles: number, supervisor: StreamConnection): void {
+  lowerLimit(RLIMIT_NOFILE, maxFiles);
   for (const [resource, value] of LIMITS) setLimit(resource, value);
   setLimit(RLIMIT_NPROC, threads);
   // After the credentials have changed for the last time, as that forgets it.

@@ -4,17 +4,23 @@ import { exitNow, keepDescriptors, setThreadName } from '../base/process.ts';
 import { StreamConnection } from '../base/unix-stream.ts';
 import type { DeviceMaker } from '../device-process/create-device.ts';
 import { withInheritedFds } from '../device-process/inherited.ts';
+import type { PreparedDevice } from '../device-process/made-device.ts';
 import { runDevice } from '../device-process/run-device.ts';
 import { CrosvmError } from '../errors.ts';
 import type { JailSpec } from './jail-spec.ts';
 import type { DeviceDescriptors, StartOrder } from './start-order.ts';
 
-/** How a process gets into its jail, for good. In it, `folders` of the host remain. Throws `E_JAIL`, `SystemError`. */
-export type WayIn = (jail: JailSpec, folders: readonly string[], supervisor: StreamConnection) => void;
+/** How a process gets into its jail. Both throw `E_JAIL`, `SystemError`. */
+export interface WayIn {
+  /** First of all, before anything is opened. */
+  begin(): void;
+  /** For good. `supervisor` is a connection with who looks after the process. */
+  enter(jail: JailSpec, prepared: PreparedDevice, supervisor: StreamConnection): void;
+}
 
 /**
  * Takes what the device needs, enters the jail, makes the device, serves the front end until that goes away, and ends the
- * process. `supervisor` is a connection with who looks after the process. `wakeFds` are those of `wakeDescriptors`.
+ * process. `wakeFds` are those of `wakeDescriptors`.
  */
 export function runJailedDevice(
   { name, spec, jail }: StartOrder,
@@ -22,19 +28,22 @@ export function runJailedDevice(
   fds: DeviceDescriptors,
   supervisor: number,
   wakeFds: readonly number[],
-  enter: WayIn,
+  way: WayIn,
 ): never {
   let [messages] = fds;
   const say = (line: string) => void write(messages, new TextEncoder().encode(`crosvm: ${name}: ${line}\n`));
   try {
+    way.begin();
     const nothing = open('/dev/null', O_RDWR);
-    const kept = keepDescriptors([nothing, nothing, ...fds, supervisor], wakeFds).slice(2);
-    messages = kept[0]!;
-    const [, frontEnd, orders, ...inherited] = kept as number[] as [number, number, number, ...number[]];
-    const itsSupervisor = inherited.pop()!;
+    const kept = keepDescriptors([nothing, nothing, supervisor, ...fds], wakeFds) as number[];
+    const [, , itsSupervisor, itsMessages, frontEnd, orders, ...inherited] = kept as [
+      ...[number, number, number, number, number, number],
+      ...number[],
+    ];
+    messages = itsMessages;
     setThreadName(`${spec.type} device`);
     const prepared = make(withInheritedFds(spec, inherited));
-    enter(jail, prepared.folders ?? [], new StreamConnection(itsSupervisor));
+    way.enter(jail, prepared, new StreamConnection(itsSupervisor));
     const connection = new StreamConnection(frontEnd);
     const isWell = runDevice(prepared.finish(), connection, (level, line) => say(`${level}: ${line}`), orders);
     exitNow(isWell ? 0 : 1);

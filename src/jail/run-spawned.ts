@@ -7,13 +7,17 @@ import { readlinkSync } from 'node:fs';
 import { wakeDescriptors } from '../base/process.ts';
 import { StreamConnection } from '../base/unix-stream.ts';
 import { loadDeviceMaker } from '../device-process/create-device.ts';
-import { shutIn } from './enter-jail.ts';
+import { CrosvmError } from '../errors.ts';
+import { enterJailAtRoot } from './enter-jail.ts';
 import { runJailedDevice, type WayIn } from './jailed-device.ts';
 import { MessageStream } from './message-stream.ts';
 import type { SpawnOrder, SpawnReport } from './spawn-messages.ts';
 
 const MESSAGES = 2;
 const MASTER = 3;
+
+/** It takes capabilities, which a process that is spawned does not have. */
+const NO_SHARE = 'where device processes cannot be forked, no folder can be shared from a jail: use --disable-sandbox';
 
 type Master = MessageStream<SpawnReport, SpawnOrder>;
 
@@ -25,15 +29,17 @@ export async function runSpawnedDevice(load = loadDeviceMaker): Promise<void> {
   const told = nextOrder(first);
   if (told.kind !== 'start') return;
   const fds = [MESSAGES, ...others] as number[] as [number, number, number];
-  const enter: WayIn = (jail, folders, connection) => {
-    const master: Master = new MessageStream(connection);
-    master.send({ kind: 'prepared', pid: Number(readlinkSync('/proc/self')), folders });
-    nextOrder(master);
-    // The working folder is still one of the host.
-    process.chdir('/');
-    shutIn(jail, connection);
+  const way: WayIn = {
+    begin() {},
+    enter(jail, { folders = [], share }, connection) {
+      if (share !== undefined) throw new CrosvmError('E_JAIL', NO_SHARE);
+      const master: Master = new MessageStream(connection);
+      master.send({ kind: 'prepared', pid: Number(readlinkSync('/proc/self')), folders });
+      nextOrder(master);
+      enterJailAtRoot(jail, connection);
+    },
   };
-  runJailedDevice(told.order, await load(told.order.spec.type), fds, MASTER, wakeDescriptors(), enter);
+  runJailedDevice(told.order, await load(told.order.spec.type), fds, MASTER, wakeDescriptors(), way);
 }
 
 /** Waits for it. Ends the process if nobody will give one. */

@@ -1,6 +1,5 @@
 import { close } from '../base/fd.ts';
 import { MADV_DONTFORK, shareMemoryWithForks } from '../base/fork-memory.ts';
-import { leaveGroups } from '../base/privileges.ts';
 import { exitNow, fork, openPidfd, SIGKILL, signalProcess, waitForEnd, wakeDescriptors } from '../base/process.ts';
 import { waitReadable } from '../base/readable.ts';
 import { filterSystemCalls, setNoNewPrivileges } from '../base/seccomp.ts';
@@ -22,8 +21,6 @@ const TRIAL_TIMEOUT_MS = 5_000;
 
 /** Makes this process a zygote until its VMM goes away. All that its forks need is loaded. */
 export function runZygote(makers: ReadonlyMap<DeviceSpec['type'], DeviceMaker>): void {
-  // No folders and files are opened with the groups of who has started it.
-  leaveGroups();
   const wakeFds = wakeDescriptors();
   ignoreDontFork();
   shareMemoryWithForks();

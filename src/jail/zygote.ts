@@ -11,7 +11,7 @@ import { type StreamConnection, streamPair } from '../base/unix-stream.ts';
 import type { DeviceMaker } from '../device-process/create-device.ts';
 import type { DeviceSpec } from '../device-process/device-spec.ts';
 import { endWords, refusedWords } from './end-words.ts';
-import { enterJail, forkForJail, receiveListener } from './enter-jail.ts';
+import { enterJail, forkForJail, type Owner, receiveListener, settle } from './enter-jail.ts';
 import { runJailedDevice, type WayIn } from './jailed-device.ts';
 import type { MessageStream } from './message-stream.ts';
 import type { DeviceDescriptors } from './start-order.ts';
@@ -76,13 +76,10 @@ export class Zygote {
   #start(order: ZygoteStartOrder, fds: DeviceDescriptors): void {
     const [ours, theirs] = streamPair();
     try {
-      const { pid, settle } = forkForJail();
+      const { pid, newcomer } = forkForJail();
       if (pid === 0) {
-        const enter: WayIn = (...words) => {
-          settle();
-          enterJail(...words);
-        };
-        runJailedDevice(order, this.#makers.get(order.spec.type)!, fds, theirs.fd, this.#wakeFds, enter);
+        const { type } = order.spec;
+        runJailedDevice(order, this.#makers.get(type)!, fds, theirs.fd, this.#wakeFds, wayOf(newcomer, type));
       }
       this.#watch({
         id: order.id,
@@ -145,4 +142,13 @@ export class Zygote {
       this.#isOver = true; // nobody listens any more
     }
   }
+}
+
+function wayOf(newcomer: Owner | undefined, type: DeviceSpec['type']): WayIn {
+  return {
+    begin() {
+      if (newcomer !== undefined) settle(newcomer, type === 'fs' ? 0 : undefined);
+    },
+    enter: (jail, prepared, supervisor) => enterJail(jail, prepared, newcomer !== undefined, supervisor),
+  };
 }

@@ -6,9 +6,10 @@ import { jailOptions } from '../cli/options/sandbox.ts';
 import type { SoftOptions } from '../hypervisor/hypervisor.ts';
 import type { Log } from '../log.ts';
 import type { VirtioDeviceName } from '../virtio/device-types.ts';
-import { jitThreshold, type VmConfig } from './config.ts';
+import { jitThreshold, keptCodeFolder, type VmConfig } from './config.ts';
 import { JailLauncher } from './devices/jail-launcher.ts';
-import { planDevices } from './devices/plan.ts';
+import { type DevicePlan, planDevices } from './devices/plan.ts';
+import { openPmemFiles, pmemSpec } from './devices/pmem.ts';
 import { startDevice } from './devices/start-device.ts';
 import { threadLauncher } from './devices/thread-launcher.ts';
 import type { VirtioDeviceHandle } from './devices/virtio-device.ts';
@@ -22,6 +23,7 @@ import type { VmParts } from './running-vm.ts';
 import type { PortScript } from './scripted-input.ts';
 import { closeSerialTarget, openSerialTarget } from './serial-backends.ts';
 import type { SerialPorts } from './serial-ports.ts';
+import { VmWindows } from './windows.ts';
 
 /** Devices that a guest executes code from as they have put it into memory. What others bring the CPU copies first. */
 const CODE_SOURCES: readonly VirtioDeviceName[] = ['block', 'scsi', 'fs'];
@@ -29,7 +31,7 @@ const CODE_SOURCES: readonly VirtioDeviceName[] = ['block', 'scsi', 'fs'];
 const MIB = 1 << 20;
 
 /** A VM whose threads have not been launched. */
-export type BuiltVm = Pick<VmParts, 'vm' | 'machine' | 'starts' | 'devices'>;
+export type BuiltVm = Pick<VmParts, 'vm' | 'windowNames' | 'machine' | 'starts' | 'devices'>;
 
 export interface BuildOptions {
   /** Gets what devices have to say. */
@@ -52,34 +54,44 @@ export async function buildVm(
   // The files are needed only until the guest is loaded.
   using opened = new DisposableStack();
   const files = openGuestFiles(config, opened);
+  const ramSize = config.mem * MIB;
+  const pmem = openPmemFiles(config.pmem, ramSize, resources);
   // They come up while the rest is made.
-  const devices = await startDevices(config, log, resources);
+  const devices = await startDevices(config, planDevices(config, pmem.map(pmemSpec)), log, resources);
   const serial = ports.com.map((port) => resources.adopt(openSerialTarget(port), closeSerialTarget));
 
   const { cpus } = config;
   const hypervisor = await loadHypervisor(choice);
   const split = choice.kind === 'kvm' && (config.splitIrqchip || config.irqchip === 'split');
   const irqchip = split ? 'split' : 'kernel';
-  const ramSize = config.mem * MIB;
+  const windows = await VmWindows.of(pmem, devices);
   const ram = ramLayout(ramSize);
   const memory = guestMemoryLayout(ram, files);
   const vm = hypervisor.createVm({
     memory,
+    windows: windows.options,
     cpus,
     irqchip,
     hasExternalWriters: devices.some(({ plan }) => CODE_SOURCES.includes(plan.type)),
-    soft: { jitThreshold: jitThreshold(config), ...soft, seed: config.deterministic },
+    soft: {
+      jitThreshold: jitThreshold(config),
+      keptCode: keptCodeFolder(config),
+      ...soft,
+      seed: config.deterministic,
+    },
   });
   resources.defer(() => vm.close());
 
   const addressBits = physicalAddressBits(vm.supportedCpuid());
-  const entry = loadGuest(config, files, ports, vm.memory, { ramSize, addressBits });
-  const connected = await connectDevices(devices, log);
+  const { fileRanges } = windows;
+  const entry = loadGuest(config, files, ports, vm.memory, { ramSize, files: fileRanges, addressBits });
+  windows.mapFiles(vm);
+  const connected = await connectDevices(devices, windows, log);
   const handle = createMachine({
     cpus,
     irqchip,
     ram,
-    highMmio: highMmio(ramSize, addressBits),
+    highMmio: highMmio(ramSize, addressBits, fileRanges),
     serial,
     virtio: connected.map(({ handle }) => handle),
   });
@@ -92,7 +104,10 @@ export async function buildVm(
     rearm: () => {},
     warn: (sentence) => log('warn', sentence),
   });
-  for (const [i, { device, link }] of machine.virtio.entries()) connected[i]!.device.watch(device, link);
+  for (const [i, { device, link }] of machine.virtio.entries()) {
+    const { window } = connected[i]!.handle;
+    connected[i]!.device.watch(device, link, window === undefined ? undefined : vm.windows[window]);
+  }
   const starts = Array.from({ length: cpus }, (_, id) => ({
     handle: vm.handle(id),
     machine: handle,
@@ -100,15 +115,20 @@ export async function buildVm(
     setup: { cpus, entry: id === 0 ? entry : undefined },
     scripts,
   }));
-  return { vm, machine, starts, devices: connected.map(({ device }) => device) };
+  return { vm, windowNames: windows.names, machine, starts, devices: connected.map(({ device }) => device) };
 }
 
-async function startDevices(config: VmConfig, log: Log, resources: DisposableStack): Promise<ManagedDevice[]> {
+async function startDevices(
+  config: VmConfig,
+  plans: readonly DevicePlan[],
+  log: Log,
+  resources: DisposableStack,
+): Promise<ManagedDevice[]> {
   const launcher = config.disableSandbox
     ? threadLauncher
     : resources.adopt(new JailLauncher(jailOptions(config)), (own) => own.close());
   const devices: ManagedDevice[] = [];
-  for (const plan of planDevices(config)) {
+  for (const plan of plans) {
     devices.push(resources.adopt(await startDevice(plan, launcher, log), (device) => void device.close()));
   }
   return devices;
@@ -119,13 +139,20 @@ interface ConnectedDevice {
   readonly handle: VirtioDeviceHandle;
 }
 
-/** Each device has as many GSIs as it has MSI-X vectors. Without those that nobody asked for and that cannot be. */
-async function connectDevices(devices: readonly ManagedDevice[], log: Log): Promise<ConnectedDevice[]> {
+/**
+ * Each device has as many GSIs as it has MSI-X vectors, and a window if it shares memory. Without those that nobody asked
+ * for and that cannot be.
+ */
+async function connectDevices(
+  devices: readonly ManagedDevice[],
+  windows: VmWindows,
+  log: Log,
+): Promise<ConnectedDevice[]> {
   const connected: ConnectedDevice[] = [];
   let firstGsi = FIRST_MSI_GSI;
   for (const device of devices) {
     try {
-      const handle = await device.connect(firstGsi);
+      const handle = await device.connect({ firstGsi, ...windows.placeOf(device) });
       firstGsi += handle.backEnd.wiring.vectors.length;
       connected.push({ device, handle });
     } catch (error) {

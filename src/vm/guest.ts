@@ -11,7 +11,7 @@ import { CrosvmError } from '../errors.ts';
 import { STREAM, seededBytes } from '../hypervisor/seeded-random.ts';
 import type { GuestMemory, MemoryLayoutEntry } from '../memory/guest-memory.ts';
 import type { VmConfig } from './config.ts';
-import { rootDisk } from './devices/plan.ts';
+import { rootDisk } from './devices/root-disk.ts';
 import type { GuestFiles } from './guest-files.ts';
 import { guestConsoles, type SerialPorts } from './serial-ports.ts';
 
@@ -32,7 +32,7 @@ export function loadGuest(
   files: GuestFiles,
   ports: SerialPorts,
   memory: GuestMemory,
-  machine: { readonly ramSize: number; readonly addressBits: number },
+  machine: { readonly ramSize: number; readonly files: readonly AddressRange[]; readonly addressBits: number },
 ): EntryState {
   const { registers, systemRegisters } = setUpGuest(memory, {
     boot: bootImage(files),

@@ -4,23 +4,24 @@ import { StreamConnection } from '../../base/unix-stream.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { VirtioDevice } from '../../virtio/device.ts';
-import { featureSet, hasFeature } from '../../virtio/features.ts';
+import { type FeatureSet, featureSet, hasFeature } from '../../virtio/features.ts';
 import { MessageChannel } from '../message-channel.ts';
 import {
   VHOST_USER_F_PROTOCOL_FEATURES,
   VHOST_USER_PROTOCOL_F_BACKEND_REQ,
   VHOST_USER_PROTOCOL_F_CONFIG,
   VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
+  VHOST_USER_PROTOCOL_F_DEVICE_STATE,
   VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
   VHOST_USER_PROTOCOL_F_MQ,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   VHOST_USER_PROTOCOL_F_RESET_DEVICE,
+  VHOST_USER_PROTOCOL_F_SHMEM,
   VHOST_USER_PROTOCOL_F_STATUS,
 } from '../protocol/features.ts';
 import { FLAG_REPLY, type Message, protocolError } from '../protocol/message.ts';
-import { type ConfigAccess, nothing, u64, type VringDescriptor } from '../protocol/payloads.ts';
+import { type ConfigAccess, u64, type VringDescriptor } from '../protocol/payloads.ts';
 import {
-  backEndRequests,
   type FrontEndRequest,
   type FrontEndRequests,
   frontEndRequestNames,
@@ -29,7 +30,9 @@ import {
   type ReplyOf,
   type RequestType,
 } from '../protocol/requests.ts';
+import { BackEndChannel } from './back-end-channel.ts';
 import { DeviceRunner } from './device-runner.ts';
+import { DeviceStateRequests } from './device-state-requests.ts';
 import { MAX_MEM_SLOTS } from './guest-memory-map.ts';
 import { InflightMemory } from './inflight-area.ts';
 import type { Vring, VringEvent } from './vring.ts';
@@ -51,7 +54,10 @@ const PROTOCOL_FEATURES = featureSet(
   VHOST_USER_PROTOCOL_F_RESET_DEVICE,
   VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
   VHOST_USER_PROTOCOL_F_STATUS,
+  VHOST_USER_PROTOCOL_F_DEVICE_STATE,
 );
+
+const SHARED_MEMORY = featureSet(VHOST_USER_PROTOCOL_F_SHMEM);
 
 /** What is done for each request. Descriptors that come with one are the handler's. */
 type Handlers = {
@@ -66,15 +72,18 @@ export class BackEnd {
   readonly runner: DeviceRunner;
   readonly #channel: MessageChannel;
   /** Where we ask things of the front end. */
-  #requests: MessageChannel | undefined;
+  readonly #requests: BackEndChannel;
   #protocolFeatures = 0n;
   #acknowledged = 0n;
+  readonly #state: DeviceStateRequests;
   /** A descriptor that goes with the next reply. */
   #replyFd: number | undefined;
 
   constructor(device: VirtioDevice, channel: MessageChannel, loop: EventLoop, log: Log) {
     this.#channel = channel;
-    this.runner = new DeviceRunner(device, loop, log, () => this.#sendConfigChange());
+    this.#requests = new BackEndChannel((feature) => this.#has(feature));
+    this.runner = new DeviceRunner(device, loop, log, this.#requests);
+    this.#state = new DeviceStateRequests(this.runner, loop, log);
   }
 
   /**
@@ -105,8 +114,8 @@ export class BackEnd {
 
   /** Gives everything of the front end back. */
   close(): void {
-    this.#requests?.close();
-    this.#requests = undefined;
+    this.#requests.close();
+    this.#state.end();
     this.runner.release();
     this.#channel.close();
   }
@@ -124,6 +133,11 @@ export class BackEnd {
       throw error;
     }
     return handler(value, fds);
+  }
+
+  get #offeredProtocol(): FeatureSet {
+    const { sharedMemory } = this.runner.device;
+    return sharedMemory === undefined ? PROTOCOL_FEATURES : PROTOCOL_FEATURES | SHARED_MEMORY;
   }
 
   #has(feature: number | undefined): boolean {
@@ -149,11 +163,6 @@ export class BackEnd {
     }
   }
 
-  #sendConfigChange(): void {
-    if (this.#requests === undefined || !this.#has(VHOST_USER_PROTOCOL_F_CONFIG)) return;
-    this.#requests.send(backEndRequests.CONFIG_CHANGE_MSG.id, 0, nothing.encode());
-  }
-
   readonly #handlers: Handlers = {
     GET_FEATURES: () => this.runner.offered | F_PROTOCOL_FEATURES,
     SET_FEATURES: (features) => this.#setFeatures(features),
@@ -171,9 +180,9 @@ export class BackEnd {
     SET_VRING_KICK: (which, fds) => this.#setEvent('kick', which, fds),
     SET_VRING_CALL: (which, fds) => this.#setEvent('call', which, fds),
     SET_VRING_ERR: (which, fds) => this.#setEvent('error', which, fds),
-    GET_PROTOCOL_FEATURES: () => PROTOCOL_FEATURES,
+    GET_PROTOCOL_FEATURES: () => this.#offeredProtocol,
     SET_PROTOCOL_FEATURES: (features) => {
-      mustBeOffered(features, PROTOCOL_FEATURES, 'protocol features');
+      mustBeOffered(features, this.#offeredProtocol, 'protocol features');
       this.#protocolFeatures = features;
     },
     GET_QUEUE_NUM: () => BigInt(this.runner.vrings.length),
@@ -185,8 +194,7 @@ export class BackEnd {
     },
     SET_BACKEND_REQ_FD: (_, fds) => {
       if (fds.length !== 1) throw protocolError('a connection for requests came without a descriptor');
-      this.#requests?.close();
-      this.#requests = new MessageChannel(new StreamConnection(fds[0]!), FRONT_END_TIMEOUT);
+      this.#requests.open(new MessageChannel(new StreamConnection(fds[0]!), FRONT_END_TIMEOUT));
     },
     GET_CONFIG: (access) => this.#readConfig(access),
     SET_CONFIG: ({ offset, bytes }) => {
@@ -211,6 +219,9 @@ export class BackEnd {
       this.runner.status = Number(status);
     },
     GET_STATUS: () => BigInt(this.runner.status),
+    GET_SHMEM_CONFIG: () => this.runner.device.sharedMemory ?? [],
+    SET_DEVICE_STATE_FD: (transfer, fds) => this.#state.start(transfer, fds),
+    CHECK_DEVICE_STATE: () => this.#state.check(),
   };
 
   #setFeatures(features: bigint): void {

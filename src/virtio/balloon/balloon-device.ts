@@ -1,8 +1,9 @@
 import { CrosvmError } from '../../errors.ts';
+import { type Fields, wholeNumber } from '../../fields.ts';
 import { type HostMemory, ScatterList } from '../../memory/scatter-list.ts';
 import type { DeviceHost, VirtioDevice } from '../device.ts';
 import { type FeatureSet, featureSet } from '../features.ts';
-import { DescriptorChain } from '../queue/descriptor-chain.ts';
+import { DescriptorChain, KeptChain } from '../queue/descriptor-chain.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
 import { serveRequests } from '../serve-requests.ts';
 import { type BalloonStats, readStats } from './balloon-stats.ts';
@@ -40,6 +41,8 @@ const BATCH = 16;
 /** Page numbers of one request; Linux puts 256 into one. More are left alone, so that no request takes for ever. */
 const MAX_PAGES = 4096;
 
+const MAX_U32 = 0xffff_ffff;
+
 const CONFIG = { numPages: 0, actual: 4, size: 16 };
 
 /** The traditional memory balloon device (VIRTIO 1.3, section 5.5). */
@@ -52,7 +55,7 @@ export class BalloonDevice implements VirtioDevice {
   readonly #release: MemoryReleaser;
   readonly #chain = new DescriptorChain();
   /** The buffer with statistics, which the driver gets back when new ones are wanted. */
-  readonly #stats = new DescriptorChain();
+  readonly #stats = new KeptChain();
   #holdsStats = false;
   #awaitingStats: ((stats: BalloonStats) => void)[] = [];
   readonly #pages = new Uint32Array(MAX_PAGES);
@@ -118,6 +121,20 @@ export class BalloonDevice implements VirtioDevice {
     queue.unpop(this.#stats);
   }
 
+  saveState(): Fields {
+    return {
+      target: this.#config.getUint32(CONFIG.numPages, true),
+      actual: this.#config.getUint32(CONFIG.actual, true),
+    };
+  }
+
+  loadState(state: Fields): void {
+    const target = wholeNumber(state['target'], 'the size of the balloon', MAX_U32);
+    const actual = wholeNumber(state['actual'], 'what the balloon has', MAX_U32);
+    this.#config.setUint32(CONFIG.numPages, target, true);
+    this.#config.setUint32(CONFIG.actual, actual, true);
+  }
+
   reset(): void {
     this.#holdsStats = false;
     this.#awaitingStats = [];
@@ -175,8 +192,7 @@ export class BalloonDevice implements VirtioDevice {
         continue;
       }
       const stats = readStats(this.#chain.readable);
-      this.#stats.id = this.#chain.id;
-      this.#stats.slots = this.#chain.slots;
+      this.#stats.keep(this.#chain);
       this.#holdsStats = true;
       const waiting = this.#awaitingStats;
       this.#awaitingStats = [];

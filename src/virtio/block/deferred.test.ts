@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MemoryStore } from '../../disk/memory-store.ts';
 import { RawDisk } from '../../disk/raw.ts';
+import { HeldEngine } from '../../disk/testing/held-engine.ts';
 import { CrosvmError } from '../../errors.ts';
 import { EPOLLIN } from '../device.ts';
 import { DeviceHarness } from '../testing/device-harness.ts';
-import { HeldEngine } from '../testing/held-engine.ts';
 import { RING_FORMATS, type RingFormat } from '../testing/mock-guest.ts';
 import {
   VIRTIO_BLK_S_IOERR as IOERR,

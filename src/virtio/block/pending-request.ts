@@ -1,11 +1,9 @@
-import type { HostMemory, ScatterList } from '../../memory/scatter-list.ts';
-import type { TakenChain } from '../queue/descriptor-chain.ts';
+import type { HostMemory } from '../../memory/scatter-list.ts';
+import { type DescriptorChain, KeptChain } from '../queue/descriptor-chain.ts';
 
 /** A request that a disk has begun and not ended: what it takes to answer it. One object serves many requests. */
-export class PendingRequest implements TakenChain {
-  id = 0;
-  slots = 0;
-  note = 0;
+export class PendingRequest {
+  readonly chain = new KeptChain();
   /** Index of its queue. */
   queue = 0;
   /** Bytes of its writable part, all of which are written in the end. */
@@ -15,10 +13,9 @@ export class PendingRequest implements TakenChain {
   #statusAt = 0;
 
   /** Keeps what is needed of a chain whose writable part, which is not empty, ends with the status. */
-  keep(queue: number, chain: TakenChain, writable: ScatterList): void {
-    this.id = chain.id;
-    this.slots = chain.slots;
-    this.note = chain.note;
+  keep(queue: number, chain: DescriptorChain): void {
+    const { writable } = chain;
+    this.chain.keep(chain);
     this.queue = queue;
     this.written = writable.length;
     const last = writable.count - 1; // pieces are not empty

@@ -19,7 +19,7 @@ export const MAX_CHAIN_DESCRIPTORS = 1024;
 /** The most bytes of one chain (VIRTIO 1.3, 2.7.4.3 and 2.8.16). */
 const MAX_CHAIN_BYTES = 2 ** 32;
 
-/** What it takes to give a request back: a device that answers later keeps a copy. */
+/** What it takes to give a request back. */
 export interface TakenChain {
   /** What the driver knows the request by: its first descriptor (split ring), or the buffer id (packed ring). */
   readonly id: number;
@@ -27,6 +27,19 @@ export interface TakenChain {
   readonly slots: number;
   /** Where a packed ring has noted it for a successor. */
   readonly note: number;
+}
+
+/** A copy of that, for a device that answers later. */
+export class KeptChain implements TakenChain {
+  id = 0;
+  slots = 0;
+  note = 0;
+
+  keep(chain: TakenChain): void {
+    this.id = chain.id;
+    this.slots = chain.slots;
+    this.note = chain.note;
+  }
 }
 
 /**

@@ -1,19 +1,22 @@
 import { resolve } from 'node:path';
 import { openConsoleInput, openConsoleOutput } from '../../base/console-files.ts';
-import { close, closeAll } from '../../base/fd.ts';
+import { close } from '../../base/fd.ts';
 import { StreamListener } from '../../base/unix-stream.ts';
 import { userNetwork } from '../../device-process/user-network.ts';
 import { ConsoleHost } from './console-host.ts';
-import { openWire } from './open-wire.ts';
+import { OwnBalloon } from './own-balloon.ts';
 import { type GivenSpec, keeping, type OwnDevice } from './own-device.ts';
 import { OwnDisk } from './own-disk.ts';
-import type { ConsoleFilePort, OwnSource, TapSource, VsockSource } from './own-source.ts';
+import type { ConsoleFilePort, OwnSource, VsockSource } from './own-source.ts';
+import { OwnTap } from './own-tap.ts';
 
 /** Takes what a device of ours keeps from start to start. Throws `E_SERIAL`, `E_TAP`, `E_SOCKET_PATH`, `E_SOCKET_IN_USE`. */
 export function createOwnDevice(source: OwnSource): OwnDevice {
   switch (source.kind) {
     case 'plain':
       return { give: async () => keeping(source.spec), close() {} };
+    case 'balloon':
+      return new OwnBalloon(source.spec);
     case 'disk':
       return new OwnDisk(source.disk);
     case 'console':
@@ -21,7 +24,7 @@ export function createOwnDevice(source: OwnSource): OwnDevice {
     case 'console-files':
       return ownConsole(source.ports);
     case 'tap':
-      return ownTap(source);
+      return new OwnTap(source);
     case 'user-network':
       return { give: () => giveUserNetwork(source), close() {} };
     case 'vsock':
@@ -42,13 +45,6 @@ function ownConsole(ports: readonly ConsoleFilePort[]): OwnDevice {
   }));
   const resources = opening.move();
   return { give: async () => keeping({ type: 'console', ports: opened }), close: () => resources.dispose() };
-}
-
-/** The TAP device is there for as long as the VM, so that it has one name, and what the host has set for it. */
-function ownTap({ card, ...wire }: TapSource): OwnDevice {
-  const fds = openWire(wire);
-  const spec = { ...card, wire: { kind: 'tap' as const, queues: fds.map((fd) => ({ fd })) } };
-  return { give: async () => keeping(spec), close: () => closeAll(fds) };
 }
 
 /** A network card whose wire is made whenever it is started. Nobody but its process is to hold that. */

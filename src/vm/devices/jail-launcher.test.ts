@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { closeAll } from '../../base/fd.ts';
 import { IoUring } from '../../base/io-uring.ts';
-import { openTap } from '../../base/tap.ts';
+import { makeTap } from '../../base/tap.ts';
 import { SOCK_STREAM, unixPair } from '../../base/unix-listener.ts';
 import { streamPair } from '../../base/unix-stream.ts';
 import { serialSyntax } from '../../cli/options/serial.ts';
@@ -62,7 +62,7 @@ const CASES: Readonly<Record<string, Case>> = {
     opens: [/disk\.img$/, /\(deleted\)$/],
   },
   balloon: {
-    own: from({ kind: 'plain', spec: { type: 'balloon', deflateOnOom: true, pageReporting: false, size: 0 } }),
+    own: from({ kind: 'balloon', spec: { type: 'balloon', deflateOnOom: true, pageReporting: false, size: 0 } }),
     opens: [],
   },
   console: {
@@ -93,7 +93,7 @@ const CASES: Readonly<Record<string, Case>> = {
 
 function whyNoTap(): string | undefined {
   try {
-    closeAll(openTap('crosvmtest%d', 1).fds);
+    closeAll(makeTap('crosvmtest%d', 1));
     return undefined;
   } catch (error) {
     return `no TAP device can be made here: ${(error as Error).message}`;

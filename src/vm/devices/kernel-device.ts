@@ -2,6 +2,7 @@
 import { close, closeAll, O_RDWR, open } from '../../base/fd.ts';
 import type { Subscription } from '../../base/readable.ts';
 import { SystemError } from '../../base/system-error.ts';
+import { prepareTap } from '../../base/tap.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { VirtioPci } from '../../pci/virtio-pci/virtio-pci.ts';
 import { virtioVectors } from '../../pci/virtio-pci/virtio-pci.ts';
@@ -21,9 +22,10 @@ import {
   VIRTIO_NET_F_MTU,
 } from '../../virtio/net/net-config.ts';
 import { OFFLOADS } from '../../virtio/net/net-device.ts';
+import type { DevicePlace } from './connect-device.ts';
 import type { KernelSource, VhostNetSource, VhostVsockSource } from './kernel-source.ts';
-import { openWire } from './open-wire.ts';
 import type { BareCard } from './own-source.ts';
+import { openWire } from './own-tap.ts';
 import type { DevicePlan } from './plan.ts';
 import type { DeviceLink, VirtioDeviceHandle } from './virtio-device.ts';
 import type { ManagedDevice } from './vm-device.ts';
@@ -54,7 +56,10 @@ export class KernelDevice implements ManagedDevice {
     this.#parts = source.kind === 'vhost-net' ? openNet(source) : openVsock(source);
   }
 
-  async connect(firstGsi: number): Promise<VirtioDeviceHandle> {
+  /** It has none. */
+  async sharedMemory(): Promise<undefined> {}
+
+  async connect({ firstGsi }: DevicePlace): Promise<VirtioDeviceHandle> {
     const { kernel, fd, tap, config, features: besides } = this.#parts;
     const type = virtioDeviceTypes[kernel];
     const answer = new BigUint64Array(1);
@@ -67,11 +72,12 @@ export class KernelDevice implements ManagedDevice {
       features: offered | besides,
       maxQueueSizes: new Array<number>(type.queues).fill(type.queueSize),
       configSize: type.configSize,
+      sharedMemory: undefined,
     };
     const wiring = createWiring(type.queues, virtioVectors(spec));
     const state = createVhostKernelState();
     const backEnd: VhostKernelHandle = { kernel, fd, tap, features: offered, config, wiring, state };
-    this.#handle = { name: this.plan.name, slot: this.plan.slot, firstGsi, spec, backEnd };
+    this.#handle = { name: this.plan.name, slot: this.plan.slot, firstGsi, spec, window: undefined, backEnd };
     return this.#handle;
   }
 
@@ -99,6 +105,7 @@ function openNet({ device, card, ...wire }: VhostNetSource): KernelParts {
   try {
     const [tap, ...others] = openWire(wire);
     closeAll(others);
+    prepareTap(tap!);
     return { kernel: 'net', fd, tap, ...netOffer(card) };
   } catch (error) {
     close(fd);

@@ -1,6 +1,6 @@
 /** Which virtio devices a VM gets, what provides them, and where they are on the PCI bus. */
 import type { BlockOption } from '../../cli/options/disk.ts';
-import type { BalloonSpec, DiskExecutor, RngSpec } from '../../device-process/device-spec.ts';
+import type { DiskExecutor, FsSpec, PmemSpec, RngSpec } from '../../device-process/device-spec.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { VirtioDeviceName } from '../../virtio/device-types.ts';
 import type { VmConfig } from '../config.ts';
@@ -9,6 +9,7 @@ import type { KernelSource } from './kernel-source.ts';
 import type { OwnSource } from './own-source.ts';
 import { diskRequest } from './plan-disk.ts';
 import { networkCards, socketDevices } from './plan-network.ts';
+import { sharedFolderSpec } from './plan-shared-dir.ts';
 
 /** What provides a device: another program that listens at a socket, the host's kernel, or a device of ours. */
 export type DeviceSource = { readonly kind: 'socket'; readonly path: string } | KernelSource | OwnSource;
@@ -33,12 +34,14 @@ export interface DevicePlan {
 type Wanted = Omit<DevicePlan, 'slot'> & { readonly slot?: number | undefined };
 
 const SLOTS = Array.from({ length: 30 }, (_, i) => i + 1);
-const LETTERS = 26;
 const MIB = 1 << 20;
 
-/** In the order in which the guest finds them. Throws `E_PCI_ADDRESS` for a place that two want, and if there is no room. */
-export function planDevices(config: VmConfig): DevicePlan[] {
-  const wanted = wantedDevices(config);
+/**
+ * In the order in which the guest finds them; `pmem` has the specification for each file that is memory. Throws
+ * `E_PCI_ADDRESS` for a place that two want, and if there is no room.
+ */
+export function planDevices(config: VmConfig, pmem: readonly PmemSpec[] = []): DevicePlan[] {
+  const wanted = wantedDevices(config, pmem);
   const taken = new Set<number>();
   for (const { slot } of wanted) {
     if (slot === undefined) continue;
@@ -52,17 +55,7 @@ export function planDevices(config: VmConfig): DevicePlan[] {
   });
 }
 
-/** The disk that holds the guest's root file system, as Linux calls it. Throws `E_OPTION` if there are two. */
-export function rootDisk({ block }: VmConfig): { device: string; writable: boolean } | undefined {
-  const index = block.findIndex(({ root }) => root);
-  if (index < 0) return undefined;
-  if (block.filter(({ root }) => root).length > 1)
-    throw new CrosvmError('E_OPTION', 'there is more than one root disk');
-  if (index >= LETTERS) throw new CrosvmError('E_OPTION', `the root disk is not among the first ${LETTERS} disks`);
-  return { device: `/dev/vd${String.fromCharCode(0x61 + index)}`, writable: !block[index]!.ro };
-}
-
-function wantedDevices(config: VmConfig): Wanted[] {
+function wantedDevices(config: VmConfig, pmem: readonly PmemSpec[]): Wanted[] {
   const bySocket = (type: VirtioDeviceName, paths: readonly string[]) => paths.map((path) => foreign(type, path));
   return [
     ...bySocket('gpu', config.vhostUserGpu),
@@ -70,6 +63,10 @@ function wantedDevices(config: VmConfig): Wanted[] {
     ...config.block.map((option) => disk(option, config.asyncExecutor)),
     ...bySocket('block', config.vhostUserBlk),
     ...bySocket('console', config.vhostUserConsole),
+    ...pmem.map((spec, i) => {
+      const { path, 'pci-address': slot } = config.pmem[i]!;
+      return { ...plain(`the persistent memory ${path}`, spec), slot };
+    }),
     // What is random would be so in each run of a deterministic VM.
     ...(config.noRng || config.deterministic !== undefined
       ? []
@@ -80,6 +77,7 @@ function wantedDevices(config: VmConfig): Wanted[] {
     ...socketDevices(config).map((device) => ({ name: 'the socket device', type: 'vsock' as const, ...device })),
     ...bySocket('vsock', config.vhostUserVsock),
     ...config.vhostUserFs.map(({ socket, tag }) => ({ ...foreign('fs', socket), tag })),
+    ...config.sharedDir.map((folder) => plain(`the shared folder ${folder.path}`, sharedFolderSpec(folder))),
     ...bySocket('snd', config.vhostUserSnd),
     ...config.vhostUser.map((option) => ({
       ...foreign(option.type, option.socket),
@@ -93,7 +91,7 @@ function foreign(type: VirtioDeviceName, path: string): Wanted {
   return { name: `the ${type} device at ${path}`, type, source: { kind: 'socket', path }, packed: true };
 }
 
-function plain(name: string, spec: BalloonSpec | RngSpec): Wanted {
+function plain(name: string, spec: FsSpec | PmemSpec | RngSpec): Wanted {
   return { name, type: spec.type, source: { kind: 'plain', spec } };
 }
 
@@ -120,7 +118,7 @@ function balloon({
   const size = Math.max(0, mem - initMem) * MIB;
   const spec = { type: 'balloon', size, deflateOnOom: !strictBalloon, pageReporting: balloonPageReporting } as const;
   const optional = size === 0 && !strictBalloon && !balloonPageReporting;
-  return [{ ...plain('the memory balloon', spec), optional }];
+  return [{ name: 'the memory balloon', type: 'balloon', source: { kind: 'balloon', spec }, optional }];
 }
 
 function fail(message: string): never {

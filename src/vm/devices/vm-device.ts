@@ -1,16 +1,26 @@
 /** A virtio device of a running VM, as the main thread looks after it. Nothing here happens per request. */
+import { isDeepStrictEqual } from 'node:util';
 import { replaceFd } from '../../base/fd.ts';
 import { onHangUp, type Subscription } from '../../base/readable.ts';
 import { connectStream, type StreamConnection, streamPair } from '../../base/unix-stream.ts';
 import type { DeviceOrder } from '../../device-process/device-orders.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { Log, LogLevel } from '../../log.ts';
+import type { MemoryWindow } from '../../memory/memory-window.ts';
+import { type SharedMemoryBar, sharedMemoryBar } from '../../pci/virtio-pci/shared-memory.ts';
 import type { VirtioPci } from '../../pci/virtio-pci/virtio-pci.ts';
 import { serveBackEnd } from '../../vhost-user/front-end/back-end-requests.ts';
+import { SharedMemory } from '../../vhost-user/front-end/shared-memory.ts';
 import type { VhostUserLink } from '../../vhost-user/front-end/vhost-user-link.ts';
-import type { VirtioDeviceName } from '../../virtio/device-types.ts';
+import { type VirtioDeviceName, type VirtioDeviceType, virtioDeviceTypes } from '../../virtio/device-types.ts';
 import type { InputPort } from '../input-pump.ts';
-import { type BackEnd, describeDevice, greetBackEnd, type VhostUserDeviceHandle } from './connect-device.ts';
+import {
+  type BackEnd,
+  type DevicePlace,
+  describeDevice,
+  greetBackEnd,
+  type VhostUserDeviceHandle,
+} from './connect-device.ts';
 import { createOwnDevice } from './create-own-device.ts';
 import { DeviceMaster } from './device-master.ts';
 import type { KernelSource } from './kernel-source.ts';
@@ -23,7 +33,7 @@ import { closeWiring, watchWiring } from './wiring.ts';
 /** How long a device of ours may go on without its connection. */
 const END_TIMEOUT_MS = 2_000;
 /** Devices that keep nothing but what is in their queues: another one goes on where they were. */
-const RESUMING: readonly VirtioDeviceName[] = ['block', 'net', 'rng'];
+const RESUMING: readonly VirtioDeviceName[] = ['block', 'net', 'pmem', 'rng'];
 /** A device that ends again and again is started less and less often. */
 const FIRST_RESTART_MS = 50;
 const LAST_RESTART_MS = 30_000;
@@ -47,6 +57,7 @@ export class VmDevice {
   #backEnd: BackEnd | undefined;
   #handle: VhostUserDeviceHandle | undefined;
   #link: VhostUserLink | undefined;
+  #sharedMemory: SharedMemory | undefined;
   #eventSubscriptions: Subscription[] = [];
   #connectionSubscriptions: Subscription[] = [];
   #restartTimer: NodeJS.Timeout | undefined;
@@ -83,22 +94,43 @@ export class VmDevice {
     return this.#own?.input;
   }
 
-  /** Waits until the back end has said what it is. `firstGsi`: the GSIs of its MSI-X vectors start here. Throws `E_DEVICE`. */
-  async connect(firstGsi: number): Promise<VirtioDeviceHandle> {
-    try {
-      this.#backEnd = await greetBackEnd(this.#connection);
+  /** What shared memory it has, if it may have any: waits until the back end has said what it is. Throws `E_DEVICE`. */
+  async sharedMemory(): Promise<SharedMemoryBar | undefined> {
+    const { sharesMemory = false }: VirtioDeviceType = virtioDeviceTypes[this.plan.type];
+    if (!sharesMemory) return undefined;
+    return this.#orReason(async () => sharedMemoryBar((await this.#greet()).sharedMemory));
+  }
+
+  /** Waits until the back end has said what it is. Throws `E_DEVICE`. */
+  connect(place: DevicePlace): Promise<VirtioDeviceHandle> {
+    return this.#orReason(async () => {
+      const backEnd = await this.#greet();
       this.#own?.isUp?.();
-      this.#handle = describeDevice(this.plan, this.#backEnd, this.#connection.fd, firstGsi);
+      this.#handle = describeDevice(this.plan, backEnd, this.#connection.fd, place);
       return this.#handle;
+    });
+  }
+
+  async #greet(): Promise<BackEnd> {
+    this.#backEnd ??= await greetBackEnd(this.#connection, this.plan.type);
+    return this.#backEnd;
+  }
+
+  async #orReason<T>(action: () => Promise<T>): Promise<T> {
+    try {
+      return await action();
     } catch (error) {
       throw namedError(this.plan, await this.#reasonOf(error as Error, this.#connection));
     }
   }
 
-  watch(device: VirtioPci, link: DeviceLink): void {
+  /** From now on looks after it. All is this thread's; `window` is that of its shared memory. */
+  watch(device: VirtioPci, link: DeviceLink, window: MemoryWindow | undefined): void {
     // What `connect` has returned leads to no other.
     const ownLink = link as VhostUserLink;
     this.#link = ownLink;
+    const { sharedMemory } = this.#handle!.spec;
+    if (window !== undefined) this.#sharedMemory = new SharedMemory(window, sharedMemory?.regions ?? []);
     this.#eventSubscriptions = watchWiring(this.#handle!.backEnd.wiring, device);
     this.#watchConnection(device, ownLink);
   }
@@ -107,7 +139,9 @@ export class VmDevice {
   async order<K extends 'done' | 'balloonStats'>(order: DeviceOrder, kind: K) {
     if (this.#master === undefined) throw new CrosvmError('E_DEVICE_ORDER', `${this.plan.name} takes no orders`);
     try {
-      return await this.#master.order(order, kind);
+      const answer = await this.#master.order(order, kind);
+      this.#own?.obeyed?.(order);
+      return answer;
     } catch (error) {
       throw namedError(this.plan, error as Error);
     }
@@ -151,10 +185,14 @@ export class VmDevice {
   }
 
   #watchConnection(device: VirtioPci, link: VhostUserLink): void {
-    const requests = serveBackEnd(this.#backEnd!.requests, () => device.configChanged());
+    const requests = serveBackEnd(this.#backEnd!.requests, {
+      configChanged: () => device.configChanged(),
+      sharedMemory: this.#sharedMemory,
+    });
     const hangUp = onHangUp(this.#connection.fd, () => {
       requests.close();
       link.disconnected();
+      this.#sharedMemory?.clear();
       void this.#lost(device, link);
     });
     this.#connectionSubscriptions = [requests, hangUp];
@@ -189,13 +227,15 @@ export class VmDevice {
       using given = await own.give(this.#launcher.inJail);
       connection = this.#launch(own, given);
       if (this.#closing !== undefined) return this.#master?.close();
-      const backEnd = await greetBackEnd(connection);
+      const backEnd = await greetBackEnd(connection, this.plan.type);
       own.isUp?.();
       if (this.#closing !== undefined) return backEnd.requests.close();
       this.#backEnd!.requests.close();
       this.#backEnd = backEnd;
       const { spec, backEnd: old } = this.#handle!;
-      if ((backEnd.features & spec.features) !== spec.features || backEnd.protocolFeatures !== old.protocolFeatures) {
+      const isSame =
+        (backEnd.features & spec.features) === spec.features && backEnd.protocolFeatures === old.protocolFeatures;
+      if (!isSame || !isDeepStrictEqual(sharedMemoryBar(backEnd.sharedMemory), spec.sharedMemory)) {
         throw new CrosvmError('E_VHOST_USER', 'it is not the same device any more');
       }
       // All threads know the connection by its number.
@@ -229,7 +269,7 @@ export class VmDevice {
 }
 
 /** A device of a running VM, as the main thread looks after it, whoever provides it. */
-export type ManagedDevice = Pick<VmDevice, 'plan' | 'input' | 'connect' | 'watch' | 'order' | 'close'>;
+export type ManagedDevice = Pick<VmDevice, 'plan' | 'input' | 'sharedMemory' | 'connect' | 'watch' | 'order' | 'close'>;
 
 /** The plan of a device that speaks vhost-user. */
 type VhostUserPlan = DevicePlan & { readonly source: Exclude<DeviceSource, KernelSource> };

@@ -23,6 +23,6 @@ export const deviceBalloon = command({
   examples: ['crosvm device balloon --socket-path /run/balloon.sock --page-reporting'],
   run({ size, strict, pageReporting, ...frontEnd }, _positionals, output) {
     const spec = { type: 'balloon', size, deflateOnOom: !strict, pageReporting } as const;
-    return serveDevice({ kind: 'plain', spec }, frontEnd, output);
+    return serveDevice({ kind: 'balloon', spec }, frontEnd, output);
   },
 });

@@ -25,7 +25,7 @@ export function launchDevice(
 
 /** Waits until it has entered its jail and answers. Throws if it does not come to that. */
 export async function untilItAnswers({ connection }: ConnectedDevice): Promise<void> {
-  (await greetBackEnd(connection)).requests.close();
+  (await greetBackEnd(connection, 'rng')).requests.close();
 }
 
 /** Ends it as its front end does; how it has ended. */

@@ -1,6 +1,6 @@
-import type { ByteStore } from '../../disk/byte-store.ts';
-import type { TransferEngine } from '../../disk/transfer-engine.ts';
 import { ScatterList } from '../../memory/scatter-list.ts';
+import type { ByteStore } from '../byte-store.ts';
+import type { TransferEngine } from '../transfer-engine.ts';
 
 interface Held {
   readonly write: boolean;
@@ -13,15 +13,17 @@ interface Held {
 /** An engine that ends what it was given when the test says so, in the order that the test says, or when it is waited for. */
 export class HeldEngine implements TransferEngine {
   readonly capacity: number;
-  readonly eventFd = { fd: 1000, clear: () => 1 };
+  readonly eventFd: TransferEngine['eventFd'];
   complete = true;
   /** What it was given and has not ended. */
   readonly held: Held[] = [];
   isClosed = false;
   readonly #ended: [token: number, complete: boolean][] = [];
 
-  constructor(capacity: number) {
+  /** `eventFd` is for loops that wait for real descriptors; nobody signals it. */
+  constructor(capacity: number, eventFd = { fd: 1000, clear: () => 1 }) {
     this.capacity = capacity;
+    this.eventFd = eventFd;
   }
 
   start(write: boolean, store: ByteStore, offset: number, list: ScatterList, token: number): boolean {
