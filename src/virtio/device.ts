@@ -1,3 +1,4 @@
+import type { Fields } from '../fields.ts';
 import type { VirtioDeviceName } from './device-types.ts';
 import type { FeatureSet } from './features.ts';
 import type { DeviceMemory } from './queue/device-memory.ts';
@@ -37,6 +38,13 @@ export interface VirtioDevice {
   queueStopping?(index: number, queue: Virtqueue): void;
   /** Guest memory may go away: nothing that the device has under way may use it when this returns. */
   memoryChanging?(): void;
+  /** What the device knows besides its queues and what was negotiated: values that JSON can say. No queue runs. */
+  saveState?(): Fields;
+  /**
+   * Becomes as a device was that has said this of itself; also before anything is negotiated. No queue runs. Throws a
+   * `TypeError`, with nothing changed, for what cannot be.
+   */
+  loadState?(state: Fields): void;
   /** The driver starts again: all state is as at the beginning. No queue runs. */
   reset(): void;
   /** Gives files and other resources back. */

@@ -169,7 +169,7 @@ test('network cards', () => {
   assert.deepEqual(specs, [
     { ...common, wire: { kind: 'tap', name: 'tap0' }, pairs: 2, mtu: 9000 },
     { ...common, wire: { kind: 'tap', name: 'tap1' } },
-    { ...common, wire: { kind: 'tap', fd: 7 } },
+    { ...common, wire: { kind: 'tap', queues: [{ fd: 7 }] } },
     {
       ...common,
       wire: { kind: 'tap', name: 'crosvm%d' },
