@@ -7,7 +7,8 @@ import { FsDevice } from '../virtio/fs/fs-device.ts';
 import type { FsSpec } from './device-spec.ts';
 import type { PreparedDevice } from './made-device.ts';
 
-export function prepareFs({ path, tag, queues, options, users, groups }: FsSpec): PreparedDevice {
+export function prepareFs(spec: FsSpec): PreparedDevice {
+  const { path, options, users, groups } = spec;
   const absolute = resolve(path);
   mustBeFolder(absolute);
   const timer = new PeriodicTimer();
@@ -21,7 +22,7 @@ export function prepareFs({ path, tag, queues, options, users, groups }: FsSpec)
       groups,
       becameRoot: () => (open = () => openFolder('/', '')),
     },
-    finish: () => ({ device: new FsDevice(tag, queues, open(), options, timer) }),
+    finish: () => ({ device: new FsDevice(spec, open(), timer) }),
   };
 }
 

@@ -4,7 +4,7 @@ import type { InterfaceAddress } from '../base/tap.ts';
 import type { IdRange } from '../base/user-maps.ts';
 import type { DiskFormat } from '../disk/disk.ts';
 import type { ImageTrust } from '../disk/image-trust.ts';
-import type { FuseOptions } from '../fuse/fuse-options.ts';
+import type { FsSetup } from '../virtio/fs/fs-device.ts';
 
 /**
  * Where what the guest writes to a disk goes, if not to its image: to a qcow2 image, which is made if it is not there; or
@@ -126,15 +126,10 @@ export interface VsockSpec {
   readonly path: string;
 }
 
-export interface FsSpec {
+export interface FsSpec extends FsSetup {
   readonly type: 'fs';
   /** The folder. */
   readonly path: string;
-  /** By what the guest mounts it. */
-  readonly tag: string;
-  /** For requests. */
-  readonly queues: number;
-  readonly options: FuseOptions;
   /** As `SharedFolder`. */
   readonly users?: readonly IdRange[] | undefined;
   readonly groups?: readonly IdRange[] | undefined;

@@ -6,11 +6,25 @@ import { DEFAULT_FUSE_OPTIONS, type FuseOptions } from '../../fuse/fuse-options.
 /** With cache=always nothing changes behind the guest's back, so it may as well remember it for a day. */
 const ALWAYS_TIMEOUT = 86_400;
 
+/** What a guest pays for a window is 1/64 of it, of its memory. */
+const DAX_WINDOW_MIB = 256;
+const MIB = 1 << 20;
+
 /** The device for a folder that the user wants to share. Throws `E_OPTION`. */
 export function sharedFolderSpec(option: SharedDirOption): FsSpec {
-  const { path, tag, type = 'p9', queues = 1, uidmap, gidmap } = option;
+  const {
+    path,
+    tag,
+    type = 'p9',
+    queues = 1,
+    uidmap,
+    gidmap,
+    dax = false,
+    dax_window: windowMib = DAX_WINDOW_MIB,
+  } = option;
   if (type !== 'fs') throw new CrosvmError('E_OPTION', `--shared-dir ${path}:${tag}: say type=fs; there is no 9P yet`);
-  return { type: 'fs', path, tag, queues, options: fuseOptions(option), users: uidmap, groups: gidmap };
+  const window = dax ? windowMib * MIB : 0;
+  return { type: 'fs', path, tag, queues, window, options: fuseOptions(option), users: uidmap, groups: gidmap };
 }
 
 function fuseOptions(option: SharedDirOption): FuseOptions {
