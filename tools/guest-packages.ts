@@ -36,6 +36,8 @@ const MODULES = {
   ],
   /** Sockets between guest and host; needs the bus. */
   vsock: ['vsock', 'vmw_vsock_virtio_transport_common', 'vmw_vsock_virtio_transport'],
+  /** Shared folders; needs the bus. */
+  fs: ['fuse', 'virtiofs'],
   /** Persistent memory; needs the bus. */
   pmem: ['libnvdimm', 'nd_btt', 'nd_pmem', 'nd_virtio', 'virtio_pmem'],
 } as const;
