@@ -87,7 +87,7 @@ export class MortalDevice {
     const state = createVhostUserState();
     const wiring = this.#wiring;
     const handle = { fd: connection.fd, comesBack: true, speaksProtocol, protocolFeatures, localConfig: undefined };
-    this.#link = new VhostUserLink({ ...handle, wiring, state }, this.#vm());
+    this.#link = new VhostUserLink({ ...handle, wiring, state, files: [] }, this.#vm());
     this.#requests = requests;
     this.#link.start(this.#features, this.#setups);
     this.#watch();

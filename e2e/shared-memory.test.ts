@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { assemble, assemblerMissing } from './bare-metal/assemble.ts';
-import { kvmMissing } from './bare-metal/kvm-target.ts';
-import { CROSVM, finish } from './linux-guest.ts';
+import { emulatorLacks, kvmMissing } from './bare-metal/kvm-target.ts';
+import { CROSVM, type Finished, finish } from './linux-guest.ts';
 import { until } from './until.ts';
 
 const BACK_END = fileURLToPath(new URL('./shared-memory/back-end.ts', import.meta.url));
@@ -16,11 +16,8 @@ const PAGE = 4096;
 const folder = mkdtempSync(join(tmpdir(), 'crosvm-shared-'));
 after(() => rmSync(folder, { recursive: true }));
 
-/**
- * A ROM that moves BAR 2 of the device in slot 5 to 0xe0000000, asks for pages by the device's configuration, and prints
- * the first byte of each, or `-` where nothing is.
- */
-const ROM = `
+/** A ROM that moves BAR 2 of the device in slot 5 to 0xe0000000, does what the text says, and resets. */
+const rom = (text: string) => `
 .code16
   lgdtl %cs:(0xf000 + gdtr - start)
   movl %cr0, %eax
@@ -61,6 +58,19 @@ flat: movw $16, %ax
   select 0x10
   inl %dx, %eax
   movl %eax, %ebx
+  ${text}
+  movb $0xfe, %al
+  outb %al, $0x64
+  hlt
+.org 0xff0
+.code16
+  jmp start
+.org 0xfff
+  nop
+`;
+
+/** Asks for pages by the device's configuration, and prints the first byte of each, or `-` where nothing is. */
+const PAGES = `
   page 0
   page 1
   page 2
@@ -76,42 +86,56 @@ flat: movw $16, %ax
   movb 0xe0201000, %al
   movw $0x3f8, %dx
   outb %al, %dx
-  movb $0xfe, %al
-  outb %al, $0x64
-  hlt
-.org 0xff0
-.code16
-  jmp start
-.org 0xfff
-  nop
 `;
+
+/** Makes the file empty while a page of it is mapped, and touches that. */
+const CUT = `
+  page 1
+  movb $0xff, 0x2000(%ebx)
+  movl 0xe0001000, %eax
+1: jmp 1b
+`;
+
+/** Runs a ROM on a hypervisor, with a back end whose file has four pages; and what is in the file then. */
+async function runRom(hypervisor: string, text: string): Promise<{ finished: Finished; written: Buffer }> {
+  const place = mkdtempSync(join(folder, 'run-'));
+  const [bios, file, socket] = [join(place, 'rom'), join(place, 'file'), join(place, 'socket')];
+  writeFileSync(bios, assemble(rom(text)));
+  const content = new Uint8Array(4 * PAGE);
+  for (const [page, letter] of [...'ZABC'].entries()) content[page * PAGE] = letter.charCodeAt(0);
+  writeFileSync(file, content);
+  const backEnd = spawn(process.execPath, [BACK_END, socket, file], { stdio: 'inherit' });
+  const ended = new Promise((resolve) => backEnd.once('exit', resolve));
+  try {
+    await until(() => existsSync(socket), 'the back end listens');
+    const device = `type=gpu,socket=${socket},pci-address=00:05.0`;
+    const words = ['--hypervisor', hypervisor, '-m', '16', '--no-rng', '--no-balloon', '--vhost-user', device];
+    const finished = await finish(CROSVM, ['run', ...words, '--bios', bios]);
+    return { finished, written: readFileSync(file) };
+  } finally {
+    backEnd.kill();
+    await ended;
+  }
+}
 
 for (const hypervisor of ['soft', 'kvm']) {
   const skip = assemblerMissing() || ((hypervisor === 'kvm' && kvmMissing()) ?? false);
   test(`pieces of a file come and go in a BAR: ${hypervisor}`, { skip }, async () => {
-    const [bios, file, socket] = ['rom', 'file', 'socket'].map((name) => join(folder, `${hypervisor}-${name}`)) as [
-      string,
-      string,
-      string,
-    ];
-    writeFileSync(bios, assemble(ROM));
-    const content = new Uint8Array(4 * PAGE);
-    for (const [page, letter] of [...'ZABC'].entries()) content[page * PAGE] = letter.charCodeAt(0);
-    writeFileSync(file, content);
-    const backEnd = spawn(process.execPath, [BACK_END, socket, file], { stdio: 'inherit' });
-    const ended = new Promise((resolve) => backEnd.once('exit', resolve));
-    try {
-      await until(() => existsSync(socket), 'the back end listens');
-      const device = `type=gpu,socket=${socket},pci-address=00:05.0`;
-      const words = ['--hypervisor', hypervisor, '-m', '16', '--no-rng', '--no-balloon', '--vhost-user', device];
-      const { console, stderr, status } = await finish(CROSVM, ['run', ...words, '--bios', bios]);
-      assert.deepEqual([console, stderr, status], ['-ABC-BB', '', 0]);
-    } finally {
-      backEnd.kill();
-      await ended;
-    }
-    const written = readFileSync(file);
+    const { finished, written } = await runRom(hypervisor, PAGES);
+    assert.deepEqual(finished, { console: '-ABC-BB', stderr: '', status: 0 });
     assert.equal(String.fromCharCode(written[2 * PAGE + 0x800]!), 'x');
     assert.equal(written[2 * PAGE + 0x801], 0);
+  });
+
+  const cannotFail = hypervisor === 'kvm' && emulatorLacks['lost-pages'];
+  const name = `a file that becomes shorter while it is mapped ends the VM with one line: ${hypervisor}`;
+  test(name, { skip: skip || cannotFail || false }, async () => {
+    const { finished } = await runRom(hypervisor, CUT);
+    assert.equal(finished.console, 'A');
+    assert.match(
+      finished.stderr,
+      /^crosvm: run: .* became shorter.*\n$|^crosvm: run: vCPU 0 cannot .* has become shorter.*\n$/,
+    );
+    assert.equal(finished.status, 1);
   });
 }

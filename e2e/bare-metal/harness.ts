@@ -22,6 +22,7 @@ export interface Target {
  * What a case may need beyond what every target has. `pic` is a PIC pair and an IOAPIC behind `setLine`; the others are
  * what their names say. `interrupt-window`: interrupts are taken at the very instruction where they become possible.
  * `locked-instructions`: those of one vCPU are atomic to the others. `interrupt-service`: an interrupt is in service until the guest ends it.
+ * `lost-pages`: memory that the host cannot provide ends the guest.
  */
 export type Need =
   | 'smp'
@@ -35,7 +36,8 @@ export type Need =
   | 'sse'
   | 'software-interrupts'
   | 'interrupt-window'
-  | 'interrupt-service';
+  | 'interrupt-service'
+  | 'lost-pages';
 
 export interface GuestOptions {
   readonly mode: Mode;

@@ -220,9 +220,9 @@ class MatrixCase {
   #changeByUs(): void {
     const disk = this.#open(true);
     assert.deepEqual(readDisk(disk), this.#model.contents, 'we read what qemu-io wrote');
-    const { version, backing, clusterSize, size } = this.#shape;
+    const { version, backing, size } = this.#shape;
     // A unit that no range has: no discard.
-    const unit = version === 2 && backing !== 'none' ? size * 2 : clusterSize;
+    const unit = version === 2 && backing !== 'none' ? size * 2 : disk.parts.image.subclusterSize;
     for (let i = this.#random.below(20); i > 0; i--) applyChange(disk, this.#model, randomChange(this.#random), unit);
     this.#snapshotByUs(disk);
     for (let i = this.#random.below(5); i > 0; i--) applyChange(disk, this.#model, randomChange(this.#random), unit);

@@ -1,8 +1,9 @@
 /**
  * A back end for a test: `back-end.ts SOCKET FILE`. What the driver writes to the first byte of the configuration is the
  * number of a page of the file, which is in the shared memory from then on; 0 for none. The lower half of the numbers
- * may be written.
+ * may be written. 0xff makes the file empty.
  */
+import { ftruncateSync } from 'node:fs';
 import { O_RDWR, open } from '../../src/base/fd.ts';
 import { StreamListener } from '../../src/base/unix-stream.ts';
 import { serveFrontEnd } from '../../src/vhost-user/back-end/serve-front-end.ts';
@@ -10,6 +11,7 @@ import type { DeviceHost, VirtioDevice } from '../../src/virtio/device.ts';
 
 const PAGE = 4096;
 const FIRST_FIXED = 0x80;
+const CUT = 0xff;
 
 class Showcase implements VirtioDevice {
   readonly type = 'gpu';
@@ -29,6 +31,10 @@ class Showcase implements VirtioDevice {
   }
 
   configWritten(_offset: number, [page = 0]: Uint8Array): void {
+    if (page === CUT) {
+      ftruncateSync(this.#fd, 0);
+      return;
+    }
     const piece = { id: 1, offset: PAGE, length: PAGE };
     if (this.config[0] !== 0) this.#host.unmapShared(piece);
     this.config[0] = page;

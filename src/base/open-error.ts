@@ -19,3 +19,8 @@ export function openError(path: string, code: string, cause: unknown): CrosvmErr
 export function notAFile(path: string, isFolder: boolean): CrosvmError {
   return new CrosvmError('E_FILE_OPEN', `${path}: is ${isFolder ? 'a folder' : 'not a regular file'}`);
 }
+
+/** `E_FILE_OPEN` for a path that should lead to a folder. */
+export function notAFolder(path: string): CrosvmError {
+  return new CrosvmError('E_FILE_OPEN', `${path}: is not a folder`);
+}

@@ -11,6 +11,7 @@ const LOADERS: { readonly [T in DeviceType]: () => Promise<DeviceMaker<Extract<D
   balloon: async () => atOnce((await import('./create-balloon.ts')).createBalloon),
   block: async () => (await import('./create-block.ts')).prepareBlock,
   console: async () => atOnce((await import('./create-console.ts')).createConsole),
+  fs: async () => (await import('./create-fs.ts')).prepareFs,
   net: async () => atOnce((await import('./create-net.ts')).createNet),
   pmem: async () => atOnce((await import('./create-pmem.ts')).createPmem),
   rng: async () => atOnce((await import('./create-rng.ts')).createRng),

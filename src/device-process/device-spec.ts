@@ -1,8 +1,10 @@
 /** What a device process is told to be. It travels as JSON. */
 import type { ConsoleFile } from '../base/console-files.ts';
 import type { InterfaceAddress } from '../base/tap.ts';
+import type { IdRange } from '../base/user-maps.ts';
 import type { DiskFormat } from '../disk/disk.ts';
 import type { ImageTrust } from '../disk/image-trust.ts';
+import type { FuseOptions } from '../fuse/fuse-options.ts';
 
 /**
  * Where what the guest writes to a disk goes, if not to its image: to a qcow2 image, which is made if it is not there; or
@@ -124,9 +126,23 @@ export interface VsockSpec {
   readonly path: string;
 }
 
+export interface FsSpec {
+  readonly type: 'fs';
+  /** The folder. */
+  readonly path: string;
+  /** By what the guest mounts it. */
+  readonly tag: string;
+  /** For requests. */
+  readonly queues: number;
+  readonly options: FuseOptions;
+  /** As `SharedFolder`. */
+  readonly users?: readonly IdRange[] | undefined;
+  readonly groups?: readonly IdRange[] | undefined;
+}
+
 /** In the page cache most requests end at once, and the ring only costs. */
 export function preferredExecutor({ executor, direct }: Pick<BlockSpec, 'executor' | 'direct'>): DiskExecutor {
   return executor ?? (direct ? 'uring' : 'epoll');
 }
 
-export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | NetSpec | PmemSpec | RngSpec | VsockSpec;
+export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | FsSpec | NetSpec | PmemSpec | RngSpec | VsockSpec;

@@ -1,3 +1,4 @@
+import type { IdRange } from '../base/user-maps.ts';
 import type { VirtioDevice } from '../virtio/device.ts';
 import type { DeviceAnswer, DeviceOrder } from './device-orders.ts';
 
@@ -11,6 +12,18 @@ export type OrderHandlers = {
   ) => void;
 };
 
+/** A folder of the host that a device serves: all of its jail. */
+export interface SharedFolder {
+  /** Absolute. */
+  readonly path: string;
+  readonly readOnly: boolean;
+  /** Whose files users of the guest make; without them, the same users if this process may be them, else only its own. */
+  readonly users?: readonly IdRange[] | undefined;
+  readonly groups?: readonly IdRange[] | undefined;
+  /** It is `/` from now on; /proc/self/fd is the working directory. */
+  becameRoot(): void;
+}
+
 export interface MadeDevice {
   readonly device: VirtioDevice;
   readonly orders?: OrderHandlers;
@@ -20,6 +33,7 @@ export interface MadeDevice {
 export interface PreparedDevice {
   /** Absolute paths of folders of the host in which it looks for files later; nothing else remains in its jail. */
   readonly folders?: readonly string[];
+  readonly share?: SharedFolder;
   /** Makes the device, once. Throws what is wrong with the contents of its files; nothing stays open then. */
   finish(): MadeDevice;
 }

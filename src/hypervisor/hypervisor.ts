@@ -80,6 +80,11 @@ export interface VmAccess {
 
 /** A VM as its maker on the main thread has it. */
 export interface Vm extends VmAccess {
+  /**
+   * By window an eventfd that is written when the guest has touched a page that its file does not have any more. It has
+   * found zeroes there, so it must not go on. Undefined where the vCPU's run() ends with an error instead.
+   */
+  readonly windowFaults: readonly (number | undefined)[];
   /** Starts or stops recording which pages of region `index` of `memory` the guest writes. */
   setDirtyLog(index: number, enabled: boolean): void;
   /** One bit per 4 KiB page of region `index` written since the last call, lowest page in the lowest bit. */

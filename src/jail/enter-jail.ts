@@ -3,7 +3,9 @@ import { close } from '../base/fd.ts';
 import { enterEmptyRoot, enterRoot, makeMountsPrivate, mapUser, unshare } from '../base/namespaces.ts';
 import {
   dropCapabilities,
+  FILE_CAPABILITIES,
   leaveGroups,
+  lowerLimit,
   RLIMIT_CORE,
   RLIMIT_MEMLOCK,
   RLIMIT_MSGQUEUE,
@@ -23,8 +25,11 @@ import {
   setDeathSignal,
 } from '../base/process.ts';
 import { filterSystemCalls, filterWithListener, setNoNewPrivileges } from '../base/seccomp.ts';
+import { enterSharedRoot } from '../base/shared-root.ts';
 import { SystemError } from '../base/system-error.ts';
 import type { StreamConnection } from '../base/unix-stream.ts';
+import { unshareWithUsers } from '../base/user-maps.ts';
+import type { PreparedDevice, SharedFolder } from '../device-process/made-device.ts';
 import { CrosvmError } from '../errors.ts';
 import type { JailSpec } from './jail-spec.ts';
 
@@ -32,13 +37,16 @@ import type { JailSpec } from './jail-spec.ts';
 const INSIDE_ID = 65534;
 const NAMESPACES = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
 const MAX_DESCRIPTORS = 1024;
+/** Each file that a guest opens on a shared folder takes one. */
+const MAX_SHARED_FILES = 65536;
 const LIMITS = [
-  [RLIMIT_NOFILE, MAX_DESCRIPTORS],
   // What is in memory stays there.
   [RLIMIT_CORE, 0],
   [RLIMIT_MEMLOCK, 0],
   [RLIMIT_MSGQUEUE, 0],
 ] as const;
+
+const ALL_IDS = [{ inside: 0, outside: 0, count: 2 ** 32 - 1 }];
 
 /** Who a process is outside of its user namespace. */
 export interface Owner {
@@ -68,9 +76,9 @@ export function forkForJail(): JailedFork {
   return { pid: explained(() => fork(CLONE_NEWPID | CLONE_NEWUSER)), newcomer };
 }
 
-/** Gives a process in a new user namespace its owner's rights on files. */
-export function settle({ uid, gid }: Owner): void {
-  explained(() => mapUser(uid, gid, INSIDE_ID));
+/** Gives a process in a new user namespace its owner's rights on files. `inside` is what it is called there. */
+export function settle({ uid, gid }: Owner, inside: number = INSIDE_ID): void {
+  explained(() => mapUser(uid, gid, inside));
 }
 
 function currentOwner(): Owner {
@@ -78,32 +86,44 @@ function currentOwner(): Owner {
 }
 
 /**
- * Enters the jail, in which `folders` of the host remain. A system call that the filter refuses ends the process: who is at the
- * other end of `supervisor` gets the filter's listener and does that, or the kernel where there is no listener. Throws `E_JAIL` where the host
- * forbids something, `SystemError`.
+ * Enters the jail, in which the device's `folders` of the host remain, or all that there is is the folder that it shares. A
+ * system call that the filter refuses ends the process: who is at the other end of `supervisor` gets the filter's listener
+ * and does that, or the kernel where there is no listener. Throws `E_JAIL` where the host forbids something, `SystemError`.
  */
 export function enterJail(
   { filters, root, threads }: JailSpec,
-  folders: readonly string[],
+  { folders = [], share }: PreparedDevice,
   isSettled: boolean,
   supervisor: StreamConnection,
 ): void {
   const owner = currentOwner();
   leaveGroups();
-  explained(() => unshare(isSettled ? NAMESPACES : NAMESPACES | CLONE_NEWUSER));
-  if (!isSettled) settle(owner);
+  explained(() => {
+    if (isSettled) unshare(NAMESPACES);
+    else if (share !== undefined) unshareForShare(share);
+    else unshare(NAMESPACES | CLONE_NEWUSER);
+  });
+  if (!isSettled && share === undefined) settle(owner);
   explained(() => {
     makeMountsPrivate();
-    if (root === undefined) enterEmptyRoot(folders);
+    if (share !== undefined) enterSharedRoot(share.path, share.readOnly);
+    else if (root === undefined) enterEmptyRoot(folders);
     else enterRoot(root, folders);
   });
-  dropCapabilities();
+  share?.becameRoot();
+  dropCapabilities(share === undefined ? [] : FILE_CAPABILITIES);
+  lowerLimit(RLIMIT_NOFILE, share === undefined ? MAX_DESCRIPTORS : MAX_SHARED_FILES);
   for (const [resource, value] of LIMITS) setLimit(resource, value);
   setLimit(RLIMIT_NPROC, threads);
   // After the credentials have changed for the last time, as that forgets it.
   setDeathSignal(SIGKILL);
   setNoNewPrivileges();
   filter(filters, supervisor);
+}
+
+/** Users of the guest are those of the host with the same numbers, if nobody says otherwise. */
+function unshareForShare({ users = ALL_IDS, groups = ALL_IDS }: SharedFolder): void {
+  unshareWithUsers(NAMESPACES | CLONE_NEWUSER, users, groups);
 }
 
 function filter({ notify, kill }: JailSpec['filters'], supervisor: StreamConnection): void {

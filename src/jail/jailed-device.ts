@@ -35,13 +35,13 @@ export function runJailedDevice(
 ): never {
   const say = (line: string) => void write(MESSAGES, new TextEncoder().encode(`crosvm: ${name}: ${line}\n`));
   try {
-    if (newcomer !== undefined) settle(newcomer);
+    if (newcomer !== undefined) settle(newcomer, spec.type === 'fs' ? 0 : undefined);
     const nothing = open('/dev/null', O_RDWR);
     keepDescriptors([nothing, nothing, messages, frontEnd, orders, supervisor, ...inherited]);
     setThreadName(`${spec.type} device`);
     const its = inherited.map((_, i) => FIRST_INHERITED + i);
     const prepared = make(withInheritedFds(spec, its));
-    enterJail(jail, prepared.folders ?? [], newcomer !== undefined, new StreamConnection(SUPERVISOR));
+    enterJail(jail, prepared, newcomer !== undefined, new StreamConnection(SUPERVISOR));
     const isWell = serveDevice(
       prepared.finish(),
       new StreamConnection(FRONT_END),

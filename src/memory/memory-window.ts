@@ -118,12 +118,7 @@ export class MemoryWindow {
     }
     this.#locked(() => {
       const s = this.#state;
-      const pieces = this.#pieces();
-      if (pieces.some((p) => p.offset < offset + length && offset < p.offset + p.length)) {
-        throw windowError(`there is something at ${offset} of the window already`);
-      }
-      const index = s.lengths.indexOf(0);
-      if (pieces.length >= this.#options.maxPieces) throw windowError(`a window has ${pieces.length} pieces at most`);
+      const index = this.#freePlace(offset, length);
       const piece = { index, offset, length, writable };
       this.#host.attach(piece, fd, fdOffset);
       try {
@@ -141,10 +136,10 @@ export class MemoryWindow {
   /** Takes a piece away that was mapped as just this. Throws `E_MEMORY_WINDOW` if there is none. */
   unmap(offset: number, length: number): void {
     this.#locked(() => {
-      const piece = this.#pieces().find((p) => p.offset === offset && p.length === length);
-      if (piece === undefined)
-        throw windowError(`there are no ${length} bytes at ${offset} of the window to take away`);
-      this.#remove([piece]);
+      const { offsets, lengths } = this.#state;
+      const index = lengths.findIndex((one, i) => one > 0 && one === length && offsets[i] === offset);
+      if (index < 0) throw windowError(`there are no ${length} bytes at ${offset} of the window to take away`);
+      this.#remove([this.#piece(index)]);
     });
   }
 
@@ -179,14 +174,29 @@ export class MemoryWindow {
     }
   }
 
-  #pieces(): WindowPiece[] {
-    const { offsets, lengths, writable } = this.#state;
-    const pieces: WindowPiece[] = [];
-    for (let index = 0; index < this.#options.maxPieces; index++) {
-      const length = lengths[index]!;
-      if (length > 0) pieces.push({ index, offset: offsets[index]!, length, writable: writable[index] !== 0 });
+  /** The number for a new piece. Throws `E_MEMORY_WINDOW` if there is none, or something where the piece is to be. */
+  #freePlace(offset: number, length: number): number {
+    const { offsets, lengths } = this.#state;
+    let free = -1;
+    for (let index = this.#options.maxPieces - 1; index >= 0; index--) {
+      const other = offsets[index]!;
+      if (lengths[index] === 0) free = index;
+      else if (other < offset + length && offset < other + lengths[index]!) {
+        throw windowError(`there is something at ${offset} of the window already`);
+      }
     }
-    return pieces;
+    if (free < 0) throw windowError(`a window has ${this.#options.maxPieces} pieces at most`);
+    return free;
+  }
+
+  #piece(index: number): WindowPiece {
+    const { offsets, lengths, writable } = this.#state;
+    return { index, offset: offsets[index]!, length: lengths[index]!, writable: writable[index] !== 0 };
+  }
+
+  #pieces(): WindowPiece[] {
+    const pieces = Array.from({ length: this.#options.maxPieces }, (_, index) => this.#piece(index));
+    return pieces.filter(({ length }) => length > 0);
   }
 
   #locked(action: () => void): void {

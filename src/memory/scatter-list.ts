@@ -51,17 +51,17 @@ export class ScatterList {
     if (rest > 0) throw new RangeError(`bytes ${from}-${from + length} of a list of ${source.length}`);
   }
 
-  /** Copies the bytes at `from` of this list to `target`; as many as both have. Returns how many. */
-  copyTo(target: Uint8Array, from = 0): number {
+  /** Copies the bytes at `from` of this list to `target`, at most `length`; as many as both have. Returns how many. */
+  copyTo(target: Uint8Array, from = 0, length = target.length): number {
     let skip = from;
     let at = 0;
-    for (let i = 0; i < this.count && at < target.length; i++) {
+    for (let i = 0; i < this.count && at < length; i++) {
       const size = this.lengths[i]!;
       if (skip >= size) {
         skip -= size;
         continue;
       }
-      const part = Math.min(size - skip, target.length - at);
+      const part = Math.min(size - skip, length - at);
       copyBytes(this.memories[i]!.bytes, this.starts[i]! + skip, target, at, part);
       at += part;
       skip = 0;
@@ -69,17 +69,17 @@ export class ScatterList {
     return at;
   }
 
-  /** Copies `source` to the bytes at `from` of this list; as many as both have. Returns how many. */
-  copyFrom(source: Uint8Array, from = 0): number {
+  /** Copies the first `length` bytes of `source` to those at `from` of this list; as many as it has. Returns how many. */
+  copyFrom(source: Uint8Array, from = 0, length = source.length): number {
     let skip = from;
     let at = 0;
-    for (let i = 0; i < this.count && at < source.length; i++) {
+    for (let i = 0; i < this.count && at < length; i++) {
       const size = this.lengths[i]!;
       if (skip >= size) {
         skip -= size;
         continue;
       }
-      const part = Math.min(size - skip, source.length - at);
+      const part = Math.min(size - skip, length - at);
       copyBytes(source, at, this.memories[i]!.bytes, this.starts[i]! + skip, part);
       at += part;
       skip = 0;

@@ -1,3 +1,4 @@
+import { onReadable, type Subscription } from '../base/readable.ts';
 import type { ExitReason } from '../devices/device.ts';
 import { CrosvmError } from '../errors.ts';
 import type { HypervisorKind, Vm } from '../hypervisor/hypervisor.ts';
@@ -21,6 +22,8 @@ const SECTOR_SIZE = 512;
 /** What `RunningVm` is made of. */
 export interface VmParts {
   readonly vm: Vm;
+  /** What messages call the windows of `vm`. */
+  readonly windowNames: readonly string[];
   readonly runState: RunState;
   readonly machine: Machine;
   readonly threads: VcpuThreads;
@@ -53,6 +56,7 @@ export class RunningVm {
   readonly #parts: VmParts;
   readonly #timer: DeadlineTimer;
   readonly #inputs = new Map<InputPort, ConsoleInput>();
+  readonly #faults: readonly Subscription[];
   readonly #ready: Promise<unknown>;
   #failure: CrosvmError | undefined;
   #finalState: FinalState | undefined;
@@ -70,6 +74,7 @@ export class RunningVm {
       },
       failed: (error) => this.#fail(error),
     });
+    this.#faults = parts.vm.windowFaults.flatMap((fd, i) => (fd === undefined ? [] : [this.#watchWindow(fd, i)]));
     this.ended = parts.threads.gone.then(() => this.#finish());
     // Whoever awaits `ended` gets its error; until somebody does, it is not unhandled.
     this.ended.catch(() => {});
@@ -158,6 +163,16 @@ export class RunningVm {
     );
   }
 
+  #watchWindow(fault: number, window: number): Subscription {
+    const subscription = onReadable(fault, () => {
+      subscription.close();
+      const name = this.#parts.windowNames[window];
+      const message = `${name}: a file became shorter while it was memory of the guest, which cannot go on without it`;
+      this.#fail(new CrosvmError('E_FILE_CHANGED', message));
+    });
+    return subscription;
+  }
+
   /** COM1 to COM4: `num` is 1 to 4. */
   #serialPort(num: number): InputPort {
     return this.#parts.machine.serials[num - 1]!;
@@ -181,6 +196,7 @@ export class RunningVm {
   async #finish(): Promise<ExitReason> {
     this.#timer.close();
     for (const input of this.#inputs.values()) input.close();
+    for (const fault of this.#faults) fault.close();
     this.#parts.resources.dispose();
     await Promise.all(this.#parts.devices.map((device) => device.close()));
     if (this.#failure !== undefined) throw this.#failure;

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
-import { close, pread, pwrite } from '../../../src/base/fd.ts';
+import { ftruncateSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { EventFd } from '../../../src/base/event-fd.ts';
+import { close, O_RDWR, open, pread, pwrite } from '../../../src/base/fd.ts';
 import { createMemfd } from '../../../src/base/memfd.ts';
 import type { BareMetalHarness, Guest } from '../harness.ts';
+import { registersAtOrigin, systemRegistersFor } from '../machine-state.ts';
 import type { BareMetalCase } from './case.ts';
 
 const PAGE = 4096;
@@ -129,6 +134,78 @@ export const mappedFileCases: readonly BareMetalCase[] = [
         for (let i = 0; i < 3; i++) assert.equal((await guest.finish()).code, page + 1);
         window.unmap(0, PAGE);
       }
+    },
+  },
+  {
+    name: 'pieces come and go, and the window moves, under two vCPUs that access it all the time',
+    needs: ['smp'],
+    async run(harness) {
+      using file = fileOf(...Array.from({ length: 8 }, () => new Uint8Array(PAGE)));
+      const windows = [{ size: SIZE, maxPieces: 4 }];
+      // Words, bytes across the edge of pages, and locked instructions; what they find there does not matter.
+      const source = `.code32
+        movl $${WINDOW}, %ebx
+        1: incl 0x10(%ebx)
+        lock incl 0x1010(%ebx)
+        leal 0xff8(%ebx), %edi
+        movl $16, %ecx
+        rep stosb
+        movl 0x1ffe(%ebx), %eax
+        movb %al, ${SIZE}(%ebx)
+        lock incl 0x7000
+        cmpl $0, 0x7004
+        je 1b
+        exit 5`;
+      await using guest = await harness.start({ mode: 'protected', source, cpus: 2, windows });
+      const [first, second] = guest.vcpus;
+      await second!.setSystemRegisters(systemRegistersFor('protected', await second!.getSystemRegisters()));
+      await second!.setRegisters(registersAtOrigin());
+      await second!.setMpState('runnable');
+      assert.equal(await first!.getMpState(), 'runnable');
+      const runs = [guest.run({ id: 0 }), guest.run({ id: 1 })];
+      const window = guest.vm.windows[0]!;
+      for (let round = 0; round < 60; round++) {
+        const page = round % 3;
+        const piece = { offset: page * PAGE, length: (1 + (round % 2)) * PAGE, writable: round % 5 !== 0 };
+        window.map({ ...piece, fd: file.fd, fdOffset: (round % 7) * PAGE });
+        window.moveTo([WINDOW, WINDOW + SIZE, undefined][round % 3]);
+        await new Promise((resolve) => setTimeout(resolve, 2));
+        if (round % 4 === 0) window.clear();
+        else window.unmap(piece.offset, piece.length);
+      }
+      assert.ok(guest.vm.memory.getU32(0x7000) > 100);
+      guest.vm.memory.setU32(0x7004, 1);
+      for (const { code, timedOut } of await Promise.all(runs)) assert.deepEqual([code, timedOut], [5, false]);
+    },
+  },
+  {
+    name: 'a file that becomes shorter ends the guest that touches what is gone, and nothing else',
+    needs: ['lost-pages'],
+    async run(harness) {
+      const folder = mkdtempSync(join(tmpdir(), 'bare-metal-'));
+      const path = join(folder, 'file');
+      writeFileSync(path, new Uint8Array(2 * PAGE).fill(9));
+      const fd = open(path, O_RDWR);
+      const source = `
+        movl $${WINDOW}, %ebx
+        movb 0x1000(%ebx), %al
+        outb %al, $EXIT
+        movb (%ebx), %al
+        outb %al, $EXIT
+        movb 0x1000(%ebx), %al
+        outb %al, $EXIT`;
+      await using guest = await start(harness, source, WINDOW);
+      const { windows, windowFaults } = guest.vm;
+      windows[0]!.map({ offset: 0, length: 2 * PAGE, writable: true, fd, fdOffset: 0 });
+      assert.equal((await guest.finish()).code, 9);
+      ftruncateSync(fd, PAGE);
+      assert.equal((await guest.finish()).code, 9);
+      const { exit, code } = await guest.run();
+      const [fault] = windowFaults;
+      if (fault === undefined) assert.equal(exit.reason, 'error');
+      else assert.deepEqual([code, new EventFd(fault).clear()], [0, 1]);
+      close(fd);
+      rmSync(folder, { recursive: true });
     },
   },
   {

@@ -7,6 +7,7 @@ import { ipv4, macAddress } from './network.ts';
 import { flag, list, type Parsed, value, valueOr, valueOrImplied } from './option.ts';
 import { pmemSyntax, pmemSyntaxAs } from './pmem.ts';
 import { serialSyntax } from './serial.ts';
+import { sharedDirSyntax } from './shared-dir.ts';
 import { choice, integer, keyValues, mapped, path, required, text } from './syntax.ts';
 import { vhostUserFsSyntax, vhostUserSyntax } from './vhost-user.ts';
 import { vsockSyntax } from './vsock.ts';
@@ -233,6 +234,11 @@ export const runOptions = {
     section: 'Devices',
     syntax: vhostUserFsSyntax,
     help: 'Add a file system whose vhost-user back end (such as virtiofsd) listens at this socket.',
+  }),
+  sharedDir: list({
+    section: 'Devices',
+    syntax: sharedDirSyntax,
+    help: 'Share a folder of the host with the guest, which mounts it by its tag.',
   }),
   disableSandbox: flag({
     section: 'Devices',

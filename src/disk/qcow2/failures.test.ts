@@ -31,7 +31,7 @@ function run(shape: Omit<CreateOptions, 'size'>, failing: number): number {
     }
   };
   for (let i = 0; i < 25; i++) {
-    trying(() => applyChange(disk, model, randomChange(new Random(i)), disk.parts.image.clusterSize));
+    trying(() => applyChange(disk, model, randomChange(new Random(i)), disk.parts.image.subclusterSize));
     if (i % 8 === 7) trying(() => disk.flush());
   }
   trying(() => disk.finish());

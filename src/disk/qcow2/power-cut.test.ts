@@ -67,7 +67,7 @@ function run(shape: Omit<CreateOptions, 'size'>, steps: readonly Step[], cuts: r
   const store = new PowerCutStore(base);
   const disk = open(store);
   const model = new DiskModel(SIZE);
-  const unit = disk.parts.image.clusterSize;
+  const unit = disk.parts.image.subclusterSize;
   const waiting = cuts.toSorted((a, b) => a.flush - b.flush);
   let flushes = 0;
   let done = 0;

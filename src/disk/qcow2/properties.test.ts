@@ -11,6 +11,7 @@ import { applyChange, type Change } from '../testing/operations.ts';
 import { checkImage } from './check.ts';
 import { type CreateOptions, createQcow2 } from './create.ts';
 import { prepareForWriting, readHeader } from './open.ts';
+import { preallocate } from './preallocate.ts';
 import { Qcow2Disk } from './qcow2-disk.ts';
 import { applySnapshot, createSnapshot, deleteSnapshot } from './snapshots.ts';
 
@@ -47,6 +48,8 @@ interface Shape {
   readonly options: CreateOptions;
   /** Sectors of a backing file of 7s. */
   readonly backing: number | undefined;
+  /** Every cluster has its place from the start, where that is possible. */
+  readonly preallocated: boolean;
 }
 
 const arbitraryShape: fc.Arbitrary<Shape> = fc.oneof(
@@ -67,7 +70,11 @@ const arbitraryShape: fc.Arbitrary<Shape> = fc.oneof(
 function shape(options: { [K in keyof CreateOptions]?: fc.Arbitrary<CreateOptions[K]> }): fc.Arbitrary<Shape> {
   const size = fc.integer({ min: 1, max: MAX_SECTORS }).map((sectors) => sectors * 512);
   const backing = fc.option(fc.integer({ min: 1, max: MAX_SECTORS }), { nil: undefined });
-  return fc.record({ options: fc.record({ ...options, size }) as fc.Arbitrary<CreateOptions>, backing });
+  return fc.record({
+    options: fc.record({ ...options, size }) as fc.Arbitrary<CreateOptions>,
+    backing,
+    preallocated: fc.boolean(),
+  });
 }
 
 /** An image, what it should hold, and its snapshots. */
@@ -80,12 +87,13 @@ class Subject {
   #disk: Qcow2Disk;
   #model: DiskModel;
 
-  constructor({ options, backing }: Shape) {
+  constructor({ options, backing, preallocated }: Shape) {
     this.#version = options.version ?? 3;
     const below = backing === undefined ? undefined : new Uint8Array(backing * 512).fill(7);
     this.#backing = below && new RawDisk(new MemoryStore('backing', below, false));
     createQcow2(this.#store, { ...options, ...(below && { backingFile: 'backing', backingFormat: 'raw' }) });
     this.#disk = this.#open();
+    if (preallocated && (below === undefined || options.extendedL2 === true)) preallocate(this.#disk, () => {});
     this.#model = new DiskModel(options.size);
     if (below !== undefined) this.#model.contents.set(below.subarray(0, options.size));
   }
@@ -133,8 +141,8 @@ class Subject {
 
   /** Version 2 has no zeroes over a backing file, so there a discard leaves what it likes: none is made. */
   get #discardUnit(): number {
-    const { clusterSize } = this.#disk.parts.image;
-    return this.#version === 2 && this.#backing !== undefined ? 2 ** 40 : clusterSize;
+    const { subclusterSize } = this.#disk.parts.image;
+    return this.#version === 2 && this.#backing !== undefined ? 2 ** 40 : subclusterSize;
   }
 
   /** How many snapshots the counts can count, with one that is applied. */

@@ -26,6 +26,7 @@ const MAX_XAPIC_CPUS = 255;
 
 /** A VM of the kernel, seen by its maker. */
 export class KvmVm extends KvmVmAccess implements Vm {
+  readonly windowFaults = [];
   readonly #slots: MemorySlots;
 
   /** From `createKvmVm`. */

@@ -128,7 +128,12 @@ export const AREA = {
   blocks: 0x1c0000,
   /** u32 each: the headers of the blocks of compiled regions, at 4 times what is below COMPILED in chain.ts. */
   regionBlocks: 0x2c0000,
-  code: 0x540000,
+  /**
+   * For each entry of the TLBs, as far behind it as this, the entry that it replaced: two pages that are used by turns and
+   * share an entry would otherwise be looked up in the page tables each time. (So this is a multiple of TLB_SIZE.)
+   */
+  replaced: 0x540000,
+  code: 0x560000,
 } as const;
 export const LARGE_MAP_SIZE = 1024;
 

@@ -4,13 +4,16 @@ import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { EventFd } from '../../base/event-fd.ts';
+import { close } from '../../base/fd.ts';
+import { createMemfd } from '../../base/memfd.ts';
 import { Bus } from '../../devices/bus.ts';
-import type { IoEvent } from '../hypervisor.ts';
+import type { IoEvent, VmOptions } from '../hypervisor.ts';
 import { SoftVcpu } from './vcpu.ts';
 import { SoftVm } from './vm.ts';
 
 const MIB = 1 << 20;
-const create = () => SoftVm.create({ memory: [{ gpa: 0, size: 2 * MIB }], cpus: 1, irqchip: 'kernel' });
+const create = (more: Partial<VmOptions> = {}) =>
+  SoftVm.create({ memory: [{ gpa: 0, size: 2 * MIB }], cpus: 1, irqchip: 'kernel', ...more });
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
@@ -22,8 +25,11 @@ const takenMib = () => Number(/VmSize:\s+(\d+) kB/.exec(readFileSync('/proc/self
 
 test('VMs that are closed leave nothing behind', async () => {
   const runAndClose = () => {
-    const vm = create();
+    const vm = create({ windows: [{ size: MIB, address: 2 ** 32, maxPieces: 1 }] });
     const event = EventFd.create();
+    const file = createMemfd('crosvm_guest_file', MIB);
+    vm.windows[0]!.map({ offset: 0, length: MIB, writable: true, fd: file, fdOffset: 0 });
+    close(file);
     vm.addIrqfd(event.fd, 30, { address: 0xfee0_0000, data: 0x41 });
     vm.memory.write(0xfff0, Uint8Array.of(0xf4)); // HLT, with interrupts off
     const vcpu = new SoftVcpu(vm.handle(0));
@@ -56,6 +62,9 @@ test('a VM has the vCPUs that were asked for, in the memory there is', () => {
   const layout = (size: number) => ({ memory: [{ gpa: 0, size }], irqchip: 'kernel' as const });
   for (const cpus of [0, 16]) assert.throws(() => SoftVm.create({ ...layout(2 * MIB), cpus }), { code: 'E_VCPUS' });
   assert.throws(() => SoftVm.create({ ...layout(4096 * MIB), cpus: 1 }), { code: 'E_MEMORY_SIZE' });
+  const windows = [{ size: 4096 * MIB, maxPieces: 1 }];
+  const message = /2 MiB of memory and 4096 MiB for mapped files/;
+  assert.throws(() => create({ windows }), { code: 'E_MEMORY_SIZE', message });
   const vm = create();
   for (const id of [1, -1, 0.5]) {
     assert.throws(() => vm.handle(id), RangeError);
@@ -147,6 +156,23 @@ test('an irqfd interrupts its vCPU, halted or not, while no event loop turns', (
   vm.close();
   event.close();
   other.close();
+});
+
+test('the vCPU that a message is for watches its eventfd', () => {
+  const vm = SoftVm.create({ memory: [{ gpa: 0, size: 2 * MIB }], cpus: 2, irqchip: 'kernel' });
+  const event = EventFd.create();
+  const watchers = () => vm.irqfds.contexts.map((context) => context.wait(0));
+  event.signal();
+  vm.addIrqfd(event.fd, 30, { address: 0xfee0_1000, data: 0x41 });
+  assert.deepEqual(watchers(), [0, 1]);
+  vm.setMsiRoute(30, { address: 0xfee0_0000, data: 0x41 });
+  assert.deepEqual(watchers(), [1, 0]);
+  vm.setMsiRoute(30, { address: 0xfee0_f000, data: 0x41 }); // nobody is there
+  assert.deepEqual(watchers(), [1, 0]);
+  vm.removeIrqfd(event.fd, 30);
+  assert.deepEqual(watchers(), [0, 0]);
+  vm.close();
+  event.close();
 });
 
 test('what a vCPU itself writes to guest memory is in the dirty log', () => {

@@ -1,7 +1,9 @@
 /** A VM on the software CPU, as its maker on the main thread has it. */
 import { heedBranchHints } from '../../base/branch-hints.ts';
+import { type BusErrorWatch, watchBusErrors } from '../../base/bus-errors.ts';
 import { HostClock } from '../../base/clock.ts';
 import { EventFd } from '../../base/event-fd.ts';
+import { addressOf } from '../../base/ffi.ts';
 import { WiredOrState } from '../../devices/wired-or.ts';
 import { CrosvmError } from '../../errors.ts';
 import { createWindowState } from '../../memory/memory-window.ts';
@@ -14,12 +16,14 @@ import { createIrqchipState } from './irqchip-state.ts';
 import { Irqfds } from './irqfds.ts';
 import { keptPlace, loadKeptCore } from './kept-files.ts';
 import { blockOf } from './layout.ts';
-import { createMachineMemory, releaseMachineMemory } from './machine-memory.ts';
+import { createMachineMemory, regionBase, releaseMachineMemory } from './machine-memory.ts';
 import { CPU } from './state.ts';
 import { readStatistics } from './statistics.ts';
 import { type SoftVcpuHandle, SoftVmAccess } from './vm-access.ts';
 
 export class SoftVm extends SoftVmAccess implements Vm {
+  #watches: readonly (BusErrorWatch | undefined)[] = [];
+
   static create(options: VmOptions): SoftVm {
     // Guests rely on the order in which an x86 processor's loads and stores become visible to the others.
     if (options.cpus > 1 && process.arch !== 'x64') {
@@ -49,8 +53,21 @@ export class SoftVm extends SoftVmAccess implements Vm {
       ioEvents: new SharedArrayBuffer(IoEventState.byteLength),
       clockOrigin: new HostClock().origin,
     });
+    vm.#watches = vm.#watchWindows();
     if (seed !== undefined) vm.#seed(seed);
     return vm;
+  }
+
+  get windowFaults(): readonly (number | undefined)[] {
+    return this.#watches.map((watch) => watch?.event.fd);
+  }
+
+  #watchWindows(): (BusErrorWatch | undefined)[] {
+    const { machine } = this;
+    const memory = addressOf(machine.memory.buffer);
+    return machine.windows.map(({ size }, i) =>
+      watchBusErrors(memory + regionBase(machine, machine.layout.length + i), size),
+    );
   }
 
   #seed(seed: number): void {
@@ -83,6 +100,7 @@ export class SoftVm extends SoftVmAccess implements Vm {
     this.irqfds.close();
     for (const { call } of this.signals) call.close();
     releaseMachineMemory(this.machine);
+    for (const watch of this.#watches) watch?.close();
   }
 
   #checkVcpu(id: number): void {

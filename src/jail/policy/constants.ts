@@ -30,6 +30,9 @@ export const POLICY_CONSTANTS: Readonly<Record<string, Readonly<Record<string, n
     F_GETLK: 5,
     F_SETLK: 6,
     F_SETLKW: 7,
+    F_OFD_GETLK: 36,
+    F_OFD_SETLK: 37,
+    F_OFD_SETLKW: 38,
     F_DUPFD_CLOEXEC: 1030,
     F_ADD_SEALS: 1033,
     F_GET_SEALS: 1034,
@@ -124,6 +127,7 @@ export const POLICY_CONSTANTS: Readonly<Record<string, Readonly<Record<string, n
   'linux/prctl.h': {
     PR_SET_PDEATHSIG: 1,
     PR_SET_NAME: 15,
+    PR_SET_SECUREBITS: 28,
     PR_GET_NAME: 16,
     PR_SET_VMA: 0x53564d41,
     PR_SET_NO_NEW_PRIVS: 38,

@@ -1,5 +1,5 @@
 import { CrosvmError } from '../../errors.ts';
-import type { DeviceHost, SharedPiece, VirtioDevice } from '../device.ts';
+import type { DeviceHost, SharedPiece, SharedRange, VirtioDevice } from '../device.ts';
 import type { FeatureSet } from '../features.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
 import { type MockDriver, MockGuest, type MockRequest, type MockResult, type RingFormat } from './mock-guest.ts';
@@ -71,7 +71,7 @@ export class DeviceHarness implements DeviceHost {
     this.shared.push(piece);
   }
 
-  unmapShared({ id, offset, length }: Pick<SharedPiece, 'id' | 'offset' | 'length'>): void {
+  unmapShared({ id, offset, length }: SharedRange): void {
     const index = this.shared.findIndex((one) => one.id === id && one.offset === offset && one.length === length);
     if (index < 0) throw new CrosvmError('E_SHARED_MEMORY', 'it is not mapped');
     this.shared.splice(index, 1);

@@ -7,7 +7,11 @@ import { virtioVectors } from '../../pci/virtio-pci/virtio-pci.ts';
 import { MAX_QUEUES } from '../../pci/virtio-pci/virtio-pci-state.ts';
 import { FrontEnd } from '../../vhost-user/front-end/front-end.ts';
 import { type BackEndOffer, guestFeatures, handshake } from '../../vhost-user/front-end/handshake.ts';
-import { createVhostUserState, RESPONSE_TIMEOUT_MS } from '../../vhost-user/front-end/vhost-user-link.ts';
+import {
+  createVhostUserState,
+  RESPONSE_TIMEOUT_MS,
+  type SharedFile,
+} from '../../vhost-user/front-end/vhost-user-link.ts';
 import { MessageChannel } from '../../vhost-user/message-channel.ts';
 import { VHOST_USER_PROTOCOL_F_CONFIG } from '../../vhost-user/protocol/features.ts';
 import { type VirtioDeviceName, type VirtioDeviceType, virtioDeviceTypes } from '../../virtio/device-types.ts';
@@ -54,6 +58,8 @@ export interface DevicePlace {
   readonly firstGsi: number;
   /** Which window of the VM its shared memory is, if it has any. */
   readonly window: number | undefined;
+  /** What it may access besides RAM. */
+  readonly files: readonly SharedFile[];
 }
 
 /** What threads attach to. `fd` is the connection. Throws `CrosvmError`. */
@@ -61,7 +67,7 @@ export function describeDevice(
   plan: DevicePlan,
   offer: BackEndOffer,
   fd: number,
-  { firstGsi, window }: DevicePlace,
+  { firstGsi, window, files }: DevicePlace,
 ): VirtioDeviceHandle {
   const type: VirtioDeviceType = virtioDeviceTypes[plan.type];
   const hasConfig = (offer.protocolFeatures & (1 << VHOST_USER_PROTOCOL_F_CONFIG)) !== 0;
@@ -89,6 +95,7 @@ export function describeDevice(
     protocolFeatures,
     localConfig,
     wiring,
+    files,
     state: createVhostUserState(),
   };
   return { name: plan.name, slot: plan.slot, firstGsi, spec, window, backEnd };

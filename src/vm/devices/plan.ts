@@ -8,6 +8,7 @@ import type { VmConfig } from '../config.ts';
 import { portName, resolveSerialPorts, type SerialPortConfig } from '../serial-ports.ts';
 import { blockSpec } from './plan-disk.ts';
 import { networkCards, socketDevices } from './plan-network.ts';
+import { sharedFolderSpec } from './plan-shared-dir.ts';
 
 /**
  * What provides a device: another program that listens at a socket, or one of ours; it may be a console, or a network
@@ -86,6 +87,7 @@ function wantedDevices(config: VmConfig, pmem: readonly PmemSpec[]): Wanted[] {
     ...socketDevices(config).map(({ spec, slot }) => ({ ...own('the socket device', spec), slot })),
     ...bySocket('vsock', config.vhostUserVsock),
     ...config.vhostUserFs.map(({ socket, tag }) => ({ ...foreign('fs', socket), tag })),
+    ...config.sharedDir.map((folder) => own(`the shared folder ${folder.path}`, sharedFolderSpec(folder))),
     ...bySocket('snd', config.vhostUserSnd),
     ...config.vhostUser.map((option) => ({
       ...foreign(option.type, option.socket),

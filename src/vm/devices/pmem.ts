@@ -7,6 +7,7 @@ import type { PmemOption } from '../../cli/options/pmem.ts';
 import type { PmemSpec } from '../../device-process/device-spec.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { MemoryWindow, WindowOptions } from '../../memory/memory-window.ts';
+import type { SharedFile } from '../../vhost-user/front-end/vhost-user-link.ts';
 
 const PAGE = 4096;
 /** A guest has whole large pages, so that it can map them as such. */
@@ -41,6 +42,12 @@ export function pmemWindow({ range }: PmemFile): WindowOptions {
 
 export function pmemSpec({ file, range }: PmemFile): PmemSpec {
   return { type: 'pmem', fd: file.fd, start: range.gpa, size: range.size };
+}
+
+/** What of it devices may access, too; undefined for nothing. Read-only memory is no place for what they bring. */
+export function sharedPmem({ file, range }: PmemFile): SharedFile | undefined {
+  const size = Math.floor(file.size / PAGE) * PAGE;
+  return file.writable && size > 0 ? { fd: file.fd, gpa: range.gpa, size } : undefined;
 }
 
 /** Makes the file memory, with zeroes up to the window's end. Throws `SystemError`. */

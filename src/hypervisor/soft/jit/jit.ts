@@ -96,7 +96,7 @@ export class Jit implements DecodedCode, RecordSource {
   readonly #keptBatches = new Map<KeptModule, Batch>();
   #queue: Waiting[] = [];
   #age = 0;
-  /** Instructions executed in this epoch, of how many, and regions compiled. */
+  /** Instructions executed in this epoch, of how many, and regions compiled or taken over. */
   #instructions = 0;
   #epochLength = EPOCH;
   #compiled = 0;
@@ -239,6 +239,7 @@ export class Jit implements DecodedCode, RecordSource {
     const region = { blocks: found!.blocks, place: batch.place + found!.region, batch };
     for (const member of region.blocks) member.region = region;
     this.#enter(region);
+    this.#compiled++;
     this.#state.count(CPU.jitKept);
     return true;
   }

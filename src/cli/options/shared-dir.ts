@@ -1,0 +1,129 @@
+import type { IdRange } from '../../base/user-maps.ts';
+import { CrosvmError } from '../../errors.ts';
+import { suggestion } from '../nearest.ts';
+import { choice, integer, path, text, type ValueSyntax } from './syntax.ts';
+
+/** One of the `key=value` that follow a tag. */
+interface Key<T> {
+  readonly syntax: ValueSyntax<T>;
+  /** Other ways to write it. */
+  readonly aliases?: readonly string[];
+  readonly help: string;
+}
+
+const trueOrFalse: ValueSyntax<boolean> = {
+  metavar: 'true|false',
+  parse: (value) => choice('true', 'false').parse(value) === 'true',
+};
+
+const MAX_SECONDS = 2 ** 31;
+
+/** A whole number of seconds, or a fraction. */
+const seconds: ValueSyntax<number> = {
+  metavar: 'SECONDS',
+  parse(value) {
+    const n = Number(value);
+    if (!/^\d+(\.\d+)?$/.test(value) || n > MAX_SECONDS) fail(`"${value}" is no number of seconds`);
+    return n;
+  },
+};
+
+const MAX_ID = 2 ** 32 - 2;
+
+/** `0 1000 1,1 100000 65536`: users of the guest, of the host, how many. */
+const idMap: ValueSyntax<readonly IdRange[]> = {
+  metavar: 'GUEST HOST COUNT[,...]',
+  parse: (value) =>
+    value.split(',').map((range) => {
+      const numbers = range.trim().split(/\s+/);
+      if (numbers.length !== 3) fail(`"${range}" is not a user of the guest, one of the host and how many`);
+      const [inside, outside, count] = numbers.map((n) => integer({ min: 0, max: MAX_ID }).parse(n));
+      if (count === 0 || Math.max(inside!, outside!) + count! - 1 > MAX_ID) fail(`"${range}" has no or too many users`);
+      return { inside: inside!, outside: outside!, count: count! };
+    }),
+};
+
+const keys = {
+  type: {
+    syntax: choice('p9', 'fs'),
+    help: 'How it is shared: by virtio-fs, or by 9P [default: p9].',
+  },
+  cache: {
+    syntax: choice('never', 'auto', 'always'),
+    help: 'What the guest may remember: nothing, names and attributes for a while, or all [default: auto].',
+  },
+  timeout: {
+    syntax: seconds,
+    help: 'For how long it remembers names and attributes [default: 1; with cache=always, 86400].',
+  },
+  negative_timeout: {
+    syntax: seconds,
+    aliases: ['negative-timeout'],
+    help: 'For how long it remembers that there is no file of some name [default: 0].',
+  },
+  writeback: { syntax: trueOrFalse, help: 'The guest writes later what it has written [default: false].' },
+  ro: { syntax: trueOrFalse, help: 'The guest may only read; ":ro" is enough [default: false].' },
+  uidmap: { syntax: idMap, help: 'Users: of the guest, of the host, how many.' },
+  gidmap: { syntax: idMap, help: 'The same for groups.' },
+  posix_acl: { syntax: trueOrFalse, aliases: ['posix-acl'], help: 'Access control lists [default: true].' },
+  'rewrite-security-xattrs': {
+    syntax: trueOrFalse,
+    aliases: ['rewrite_security_xattrs'],
+    help: 'Keep "security." attributes of the guest as "user.virtiofs.security." ones [default: false].',
+  },
+  ascii_casefold: {
+    syntax: trueOrFalse,
+    aliases: ['ascii-casefold'],
+    help: 'Find names in whatever case their ASCII letters are [default: false].',
+  },
+  security_ctx: {
+    syntax: trueOrFalse,
+    aliases: ['security-ctx'],
+    help: 'New files get the security label that the guest gives them [default: true].',
+  },
+  dax: { syntax: choice('false'), help: 'There is no DAX window [default: false].' },
+  queues: { syntax: integer({ min: 1, max: 16 }), help: 'Queues for requests [default: 1].' },
+} as const satisfies Readonly<Record<string, Key<unknown>>>;
+
+type Keys = typeof keys;
+
+/** A folder that is shared with the guest; what is not given is undefined. */
+export type SharedDirOption = { readonly path: string; readonly tag: string } & {
+  readonly [K in keyof Keys]?: ReturnType<Keys[K]['syntax']['parse']> | undefined;
+};
+
+/** `PATH:TAG[:key=value...]`, as the original has it. */
+export const sharedDirSyntax: ValueSyntax<SharedDirOption> = {
+  metavar: 'PATH:TAG[:KEY=VALUE...]',
+  keys: Object.entries(keys).map(([name, { syntax, help }]) => ({ usage: `:${name}=${syntax.metavar}`, help })),
+  parse(value) {
+    const [folder = '', tag, ...rest] = value.split(':');
+    if (tag === undefined || tag === '') fail('a tag is missing: PATH:TAG');
+    const given: Record<string, unknown> = {};
+    for (const word of rest) {
+      const [name, parsed] = parseWord(word);
+      if (name in given) fail(`${name} is given twice`);
+      given[name] = parsed;
+    }
+    return { path: path().parse(folder), tag: text('TAG').parse(tag), ...given };
+  },
+};
+
+function parseWord(word: string): [string, unknown] {
+  if (word === 'ro') return ['ro', true];
+  const [, written = word, value] = /^([^=]*)=(.*)$/s.exec(word) ?? [];
+  const entries = Object.entries(keys) as [string, Key<unknown>][];
+  const found = entries.find(([name, { aliases = [] }]) => name === written || aliases.includes(written));
+  if (found === undefined) return fail(`unknown key "${written}"${suggestion(written, Object.keys(keys))}`);
+  const [name, { syntax }] = found;
+  if (value === undefined) return fail(`${name} needs a value: ${name}=${syntax.metavar}`);
+  try {
+    return [name, syntax.parse(value)];
+  } catch (error) {
+    return fail(`${name}: ${(error as Error).message}`);
+  }
+}
+
+function fail(message: string): never {
+  throw new CrosvmError('E_OPTION', message);
+}

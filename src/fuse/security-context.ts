@@ -1,0 +1,39 @@
+import { EINVAL } from '../host-folder/errno.ts';
+import { storedName } from './attribute-names.ts';
+import { FUSE_MAX_NR_SECCTX } from './protocol.ts';
+import type { FuseSession } from './session.ts';
+
+const HEADER_SIZE = 8;
+/** Versions from this one on say where extensions are. */
+const EXTENSIONS_MINOR = 38;
+
+/**
+ * Gives a new file (`session.entry`) the security labels that the guest has sent behind the texts of its request: struct
+ * fuse_secctx_header (u32 size, nr_secctx), and for each a struct fuse_secctx (u32 size, padding), the name of the
+ * attribute and its value.
+ */
+export function storeSecurityContext(session: FuseSession, textsEnd: number): number {
+  const { request, minor } = session;
+  let at = minor >= EXTENSIONS_MINOR ? request.extensions : textsEnd;
+  while (at + HEADER_SIZE <= request.length) {
+    const size = request.u32(at);
+    const count = request.u32(at + 4);
+    if (size < HEADER_SIZE) return size === 0 ? 0 : -EINVAL;
+    if (count <= FUSE_MAX_NR_SECCTX) return storeAll(session, at + HEADER_SIZE, count);
+    at += size;
+  }
+  return 0;
+}
+
+function storeAll(session: FuseSession, first: number, count: number): number {
+  const { request, folder, entry, name, otherName, options } = session;
+  for (let at = first, i = 0; i < count; i++) {
+    const size = request.u32(at);
+    const valueAt = request.text(at + HEADER_SIZE, name);
+    if (valueAt === -1 || !request.bytes(valueAt, size, otherName)) return -EINVAL;
+    const result = folder.setExtended(entry.inode, storedName(name, options), otherName, 0);
+    if (result < 0) return result;
+    at = valueAt + size;
+  }
+  return 0;
+}

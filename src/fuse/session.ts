@@ -1,0 +1,84 @@
+import {
+  AttributeChanges,
+  DirectoryEntry,
+  FileEntry,
+  FolderStatistics,
+  RecordLock,
+} from '../host-folder/attributes.ts';
+import { EINVAL, ENOENT } from '../host-folder/errno.ts';
+import type { Folder } from '../host-folder/folder.ts';
+import { Name } from '../host-folder/name.ts';
+import { ScatterList } from '../memory/scatter-list.ts';
+import { findFolded } from './case-folding.ts';
+import type { FuseOptions } from './fuse-options.ts';
+import { FuseReply } from './reply.ts';
+import { FuseRequest } from './request.ts';
+
+/** An operation does not answer (`NO_REPLY`), or not yet (`BLOCKED`). */
+export const NO_REPLY = -1_000_001;
+export const BLOCKED = -1_000_002;
+
+/** Owners, sizes and offsets of a guest go up to 2^64; what the host can do is less. */
+export const MAX_OFFSET = Number.MAX_SAFE_INTEGER;
+
+/**
+ * Carries out one kind of request: reads `request`, fills `reply`. Returns the bytes of payload, a negative errno, NO_REPLY or
+ * BLOCKED.
+ */
+export type Operation = (session: FuseSession) => number;
+
+/** What all operations share: the folder, what was agreed on, and objects that each request uses again. */
+export class FuseSession {
+  readonly folder: Folder;
+  readonly options: FuseOptions;
+  readonly request = new FuseRequest();
+  readonly reply = new FuseReply();
+  /** What the device may read of the request: where the data of a write are. */
+  input = new ScatterList();
+  readonly data = new ScatterList();
+  readonly entry = new FileEntry();
+  readonly changes = new AttributeChanges();
+  readonly directoryEntry = new DirectoryEntry();
+  readonly statistics = new FolderStatistics();
+  readonly lock = new RecordLock();
+  readonly name = new Name();
+  readonly otherName = new Name();
+  /** INIT has come. */
+  isStarted = false;
+  /** Flags of INIT that both sides know, by the number of the bit. */
+  agreed: ReadonlySet<number> = new Set();
+  minor = 0;
+
+  constructor(folder: Folder, options: FuseOptions) {
+    this.folder = folder;
+    this.options = options;
+  }
+
+  /** Seconds for which the guest may remember names and attributes. */
+  get timeout(): number {
+    return this.options.cache === 'never' ? 0 : this.options.timeout;
+  }
+
+  /** The answer with `entry` in it, at the start of the payload. */
+  replyEntry(): number {
+    return this.reply.entry(0, this.entry, this.timeout, this.timeout);
+  }
+
+  /** Makes `name` the text at an offset of the request. Returns the offset behind it, or a negative errno. */
+  takeName(at: number, name: Name = this.name): number {
+    const end = this.request.text(at, name);
+    return end === -1 ? -EINVAL : end;
+  }
+
+  /** An operation on a name that is there, in whatever case it is written if that is not to matter. */
+  withExisting(parent: number, name: Name, act: (name: Name) => number): number {
+    const result = act(name);
+    if (result !== -ENOENT || !this.options.asciiCasefold) return result;
+    return findFolded(this.folder, parent, name, this.directoryEntry) ? act(name) : result;
+  }
+}
+
+/** Whether a number of the guest is one that the folder takes. */
+export function isOffset(value: number): boolean {
+  return value <= MAX_OFFSET;
+}

@@ -1,0 +1,145 @@
+import { closeDescriptor, openBeneath, statxAt, statxFd } from '../../base/file-calls.ts';
+import type { FileEntry } from '../attributes.ts';
+import { O_NOFOLLOW, O_PATH, S_IFDIR } from '../constants.ts';
+import { EACCES, ENOTDIR, ESTALE } from '../errno.ts';
+import { ROOT_INODE } from '../folder.ts';
+import type { Name } from '../name.ts';
+import { DeviceTable } from './devices.ts';
+import { InodeDescriptors } from './inode-descriptors.ts';
+import { InodeTable } from './inode-table.ts';
+import { statxAttributes, statxInoHigh, statxInoLow, statxLinks, statxMajor, statxMinor, statxType } from './statx.ts';
+
+const DIRECTORY = S_IFDIR >> 12;
+
+/** Which files of the host the inodes of clients are. Names are addresses of bytes with a zero behind them. */
+export class HostInodes {
+  readonly #root: number;
+  readonly #devices = new DeviceTable();
+  #table = new InodeTable();
+  #descriptors: InodeDescriptors;
+
+  /** `root` is an O_PATH descriptor of the folder, and stays the caller's. */
+  constructor(root: number) {
+    this.#root = root;
+    this.#descriptors = this.#begin();
+  }
+
+  /** Forgets all but the root. */
+  reset(): void {
+    this.#descriptors.dropAll();
+    this.#table = new InodeTable();
+    this.#descriptors = this.#begin();
+  }
+
+  isLive(inode: number): boolean {
+    return this.#table.isLive(inode);
+  }
+
+  /** S_IF >> 12 of a live inode. */
+  type(inode: number): number {
+    return this.#table.type(inode);
+  }
+
+  /** Whether it is on a file system of the kernel's own, with nothing for guests. */
+  isKernels(inode: number): boolean {
+    return this.#table.isLive(inode) && this.#devices.isKernels(this.#table.device(inode));
+  }
+
+  forget(inode: number, count: number): void {
+    if (this.#table.isLive(inode)) this.#table.release(inode, count);
+  }
+
+  /** An O_PATH descriptor, which holds for some calls more; or a negative errno. */
+  descriptor(inode: number): number {
+    return this.#table.isLive(inode) ? this.#descriptors.of(inode) : -ESTALE;
+  }
+
+  /** The same of a folder in which names can be looked up. */
+  directory(inode: number): number {
+    const table = this.#table;
+    if (!table.isLive(inode)) return -ESTALE;
+    if (table.type(inode) !== DIRECTORY) return -ENOTDIR;
+    return this.#devices.isKernels(table.device(inode)) ? -EACCES : this.#descriptors.of(inode);
+  }
+
+  /** Fills `statxWords`. */
+  stat(inode: number): number {
+    return this.#table.isLive(inode) ? this.#descriptors.stat(inode) : -ESTALE;
+  }
+
+  /** Gives out what is called `name` in the folder `parent`, which is open as `folder`. `address` is that of the same name. */
+  enter(parent: number, folder: number, address: number, name: Name, entry: FileEntry): number {
+    const result = statxAt(folder, address);
+    if (result < 0) return result;
+    let device = this.#devices.find(statxMajor(), statxMinor());
+    if (device < 0) device = this.#newDevice(folder, address);
+    return device < 0 ? device : this.#give(device, parent, name, entry);
+  }
+
+  /** Gives out a regular file that is open; `name` is undefined if it has none. */
+  enterFd(fd: number, parent: number, name: Name | undefined, entry: FileEntry): number {
+    const result = statxFd(fd);
+    if (result < 0) return result;
+    let device = this.#devices.find(statxMajor(), statxMinor());
+    if (device < 0) device = this.#devices.add(statxMajor(), statxMinor(), fd);
+    return device < 0 ? device : this.#give(device, parent, name, entry);
+  }
+
+  /** The inode of what is called so in a folder, if clients have it; or else 0. `statxWords` are its. */
+  known(folder: number, address: number): number {
+    if (statxAt(folder, address) < 0) return 0;
+    const device = this.#devices.find(statxMajor(), statxMinor());
+    const inode = device < 0 ? 0 : this.#table.find(statxInoLow(), statxInoHigh(), device);
+    return inode !== 0 && this.#table.type(inode) === statxType() ? inode : 0;
+  }
+
+  /** Of the file that `statxWords` are about: whether it is gone when this name is. */
+  isLastName(): boolean {
+    return statxLinks() <= 1 || statxType() === DIRECTORY;
+  }
+
+  /** A name of it was taken away, the last one or not; it can still be reached for a while if it has a descriptor. */
+  nameLost(inode: number, parent: number, name: Name, wasLast: boolean): void {
+    if (wasLast) this.#table.unhash(inode);
+    if (wasLast || this.#table.isAt(inode, parent, name)) this.#table.displace(inode);
+  }
+
+  moved(inode: number, parent: number, name: Name): void {
+    this.#table.place(inode, parent, name);
+  }
+
+  #give(device: number, parent: number, name: Name | undefined, entry: FileEntry): number {
+    const table = this.#table;
+    const type = statxType();
+    let inode = table.find(statxInoLow(), statxInoHigh(), device);
+    if (inode !== 0 && table.type(inode) !== type) {
+      table.unhash(inode); // that file is gone, and its number is another one's
+      inode = 0;
+    }
+    if (inode === 0) inode = table.add(statxInoLow(), statxInoHigh(), device, type);
+    table.hold(inode);
+    if (name !== undefined && inode !== ROOT_INODE) table.place(inode, parent, name);
+    entry.inode = inode;
+    statxAttributes(entry.attributes);
+    return 0;
+  }
+
+  #newDevice(folder: number, address: number): number {
+    const [major, minor] = [statxMajor(), statxMinor()];
+    const fd = openBeneath(folder, address, O_PATH | O_NOFOLLOW, 0);
+    if (fd < 0) return fd;
+    const device = this.#devices.add(major, minor, fd);
+    closeDescriptor(fd);
+    return device;
+  }
+
+  /** The table with the folder itself in it. */
+  #begin(): InodeDescriptors {
+    statxFd(this.#root);
+    const [major, minor] = [statxMajor(), statxMinor()];
+    let device = this.#devices.find(major, minor);
+    if (device < 0) device = this.#devices.add(major, minor, this.#root);
+    this.#table.add(statxInoLow(), statxInoHigh(), device, DIRECTORY);
+    return new InodeDescriptors(this.#table, this.#devices, this.#root);
+  }
+}

@@ -1,0 +1,33 @@
+import { DescriptorPaths } from '../../base/descriptor-paths.ts';
+import { open } from '../../base/fd.ts';
+import { fileSystemType } from '../../base/file-calls.ts';
+import { canSwitchIds, keepFileCapabilities, unshareFileState } from '../../base/file-credentials.ts';
+import { openError } from '../../base/open-error.ts';
+import type { SystemError } from '../../base/system-error.ts';
+import { CrosvmError } from '../../errors.ts';
+import { O_DIRECTORY, O_PATH } from '../constants.ts';
+import { Credentials } from './credentials.ts';
+import { isKernelFileSystem } from './devices.ts';
+import { LinuxFolder } from './linux-folder.ts';
+
+/** Where the kernel lists the descriptors of the process that asks. */
+export const OWN_DESCRIPTORS = '/proc/self/fd';
+
+/**
+ * Opens a folder of the host for the calling thread, which from then on makes files in the names of clients, as far as it may. `descriptors` is where the
+ * kernel lists its descriptors; empty if that is its working directory. Throws `E_FILE_OPEN`.
+ */
+export function openFolder(path: string, descriptors: string = OWN_DESCRIPTORS): LinuxFolder {
+  let root: number;
+  try {
+    root = open(path, O_PATH | O_DIRECTORY);
+  } catch (error) {
+    throw openError(path, (error as SystemError).errno, error);
+  }
+  if (isKernelFileSystem(fileSystemType(root))) {
+    throw new CrosvmError('E_FILE_OPEN', `${path}: is a window into the kernel, not a folder of files`);
+  }
+  unshareFileState();
+  keepFileCapabilities();
+  return new LinuxFolder(root, new DescriptorPaths(descriptors), new Credentials(canSwitchIds()));
+}

@@ -1,0 +1,91 @@
+import { closeDescriptor, flockWords, recordLock } from '../../base/file-calls.ts';
+import type { RecordLock } from '../attributes.ts';
+import { F_UNLCK, O_RDONLY, O_RDWR, O_WRONLY } from '../constants.ts';
+import { EACCES, EAGAIN, ENOLCK } from '../errno.ts';
+
+/** Owners that can have locks at a time: each takes a descriptor. */
+const MAX_OWNERS = 512;
+
+/** struct flock. */
+const L_TYPE = 0;
+const L_START = 8;
+const L_LEN = 16;
+
+/**
+ * POSIX locks of clients as locks of the host, so that other programs and other guests see them. They belong to an open
+ * file there (F_OFD_SETLK), so each owner opens each file that it locks once more.
+ */
+export class RecordLocks {
+  readonly #fds = new Map<string, number>();
+  readonly #open: (inode: number, flags: number) => number;
+
+  /** `open` opens a file of the host for an inode. */
+  constructor(open: (inode: number, flags: number) => number) {
+    this.#open = open;
+  }
+
+  /** `fd` is any descriptor of the inode. */
+  test(inode: number, fd: number, owner: bigint, lock: RecordLock): number {
+    describe(lock);
+    const result = recordLock(this.#fds.get(keyOf(inode, owner)) ?? fd, true);
+    if (result < 0) return result;
+    lock.type = flockWords.getInt16(L_TYPE, true);
+    if (lock.type === F_UNLCK) return 0;
+    lock.start = Number(flockWords.getBigInt64(L_START, true));
+    const length = Number(flockWords.getBigInt64(L_LEN, true));
+    lock.end = length === 0 ? Number.POSITIVE_INFINITY : lock.start + length - 1;
+    lock.pid = 0; // whoever it is, it is no process of this client
+    return 0;
+  }
+
+  set(inode: number, owner: bigint, lock: RecordLock): number {
+    const key = keyOf(inode, owner);
+    let fd = this.#fds.get(key);
+    if (fd === undefined) {
+      if (lock.type === F_UNLCK) return 0;
+      fd = this.#openFor(inode);
+      if (fd < 0) return fd;
+      this.#fds.set(key, fd);
+    }
+    describe(lock);
+    const result = recordLock(fd, false);
+    return result === -EACCES ? -EAGAIN : result;
+  }
+
+  release(inode: number, owner: bigint): void {
+    if (this.#fds.size === 0) return;
+    const key = keyOf(inode, owner);
+    const fd = this.#fds.get(key);
+    if (fd === undefined) return;
+    closeDescriptor(fd);
+    this.#fds.delete(key);
+  }
+
+  releaseAll(): void {
+    for (const fd of this.#fds.values()) closeDescriptor(fd);
+    this.#fds.clear();
+  }
+
+  /** A lock to write takes a file that is open for writing, one to read a file that is open for reading. */
+  #openFor(inode: number): number {
+    if (this.#fds.size === MAX_OWNERS) return -ENOLCK;
+    let fd = -EACCES;
+    for (const access of [O_RDWR, O_RDONLY, O_WRONLY]) {
+      fd = this.#open(inode, access);
+      if (fd >= 0) return fd;
+    }
+    return fd;
+  }
+}
+
+function keyOf(inode: number, owner: bigint): string {
+  return `${inode} ${owner}`;
+}
+
+function describe({ type, start, end }: RecordLock): void {
+  const length = end === Number.POSITIVE_INFINITY ? 0 : end - start + 1;
+  flockWords.setBigUint64(0, BigInt(type), true); // and l_whence: SEEK_SET
+  flockWords.setBigInt64(L_START, BigInt(start), true);
+  flockWords.setBigInt64(L_LEN, BigInt(length), true);
+  flockWords.setBigInt64(24, 0n, true);
+}

@@ -1,0 +1,79 @@
+import type { FuseOptions } from '../../fuse/fuse-options.ts';
+import { FuseServer, WAITS } from '../../fuse/fuse-server.ts';
+import type { Folder } from '../../host-folder/folder.ts';
+import type { DeviceHost, VirtioDevice } from '../device.ts';
+import { DescriptorChain } from '../queue/descriptor-chain.ts';
+import type { Virtqueue } from '../queue/virtqueue.ts';
+import { BlockedRequests, type RetryTimer } from './blocked-requests.ts';
+import { fsConfig } from './fs-config.ts';
+
+/** Entries of a queue: Linux makes requests of as many pages as it has descriptors for. */
+const QUEUE_SIZE = 1024;
+
+/** Requests of a queue that are served before others have their turn. */
+const BATCH = 32;
+
+/** The file system device (VIRTIO 1.3, 5.11): FUSE requests in one queue for urgent ones and some for all others. */
+export class FsDevice implements VirtioDevice {
+  readonly type = 'fs';
+  readonly features = 0n;
+  readonly queueSizes: readonly number[];
+  readonly config: Uint8Array;
+  readonly #server: FuseServer;
+  readonly #timer: RetryTimer;
+  readonly #chain = new DescriptorChain();
+  #blocked!: BlockedRequests;
+  #host!: DeviceHost;
+
+  /** `queues` are those for requests. Throws `E_FS_TAG`. */
+  constructor(tag: string, queues: number, folder: Folder, options: FuseOptions, timer: RetryTimer) {
+    this.config = fsConfig(tag, queues);
+    this.queueSizes = new Array<number>(1 + queues).fill(QUEUE_SIZE);
+    this.#server = new FuseServer(folder, options);
+    this.#timer = timer;
+  }
+
+  attach(host: DeviceHost): void {
+    this.#host = host;
+    this.#blocked = new BlockedRequests(this.#server, this.#timer, host);
+  }
+
+  negotiated(): void {}
+
+  serve(index: number, queue: Virtqueue): boolean {
+    queue.disableNotification();
+    let more = this.#serveSome(index, queue);
+    if (!more && queue.enableNotification()) more = true;
+    this.#host.interrupt(index);
+    return more;
+  }
+
+  queueStopping(index: number): void {
+    this.#blocked.interruptAll(index);
+  }
+
+  reset(): void {
+    this.#server.reset();
+  }
+
+  close(): void {
+    this.#timer.close();
+    this.#server.close();
+  }
+
+  /** True when there may be more. */
+  #serveSome(index: number, queue: Virtqueue): boolean {
+    const chain = this.#chain;
+    for (let left = BATCH; left > 0; left--) {
+      if (!queue.pop(chain)) return false;
+      let written = this.#server.handle(chain.readable, chain.writable);
+      if (written === WAITS) {
+        if (this.#blocked.add(index, chain)) continue;
+        written = 0;
+      }
+      queue.push(chain, written);
+      this.#blocked.checkInterrupt();
+    }
+    return true;
+  }
+}
