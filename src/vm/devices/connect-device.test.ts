@@ -40,7 +40,11 @@ async function connected(type: VirtioDeviceName, protocol: number, queues?: numb
   answer(peer, 'GET_PROTOCOL_FEATURES', u64.encode(BigInt(protocol)));
   if (queues !== undefined) answer(peer, 'GET_QUEUE_NUM', u64.encode(BigInt(queues)));
   const offer: BackEndOffer = await greetBackEnd(ours, type);
-  const handle = describeDevice(planOf(type, more), offer, ours.fd, { firstGsi: 24, window: undefined });
+  const handle = describeDevice(planOf(type, more), offer, ours.fd, {
+    firstGsi: 24,
+    window: undefined,
+    files: undefined,
+  });
   const link = new VhostUserLink(handle.backEnd, {} as VmAccess);
   return { handle, link, peer, close: () => closeWiring(handle.backEnd.wiring) };
 }
