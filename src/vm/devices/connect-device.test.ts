@@ -43,7 +43,7 @@ async function connected(type: VirtioDeviceName, protocol: number, queues?: numb
   const handle = describeDevice(planOf(type, more), offer, ours.fd, {
     firstGsi: 24,
     window: undefined,
-    files: undefined,
+    files: [],
   });
   const link = new VhostUserLink(handle.backEnd, {} as VmAccess);
   return { handle, link, peer, close: () => closeWiring(handle.backEnd.wiring) };
