@@ -30,6 +30,7 @@ const BENCHMARKS: Readonly<Record<string, readonly string[]>> = {
   guest32: ['guest32.ts', ...pairs],
   disk: ['disk.ts', ...pairs],
   'virtio-block': ['virtio-block.ts', ...pairs],
+  'virtio-fs': ['virtio-fs.ts', ...pairs],
   jail: ['jail.ts'],
   boots: ['boots.ts', '--boots', values.boots],
 };

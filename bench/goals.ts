@@ -40,6 +40,12 @@ export const GOALS = {
     floor: 0.7,
     aim: 1,
   },
+  'virtio-fs': {
+    what: 'file system requests at a protocol level, against virtiofsd',
+    measure: 'speed',
+    floor: 0.5,
+    aim: 1,
+  },
   'disk-memory': {
     what: 'memory for a qcow2 image of 1 TB, all tables used',
     measure: 'megabytes',
