@@ -52,7 +52,7 @@ function takeRange({ request, lock }: P9Session, type: number): boolean {
   lock.start = start;
   lock.end = length === 0 ? Number.POSITIVE_INFINITY : start + length - 1;
   lock.pid = request.u32();
-  return type <= F_UNLCK && start <= MAX_OFFSET && (length === 0 || lock.end <= MAX_OFFSET);
+  return type <= F_UNLCK && start <= MAX_OFFSET && length <= MAX_OFFSET - start;
 }
 
 /** A process of a client, as a number of 64 bits. */
