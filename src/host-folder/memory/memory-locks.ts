@@ -1,0 +1,68 @@
+import type { RecordLock } from '../attributes.ts';
+import { F_RDLCK, F_UNLCK, F_WRLCK, LOCK_EX, LOCK_UN } from '../constants.ts';
+import { EAGAIN } from '../errno.ts';
+
+interface HeldLock {
+  readonly owner: bigint;
+  readonly type: number;
+  readonly start: number;
+  readonly end: number;
+  readonly pid: number;
+}
+
+/** Locks of one file (fcntl(2), flock(2)). */
+export class MemoryLocks {
+  #held: HeldLock[] = [];
+  /** By open file: LOCK_SH or LOCK_EX. */
+  readonly #flocks = new Map<number, number>();
+
+  /** Makes `lock` the one that is in its way, or F_UNLCK. */
+  test(owner: bigint, lock: RecordLock): void {
+    const other = this.#conflict(owner, lock);
+    lock.type = other?.type ?? F_UNLCK;
+    if (other === undefined) return;
+    lock.start = other.start;
+    lock.end = other.end;
+    lock.pid = other.pid;
+  }
+
+  set(owner: bigint, lock: RecordLock): number {
+    if (lock.type !== F_UNLCK && this.#conflict(owner, lock) !== undefined) return -EAGAIN;
+    const { type, start, end, pid } = lock;
+    this.#held = this.#held.flatMap((held) => (held.owner === owner ? without(held, start, end) : [held]));
+    if (type !== F_UNLCK) this.#held.push({ owner, type, start, end, pid });
+    return 0;
+  }
+
+  release(owner: bigint): void {
+    this.#held = this.#held.filter((held) => held.owner !== owner);
+  }
+
+  lockFile(file: number, operation: number): number {
+    if (operation === LOCK_UN) {
+      this.#flocks.delete(file);
+      return 0;
+    }
+    const isInTheWay = ([other, held]: [number, number]) =>
+      other !== file && (held === LOCK_EX || operation === LOCK_EX);
+    if ([...this.#flocks].some(isInTheWay)) return -EAGAIN;
+    this.#flocks.set(file, operation);
+    return 0;
+  }
+
+  #conflict(owner: bigint, { type, start, end }: RecordLock): HeldLock | undefined {
+    return this.#held.find(
+      (held) =>
+        held.owner !== owner && held.start <= end && start <= held.end && (type === F_WRLCK || held.type !== F_RDLCK),
+    );
+  }
+}
+
+/** What is left of a lock when a range is taken out of it. */
+function without(held: HeldLock, start: number, end: number): HeldLock[] {
+  if (held.end < start || held.start > end) return [held];
+  const parts: HeldLock[] = [];
+  if (held.start < start) parts.push({ ...held, end: start - 1 });
+  if (held.end > end) parts.push({ ...held, start: end + 1 });
+  return parts;
+}
