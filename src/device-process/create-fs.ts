@@ -1,35 +1,11 @@
-import { statSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { notAFolder, openError } from '../base/open-error.ts';
 import { PeriodicTimer } from '../base/timer.ts';
-import { openFolder } from '../host-folder/linux/open-folder.ts';
 import { FsDevice } from '../virtio/fs/fs-device.ts';
 import type { FsSpec } from './device-spec.ts';
 import type { MadeDevice } from './made-device.ts';
+import { shareFolder } from './share-folder.ts';
 
-export function createFs({ path, tag, queues, options, users, groups }: FsSpec): MadeDevice {
-  const absolute = resolve(path);
-  mustBeFolder(absolute);
-  let open = () => openFolder(absolute);
-  return {
-    // What was open before the jail would still lead out of it.
-    device: new FsDevice(tag, queues, () => open(), options, new PeriodicTimer()),
-    share: {
-      path: absolute,
-      readOnly: options.readOnly,
-      users,
-      groups,
-      becameRoot: () => (open = () => openFolder('/', '')),
-    },
-  };
-}
-
-function mustBeFolder(path: string): void {
-  let isFolder: boolean;
-  try {
-    isFolder = statSync(path).isDirectory();
-  } catch (error) {
-    throw openError(path, (error as NodeJS.ErrnoException).code ?? String(error), error);
-  }
-  if (!isFolder) throw notAFolder(path);
+export function createFs(spec: FsSpec): MadeDevice {
+  const { tag, queues, options } = spec;
+  const { open, share } = shareFolder(spec, options.readOnly);
+  return { device: new FsDevice(tag, queues, open, options, new PeriodicTimer()), share };
 }

@@ -5,6 +5,7 @@ import type { IdRange } from '../base/user-maps.ts';
 import type { DiskFormat } from '../disk/disk.ts';
 import type { ImageTrust } from '../disk/image-trust.ts';
 import type { FuseOptions } from '../fuse/fuse-options.ts';
+import type { P9Options } from '../p9/p9-options.ts';
 
 /**
  * Where what the guest writes to a disk goes, if not to its image: to a qcow2 image, which is made if it is not there; or
@@ -94,18 +95,26 @@ export interface VsockSpec {
   readonly path: string;
 }
 
-export interface FsSpec {
-  readonly type: 'fs';
-  /** The folder. */
+/** A folder of the host for the guest. */
+export interface FolderSpec {
   readonly path: string;
   /** By what the guest mounts it. */
   readonly tag: string;
-  /** For requests. */
-  readonly queues: number;
-  readonly options: FuseOptions;
   /** As `SharedFolder`. */
   readonly users?: readonly IdRange[] | undefined;
   readonly groups?: readonly IdRange[] | undefined;
 }
 
-export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | FsSpec | NetSpec | RngSpec | VsockSpec;
+export interface FsSpec extends FolderSpec {
+  readonly type: 'fs';
+  /** For requests. */
+  readonly queues: number;
+  readonly options: FuseOptions;
+}
+
+export interface P9Spec extends FolderSpec {
+  readonly type: '9p';
+  readonly options: P9Options;
+}
+
+export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | FsSpec | NetSpec | P9Spec | RngSpec | VsockSpec;

@@ -22,7 +22,7 @@ import { closeSerialTarget, openSerialTarget } from './serial-backends.ts';
 import type { SerialPortConfig } from './serial-ports.ts';
 
 /** Devices that a guest executes code from as they have put it into memory. What others bring the CPU copies first. */
-const CODE_SOURCES: readonly VirtioDeviceName[] = ['block', 'scsi', 'fs'];
+const CODE_SOURCES: readonly VirtioDeviceName[] = ['block', 'scsi', 'fs', '9p'];
 
 const MIB = 1 << 20;
 
