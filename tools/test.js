@@ -21,6 +21,7 @@ const REFERENCES = [
   { program: 'qemu-storage-daemon', packages: ['qemu-system-common'] },
   { program: 'mke2fs', packages: ['e2fsprogs'] },
   { program: 'passt', packages: ['passt'] },
+  { program: 'diodls', packages: ['diod'] },
 ];
 
 /** Patterns of node:test, and how many files may run at a time (0: as many as there are CPUs). Guests run one by one. */

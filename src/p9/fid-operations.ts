@@ -1,6 +1,6 @@
 /** Operations on the connection and on fids: what they stand for, until they are clunked. */
 import { XATTR_REPLACE } from '../host-folder/constants.ts';
-import { EBADF, EBUSY, EINVAL, EMSGSIZE, ENFILE, ENOENT, EOPNOTSUPP, EROFS, ESTALE } from '../host-folder/errno.ts';
+import { EBADF, EBUSY, EINVAL, EMSGSIZE, ENFILE, ENOENT, EROFS, ESTALE } from '../host-folder/errno.ts';
 import { Name } from '../host-folder/name.ts';
 import type { ExtendedAttribute } from './extended-attribute.ts';
 import { Fid } from './fid-table.ts';
@@ -26,11 +26,6 @@ export function version(session: P9Session): number {
   reply.u32(msize);
   reply.text(isSpoken ? SPOKEN : UNKNOWN);
   return 0;
-}
-
-/** Nobody has to prove who he is: whoever is connected may use the folder. */
-export function auth(): number {
-  return -EOPNOTSUPP;
 }
 
 /** u32 fid, afid, s uname, aname, u32 n_uname; answered by a qid. There is one tree, `/`. */

@@ -29,7 +29,6 @@ function changes(format: Format, operation: Operation): Entry {
 /** By type. What is missing is answered EOPNOTSUPP. */
 const ENTRIES: ReadonlyMap<number, Entry> = new Map([
   [protocol.Tversion, reads('ds', fids.version)],
-  [protocol.Tauth, reads('dssd', fids.auth)],
   [protocol.Tattach, reads('ddssd', fids.attach)],
   [protocol.Tflush, reads('w', fids.flush)],
   [protocol.Twalk, reads('ddW', fids.walk)],
@@ -79,6 +78,8 @@ export class P9Server {
     reply.begin(output);
     session.input = input;
     if (!request.take(input)) return 0;
+    // Nobody has to prove who he is. The way to say so is an error that is none, at least to clients of diod.
+    if (request.type === protocol.Tauth) return reply.sendError(request.tag, 0);
     return reply.send(request.type, request.tag, this.#carryOut());
   }
 

@@ -55,7 +55,7 @@ export class P9Reply {
    * room for it.
    */
   send(type: number, tag: number, result: number): number {
-    if (result < 0) return this.#sendError(tag, -result);
+    if (result < 0) return this.sendError(tag, -result);
     const size = this.at + this.#dataLength;
     if (size > this.#target.length) return 0;
     this.#header(size, type + 1, tag);
@@ -98,7 +98,8 @@ export class P9Reply {
     this.at += name.length;
   }
 
-  #sendError(tag: number, errno: number): number {
+  /** Sends an error; returns as `send` does. */
+  sendError(tag: number, errno: number): number {
     if (this.#target.length < ERROR_SIZE) return 0;
     this.at = HEADER_SIZE;
     this.u32(errno);

@@ -7,7 +7,7 @@ import {
 } from '../host-folder/attributes.ts';
 import { findFolded } from '../host-folder/case-folding.ts';
 import { S_IFDIR, S_IFLNK, S_IFMT } from '../host-folder/constants.ts';
-import { EINVAL, ENOENT, ENOMEM } from '../host-folder/errno.ts';
+import { ENOENT, ENOMEM } from '../host-folder/errno.ts';
 import type { Folder } from '../host-folder/folder.ts';
 import { Name } from '../host-folder/name.ts';
 import type { HostMemory } from '../memory/scatter-list.ts';
@@ -87,7 +87,7 @@ export class P9Session {
    * is the root.
    */
   step(from: Place, name: Name): Place | number {
-    if (name.isDots) return name.length === 1 ? -EINVAL : this.#stepUp(from);
+    if (name.isDots) return this.#show(name.length === 1 || from === this.places.root ? from : from.parent);
     let found = name;
     const result = this.withExisting(from.inode, name, (actual) => {
       found = actual;
@@ -97,11 +97,10 @@ export class P9Session {
     return this.places.enter(from, found, this.entry) ?? -ENOMEM;
   }
 
-  #stepUp(from: Place): Place | number {
-    const to = from === this.places.root ? from : from.parent;
-    if (to === undefined) return -ENOENT;
-    const result = this.folder.getAttributes(to.inode, 0, this.entry.attributes);
-    return result < 0 ? result : this.places.hold(to);
+  #show(place: Place | undefined): Place | number {
+    if (place === undefined) return -ENOENT;
+    const result = this.folder.getAttributes(place.inode, 0, this.entry.attributes);
+    return result < 0 ? result : this.places.hold(place);
   }
 
   /** An operation on a name that is there, in whatever case it is written if that is not to matter. */
