@@ -29,6 +29,7 @@ const BENCHMARKS: Readonly<Record<string, readonly string[]>> = {
   smp: ['smp.ts', ...pairs],
   guest32: ['guest32.ts', ...pairs],
   disk: ['disk.ts', ...pairs],
+  'virtio-block': ['virtio-block.ts', ...pairs],
   jail: ['jail.ts'],
   boots: ['boots.ts', '--boots', values.boots],
 };
@@ -37,7 +38,7 @@ const unknown = positionals.filter((name) => !Object.hasOwn(BENCHMARKS, name));
 if (unknown.length > 0) throw new Error(`no ${unknown.join(', ')}; there are ${Object.keys(BENCHMARKS).join(', ')}`);
 const names = positionals.length > 0 ? positionals : Object.keys(BENCHMARKS);
 
-if (values.list) for (const name of names) console.log(`${name.padEnd(8)} node bench/${BENCHMARKS[name]!.join(' ')}`);
+if (values.list) for (const name of names) console.log(`${name.padEnd(12)} node bench/${BENCHMARKS[name]!.join(' ')}`);
 else await runAll();
 
 async function runAll(): Promise<void> {

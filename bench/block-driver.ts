@@ -20,10 +20,13 @@ function fence(): void {
   Atomics.add(fenceWord, 0, 0);
 }
 
-/** Reads random blocks of 4 KiB, with requests that are laid out once and made available again and again. */
+/** Reads or writes random blocks of 4 KiB, with requests that are laid out once and made available again and again. */
 export class BlockDriver {
   readonly #ring: SplitDriver;
-  readonly #sectors: DataView[] = [];
+  /** Type and sector. */
+  readonly #headers: DataView[] = [];
+  /** Guest addresses. */
+  readonly #data: number[] = [];
   readonly #statuses: Uint8Array[] = [];
   readonly #kick = EventFd.create();
   readonly #call = EventFd.create();
@@ -37,9 +40,9 @@ export class BlockDriver {
       const data = guest.allocate(BLOCK, BLOCK);
       const status = guest.allocate(1);
       this.#ring.setDescriptor(3 * i, header, 16, 1, 3 * i + 1);
-      this.#ring.setDescriptor(3 * i + 1, data, BLOCK, 3, 3 * i + 2);
       this.#ring.setDescriptor(3 * i + 2, status, 1, 2, 0);
-      this.#sectors.push(guest.view(header + 8, 8));
+      this.#headers.push(guest.view(header, 16));
+      this.#data.push(data);
       this.#statuses.push(guest.bytes(status, 1));
     }
     const { descriptor, driver, device } = this.#ring.addresses;
@@ -55,7 +58,11 @@ export class BlockDriver {
   }
 
   /** Keeps `depth` requests (up to 16) under way for so many seconds; how many were done. */
-  run(depth: number, seconds: number): number {
+  run(depth: number, seconds: number, write: boolean): number {
+    for (const [i, data] of this.#data.entries()) {
+      this.#headers[i]!.setUint32(0, write ? 1 : 0, true);
+      this.#ring.setDescriptor(3 * i + 1, data, BLOCK, write ? 1 : 3, 3 * i + 2);
+    }
     for (let i = 0; i < depth; i++) this.#start(i);
     this.#kickIfNeeded();
     const end = performance.now() + seconds * 1000;
@@ -82,7 +89,7 @@ export class BlockDriver {
 
   #start(request: number): void {
     this.#statuses[request]![0] = 0xff;
-    this.#sectors[request]!.setUint32(0, Math.floor(Math.random() * BLOCKS) * 8, true);
+    this.#headers[request]!.setUint32(8, Math.floor(Math.random() * BLOCKS) * 8, true);
     this.#ring.makeAvailable(3 * request);
   }
 

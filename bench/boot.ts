@@ -1,23 +1,18 @@
 /**
  * From the start of the process to the guest's /init, beside QEMU: `node bench/boot.ts [--pairs N] [--all] [--json]`.
  * 1 vCPU, 256 MiB, Debian's kernel as vmlinux, as a user boots it, with the self-tests of the kernel's cryptography;
- * with --all also without them, and as bzImage.
+ * with --all also without them, and as bzImage. Our own program has booted the kernel a few times before, as it has for
+ * whoever works with one; the first boot, with nothing that was compiled before, is a line of its own.
  */
 import { parseArgs } from 'node:util';
 import { guestInitramfs } from '../tools/guest-initramfs.ts';
 import { CLOUD_KERNEL_6_12, fetchKernel } from '../tools/guest-packages.ts';
-import { GUEST_IS_UP } from '../tools/initramfs.ts';
 import { vmlinuxOf } from '../tools/vmlinux.ts';
-import { COMPARISON_HEADER, type Comparison, comparisonRow, timeRatio } from './comparison.ts';
-import { type Contender, type LinuxGuest, OURS, QEMU } from './contenders.ts';
+import { type BootComparison, compareBoots } from './boot-duel.ts';
+import { COMPARISON_HEADER, comparisonRow, timeRatio } from './comparison.ts';
+import { QEMU } from './contenders.ts';
 import { machineLine, spread, table } from './report.ts';
 import { finding, printResult } from './result.ts';
-import { type Measured, untilPrinted } from './watch.ts';
-
-interface BootComparison extends Comparison {
-  readonly ours: readonly Measured[];
-  readonly theirs: readonly Measured[];
-}
 
 const { values } = parseArgs({
   options: {
@@ -35,6 +30,7 @@ const initrd = await guestInitramfs({ kind: 'commands', commands: [] });
 const machine = `${machineLine()}; pairs: ${pairs}`;
 
 const first = await compare('vmlinux', vmlinux, []);
+const cold = await compare('vmlinux, first boot', vmlinux, [], false);
 const others = values.all
   ? [
       await compare('vmlinux, cryptomgr.notests', vmlinux, NO_SELF_TESTS),
@@ -42,7 +38,7 @@ const others = values.all
       await compare('bzImage, cryptomgr.notests', bzImage, NO_SELF_TESTS),
     ]
   : [];
-const comparisons = [first, ...others];
+const comparisons = [first, cold, ...others];
 const findings = [
   finding('boot-wall', timeRatio(first, 'seconds')),
   finding('boot-cpu', timeRatio(first, 'cpuSeconds')),
@@ -51,22 +47,12 @@ const times = table(COMPARISON_HEADER('crosvm', 'QEMU'), comparisons.map(compari
 const memory = table(['guest', 'crosvm, private MB beyond the guest', 'QEMU'], comparisons.map(memoryRow));
 printResult({ machine, findings, comparisons }, values.json, [times, memory]);
 
-/** Takes turns, so that both see the same disturbances. */
-async function compare(name: string, kernel: string, params: readonly string[]): Promise<BootComparison> {
-  const guest: LinuxGuest = { kernel, initrd, params, cpus: 1, memory: 256 };
-  const boot = (contender: Contender) =>
-    untilPrinted(contender.program, contender.linux(guest), GUEST_IS_UP, contender.ram);
-  const samples: { ours: Measured[]; theirs: Measured[] } = { ours: [], theirs: [] };
-  for (let pair = 0; pair < pairs; pair++) {
-    console.error(`${name}: ${pair + 1} of ${pairs}`);
-    samples.ours.push(await boot(OURS));
-    samples.theirs.push(await boot(QEMU));
-  }
-  return { name, ...samples };
+function compare(name: string, kernel: string, params: readonly string[], history = true): Promise<BootComparison> {
+  return compareBoots(name, { kernel, initrd, params, cpus: 1, memory: 256 }, QEMU, pairs, history);
 }
 
 function memoryRow({ name, ours, theirs }: BootComparison): string[] {
-  const column = (measured: readonly Measured[]) =>
+  const column = (measured: BootComparison['ours']) =>
     spread(
       measured.map(({ other }) => other / 1e6),
       0,

@@ -26,7 +26,15 @@ export interface LinuxGuest {
   readonly cpus: number;
   /** Guest memory in MiB. */
   readonly memory: number;
+  /** Of our own program; left out: as a user has it. */
+  readonly jitCache?: string;
+  /** The path of a raw image, which becomes /dev/vda. */
+  readonly disk?: string;
+  readonly network?: Network;
 }
+
+/** A card without privileges (passt, or QEMU's slirp), or one on this TAP device. */
+export type Network = 'user' | { readonly tap: string };
 
 /** The whole command line that our own program makes of the parameters; the others are given it. */
 export function kernelCommandLine({ params }: LinuxGuest): string {
@@ -36,29 +44,26 @@ export function kernelCommandLine({ params }: LinuxGuest): string {
 /** Neither has the devices that our own program gives a guest unasked. */
 const NO_DEVICES = ['--no-rng', '--no-balloon'];
 
+function ourDevices({ disk, network }: LinuxGuest): string[] {
+  return [
+    ...(disk === undefined ? [] : ['--rwdisk', disk]),
+    ...(network === undefined ? [] : ['--net', network === 'user' ? 'user' : `tap-name=${network.tap}`]),
+  ];
+}
+
 function crosvm(name: string, ...path: string[]): FirmwareContender {
   const program = join(projectFolder, ...path);
   return {
     name,
     program: process.execPath,
     ram: 'crosvm_guest',
-    linux: ({ kernel, initrd, params, cpus, memory }) => [
-      ...[
-        program,
-        'run',
-        '--hypervisor',
-        'soft',
-        ...NO_DEVICES,
-        '-c',
-        `${cpus}`,
-        '-m',
-        `${memory}`,
-        '--initrd',
-        initrd,
-      ],
+    linux: (guest) => [
+      ...[program, 'run', '--hypervisor', 'soft', ...NO_DEVICES, ...ourDevices(guest)],
+      ...['--jit-cache', guest.jitCache ?? 'auto'],
+      ...['-c', `${guest.cpus}`, '-m', `${guest.memory}`, '--initrd', guest.initrd],
       ...['--serial', 'type=stdout,hardware=serial,num=1,console,stdin'],
-      ...params.flatMap((param) => ['-p', param]),
-      kernel,
+      ...guest.params.flatMap((param) => ['-p', param]),
+      guest.kernel,
     ],
     firmware: (rom) => [program, 'run', '--hypervisor', 'soft', ...NO_DEVICES, '-m', '16', '--bios', rom],
   };
@@ -76,6 +81,18 @@ const qemuMachine = (memory: number, cpus: number) => [
   ...['-serial', 'stdio', '-no-reboot'],
 ];
 
+function qemuDevices({ disk, network }: LinuxGuest): string[] {
+  const words: string[] = [];
+  if (disk !== undefined) {
+    words.push('-drive', `if=none,id=disk,format=raw,file=${disk}`, '-device', 'virtio-blk-pci,drive=disk');
+  }
+  if (network !== undefined) {
+    const wire = network === 'user' ? 'user,id=net' : `tap,id=net,ifname=${network.tap},script=no,downscript=no`;
+    words.push('-netdev', wire, '-device', 'virtio-net-pci,netdev=net,romfile=');
+  }
+  return words;
+}
+
 /** With the processor that it shows a guest by itself, qemu64. */
 export const QEMU: FirmwareContender = {
   name: 'QEMU, TCG',
@@ -83,7 +100,8 @@ export const QEMU: FirmwareContender = {
   // As the kernel names the file of memory-backend-memfd.
   ram: 'memfd:memory-backend-memfd',
   linux: (guest) => [
-    ...[...qemuMachine(guest.memory, guest.cpus), '-kernel', guest.kernel, '-initrd', guest.initrd],
+    ...[...qemuMachine(guest.memory, guest.cpus), ...qemuDevices(guest)],
+    ...['-kernel', guest.kernel, '-initrd', guest.initrd],
     ...['-append', kernelCommandLine(guest)],
   ],
   firmware: (path) => [...qemuMachine(16, 1), '-bios', path],

@@ -4,7 +4,7 @@ import { imageCodec } from '../src/base/image-codec.ts';
 import { IoUring } from '../src/base/io-uring.ts';
 import { mmap, view } from '../src/base/mmap.ts';
 import type { Disk } from '../src/disk/disk.ts';
-import { DiskQueue } from '../src/disk/disk-queue.ts';
+import { DiskQueue, DONE } from '../src/disk/disk-queue.ts';
 import { openDisk } from '../src/disk/open-disk.ts';
 import { type HostMemory, ScatterList } from '../src/memory/scatter-list.ts';
 import type { Sample } from './comparison.ts';
@@ -62,25 +62,23 @@ function transfer(disk: Disk, write: boolean, offset: number, list: ScatterList)
 function runMany(disk: Disk, size: number, requests: Requests, lists: readonly ScatterList[]): void {
   const ring = IoUring.open(lists.length);
   if (ring === undefined) throw new Error('this kernel has no io_uring for us');
-  const queue = new DiskQueue(disk, ring);
-  const free = lists.map((_, i) => i);
-  const reap = () => {
-    for (let tag = queue.next(); tag >= 0; tag = queue.next()) {
-      if (queue.error !== undefined) throw queue.error;
-      free.push(tag);
-    }
-  };
+  const free = [...lists];
+  const lent: ScatterList[] = [];
+  const queue = new DiskQueue(disk, ring, (slot, error) => {
+    if (error !== undefined) throw error;
+    free.push(lent[slot]!);
+  });
   for (const offset of offsets(size, requests)) {
     if (free.length === 0) {
       queue.submit();
-      for (reap(); free.length === 0; reap()) ring.wait();
+      for (queue.collect(); free.length === 0; queue.collect()) ring.wait();
     }
-    const tag = free.pop()!;
-    const list = lists[tag]!;
-    if (requests.write ? queue.write(offset, list, tag) : queue.read(offset, list, tag)) free.push(tag);
+    const list = free.pop()!;
+    const slot = requests.write ? queue.write(offset, list) : queue.read(offset, list);
+    if (slot === DONE) free.push(list);
+    else lent[slot] = list;
   }
   queue.drain();
-  reap();
   ring.close();
 }
 

@@ -1,18 +1,17 @@
 /**
  * A 32-bit guest, Debian's i686 kernel without PAE, beside v86: `node bench/guest32.ts [--pairs N] [--qemu] [--json]`. The
- * boot to /init, and work in the guest. With --qemu beside QEMU instead, for comparison; that says nothing about the goal.
+ * boot to /init, of a kernel that was booted before, and work in the guest. With --qemu beside QEMU instead, for comparison; that says nothing about the goal.
  */
 import { parseArgs } from 'node:util';
 import { guestInitramfs } from '../tools/guest-initramfs.ts';
 import { fetchKernel, KERNEL_686 } from '../tools/guest-packages.ts';
-import { GUEST_IS_UP } from '../tools/initramfs.ts';
-import { COMPARISON_HEADER, type Comparison, comparisonRow, meanSpeed } from './comparison.ts';
-import { type Contender, type LinuxGuest, OURS, QEMU } from './contenders.ts';
+import { compareBoots } from './boot-duel.ts';
+import { COMPARISON_HEADER, comparisonRow, meanSpeed } from './comparison.ts';
+import { type LinuxGuest, OURS, QEMU } from './contenders.ts';
 import { compareWorkloads } from './duel.ts';
 import { machineLine, table } from './report.ts';
 import { finding, printResult } from './result.ts';
 import { fetchV86 } from './v86.ts';
-import { type Measured, untilPrinted } from './watch.ts';
 import { group32 } from './workloads.ts';
 
 const { values } = parseArgs({
@@ -35,21 +34,9 @@ const guest: LinuxGuest = {
   memory: 256,
 };
 const comparisons = [
-  await compareBoots(),
+  await compareBoots('boot to /init', guest, other, pairs, true),
   ...(await compareWorkloads(group, { contender: OURS, guest }, { contender: other, guest }, pairs)),
 ];
 const findings = values.qemu ? [] : [finding(group.goal, meanSpeed(comparisons))];
 const rows = table(COMPARISON_HEADER('crosvm', other.name), comparisons.map(comparisonRow));
 printResult({ machine, findings, comparisons }, values.json, [rows]);
-
-async function compareBoots(): Promise<Comparison> {
-  const boot = (contender: Contender) =>
-    untilPrinted(contender.program, contender.linux(guest), GUEST_IS_UP, contender.ram);
-  const samples: { ours: Measured[]; theirs: Measured[] } = { ours: [], theirs: [] };
-  for (let pair = 0; pair < pairs; pair++) {
-    console.error(`boot: ${pair + 1} of ${pairs}`);
-    samples.ours.push(await boot(OURS));
-    samples.theirs.push(await boot(other));
-  }
-  return { name: 'boot to /init', ...samples };
-}

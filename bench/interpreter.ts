@@ -90,7 +90,7 @@ async function bootOnce(params: readonly string[]): Promise<Result> {
 async function create(path: string, params: readonly string[]) {
   const hypervisor = { kind: 'soft', device: undefined } as const;
   const choice = chooseHypervisor(hypervisor);
-  const console = { type: 'file', hardware: 'serial', num: 1, path, input: undefined } as const;
+  const console = { type: 'file', hardware: 'serial', num: 1, name: undefined, path, input: undefined } as const;
   const serial = [{ ...console, console: true, earlycon: false, stdin: false }];
   const config = completeConfig({ hypervisor, serial, initrd, kernel, params });
   const runState = new RunState();

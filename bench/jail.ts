@@ -20,7 +20,7 @@ const launcher = new JailLauncher({});
 async function launch(): Promise<{ device: LaunchedDevice; ms: number }> {
   const start = performance.now();
   const device = launcher.launch('bench', { type: 'rng' }, console.error);
-  const { requests } = await greetBackEnd(device.connection);
+  const { requests } = await greetBackEnd(device.connection, 'rng');
   const ms = performance.now() - start;
   requests.close();
   return { device, ms };

@@ -1,37 +1,40 @@
 /**
- * The data path of a block device process alone: a driver without a guest asks for random blocks of 4 KiB that the host
- * has in its page cache, of our back end and of qemu-storage-daemon, in turns:
+ * The data path of a block device process alone: a driver without a guest asks for random blocks of 4 KiB, of our back
+ * end with each of its executors and of qemu-storage-daemon, in turns:
  *
- *     node bench/virtio-block.ts [--seconds N] [--pairs N] [--json FILE]
+ *     node bench/virtio-block.ts [--seconds N] [--pairs N] [--json]
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { connectStream, type StreamConnection, streamPair } from '../src/base/unix-stream.ts';
+import { DISK_EXECUTORS, preferredExecutor } from '../src/device-process/device-spec.ts';
 import { FrontEnd } from '../src/vhost-user/front-end/front-end.ts';
 import { handshake } from '../src/vhost-user/front-end/handshake.ts';
 import { MessageChannel } from '../src/vhost-user/message-channel.ts';
 import { BlockDriver, DISK_SIZE } from './block-driver.ts';
+import { COMPARISON_HEADER, type Comparison, comparisonRow, meanSpeed, type Sample } from './comparison.ts';
 import { cpuSecondsOfTree } from './process-usage.ts';
-import { median, table } from './report.ts';
+import { machineLine, table } from './report.ts';
+import { finding, printResult } from './result.ts';
 
 const { values } = parseArgs({
   options: {
-    seconds: { type: 'string', default: '2' },
+    seconds: { type: 'string', default: '1' },
     pairs: { type: 'string', default: '5' },
+    json: { type: 'boolean', default: false },
   },
 });
 const SECONDS = Number(values.seconds);
 const PAIRS = Number(values.pairs);
-
 const DEPTHS = [1, 16];
+/** What times are for. */
+const REQUESTS = 100_000;
 
-const folder = mkdtempSync(join(tmpdir(), 'crosvm-bench-'));
-const image = join(folder, 'image');
-writeFileSync(image, Buffer.alloc(DISK_SIZE, 7));
+// Not in /tmp, which may be a file system in memory, where nothing goes past the page cache.
+const folder = mkdtempSync(join('/var/tmp', 'crosvm-bench-'));
 const crosvm = join(import.meta.dirname, '..', 'bin', 'crosvm');
 
 interface BackEnd {
@@ -42,61 +45,79 @@ interface BackEnd {
 }
 
 async function start(name: string, program: string, words: readonly string[]): Promise<BackEnd> {
-  const socket = join(folder, name);
+  const image = join(folder, `${name}.img`);
+  const socket = join(folder, `${name}.sock`);
+  writeFileSync(image, Buffer.alloc(DISK_SIZE, 7));
   const child = spawn(
     program,
-    words.map((word) => word.replace('SOCKET', socket)),
+    words.map((word) => word.replace('SOCKET', socket).replace('IMAGE', image)),
     { stdio: ['ignore', 'ignore', 'inherit'] },
   );
   while (!existsSync(socket)) await sleep(20);
   const frontEnd = new FrontEnd(new MessageChannel(connectStream(socket), 5000));
   const [requests, theirs] = streamPair();
-  await handshake(frontEnd, theirs.fd, async () => {});
+  await handshake(frontEnd, { backEndChannel: theirs.fd, comesUp: async () => {}, sharesMemory: false });
   theirs.close();
   return { process: child, requests, driver: new BlockDriver(frontEnd) };
 }
 
-const sides = {
-  ours: await start('ours', process.execPath, [
-    crosvm,
-    'device',
-    'block',
-    '--block-file',
-    image,
-    '--socket-path',
-    'SOCKET',
-  ]),
-  theirs: await start('theirs', 'qemu-storage-daemon', [
-    ...['--blockdev', `driver=file,node-name=file,filename=${image},locking=off,read-only=on`],
-    ...['--export', 'type=vhost-user-blk,id=disk,node-name=file,writable=off,addr.type=unix,addr.path=SOCKET'],
-  ]),
-};
-const rows: string[][] = [];
-for (const depth of DEPTHS) {
-  const rates: Record<string, number[]> = { ours: [], theirs: [] };
-  const costs: Record<string, number[]> = { ours: [], theirs: [] };
-  for (let pair = 0; pair <= PAIRS; pair++) {
-    for (const [name, { driver, process: child }] of Object.entries(sides)) {
-      const before = cpuSecondsOfTree(child.pid!);
-      const done = driver.run(depth, SECONDS);
-      if (pair === 0) continue; // to warm up
-      rates[name]!.push(done / SECONDS);
-      costs[name]!.push(((cpuSecondsOfTree(child.pid!) - before) / done) * 1e6);
-    }
-  }
-  const of = (all: Record<string, number[]>, name: string, digits: number) => median(all[name]!).toFixed(digits);
-  const ratio = median(rates['ours']!.map((rate, i) => rate / rates['theirs']![i]!));
-  rows.push([
-    `4 KiB reads, depth ${depth}`,
-    ...['ours', 'theirs'].map((name) => of(rates, name, 0)),
-    ...['ours', 'theirs'].map((name) => of(costs, name, 2)),
-    ratio.toFixed(2),
+function startOurs(executor: string, direct: boolean): Promise<BackEnd> {
+  const disk = `IMAGE,format=raw,async-executor=${executor}${direct ? ',direct' : ''}`;
+  const words = [crosvm, 'device', 'block', '--block-file', disk, '--socket-path', 'SOCKET'];
+  return start(`${executor}-${direct}`, process.execPath, words);
+}
+
+function startTheirs(direct: boolean): Promise<BackEnd> {
+  const cache = direct ? 'cache.direct=on,aio=io_uring' : 'cache.direct=off';
+  return start(`qsd-${direct}`, 'qemu-storage-daemon', [
+    ...['--blockdev', `driver=file,node-name=file,filename=IMAGE,locking=off,${cache}`],
+    ...['--export', 'type=vhost-user-blk,id=disk,node-name=file,writable=on,addr.type=unix,addr.path=SOCKET'],
   ]);
 }
-console.log(table(['work', 'ours/s', 'qsd/s', 'ours us CPU', 'qsd us CPU', 'rate against it'], rows));
-for (const { requests, process: child } of Object.values(sides)) {
-  requests.close();
-  child.kill();
+
+function measure({ driver, process: child }: BackEnd, depth: number, write: boolean): Sample {
+  const before = cpuSecondsOfTree(child.pid!);
+  const done = driver.run(depth, SECONDS, write);
+  const cpuSeconds = cpuSecondsOfTree(child.pid!) - before;
+  return { seconds: (SECONDS / done) * REQUESTS, cpuSeconds: (cpuSeconds / done) * REQUESTS };
+}
+
+const comparisons: Comparison[] = [];
+for (const direct of [false, true]) {
+  const theirs = await startTheirs(direct);
+  const ours = await Promise.all(
+    DISK_EXECUTORS.map(async (executor) => ({ executor, backEnd: await startOurs(executor, direct) })),
+  );
+  const preferred = preferredExecutor({ executor: undefined, direct });
+  for (const write of [false, true]) {
+    for (const depth of DEPTHS) {
+      const samples = new Map([theirs, ...ours.map(({ backEnd }) => backEnd)].map((side) => [side, [] as Sample[]]));
+      for (let pair = 0; pair <= PAIRS; pair++) {
+        for (const [side, taken] of samples) {
+          const sample = measure(side, depth, write);
+          if (pair > 0) taken.push(sample); // the first is to warm up
+        }
+      }
+      for (const { executor, backEnd } of ours) {
+        const what = `4 KiB ${write ? 'writes' : 'reads'}, depth ${depth}, ${direct ? 'past the' : 'in the'} page cache`;
+        comparisons.push({
+          name: `${what}, ${executor}`,
+          ours: samples.get(backEnd)!,
+          theirs: samples.get(theirs)!,
+          extra: executor !== preferred,
+        });
+      }
+    }
+  }
+  for (const { requests, process: child } of [theirs, ...ours.map(({ backEnd }) => backEnd)]) {
+    requests.close();
+    child.kill();
+  }
 }
 rmSync(folder, { recursive: true });
+const findings = [finding('virtio-block', meanSpeed(comparisons))];
+printResult({ machine: machineLine(), findings, comparisons }, values.json, [
+  `Times of ${REQUESTS} requests.\n`,
+  table(COMPARISON_HEADER('ours', 'qsd'), comparisons.map(comparisonRow)),
+]);
 process.exit();

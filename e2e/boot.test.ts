@@ -13,7 +13,7 @@ import { testLinuxSmp } from './linux-smp.ts';
 const NPM_START = join(projectFolder, 'tools', 'start.js');
 
 testLinuxBoots('soft');
-for (const jit of ['off', '5']) testLinuxBoot(BOOTS[0]!, 'soft', '--jit', jit);
+for (const jit of ['off', '5']) testLinuxBoot(BOOTS[0]!, 'soft', '--jit', jit, '--jit-cache', 'off');
 if (process.arch === 'x64') {
   testLinuxSmp('soft');
   testLinuxSmp('soft', '--jit', 'off');

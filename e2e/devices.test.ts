@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CROSVM, finish } from './linux-guest.ts';
 import { print, rom } from './rom.ts';
 import { until } from './until.ts';
-import { checkExt4, makeExt4, missingProgram, readExt4, runVirtioGuest } from './virtio-guest.ts';
+import { checkExt4, makeExt4, missingProgram, readExt4, runVirtioGuest, URING } from './virtio-guest.ts';
 
 const skip = missingProgram('mke2fs', 'debugfs') ?? false;
 const noQemuImg = missingProgram('mke2fs', 'debugfs', 'qemu-img') ?? false;
@@ -47,7 +47,7 @@ for (const where of ['in processes', 'in threads']) {
     const [root, more] = [newImage('root'), newImage('more')];
     const words = where === 'in threads' ? ['--disable-sandbox'] : [];
     const { finished, outputs } = await runVirtioGuest(
-      [...words, '--disk', `${more},id=second`, '--rwroot', root, '-p', 'rdinit=/init'],
+      [...words, '--disk', `${more},id=second`, '--rwroot', `${root}${URING}`, '-p', 'rdinit=/init'],
       [
         'mount -t ext4 /dev/vdb /mnt && seq 1 100000 >/mnt/numbers && umount /mnt',
         'mount -t ext4 /dev/vdb /mnt && sha256sum </mnt/numbers && umount /mnt',
@@ -69,9 +69,9 @@ for (const where of ['in processes', 'in threads']) {
   });
 }
 
-for (const words of ['', ',overlay=temp']) {
+for (const words of [`,packed-queue${URING}`, ',overlay=temp']) {
   test(`a disk${words} whose process is killed again and again loses nothing`, { skip }, async () => {
-    const image = newImage(words === '' ? 'killed' : 'killed-overlay');
+    const image = newImage(words.includes('overlay') ? 'killed-overlay' : 'killed');
     const before = readFileSync(image);
     let kills = 0;
     const isOver = new AbortController();
@@ -113,7 +113,7 @@ test('qcow2 disks, and overlays that leave the image as it is', { skip: noQemuIm
   const [qcow2, over] = [join(folder, 'disk.qcow2'), join(folder, 'over.qcow2')];
   execFileSync(process.execPath, [CROSVM, 'image', 'convert', '--to', 'qcow2', raw, qcow2]);
   const before = [raw, base].map((path) => readFileSync(path));
-  const disks = [`${qcow2},format=qcow2`, `${raw},overlay=temp`, `${base},overlay=${over}`];
+  const disks = [`${qcow2},format=qcow2${URING}`, `${raw},overlay=temp`, `${base},overlay=${over}`];
   const { finished, outputs } = await runVirtioGuest(
     disks.flatMap((disk) => ['--rwdisk', disk]),
     ['a', 'b', 'c'].map(

@@ -1,7 +1,7 @@
 /** The commands on disk images as a user meets them: what they print, make and refuse. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -54,6 +54,45 @@ test('convert there and back, plain and compressed', () => {
     assert.deepEqual(Uint8Array.from(readFileSync(join(folder, `a${i}.raw`))).subarray(0, bytes.length), bytes);
     if (qemuToolsMissing() === false) qemuImg(folder, 'check', '-q', `a${i}.qcow2`);
   }
+});
+
+test('preallocation: a place for everything, and the same contents', () => {
+  const bytes = contents(1 << 20);
+  file('pre.raw', bytes);
+  const allocated: number[] = [];
+  for (const [i, keys] of ['metadata,extended_l2=on', 'falloc,cluster_size=4K', 'full,compat=0.10'].entries()) {
+    const image = `pre${i}.qcow2`;
+    output('image', 'convert', '-o', `preallocation=${keys}`, 'pre.raw', image);
+    assert.equal(output('image', 'compare', 'pre.raw', image), 'The images are equal.\n');
+    const { allocatedClusters, totalClusters, errors, leaks } = JSON.parse(output('image', 'check', '--json', image));
+    assert.deepEqual([allocatedClusters, errors, leaks], [totalClusters, 0, 0]);
+    output('image', 'create', '-o', `preallocation=${keys}`, `empty-${image}`, '8M');
+    allocated.push(statSync(join(folder, `empty-${image}`)).blocks * 512);
+    if (qemuToolsMissing() === false) {
+      for (const made of [image, `empty-${image}`]) qemuImg(folder, 'check', '-q', made);
+      qemuImg(folder, 'compare', '-q', 'pre.raw', image);
+      qemuImg(folder, 'create', '-q', '-f', 'qcow2', '-o', `preallocation=${keys}`, `theirs-${image}`, '8M');
+      const of = (made: string) => statSync(join(folder, made)).blocks * 512;
+      const [ours, theirs] = [of(`empty-${image}`), of(`theirs-${image}`)];
+      assert.ok(Math.abs(ours - theirs) <= 65536, `${keys}: ${ours} bytes, QEMU's has ${theirs}`);
+    }
+  }
+  assert.ok(allocated[0]! < 2 << 20 && allocated[1]! >= 8 << 20 && allocated[2]! >= 8 << 20, `${allocated}`);
+  const over = (...keys: string[]) =>
+    crosvm('image', 'create', '-o', ['preallocation=metadata', ...keys].join(','), 'no.qcow2', '1M').stderr;
+  assert.match(over('backing_file=pre.raw,backing_fmt=raw'), /no\.qcow2: preallocation would hide the backing file/);
+  assert.match(over('data_file=no.data'), /no\.qcow2: preallocation is not for images with a data file/);
+  assert.match(
+    crosvm('image', 'create', '-o', 'preallocation=some', 'no.qcow2', '1M').stderr,
+    /"some" is not one of off/,
+  );
+  assert.match(
+    crosvm('image', 'convert', '-c', '-o', 'preallocation=full', 'pre.raw', 'no.qcow2').stderr,
+    /--compress leaves nothing/,
+  );
+  for (const name of ['no.qcow2', 'no.data']) assert.equal(existsSync(join(folder, name)), false);
+  output('image', 'create', '-o', 'preallocation=full,extended_l2=on,backing_file=pre.raw,backing_fmt=raw', 'on.qcow2');
+  assert.equal(output('image', 'compare', 'pre.raw', 'on.qcow2'), 'The images are equal.\n');
 });
 
 test('convert to formats that are only read', () => {
@@ -177,6 +216,18 @@ test('check tells errors from leaks, and repairs', () => {
   assert.equal(crosvm('image', 'check', '--repair=leaks', 'broken.qcow2').status, 2);
   assert.match(output('image', 'check', '--repair', 'broken.qcow2'), /^Repaired \d+ errors/m);
   output('image', 'compare', 'broken.raw', 'broken.qcow2');
+  // Guest data in terabyte 16.
+  const repaired = readFileSync(path);
+  const l2 = Number(repaired.readBigUInt64BE(Number(repaired.readBigUInt64BE(40))) & (2n ** 56n - 1n));
+  repaired.writeBigUInt64BE((1n << 63n) | (1n << 44n), l2);
+  writeFileSync(path, repaired);
+  assert.match(crosvm('image', 'check', 'broken.qcow2').stdout, /^guest data at offset 17592186044416 lies beyond/m);
+  assert.match(output('image', 'check', '--repair', 'broken.qcow2'), /^Repaired \d+ errors/m);
+  if (qemuToolsMissing() === false) qemuImg(folder, 'check', '-q', 'broken.qcow2');
+  output('image', 'convert', '--to', 'raw', 'broken.qcow2', 'mended.raw');
+  const mended = readFileSync(join(folder, 'mended.raw'));
+  assert.ok(mended.subarray(0, 65536).every((byte) => byte === 0));
+  assert.ok(mended.subarray(65536, 300_000).equals(contents(300_000).subarray(65536)));
 });
 
 test('create_qcow2, with a size or over a backing file', () => {

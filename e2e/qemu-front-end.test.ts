@@ -9,7 +9,7 @@ import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fetchProgram } from '../tools/guest-program.ts';
 import { DeviceProcess, runQemuGuest, vhostUserDevice } from './qemu-guest.ts';
-import { missingProgram, noTap } from './virtio-guest.ts';
+import { missingProgram, noTap, URING } from './virtio-guest.ts';
 
 const skip = missingProgram('qemu-system-x86_64') ?? false;
 const folder = mkdtempSync(join(tmpdir(), 'crosvm-qemu-'));
@@ -34,7 +34,7 @@ for (const ring of ['', ',packed=on']) {
     const before = numbered(8 * MIB);
     writeFileSync(image, before);
     const device = await DeviceProcess.start(join(folder, 'block'), [
-      ...['block', '--block-file', `${image},id=numbers,queues=2`],
+      ...['block', '--block-file', `${image},id=numbers,queues=2${ring === '' ? '' : URING}`],
     ]);
     const outputs = await runQemuGuest(
       [

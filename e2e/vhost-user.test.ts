@@ -123,7 +123,7 @@ test('pages that held code of one program hold that of another one, by the devic
   } catch (error) {
     return t.skip(`there is no second program: ${(error as Error).message}`);
   }
-  makeExt4(image, 32, programs);
+  makeExt4(image, 32, { folder: programs });
   const daemon = await storageDaemon();
   const expected = createHash('sha256').update('1\n2\n3\n').digest('hex');
   // Linux must not zero the pages, which the CPU would see.

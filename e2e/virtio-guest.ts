@@ -2,11 +2,17 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
+import { IoUring } from '../src/base/io-uring.ts';
 import { openTap } from '../src/base/tap.ts';
 import { guestInitramfs } from '../tools/guest-initramfs.ts';
 import { CLOUD_KERNEL, fetchKernel, fetchModules, type ModuleSet } from '../tools/guest-packages.ts';
 import type { GuestFile } from '../tools/initramfs.ts';
 import { type CommandOutput, CROSVM, commandOutputs, type Finished, finish } from './linux-guest.ts';
+
+const ring = IoUring.open(1);
+ring?.close();
+/** To be added to a disk: its requests are carried out by io_uring, where the host has it. */
+export const URING = ring === undefined ? '' : ',async-executor=uring';
 
 export interface VirtioGuest {
   readonly finished: Finished;
@@ -60,11 +66,21 @@ export function missingProgram(...programs: readonly string[]): string | undefin
   return missing === undefined ? undefined : `${missing} is not installed`;
 }
 
-/** Makes a file of `mib` MiB with an ext4 file system, empty or of what is in `folder`. */
-export function makeExt4(path: string, mib: number, folder?: string): void {
+/** How an ext4 file system is made: of what is in `folder` instead of empty, with blocks of `blockSize` bytes. */
+export interface Ext4Options {
+  readonly folder?: string;
+  readonly blockSize?: number;
+}
+
+/** Makes a file of `mib` MiB with an ext4 file system. */
+export function makeExt4(path: string, mib: number, { folder, blockSize }: Ext4Options = {}): void {
   writeFileSync(path, '');
   truncateSync(path, mib << 20);
-  execFileSync('mke2fs', ['-q', '-F', '-t', 'ext4', ...(folder === undefined ? [] : ['-d', folder]), path]);
+  const options = [
+    ...(folder === undefined ? [] : ['-d', folder]),
+    ...(blockSize === undefined ? [] : ['-b', `${blockSize}`]),
+  ];
+  execFileSync('mke2fs', ['-q', '-F', '-t', 'ext4', ...options, path]);
 }
 
 /** A file in an ext4 image. */

@@ -8,7 +8,9 @@
  * b compiles blocks that were executed N times (--jit; by default as the JIT does), and its blocks have at most N
  * instructions (--block). The states are compared each N instructions (--every), up to N of them (--until).
  */
+
 import { parseArgs } from 'node:util';
+import { serialSyntax } from '../src/cli/options/serial.ts';
 import { completeConfig } from '../src/vm/config.ts';
 import { bisect, type Divergence } from './bisect/bisect.ts';
 
@@ -32,18 +34,7 @@ const config = completeConfig({
   mem: number('mem'),
   params: [values.params],
   deterministic: number('seed'),
-  serial: [
-    {
-      num: 1,
-      type: 'sink',
-      hardware: 'serial',
-      path: undefined,
-      input: undefined,
-      console: true,
-      earlycon: false,
-      stdin: false,
-    },
-  ],
+  serial: [serialSyntax.parse('type=sink,console')],
 });
 const divergence = await bisect(config, {
   a: { soft: { jitThreshold: Number.POSITIVE_INFINITY } },

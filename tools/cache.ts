@@ -1,14 +1,7 @@
 /** The folder in which tools keep what is expensive to fetch or to make. Deleting it is harmless. */
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-
-/** `crosvm` in the user's cache folder (XDG Base Directory Specification). */
-export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): string {
-  const base = environment.XDG_CACHE_HOME;
-  // The specification says that relative paths are to be ignored.
-  return join(base?.startsWith('/') ? base : join(homedir(), '.cache'), 'crosvm');
-}
+import { cacheFolder } from '../src/base/cache-folder.ts';
 
 /**
  * The folder `name` in the cache. When it is not there, `fill` makes it in a folder of its own, which is then given the

@@ -1,8 +1,8 @@
 /** Packages from Debian's archive, through the apt of this machine. No root needed, and nothing is installed. */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { cacheFolder } from '../src/base/cache-folder.ts';
 import { CrosvmError } from '../src/errors.ts';
-import { cacheFolder } from './cache.ts';
 import { type PackageRecord, parsePackageRecord } from './debian-control.ts';
 import { step } from './progress.js';
 import { output } from './run.js';

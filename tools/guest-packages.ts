@@ -38,6 +38,8 @@ const MODULES = {
   vsock: ['vsock', 'vmw_vsock_virtio_transport_common', 'vmw_vsock_virtio_transport'],
   /** Shared folders; needs the bus. */
   fs: ['fuse', 'virtiofs'],
+  /** Persistent memory; needs the bus. */
+  pmem: ['libnvdimm', 'nd_btt', 'nd_pmem', 'nd_virtio', 'virtio_pmem'],
 } as const;
 
 export type ModuleSet = keyof typeof MODULES;

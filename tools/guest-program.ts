@@ -14,13 +14,17 @@ export interface GuestProgram {
   readonly command: string;
 }
 
-/** Takes the program `usr/bin/NAME` out of the package NAME of Debian. Needs readelf. */
-export async function fetchProgram(name: string, architecture: Architecture = 'amd64'): Promise<GuestProgram> {
+/** Takes the program `usr/bin/NAME` out of a package of Debian, NAME if it is not given. Needs readelf. */
+export async function fetchProgram(
+  name: string,
+  architecture: Architecture = 'amd64',
+  packageName: string = name,
+): Promise<GuestProgram> {
   const folder = await cachedFolder(`guest/${name}-${architecture}`, async (target) => {
     const tree = join(target, '.tree');
     mkdirSync(tree);
     const archive = debianArchive(architecture);
-    for (const found of await libraryClosure(name, archive.lookUp))
+    for (const found of await libraryClosure(packageName, archive.lookUp))
       await archive.fetch(() => archive.lookUp(found), tree);
     await collect(join(tree, 'usr', 'bin', name), tree, target);
     rmSync(tree, { recursive: true });

@@ -19,8 +19,12 @@ export const projectFolder = fileURLToPath(new URL('..', import.meta.url));
  */
 export function node24() {
   if (Number.parseInt(process.versions.node, 10) >= NODE_MAJOR) return process.execPath;
-  const added = join(projectFolder, 'node_modules', nodePackage(), 'bin', 'node');
-  return existsSync(added) ? added : undefined;
+  return existsSync(addedNode()) ? addedNode() : undefined;
+}
+
+/** Where set-up puts a Node. */
+function addedNode() {
+  return join(projectFolder, 'node_modules', nodePackage(), 'bin', 'node');
 }
 
 /**
@@ -31,10 +35,12 @@ export function node24() {
 export async function setUp() {
   const packages = packagesAreInstalled();
   if (packages && node24() !== undefined) return /** @type {string} */ (node24());
-  const added = node24() === undefined ? [`${nodePackage()}@${NODE_MAJOR}`] : [];
+  const needsNode = node24() === undefined;
+  // One that is there is named again: npm takes away what neither a file nor the command line names.
+  const added = needsNode || existsSync(addedNode()) ? [`${nodePackage()}@${NODE_MAJOR}`] : [];
   const what = [
     ...(packages ? [] : ['npm packages']),
-    ...(added.length === 0 ? [] : [`a Node ${NODE_MAJOR} for this project (this is ${process.version})`]),
+    ...(needsNode ? [`a Node ${NODE_MAJOR} for this project (this is ${process.version})`] : []),
   ];
   // Not `npm ci`: that refuses a lock file which lacks an optional package for some other platform.
   await npm(`Installing ${what.join(' and ')}`, ['install', '--no-save', ...added]);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Hypervisor, IrqchipKind, Vm } from '../../src/hypervisor/hypervisor.ts';
 import type { MemoryLayoutEntry } from '../../src/memory/guest-memory.ts';
+import type { WindowOptions } from '../../src/memory/memory-window.ts';
 import { assemble } from './assemble.ts';
 import { type Mode, registersAtOrigin, systemRegistersFor, writeTables } from './machine-state.ts';
 import { ORIGIN } from './prelude.ts';
@@ -21,6 +22,7 @@ export interface Target {
  * What a case may need beyond what every target has. `pic` is a PIC pair and an IOAPIC behind `setLine`; the others are
  * what their names say. `interrupt-window`: interrupts are taken at the very instruction where they become possible.
  * `locked-instructions`: those of one vCPU are atomic to the others. `interrupt-service`: an interrupt is in service until the guest ends it.
+ * `lost-pages`: memory that the host cannot provide ends the guest.
  */
 export type Need =
   | 'smp'
@@ -34,7 +36,8 @@ export type Need =
   | 'sse'
   | 'software-interrupts'
   | 'interrupt-window'
-  | 'interrupt-service';
+  | 'interrupt-service'
+  | 'lost-pages';
 
 export interface GuestOptions {
   readonly mode: Mode;
@@ -42,6 +45,7 @@ export interface GuestOptions {
   readonly source: string;
   readonly cpus?: number;
   readonly memory?: readonly MemoryLayoutEntry[];
+  readonly windows?: readonly WindowOptions[];
 }
 
 const MEMORY: readonly MemoryLayoutEntry[] = [{ gpa: 0, size: 0x20_0000 }];
@@ -128,9 +132,9 @@ export class BareMetalHarness {
     this.#hypervisor = hypervisor;
   }
 
-  async start({ mode, source, cpus = 1, memory = MEMORY }: GuestOptions): Promise<Guest> {
+  async start({ mode, source, cpus = 1, memory = MEMORY, windows = [] }: GuestOptions): Promise<Guest> {
     const image = assemble(source);
-    const vm = this.#hypervisor.createVm({ memory, cpus, irqchip: this.target.irqchip });
+    const vm = this.#hypervisor.createVm({ memory, windows, cpus, irqchip: this.target.irqchip });
     vm.memory.write(ORIGIN, image);
     writeTables(vm.memory);
     const threads = Array.from({ length: cpus }, () => this.#idle.pop() ?? new VcpuThread());

@@ -18,8 +18,9 @@ export function kvmMissing(): string | undefined {
 const EMULATED = 'this KVM interprets kernel code (the CPU shows neither vmx nor svm), and its interpreter lacks that';
 
 /**
- * Found by experiment on such a host: it decodes no SSE and no INT n, ends each interrupt as it delivers it, and begins
- * locked instructions that another vCPU disturbed again with the flags that they have changed.
+ * Found by experiment on such a host: it decodes no SSE and no INT n, ends each interrupt as it delivers it, begins locked
+ * instructions that another vCPU disturbed again with the flags that they have changed, and takes memory that the host
+ * cannot provide for a device's.
  */
 export const emulatorLacks: Target['lacks'] = hasHardwareVirtualization()
   ? {}
@@ -29,4 +30,5 @@ export const emulatorLacks: Target['lacks'] = hasHardwareVirtualization()
       'software-interrupts': EMULATED,
       'interrupt-window': EMULATED,
       'interrupt-service': EMULATED,
+      'lost-pages': EMULATED,
     };

@@ -55,7 +55,7 @@ export class Software {
 
   /** `jitThreshold`: executions of a block before it is compiled; Infinity: only the interpreter. */
   constructor(jitThreshold: number) {
-    const machine = createMachineMemory([{ gpa: 0, size: RAM }], 1);
+    const machine = createMachineMemory({ memory: [{ gpa: 0, size: RAM }], cpus: 1 });
     const guest = guestMemoryOf(machine);
     this.#state = new CpuState(machine.memory.buffer, 0);
     this.#engine = new Engine(machine.memory, 0, this.#state, this.#hooks(), { jitThreshold });

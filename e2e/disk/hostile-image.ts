@@ -12,7 +12,10 @@ import { createQcow2 } from '../../src/disk/qcow2/create.ts';
 import { readHeader } from '../../src/disk/qcow2/open.ts';
 import { Qcow2Disk } from '../../src/disk/qcow2/qcow2-disk.ts';
 import { applySnapshot, createSnapshot, deleteSnapshot } from '../../src/disk/qcow2/snapshots.ts';
-import { DiskModel, MemoryFiles, Random, randomChange } from '../../src/disk/testing.ts';
+import { DiskModel } from '../../src/disk/testing/disk-model.ts';
+import { MemoryFiles } from '../../src/disk/testing/memory-files.ts';
+import { applyChange, randomChange } from '../../src/disk/testing/operations.ts';
+import { Random } from '../../src/disk/testing/random.ts';
 import { CrosvmError } from '../../src/errors.ts';
 
 export const HOSTILE_FORMATS = ['qcow2', 'composite', 'android-sparse', 'zstd'] as const satisfies DiskFormat[];
@@ -55,9 +58,9 @@ function goodQcow2(random: Random): Uint8Array {
   const disk = new Qcow2Disk(store, readHeader(store), { codec: imageCodec });
   const model = new DiskModel(size);
   if (compression === 'zstd') disk.writeCompressed(0, zstdCompressSync(new Uint8Array(clusterSize).fill(3)));
-  for (let i = 0; i < 10; i++) randomChange(disk, model, random, clusterSize);
+  for (let i = 0; i < 10; i++) applyChange(disk, model, randomChange(random), clusterSize);
   if (random.chance(50)) createSnapshot(disk.parts, 'one', 0);
-  for (let i = 0; i < 5; i++) randomChange(disk, model, random, clusterSize);
+  for (let i = 0; i < 5; i++) applyChange(disk, model, randomChange(random), clusterSize);
   disk.close();
   return store.contents();
 }

@@ -11,7 +11,9 @@ import { checkImage } from '../../src/disk/qcow2/check.ts';
 import { readHeader } from '../../src/disk/qcow2/open.ts';
 import { Qcow2Disk } from '../../src/disk/qcow2/qcow2-disk.ts';
 import { applySnapshot, createSnapshot, deleteSnapshot } from '../../src/disk/qcow2/snapshots.ts';
-import { DiskModel, Random, randomChange, readDisk } from '../../src/disk/testing.ts';
+import { DiskModel, readDisk } from '../../src/disk/testing/disk-model.ts';
+import { applyChange, randomChange } from '../../src/disk/testing/operations.ts';
+import { Random } from '../../src/disk/testing/random.ts';
 import { qemuImg, qemuIo } from './qemu-tools.ts';
 
 const SECTOR = 512;
@@ -218,12 +220,12 @@ class MatrixCase {
   #changeByUs(): void {
     const disk = this.#open(true);
     assert.deepEqual(readDisk(disk), this.#model.contents, 'we read what qemu-io wrote');
-    const { version, backing, clusterSize, size } = this.#shape;
+    const { version, backing, size } = this.#shape;
     // A unit that no range has: no discard.
-    const unit = version === 2 && backing !== 'none' ? size * 2 : clusterSize;
-    for (let i = this.#random.below(20); i > 0; i--) randomChange(disk, this.#model, this.#random, unit);
+    const unit = version === 2 && backing !== 'none' ? size * 2 : disk.parts.image.subclusterSize;
+    for (let i = this.#random.below(20); i > 0; i--) applyChange(disk, this.#model, randomChange(this.#random), unit);
     this.#snapshotByUs(disk);
-    for (let i = this.#random.below(5); i > 0; i--) randomChange(disk, this.#model, this.#random, unit);
+    for (let i = this.#random.below(5); i > 0; i--) applyChange(disk, this.#model, randomChange(this.#random), unit);
     disk.close();
   }
 

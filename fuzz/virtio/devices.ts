@@ -2,6 +2,7 @@
 import type { Random } from '../../e2e/differential/random.ts';
 import { MemoryStore } from '../../src/disk/memory-store.ts';
 import { RawDisk } from '../../src/disk/raw.ts';
+import { HeldEngine } from '../../src/disk/testing/held-engine.ts';
 import type { HostMemory, ScatterList } from '../../src/memory/scatter-list.ts';
 import { BalloonDevice } from '../../src/virtio/balloon/balloon-device.ts';
 import { BlockDevice } from '../../src/virtio/block/block-device.ts';
@@ -10,6 +11,7 @@ import type { PortOptions } from '../../src/virtio/console/console-port.ts';
 import type { VirtioDevice } from '../../src/virtio/device.ts';
 import { NetDevice } from '../../src/virtio/net/net-device.ts';
 import type { NetPort } from '../../src/virtio/net/net-port.ts';
+import { PmemDevice } from '../../src/virtio/pmem/pmem-device.ts';
 import { RngDevice } from '../../src/virtio/rng/rng-device.ts';
 import { VsockDevice } from '../../src/virtio/vsock/vsock-device.ts';
 import type { VsockStream } from '../../src/virtio/vsock/vsock-host.ts';
@@ -21,12 +23,8 @@ export const DEVICES: Readonly<Record<string, (random: Random) => VirtioDevice>>
   balloon: () => new BalloonDevice(zero, { deflateOnOom: true, pageReporting: true, size: 1 << 20 }),
   block(random) {
     const disk = new RawDisk(new MemoryStore('disk', new Uint8Array(DISK_SIZE), random.chance(0.8)), false);
-    return new BlockDevice(disk, {
-      blockSize: 512,
-      sparse: random.chance(0.5),
-      queues: 1 + random.below(3),
-      id: 'fuzz',
-    });
+    const options = { blockSize: 512, sparse: random.chance(0.5), queues: 1 + random.below(3), id: 'fuzz' };
+    return new BlockDevice(disk, options, random.chance(0.5) ? new LazyEngine(random) : undefined);
   },
   console: (random) => {
     const ports = Array.from({ length: 1 + random.below(3) }, (_, i) => consolePort(random, i));
@@ -36,6 +34,14 @@ export const DEVICES: Readonly<Record<string, (random: Random) => VirtioDevice>>
     const ports = Array.from({ length: 1 + random.below(3) }, (_, i) => netPort(random, 100 + i));
     return new NetDevice(ports, { mac: undefined, mtu: 1500, offloads: true });
   },
+  pmem: (random) =>
+    new PmemDevice(
+      { start: 2 ** 32, size: 2 << 20 },
+      () => {
+        if (random.chance(0.2)) throw new Error('EIO');
+      },
+      () => {},
+    ),
   rng: (random) =>
     new RngDevice(({ bytes }, start, length) => {
       for (let i = 0; i < length; i++) bytes[start + i] = random.u32();
@@ -46,6 +52,22 @@ export const DEVICES: Readonly<Record<string, (random: Random) => VirtioDevice>>
     return new VsockDevice(GUEST_CID, { connect: accept, accept, listenFd: 199, close: () => {} });
   },
 };
+
+/** Ends some of what it has whenever it gets more, in any order. */
+class LazyEngine extends HeldEngine {
+  readonly #random: Random;
+
+  constructor(random: Random) {
+    super(1 + random.below(20));
+    this.#random = random;
+  }
+
+  override submit(): void {
+    while (this.held.length > 0 && this.#random.chance(0.5)) {
+      this.end(this.#random.below(this.held.length), this.#random.chance(0.2));
+    }
+  }
+}
 
 function zero({ bytes }: HostMemory, start: number, length: number): void {
   bytes.fill(0, start, start + length);

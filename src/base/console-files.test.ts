@@ -20,7 +20,7 @@ function listOf(text: string): ScatterList {
 test('files never keep anybody waiting and have an end', () => {
   const path = join(folder, 'file');
   writeFileSync(path, 'old and longer');
-  const output = consoleOutput({ path });
+  const output = consoleOutput(path);
   assert.equal(output.fd, -1);
   assert.equal(output.write(listOf('new'), 0), 3);
   output.close();
@@ -29,7 +29,7 @@ test('files never keep anybody waiting and have an end', () => {
   const list = listOf('..........');
   assert.deepEqual([input.fd, input.read(list), input.read(list)], [-1, 3, 0]);
   input.close();
-  const nowhere = consoleOutput({ path: '/dev/null' });
+  const nowhere = consoleOutput('/dev/null');
   assert.deepEqual([nowhere.fd, nowhere.write(list, 0)], [-1, 10]);
   nowhere.close();
 });
@@ -38,7 +38,7 @@ test('a pipe waits for its other end without blocking', () => {
   const path = join(folder, 'pipe');
   execFileSync('mkfifo', [path]);
   const input = consoleInput({ path });
-  const output = consoleOutput({ path });
+  const output = consoleOutput(path);
   const list = listOf('.....');
   assert.ok(input.fd !== -1 && output.fd !== -1);
   assert.equal(input.read(list), -1);

@@ -1,8 +1,10 @@
 /** Files, pipes and terminals of the host behind the ports of a console. */
 import { constants, fstatSync, statSync } from 'node:fs';
+import type { ByteSink } from '../devices/device.ts';
 import type { ScatterList } from '../memory/scatter-list.ts';
 import type { ConsoleInput, ConsoleOutput } from '../virtio/console/console-port.ts';
 import { close, O_CREAT, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, open, setNonBlocking } from './fd.ts';
+import { waitWritable } from './readable.ts';
 import { readScattered, writeScattered } from './scatter-io.ts';
 
 /** A file by its path, or one that is open already and becomes the console's. */
@@ -19,12 +21,43 @@ export function consoleInput(file: ConsoleFile): ConsoleInput {
 }
 
 /** Makes the file, or empties it. Throws `SystemError` when it cannot be opened. */
-export function consoleOutput(file: ConsoleFile): ConsoleOutput {
-  const fd = openEnd(file, O_WRONLY | O_CREAT | O_TRUNC);
+export function consoleOutput(path: string): ConsoleOutput {
+  const fd = openEnd({ path }, O_WRONLY | O_CREAT | O_TRUNC);
   return {
     fd: isAlwaysReady(fd) ? -1 : fd,
     write: (list: ScatterList, from: number) => writeScattered(fd, list, from),
     close: () => close(fd),
+  };
+}
+
+/** Pipes and sockets that have room at all take so many bytes without making anybody wait (pipe(7), PIPE_BUF). */
+const ROOM = 4096;
+
+/**
+ * What others have open too, such as standard output: whether it blocks is theirs to say, so it is asked for room first. It
+ * becomes the console's.
+ */
+export function sharedOutput(fd: number): ConsoleOutput {
+  const isReady = isAlwaysReady(fd);
+  return {
+    fd: isReady ? -1 : fd,
+    write: (list: ScatterList, from: number) =>
+      isReady || waitWritable(fd, 0) ? writeScattered(fd, list, from, ROOM) : -1,
+    close: () => close(fd),
+  };
+}
+
+/** What takes all that it is given, and may lose it. It becomes the console's. */
+export function sinkOutput(sink: ByteSink & { close(): void }): ConsoleOutput {
+  const bytes = new Uint8Array(ROOM);
+  return {
+    fd: -1,
+    write(list: ScatterList, from: number) {
+      const n = list.copyTo(bytes, from);
+      sink.write(bytes.subarray(0, n));
+      return n;
+    },
+    close: () => sink.close(),
   };
 }
 

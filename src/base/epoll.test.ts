@@ -36,6 +36,18 @@ function runTests(): void {
     for (const resource of [context, first, second]) resource.close();
   });
 
+  test('waits for parts of a millisecond, and for longer than there is a number for', () => {
+    const context = new WaitContext();
+    const start = performance.now();
+    assert.equal(context.wait(1.5), 0);
+    assert.ok(performance.now() - start >= 1.5);
+    const event = EventFd.create();
+    context.add(event.fd, 1);
+    event.signal();
+    for (const timeout of [0.25, 1e15, 1e15 + 0.5]) assert.equal(context.wait(timeout), 1);
+    for (const resource of [context, event]) resource.close();
+  });
+
   test('one wait reports no more than its capacity, the next the others', () => {
     const context = new WaitContext(2);
     const events = [1, 2, 3].map((token) => {

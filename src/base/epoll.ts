@@ -1,5 +1,6 @@
 import { close, O_CLOEXEC } from './fd.ts';
-import { addressOf, check, EINTR, errno, libc } from './ffi.ts';
+import { addressOf, check, EINTR, errno, libc, pin } from './ffi.ts';
+import { systemCall } from './system-call.ts';
 import { SystemError } from './system-error.ts';
 
 export const EPOLLIN = 0x001;
@@ -22,6 +23,16 @@ const cControl = libc<(epoll: number, operation: number, fd: number, event: numb
 const cWait = libc<(epoll: number, events: number, max: number, timeout: number) => number>(
   'int epoll_wait(int, int64_t, int, int)',
 );
+
+/** epoll_pwait2(2), which takes a timeout in nanoseconds: from Linux 5.11 on. */
+const SYS_EPOLL_PWAIT2 = 441;
+const ENOSYS = 38;
+/** struct timespec: seconds and nanoseconds, 64 bits each. */
+const time = new Uint32Array(4);
+const timeAddress = pin(time);
+let hasPwait2 = true;
+/** What epoll_wait(2) takes, in milliseconds. */
+const LONGEST = 0x7fff_ffff;
 
 /**
  * Waits, blocking this thread, for any of many descriptors. For the synchronous loops of device processes and worker
@@ -62,11 +73,12 @@ export class WaitContext {
   }
 
   /**
-   * Blocks until something is ready, for at most `timeout` milliseconds (-1: for ever). Returns how many descriptors
-   * are ready: 0 when the time is up or a signal came. Read them with `token(i)` and `events(i)`.
+   * Blocks until something is ready, for at most `timeout` milliseconds (-1: for ever; parts of one count as far as the
+   * system lets them). Returns how many descriptors are ready: 0 when the time is up or a signal came. Read them with
+   * `token(i)` and `events(i)`.
    */
   wait(timeout: number): number {
-    const n = cWait(this.fd, this.#address, this.#capacity, timeout);
+    const n = Number.isInteger(timeout) ? this.#wait(timeout) : this.#waitExactly(timeout);
     if (n !== -1) return n;
     const reason = errno();
     if (reason !== EINTR) throw new SystemError('epoll_wait', reason);
@@ -85,6 +97,21 @@ export class WaitContext {
 
   close(): void {
     close(this.fd);
+  }
+
+  #wait(milliseconds: number): number {
+    return cWait(this.fd, this.#address, this.#capacity, Math.min(milliseconds, LONGEST));
+  }
+
+  #waitExactly(milliseconds: number): number {
+    if (hasPwait2) {
+      time[0] = Math.floor(milliseconds / 1000);
+      time[2] = Math.floor((milliseconds % 1000) * 1e6);
+      const n = systemCall(SYS_EPOLL_PWAIT2, this.fd, this.#address, this.#capacity, timeAddress, 0, 0);
+      if (n !== -1 || errno() !== ENOSYS) return n;
+      hasPwait2 = false;
+    }
+    return this.#wait(Math.ceil(milliseconds));
   }
 
   #control(operation: number, fd: number, token: number, events: number): void {

@@ -30,6 +30,7 @@ const cPread = libc<(fd: number, bytes: Uint8Array, n: number, offset: number) =
 const cPwrite = libc<(fd: number, bytes: Uint8Array, n: number, offset: number) => number>(
   'int64_t pwrite(int, const void *, int64_t, int64_t)',
 );
+const cFdatasync = libc<(fd: number) => number>('int fdatasync(int)');
 const cFcntl = libc<(fd: number, command: number, argument: number) => number>('int fcntl(int, int, int64_t)');
 
 /**
@@ -51,6 +52,11 @@ export function close(fd: number): void {
 
 export function closeAll(fds: readonly number[]): void {
   for (const fd of fds) close(fd);
+}
+
+/** Makes what was written to a file durable, also through mappings. Throws `SystemError`, which names `what`. */
+export function fdatasync(fd: number, what?: string): void {
+  check(cFdatasync(fd), 'fdatasync', what);
 }
 
 /** Bytes in a regular file or a memfd; 0 for what has no size. */

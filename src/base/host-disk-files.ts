@@ -7,12 +7,7 @@ import { HostFile } from './host-file.ts';
 export const hostDiskFiles: DiskFiles = {
   open(path, { writable, lock, direct, regular }) {
     const file = HostFile.open(path, { writable, lock, direct, blockDevice: !regular });
-    const stat = fstatSync(file.fd, { bigint: true });
-    return {
-      store: file,
-      path: readlinkSync(`/proc/self/fd/${file.fd}`),
-      identity: stat.isFile() ? `${stat.dev}:${stat.ino}` : `device ${stat.rdev}`,
-    };
+    return { store: file, path: readlinkSync(`/proc/self/fd/${file.fd}`), identity: identityOf(file.fd) };
   },
   resolve: (image, name) => resolve(dirname(image), name),
   isBeside(image, path) {
@@ -20,3 +15,9 @@ export const hostDiskFiles: DiskFiles = {
     return path.startsWith(folder === '/' ? '/' : `${folder}/`);
   },
 };
+
+/** The same for the same file, by whatever name it was opened. */
+export function identityOf(fd: number): string {
+  const stat = fstatSync(fd, { bigint: true });
+  return stat.isFile() ? `${stat.dev}:${stat.ino}` : `device ${stat.rdev}`;
+}

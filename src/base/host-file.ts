@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import type { ByteStore } from '../disk/byte-store.ts';
 import { CrosvmError } from '../errors.ts';
 import type { HostMemory, ScatterList } from '../memory/scatter-list.ts';
-import { close, O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR, open } from './fd.ts';
+import { close, fdatasync, O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR, open } from './fd.ts';
 import { addressOf, check, EINTR, errno, libc } from './ffi.ts';
 import { addressOfMemory, areAligned, fillIovecs, IOV_MAX, iovecs, iovecsAddress, isAligned } from './iovec.ts';
 import { notAFile, openError } from './open-error.ts';
@@ -38,7 +38,6 @@ const cPread = libc<Transfer>('int64_t pread(int, int64_t, int64_t, int64_t)');
 const cPwrite = libc<Transfer>('int64_t pwrite(int, int64_t, int64_t, int64_t)');
 const cPreadv = libc<Transfer>('int64_t preadv(int, int64_t, int, int64_t)');
 const cPwritev = libc<Transfer>('int64_t pwritev(int, int64_t, int, int64_t)');
-const cFdatasync = libc<(fd: number) => number>('int fdatasync(int)');
 const cFallocate = libc<(fd: number, mode: number, offset: number, length: number) => number>(
   'int fallocate(int, int, int64_t, int64_t)',
 );
@@ -94,6 +93,7 @@ export class HostFile implements ByteStore {
   readonly #directFd: number;
   /** The data or the hole that was looked for last, unless the file was changed since. */
   #extent = NO_EXTENT;
+  #changesUnseen = false;
   #size: number;
 
   readonly #unsafe: boolean;
@@ -129,6 +129,16 @@ export class HostFile implements ByteStore {
       if (directFd !== -1) close(directFd);
       throw error;
     }
+  }
+
+  /** A file that somebody else has opened as `open` does, by its `descriptors`, which become this one's. */
+  static fromDescriptors(name: string, [fd, directFd = -1]: readonly number[], options: HostFileOptions): HostFile {
+    return new HostFile(name, fd!, directFd, options);
+  }
+
+  /** What makes the same file of it in another process. */
+  get descriptors(): readonly number[] {
+    return this.#directFd === -1 ? [this.fd] : [this.fd, this.#directFd];
   }
 
   /** A new file in `folder` without a name, which is gone when it is closed. */
@@ -209,12 +219,13 @@ export class HostFile implements ByteStore {
 
   /** The descriptor for a request that somebody else will carry out, which `fillIovecs` has described in `vectors`. */
   descriptorFor(vectors: Uint32Array, at: number, count: number, offset: number, write: boolean): number {
-    if (write) this.#extent = NO_EXTENT;
+    // Nobody says when it is carried out, so from now on any look at the file is one at the moment.
+    if (write) this.#changesUnseen = true;
     return this.#directFd !== -1 && areAligned(vectors, at, count, offset) ? this.#directFd : this.fd;
   }
 
   flush(): void {
-    if (!this.#unsafe) check(cFdatasync(this.fd), 'fdatasync', this.name);
+    if (!this.#unsafe) fdatasync(this.fd, this.name);
   }
 
   punchHole(offset: number, length: number): void {
@@ -243,12 +254,12 @@ export class HostFile implements ByteStore {
   }
 
   nextData(offset: number): number {
-    if (!this.#extent.has(offset)) this.#findExtent(offset);
+    if (this.#changesUnseen || !this.#extent.has(offset)) this.#findExtent(offset);
     return this.#extent.isData ? offset : this.#extent.end;
   }
 
   nextHole(offset: number): number {
-    if (!this.#extent.has(offset)) this.#findExtent(offset);
+    if (this.#changesUnseen || !this.#extent.has(offset)) this.#findExtent(offset);
     return this.#extent.isData ? this.#extent.end : Math.min(offset, this.#size);
   }
 

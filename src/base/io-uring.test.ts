@@ -4,12 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { bytesList } from '../disk/bytes-list.ts';
-import { DiskQueue } from '../disk/disk-queue.ts';
+import { DiskQueue, DONE, type QueuedDisk } from '../disk/disk-queue.ts';
 import { createQcow2 } from '../disk/qcow2/create.ts';
 import { readHeader } from '../disk/qcow2/open.ts';
 import { Qcow2Disk } from '../disk/qcow2/qcow2-disk.ts';
 import { RawDisk } from '../disk/raw.ts';
-import { DiskModel, Random, randomChange, readDisk } from '../disk/testing.ts';
+import { DiskModel, readDisk } from '../disk/testing/disk-model.ts';
+import { applyChange, randomChange } from '../disk/testing/operations.ts';
+import { Random } from '../disk/testing/random.ts';
 import { ScatterList } from '../memory/scatter-list.ts';
 import { HostFile } from './host-file.ts';
 import { imageCodec } from './image-codec.ts';
@@ -33,26 +35,29 @@ function openRing(entries: number): IoUring {
   return ring;
 }
 
-/** All tags that end, until nothing is pending; each without an error. */
-function finish(queue: DiskQueue): number[] {
-  const tags: number[] = [];
-  queue.submit();
-  queue.drain();
-  for (let tag = queue.next(); tag >= 0; tag = queue.next()) {
-    assert.equal(queue.error, undefined);
-    tags.push(tag);
-  }
-  return tags;
+/** A queue that notes what it says of its slots. */
+function noting(disk: QueuedDisk, ring: IoUring) {
+  const ended: [slot: number, error: string | undefined][] = [];
+  const queue = new DiskQueue(disk, ring, (slot, error) => ended.push([slot, error?.code]));
+  /** The slots of all that was under way, which ended well. */
+  const finish = (): number[] => {
+    queue.drain();
+    return ended.splice(0).map(([slot, error]) => {
+      assert.equal(error, undefined);
+      return slot;
+    });
+  };
+  return { queue, ended, finish };
 }
 
 test('requests of several pieces, more than once around the ring', { skip }, () => {
   const file = newFile();
   file.resize(1 << 20);
   const ring = openRing(8);
-  const queue = new DiskQueue(new RawDisk(file), ring);
+  const { queue, finish } = noting(new RawDisk(file), ring);
   const expected = new Uint8Array(1 << 20);
   for (let round = 0; round < 20; round++) {
-    const tags: number[] = [];
+    const slots: number[] = [];
     for (let i = 0; i < 8; i++) {
       const offset = ((round * 8 + i) * 7919) % ((1 << 20) - 5000);
       const at = Math.floor(offset / 5000) * 5000;
@@ -66,10 +71,10 @@ test('requests of several pieces, more than once around the ring', { skip }, () 
       ] as const)
         list.add(memory, start, length);
       expected.fill(round * 8 + i + 1, at, at + 3000);
-      // A hole is not data yet, so that is done at once.
-      if (!queue.write(at, list, i)) tags.push(i);
+      slots.push(queue.write(at, list));
     }
-    assert.deepEqual(finish(queue).sort(), tags);
+    assert.deepEqual(finish().sort(), [0, 1, 2, 3, 4, 5, 6, 7]);
+    assert.deepEqual(slots.sort(), [0, 1, 2, 3, 4, 5, 6, 7]);
   }
   assert.deepEqual(readDisk(new RawDisk(file)), expected);
   ring.close();
@@ -80,14 +85,15 @@ test('the eventfd tells that something has ended', { skip }, () => {
   const file = newFile();
   file.write(0, new Uint8Array(4096).fill(7));
   const ring = openRing(4);
-  const queue = new DiskQueue(new RawDisk(file), ring);
+  const { queue, ended } = noting(new RawDisk(file), ring);
   const bytes = new Uint8Array(4096);
-  assert.equal(queue.read(0, bytesList(bytes), 42), false);
+  const slot = queue.read(0, bytesList(bytes));
+  assert.notEqual(slot, DONE);
   assert.equal(queue.pending, 1);
   queue.submit();
   assert.ok(waitReadable(ring.eventFd.fd, 5000));
-  assert.equal(queue.next(), 42);
-  assert.equal(queue.next(), -1);
+  queue.collect();
+  assert.deepEqual(ended, [[slot, undefined]]);
   assert.equal(queue.pending, 0);
   assert.deepEqual(bytes, new Uint8Array(4096).fill(7));
   ring.close();
@@ -98,16 +104,17 @@ test('more requests than the ring takes, and lists of too many pieces, are done 
   const file = newFile();
   file.write(0, new Uint8Array(65536).fill(7));
   const ring = openRing(2);
-  const queue = new DiskQueue(new RawDisk(file), ring);
+  const { queue, finish } = noting(new RawDisk(file), ring);
   const lists = Array.from({ length: 5 }, () => bytesList(new Uint8Array(512)));
-  const now = lists.map((list, i) => queue.read(i * 512, list, i));
-  assert.equal(now.filter((done) => !done).length, ring.capacity);
-  finish(queue);
+  const slots = lists.map((list, i) => queue.read(i * 512, list));
+  assert.equal(slots.filter((slot) => slot !== DONE).length, ring.capacity);
+  assert.equal(queue.room, 0);
+  finish();
   for (const list of lists) assert.deepEqual(list.memories[0]!.bytes, new Uint8Array(512).fill(7));
   const many = new ScatterList();
   const memory = { bytes: new Uint8Array(1000), address: 0 };
   for (let i = 0; i < 1000; i++) many.add(memory, i, 1);
-  assert.equal(queue.read(0, many, 1), true);
+  assert.equal(queue.read(0, many), DONE);
   assert.deepEqual(memory.bytes, new Uint8Array(1000).fill(7));
   ring.close();
   file.close();
@@ -117,14 +124,11 @@ test('a request that cannot be carried out ends with its error', { skip }, () =>
   const file = newFile();
   file.write(0, new Uint8Array(65536).fill(7));
   const ring = openRing(2);
-  const queue = new DiskQueue(new RawDisk(file), ring);
-  queue.read(0, bytesList(new Uint8Array(512)), 0);
-  finish(queue);
+  const { queue, ended } = noting(new RawDisk(file), ring);
   truncateSync(file.name, 1000);
-  assert.equal(queue.read(512, bytesList(new Uint8Array(4096)), 5), false);
+  const slot = queue.read(512, bytesList(new Uint8Array(4096)));
   queue.drain();
-  assert.equal(queue.next(), 5);
-  assert.equal(queue.error?.code, 'E_FILE_CHANGED');
+  assert.deepEqual(ended, [[slot, 'E_FILE_CHANGED']]);
   ring.close();
   file.close();
 });
@@ -137,9 +141,9 @@ test('a qcow2 image through the queue is what it is without one', { skip }, () =
     createQcow2(file, { size, clusterSize: 4096 });
     const disk = new Qcow2Disk(file, readHeader(file), { codec: imageCodec });
     const model = new DiskModel(size);
-    for (let i = 0; i < 30; i++) randomChange(disk, model, random, 4096);
+    for (let i = 0; i < 30; i++) applyChange(disk, model, randomChange(random), 4096);
     const ring = openRing(16);
-    const queue = new DiskQueue(disk, ring);
+    const { queue, finish } = noting(disk, ring);
     let inFlight = 0;
     for (let i = 0; i < 300; i++) {
       // Requests that are under way at a time do not overlap: each has its own place in the row.
@@ -148,14 +152,14 @@ test('a qcow2 image through the queue is what it is without one', { skip }, () =
       const kind = random.below(20);
       if (kind < 16) {
         model.write(offset, bytes, bytes.length);
-        if (!queue.write(offset, bytesList(bytes), i)) inFlight++;
+        if (queue.write(offset, bytesList(bytes)) !== DONE) inFlight++;
       } else if (kind < 18) {
         model.write(offset, undefined, 4096);
         queue.writeZeroes(offset, 4096, true);
       } else queue.flush();
-      if (i % 16 === 15) finish(queue);
+      if (i % 16 === 15) finish();
     }
-    finish(queue);
+    finish();
     assert.ok(inFlight > 10);
     assert.deepEqual(readDisk(disk), model.contents);
     ring.close();

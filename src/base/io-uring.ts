@@ -3,7 +3,7 @@ import type { TransferEngine } from '../disk/transfer-engine.ts';
 import type { ScatterList } from '../memory/scatter-list.ts';
 import { EventFd } from './event-fd.ts';
 import { close } from './fd.ts';
-import { addressOf, check, EAGAIN, EINTR, errno, libc } from './ffi.ts';
+import { addressOf, EAGAIN, EINTR, errno, libc } from './ffi.ts';
 import { HostFile } from './host-file.ts';
 import { fillIovecs, IOVEC_WORDS } from './iovec.ts';
 import { MAP_SHARED, mmap, munmap, view } from './mmap.ts';
@@ -14,8 +14,12 @@ const SYS_IO_URING_ENTER = 426;
 const SYS_IO_URING_REGISTER = 427;
 
 const IORING_FEAT_SINGLE_MMAP = 1;
+const IORING_SETUP_R_DISABLED = 1 << 6;
 const IORING_ENTER_GETEVENTS = 1;
 const IORING_REGISTER_EVENTFD = 4;
+const IORING_REGISTER_RESTRICTIONS = 11;
+const IORING_REGISTER_ENABLE_RINGS = 12;
+const IORING_RESTRICTION_SQE_OP = 1;
 const IORING_OFF_SQ_RING = 0;
 const IORING_OFF_SQES = 0x1000_0000;
 const IORING_OP_READV = 1;
@@ -26,11 +30,14 @@ const MAP_POPULATE = 0x8000;
 const PARAMS_WORDS = 30;
 const SQ_ENTRIES = 0;
 const CQ_ENTRIES = 1;
+const FLAGS = 2;
 const FEATURES = 5;
 const SQ_OFFSETS = 10;
 const CQ_OFFSETS = 20;
 const SQE_WORDS = 16;
 const CQE_WORDS = 4;
+/** struct io_uring_restriction: u16 of what kind, u8 the operation that is allowed. */
+const RESTRICTION_BYTES = 16;
 /** In both offset tables. */
 const HEAD = 0;
 const TAIL = 1;
@@ -47,8 +54,8 @@ const cSyscall = libc<(number: number, a: number, b: number, c: number, d: numbe
 );
 
 /**
- * io_uring(7): reads and writes that the kernel carries out beside us. One thread uses it. `eventFd` wakes it when
- * something has ended.
+ * io_uring(7): reads and writes that the kernel carries out beside us, and nothing else: the ring refuses all other
+ * operations, which no seccomp filter would see. One thread uses it. `eventFd` wakes it when something has ended.
  */
 export class IoUring implements TransferEngine {
   readonly capacity: number;
@@ -75,13 +82,19 @@ export class IoUring implements TransferEngine {
   readonly #lengths: Float64Array;
   #unsubmitted = 0;
 
-  /** A ring for `entries` requests at a time, or undefined where the kernel has none or forbids it. */
+  /** A ring for `entries` requests at a time; or undefined where the kernel has none (before 5.10) or forbids it. */
   static open(entries: number): IoUring | undefined {
     const params = new Uint32Array(PARAMS_WORDS);
+    params[FLAGS] = IORING_SETUP_R_DISABLED;
     const fd = cSyscall(SYS_IO_URING_SETUP, entries, addressOf(params), 0, 0, 0, 0);
     if (fd === -1) return undefined;
-    if ((params[FEATURES]! & IORING_FEAT_SINGLE_MMAP) !== 0) return new IoUring(fd, params);
-    close(fd); // before Linux 5.4
+    if ((params[FEATURES]! & IORING_FEAT_SINGLE_MMAP) === 0) {
+      close(fd);
+      return undefined;
+    }
+    const ring = new IoUring(fd, params);
+    if (ring.#enable()) return ring;
+    ring.close();
     return undefined;
   }
 
@@ -109,8 +122,25 @@ export class IoUring implements TransferEngine {
     this.#iovecsAddress = addressOf(this.#iovecs);
     this.#lengths = new Float64Array(this.capacity);
     this.eventFd = EventFd.create();
+  }
+
+  /** Restricts the ring to what we do with it, and lets it begin; false where the kernel cannot. */
+  #enable(): boolean {
     const fds = Int32Array.of(this.eventFd.fd);
-    check(cSyscall(SYS_IO_URING_REGISTER, fd, IORING_REGISTER_EVENTFD, addressOf(fds), 1, 0, 0), 'io_uring_register');
+    const allowed = new Uint8Array(2 * RESTRICTION_BYTES);
+    for (const [i, operation] of [IORING_OP_READV, IORING_OP_WRITEV].entries()) {
+      allowed[i * RESTRICTION_BYTES] = IORING_RESTRICTION_SQE_OP;
+      allowed[i * RESTRICTION_BYTES + 2] = operation;
+    }
+    return (
+      this.#register(IORING_REGISTER_EVENTFD, addressOf(fds), 1) &&
+      this.#register(IORING_REGISTER_RESTRICTIONS, addressOf(allowed), 2) &&
+      this.#register(IORING_REGISTER_ENABLE_RINGS, 0, 0)
+    );
+  }
+
+  #register(operation: number, address: number, count: number): boolean {
+    return cSyscall(SYS_IO_URING_REGISTER, this.#fd, operation, address, count, 0, 0) === 0;
   }
 
   start(write: boolean, store: ByteStore, offset: number, list: ScatterList, token: number): boolean {

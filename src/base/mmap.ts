@@ -3,6 +3,7 @@ import { check, koffi, libc } from './ffi.ts';
 export const PROT_NONE = 0;
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
+export const PROT_EXEC = 4;
 
 export const MAP_SHARED = 0x01;
 export const MAP_PRIVATE = 0x02;
@@ -14,6 +15,9 @@ const cMmap = libc<(a: number, length: number, prot: number, flags: number, fd: 
   'int64_t mmap(int64_t, int64_t, int, int, int, int64_t)',
 );
 const cMunmap = libc<(address: number, length: number) => number>('int munmap(int64_t, int64_t)');
+const cMprotect = libc<(address: number, length: number, protection: number) => number>(
+  'int mprotect(int64_t, int64_t, int)',
+);
 const cMadvise = libc<(address: number, length: number, advice: number) => number>(
   'int madvise(int64_t, int64_t, int)',
 );
@@ -26,7 +30,7 @@ export interface Mapping {
   /** Where in the file to start: a multiple of the page size. */
   readonly offset?: number;
   /** Replaces whatever is mapped at exactly this address (MAP_FIXED). The kernel chooses without it. */
-  readonly address?: number;
+  readonly address?: number | undefined;
   /** PROT_ flags; read and write by default. */
   readonly protection?: number;
   /** MAP_ flags; by default shared for a file and private for anonymous memory. */
@@ -45,6 +49,11 @@ export function mmap(mapping: Mapping): number {
 /** Gives memory back. No `view` of it may be touched afterwards, by any thread: that is a fault, not an exception. */
 export function munmap(address: number, length: number): void {
   check(cMunmap(address, length), 'munmap');
+}
+
+/** Changes what may be done with mapped pages; `protection` is PROT_ flags. Throws `SystemError`. */
+export function mprotect(address: number, length: number, protection: number): void {
+  check(cMprotect(address, length, protection), 'mprotect');
 }
 
 /** madvise(2); `advice` is a MADV_ number. */

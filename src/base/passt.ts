@@ -18,13 +18,13 @@ const CHATTER = /^(|Failed to send \d+ bytes to syslog|Don't run as root\. .*)$/
 
 /**
  * Starts passt, which carries a guest's packets over ordinary sockets of the host, with DHCP and DNS for the guest and
- * without any privilege. It is a program of its own, shut away by itself, and ends with the connection. Returns our end.
+ * without any privilege. `mtu`, in bytes, is what it tells the guest of the largest packet. It is a program of its own, shut away by itself, and ends with the connection. Returns our end.
  * Throws `E_PASST` when it is not installed or does not start, as when a port of the host is taken.
  */
-export async function startPasst(forwards: readonly ForwardedPort[]): Promise<number> {
+export async function startPasst(forwards: readonly ForwardedPort[], mtu: number): Promise<number> {
   const [ours, theirs] = streamPair();
   try {
-    await untilStarted(forwards, theirs.fd);
+    await untilStarted(forwards, mtu, theirs.fd);
   } catch (error) {
     ours.close();
     const message = `networking without privileges is not possible: ${(error as Error).message}`;
@@ -36,9 +36,9 @@ export async function startPasst(forwards: readonly ForwardedPort[]): Promise<nu
 }
 
 /** It goes into the background once it listens at all ports. Rejects with the reason if it does not come to that. */
-function untilStarted(forwards: readonly ForwardedPort[], fd: number): Promise<void> {
+function untilStarted(forwards: readonly ForwardedPort[], mtu: number, fd: number): Promise<void> {
   const words = forwards.flatMap(({ host, guest }) => ['-t', `127.0.0.1/${host}:${guest}`]);
-  const child = spawn('passt', ['--quiet', '--fd', `${FD}`, ...words], {
+  const child = spawn('passt', ['--quiet', '--fd', `${FD}`, '--mtu', `${mtu}`, ...words], {
     stdio: ['ignore', 'ignore', 'pipe', fd],
     detached: true,
     timeout: START_TIMEOUT_MS,

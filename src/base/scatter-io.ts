@@ -13,16 +13,23 @@ export function readScattered(fd: number, list: ScatterList): number {
   return transfer(cReadv, 'readv', fd, list, 0);
 }
 
-/** Writes a list from its byte `from` on. Returns how many bytes were taken; -1 when none can be taken now. */
-export function writeScattered(fd: number, list: ScatterList, from = 0): number {
-  return transfer(cWritev, 'writev', fd, list, from);
+/** Writes a list from its byte `from` on, at most `most` bytes. Returns how many were taken; -1 when none can be now. */
+export function writeScattered(fd: number, list: ScatterList, from = 0, most = list.length): number {
+  return transfer(cWritev, 'writev', fd, list, from, most);
 }
 
-function transfer(call: Transfer, name: string, fd: number, list: ScatterList, from: number): number {
+function transfer(
+  call: Transfer,
+  name: string,
+  fd: number,
+  list: ScatterList,
+  from: number,
+  most = list.length,
+): number {
   let piece = 0;
   let skip = from;
   while (piece < list.count && skip >= list.lengths[piece]!) skip -= list.lengths[piece++]!;
-  const count = fillIovecs(iovecs, 0, list, piece, skip, list.length - from, IOV_MAX);
+  const count = fillIovecs(iovecs, 0, list, piece, skip, Math.min(list.length - from, most), IOV_MAX);
   if (count === 0) return 0;
   for (;;) {
     const n = call(fd, iovecsAddress, count);

@@ -1,10 +1,43 @@
 import { isatty } from 'node:tty';
+import { rawIoctl } from './fd.ts';
+import { pin } from './ffi.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** Whether a descriptor is a terminal. */
 export function isTerminal(fd: number): boolean {
   return isatty(fd);
+}
+
+const TIOCGWINSZ = 0x5413;
+
+/** In characters. */
+export interface TerminalSize {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+/** struct winsize: rows, columns, and the same in pixels (ioctl_tty(2)). */
+const winsize = new Uint16Array(4);
+const winsizeAddress = pin(winsize);
+
+/** The size of a terminal; undefined when it is gone. */
+function terminalSize(fd: number): TerminalSize | undefined {
+  return rawIoctl(fd, TIOCGWINSZ, winsizeAddress) === -1 ? undefined : { columns: winsize[1]!, rows: winsize[0]! };
+}
+
+/**
+ * Tells the size of the terminal `fd` that this process runs on, now and whenever it has changed (SIGWINCH), until it is
+ * closed.
+ */
+export function followTerminalSize(fd: number, onSize: (size: TerminalSize) => void): { close(): void } {
+  const tell = () => {
+    const size = terminalSize(fd);
+    if (size !== undefined) onSize(size);
+  };
+  process.on('SIGWINCH', tell);
+  tell();
+  return { close: () => void process.off('SIGWINCH', tell) };
 }
 
 /** What `enterRawMode` needs of `process.stdin`, and of `process`. */

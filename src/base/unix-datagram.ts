@@ -16,20 +16,26 @@ const cSend = libc<(fd: number, bytes: Uint8Array, n: number, flags: number) => 
   'int64_t send(int, const void *, int64_t, int)',
 );
 
+/** A socket that sends datagrams to a path. Throws `E_SOCKET_PATH`, or `SystemError` when there is no receiver at `path`. */
+export function connectDatagrams(path: string): number {
+  const address = unixAddress(path);
+  const fd = check(cSocket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), 'socket');
+  try {
+    check(cConnect(fd, address, address.length), 'connect', path);
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+  return fd;
+}
+
 /** Sends each write as one datagram to a unix socket. What the receiver does not take in time is lost. */
 export class UnixDatagramSink implements ByteSink {
   readonly #fd: number;
 
-  /** Throws `E_SOCKET_PATH`, or `SystemError` when there is no receiver at `path`. */
-  constructor(path: string) {
-    const address = unixAddress(path);
-    this.#fd = check(cSocket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), 'socket');
-    try {
-      check(cConnect(this.#fd, address, address.length), 'connect', path);
-    } catch (error) {
-      close(this.#fd);
-      throw error;
-    }
+  /** `fd` is one of `connectDatagrams`, and becomes the sink's. */
+  constructor(fd: number) {
+    this.#fd = fd;
   }
 
   write(bytes: Uint8Array): void {

@@ -6,6 +6,11 @@ import { imageCodec } from '../base/image-codec.ts';
 import type { Disk } from '../disk/disk.ts';
 import { type DiskWorld, type OpenDiskOptions, openDisk } from '../disk/open-disk.ts';
 import { type CreateOptions, createQcow2 } from '../disk/qcow2/create.ts';
+import { readHeader } from '../disk/qcow2/open.ts';
+import { type Preallocation, preallocate } from '../disk/qcow2/preallocate.ts';
+import { Qcow2Disk } from '../disk/qcow2/qcow2-disk.ts';
+import type { Progress } from '../disk/tools/progress.ts';
+import { CrosvmError } from '../errors.ts';
 import type { Qcow2Keys } from './options/image.ts';
 
 export const hostWorld: DiskWorld = { files: hostDiskFiles, codec: imageCodec };
@@ -38,9 +43,38 @@ export async function makeFile<T>(path: string, fill: (file: HostFile) => T | Pr
   }
 }
 
+/** An empty qcow2 image in `file`. */
+export function newQcow2(
+  file: HostFile,
+  options: CreateOptions,
+  preallocation: Preallocation = 'off',
+  progress?: Progress,
+): Qcow2Disk {
+  createQcow2(file, options);
+  const disk = new Qcow2Disk(file, readHeader(file), { codec: imageCodec });
+  if (preallocation !== 'off') preallocate(disk, PREPARE[preallocation](file), progress);
+  return disk;
+}
+
+/** What is done with each range of the file that will hold data. */
+const PREPARE: Readonly<Record<Exclude<Preallocation, 'off'>, (file: HostFile) => (at: number, n: number) => void>> = {
+  metadata: () => () => {},
+  falloc: (file) => (offset, length) => {
+    if (file.allocate(offset, length)) return;
+    throw new CrosvmError('E_DISK_OPTION', `${file.name}: its file system has no preallocation=falloc`);
+  },
+  full: (file) => (offset, length) => {
+    for (let done = 0; done < length; done += ZEROES.length) {
+      file.write(offset + done, ZEROES.subarray(0, Math.min(ZEROES.length, length - done)));
+    }
+  },
+};
+
+const ZEROES = new Uint8Array(1 << 20);
+
 /** Makes an empty qcow2 image and, if it has one, its data file. */
-export async function makeQcow2(path: string, options: CreateOptions): Promise<void> {
-  const make = () => makeFile(path, (file) => createQcow2(file, options));
+export async function makeQcow2(path: string, options: CreateOptions, preallocation?: Preallocation): Promise<void> {
+  const make = () => makeFile(path, (file) => newQcow2(file, options, preallocation).finish());
   if (options.dataFile === undefined) return make();
   await makeFile(resolve(dirname(path), options.dataFile), async (data) => {
     data.resize(options.size);

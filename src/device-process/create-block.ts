@@ -1,18 +1,57 @@
 import { resolve } from 'node:path';
+import { close } from '../base/fd.ts';
 import { hostDiskFiles } from '../base/host-disk-files.ts';
 import { HostFile } from '../base/host-file.ts';
 import { imageCodec } from '../base/image-codec.ts';
+import { IoUring } from '../base/io-uring.ts';
 import type { Disk } from '../disk/disk.ts';
-import { type OpenDiskOptions, openDisk } from '../disk/open-disk.ts';
+import type { FileAccess, OpenedFile } from '../disk/disk-files.ts';
+import { openDisk } from '../disk/open-disk.ts';
 import { openOverlay } from '../disk/overlay.ts';
+import type { TransferEngine } from '../disk/transfer-engine.ts';
+import { CrosvmError } from '../errors.ts';
 import { BlockDevice } from '../virtio/block/block-device.ts';
-import type { BlockSpec, OverlaySpec } from './device-spec.ts';
-import type { MadeDevice } from './made-device.ts';
+import { type BlockSpec, type OverlaySpec, preferredExecutor } from './device-spec.ts';
+import { brokeredDiskFiles } from './file-broker.ts';
+import type { MadeDevice, PreparedDevice } from './made-device.ts';
 
-export function createBlock(spec: BlockSpec): MadeDevice {
+/** Requests that io_uring has at a time: as many as a queue. */
+const RING_ENTRIES = 256;
+
+/** Opens the image and what is written beside it. Throws `E_FILE_OPEN`, `E_DISK_LOCKED`, `E_IO_URING`. */
+export function prepareBlock(spec: BlockSpec): PreparedDevice {
+  const { path, overlay, writable, lock, direct } = spec;
+  using opening = new DisposableStack();
+  const access = { writable: writable && overlay === undefined, lock, direct, regular: false };
+  let image: OpenedFile | undefined = hostDiskFiles.open(path, access);
+  opening.defer(() => image?.store.close());
+  const hasStore = overlay !== undefined && (writable || overlay.kind === 'file');
+  const store = hasStore ? openOverlayFile(overlay, { writable, lock, direct }) : undefined;
+  opening.defer(() => store?.close());
+  const engine = openEngine(spec);
+  opening.defer(() => engine?.close());
+  // The name of the image in an overlay that is made; from inside of a jail no path can be found out.
+  const base = overlay?.kind === 'file' ? resolve(path) : undefined;
+  const resources = opening.move();
+  return {
+    finish() {
+      using finishing = resources;
+      const disk = openImage(spec, () => {
+        const opened = image;
+        image = undefined;
+        return opened;
+      });
+      const made = finish(spec, store === undefined ? disk : over(disk, store, base), engine);
+      finishing.move();
+      return made;
+    },
+  };
+}
+
+function finish(spec: BlockSpec, disk: Disk, engine: TransferEngine | undefined): MadeDevice {
   // A temporary file needs no power to be cut, so its flushes cost little; and then nothing is lost with this process.
   const writeThrough = spec.overlay?.kind === 'temporary';
-  const device = new BlockDevice(openDiskOf(spec), { ...spec, writeThrough });
+  const device = new BlockDevice(disk, { ...spec, writeThrough }, engine);
   return {
     device,
     orders: {
@@ -24,21 +63,36 @@ export function createBlock(spec: BlockSpec): MadeDevice {
   };
 }
 
-function openDiskOf({ path, overlay, format, trust, writable, lock, direct }: BlockSpec): Disk {
-  const open = (options: OpenDiskOptions) =>
-    openDisk({ files: hostDiskFiles, codec: imageCodec }, path, { format, trust, lock, direct, ...options });
-  if (overlay === undefined) return open({ writable });
-  const base = open({ writable: false });
-  if (overlay.kind === 'temporary' && !writable) return base;
-  let store: HostFile | undefined;
+/** The disk in an image, of which the first file is open already. */
+function openImage(spec: BlockSpec, takeFirst: () => OpenedFile | undefined): Disk {
+  const { path, overlay, format, trust, writable, lock, direct, broker } = spec;
+  const others = broker === undefined ? hostDiskFiles : brokeredDiskFiles(broker.fd);
+  const files = { ...others, open: (name: string, access: FileAccess) => takeFirst() ?? others.open(name, access) };
   try {
-    store = openOverlayFile(overlay, { writable, lock, direct });
-    return openOverlay(imageCodec, base, store, overlay.kind === 'file' ? resolve(path) : undefined);
+    const how = { format, trust, lock, direct, writable: writable && overlay === undefined };
+    return openDisk({ files, codec: imageCodec }, path, how);
+  } finally {
+    if (broker !== undefined) close(broker.fd);
+  }
+}
+
+function over(base: Disk, store: HostFile, basePath: string | undefined): Disk {
+  try {
+    return openOverlay(imageCodec, base, store, basePath);
   } catch (error) {
-    store?.close();
     base.close();
     throw error;
   }
+}
+
+function openEngine(spec: BlockSpec): TransferEngine | undefined {
+  if (preferredExecutor(spec) === 'epoll') return undefined;
+  const ring = IoUring.open(RING_ENTRIES);
+  if (ring !== undefined || spec.executor === undefined) return ring;
+  throw new CrosvmError(
+    'E_IO_URING',
+    `${spec.path}: async-executor=uring: the host does not let us use io_uring (it needs Linux 5.10; see sysctl kernel.io_uring_disabled)`,
+  );
 }
 
 /** An overlay that is only read has to be there. */

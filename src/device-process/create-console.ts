@@ -1,7 +1,9 @@
-import { consoleInput, consoleOutput } from '../base/console-files.ts';
+import { consoleInput, consoleOutput, sharedOutput, sinkOutput } from '../base/console-files.ts';
+import { SyslogSink, socketLog } from '../base/syslog.ts';
+import { UnixDatagramSink } from '../base/unix-datagram.ts';
 import { ConsoleDevice } from '../virtio/console/console-device.ts';
-import type { PortOptions } from '../virtio/console/console-port.ts';
-import type { ConsoleSpec } from './device-spec.ts';
+import type { ConsoleOutput, PortOptions } from '../virtio/console/console-port.ts';
+import type { ConsoleOutputSpec, ConsoleSpec } from './device-spec.ts';
 import type { MadeDevice } from './made-device.ts';
 
 export function createConsole({ ports }: ConsoleSpec): MadeDevice {
@@ -12,7 +14,7 @@ export function createConsole({ ports }: ConsoleSpec): MadeDevice {
         name,
         isConsole,
         input: input && consoleInput(input),
-        output: output && consoleOutput(output),
+        output: output && openOutput(output),
       });
     }
   } catch (error) {
@@ -22,5 +24,34 @@ export function createConsole({ ports }: ConsoleSpec): MadeDevice {
     }
     throw error;
   }
-  return { device: new ConsoleDevice(opened as [PortOptions, ...PortOptions[]]) };
+  const device = new ConsoleDevice(opened as [PortOptions, ...PortOptions[]]);
+  return {
+    device,
+    orders: {
+      resizeConsole: ({ columns, rows }, answer) => {
+        device.resize(0, columns, rows);
+        answer({ kind: 'done' });
+      },
+    },
+  };
+}
+
+function openOutput(output: ConsoleOutputSpec): ConsoleOutput {
+  switch (output.kind) {
+    case 'file':
+      return consoleOutput(output.path);
+    case 'shared':
+      return sharedOutput(output.fd);
+    case 'datagrams':
+      return sinkOutput(new UnixDatagramSink(output.fd));
+    case 'syslog': {
+      const socket = new UnixDatagramSink(output.fd);
+      const lines = new SyslogSink(output.tag, socketLog(socket));
+      const close = () => {
+        lines.flush();
+        socket.close();
+      };
+      return sinkOutput({ write: (bytes) => lines.write(bytes), close });
+    }
+  }
 }

@@ -13,7 +13,9 @@ export type DeviceOrder =
   | { readonly kind: 'resizeDisk'; readonly size: number }
   /** The balloon is to take so many bytes. */
   | { readonly kind: 'inflateBalloon'; readonly size: number }
-  | { readonly kind: 'balloonStats' };
+  | { readonly kind: 'balloonStats' }
+  /** The terminal behind the first port of a console has this size, in characters. */
+  | { readonly kind: 'resizeConsole'; readonly columns: number; readonly rows: number };
 
 export type DeviceAnswer =
   | { readonly kind: 'done' }
@@ -29,10 +31,10 @@ export function parseOrder(packet: Uint8Array): DeviceOrder {
   } catch (error) {
     throw new CrosvmError('E_DEVICE_ORDER', 'an order to a device is not JSON', { cause: error });
   }
-  const { kind, size } = (typeof value === 'object' ? (value ?? {}) : {}) as { kind?: unknown; size?: unknown };
+  const { kind, size, columns, rows } = (typeof value === 'object' ? (value ?? {}) : {}) as Record<string, unknown>;
   if (kind === 'balloonStats') return { kind };
-  const isSize = typeof size === 'number' && Number.isSafeInteger(size) && size >= 0;
-  if ((kind === 'resizeDisk' || kind === 'inflateBalloon') && isSize) return { kind, size };
+  if ((kind === 'resizeDisk' || kind === 'inflateBalloon') && isCount(size)) return { kind, size };
+  if (kind === 'resizeConsole' && isU16(columns) && isU16(rows)) return { kind, columns, rows };
   throw new CrosvmError('E_DEVICE_ORDER', 'an order to a device is none that there is');
 }
 
@@ -55,6 +57,10 @@ export function decodeAnswer(packet: Uint8Array): DeviceAnswer {
 
 function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+function isU16(value: unknown): value is number {
+  return isCount(value) && value <= 0xffff;
 }
 
 function knownStats(value: unknown): BalloonStats {

@@ -15,6 +15,10 @@ export type OverlaySpec =
   | { readonly kind: 'file'; readonly path: string }
   | { readonly kind: 'temporary'; readonly fd?: number };
 
+/** How requests to a disk are carried out: by io_uring, many at a time; or by the device's own loop, one after the other. */
+export const DISK_EXECUTORS = ['uring', 'epoll'] as const;
+export type DiskExecutor = (typeof DISK_EXECUTORS)[number];
+
 export interface BlockSpec {
   readonly type: 'block';
   /** The disk image. */
@@ -34,8 +38,24 @@ export interface BlockSpec {
   readonly queues: number;
   /** Past the host's page cache. */
   readonly direct: boolean;
+  /** If nobody asked for one, what `preferredExecutor` says, where that is possible. */
+  readonly executor?: DiskExecutor | undefined;
+  /**
+   * Who opens the files that the image refers to (file-broker.ts), for a process that cannot do that itself; a socket of
+   * type SOCK_SEQPACKET.
+   */
+  readonly broker?: { readonly fd: number } | undefined;
   /** Keeps other programs of ours from the image, and from writing it if it is read only. */
   readonly lock: boolean;
+}
+
+export interface PmemSpec {
+  readonly type: 'pmem';
+  /** The file, which is memory of the guest already. */
+  readonly fd: number;
+  /** Where it is there: guest physical address, and size in bytes. */
+  readonly start: number;
+  readonly size: number;
 }
 
 export interface RngSpec {
@@ -48,8 +68,15 @@ export interface ConsolePortSpec {
   /** A terminal of the guest, not just a channel. */
   readonly isConsole: boolean;
   readonly input: ConsoleFile | undefined;
-  readonly output: ConsoleFile | undefined;
+  /** Without one, what the guest writes is lost. */
+  readonly output: ConsoleOutputSpec | undefined;
 }
+
+/** A file; something that the VMM has open too; or a socket that leads to who takes datagrams, or to the system's log. */
+export type ConsoleOutputSpec =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'shared' | 'datagrams'; readonly fd: number }
+  | { readonly kind: 'syslog'; readonly fd: number; readonly tag: string };
 
 export interface ConsoleSpec {
   readonly type: 'console';
@@ -117,4 +144,18 @@ export interface P9Spec extends FolderSpec {
   readonly options: P9Options;
 }
 
-export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | FsSpec | NetSpec | P9Spec | RngSpec | VsockSpec;
+/** In the page cache most requests end at once, and the ring only costs. */
+export function preferredExecutor({ executor, direct }: Pick<BlockSpec, 'executor' | 'direct'>): DiskExecutor {
+  return executor ?? (direct ? 'uring' : 'epoll');
+}
+
+export type DeviceSpec =
+  | BalloonSpec
+  | BlockSpec
+  | ConsoleSpec
+  | FsSpec
+  | NetSpec
+  | P9Spec
+  | PmemSpec
+  | RngSpec
+  | VsockSpec;

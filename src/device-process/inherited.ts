@@ -1,17 +1,23 @@
-/** Descriptors of the VMM that a specification names, which a device process gets by other numbers. */
+/** Descriptors of the VMM that a specification names, which a device process gets by other numbers: its fields `fd`. */
 import type { DeviceSpec } from './device-spec.ts';
 
-/** The descriptor, if there is one. */
-export function inheritedFd(spec: DeviceSpec): number | undefined {
-  if (spec.type === 'net' && 'fd' in spec.wire) return spec.wire.fd;
-  if (spec.type === 'block' && spec.overlay?.kind === 'temporary') return spec.overlay.fd;
-  return undefined;
+/** In the order in which they are in the specification. */
+export function inheritedFds(spec: DeviceSpec): number[] {
+  const fds: number[] = [];
+  mapFds(spec, (fd) => {
+    fds.push(fd);
+    return fd;
+  });
+  return fds;
 }
 
-/** The specification for a process in which that descriptor is `fd`. */
-export function withInheritedFd(spec: DeviceSpec, fd: number): DeviceSpec {
-  if (inheritedFd(spec) === undefined) return spec;
-  if (spec.type === 'net') return { ...spec, wire: { kind: spec.wire.kind, fd } };
-  if (spec.type === 'block') return { ...spec, overlay: { kind: 'temporary', fd } };
-  return spec;
+/** The specification for a process in which those descriptors are `fds`. */
+export function withInheritedFds(spec: DeviceSpec, fds: readonly number[]): DeviceSpec {
+  let next = 0;
+  return mapFds(spec, () => fds[next++]!);
+}
+
+function mapFds(spec: DeviceSpec, map: (fd: number) => number): DeviceSpec {
+  // It travels as JSON anyway.
+  return JSON.parse(JSON.stringify(spec, (key, value) => (key === 'fd' ? map(value as number) : value)));
 }

@@ -27,7 +27,13 @@ export interface SharedFolder {
 export interface MadeDevice {
   readonly device: VirtioDevice;
   readonly orders?: OrderHandlers;
+}
+
+/** A device that has what it cannot get from inside of its jail, and has not looked at what others have written. */
+export interface PreparedDevice {
   /** Absolute paths of folders of the host in which it looks for files later; nothing else remains in its jail. */
   readonly folders?: readonly string[];
   readonly share?: SharedFolder;
+  /** Makes the device, once. Throws what is wrong with the contents of its files; nothing stays open then. */
+  finish(): MadeDevice;
 }

@@ -16,7 +16,7 @@ export type FrontEndPlace = StreamConnection | { readonly socketPath: string };
  * Throws when the device cannot be made or the socket not be listened at.
  */
 export async function runDevice(spec: DeviceSpec, place: FrontEndPlace, log: Log, ordersFd?: number): Promise<boolean> {
-  const made = (await loadDeviceMaker(spec.type))(spec);
+  const made = (await loadDeviceMaker(spec.type))(spec).finish();
   let connection: StreamConnection;
   try {
     connection = 'socketPath' in place ? await awaitFrontEnd(place.socketPath) : place;

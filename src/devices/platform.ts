@@ -28,7 +28,7 @@ const KEYBOARD_IRQ = 1;
 const PVPANIC_SLOT = 31;
 
 /** A virtio device on the PCI bus: what it is, and what stands behind it. */
-export interface VirtioFunction extends Omit<VirtioPciDeps, 'address' | 'interrupt'> {
+export interface VirtioFunction extends Omit<VirtioPciDeps, 'address' | 'sharedMemoryAddress' | 'interrupt'> {
   /** Its device number on bus 0, 1-30. */
   readonly slot: number;
   readonly spec: VirtioPciSpec;
@@ -103,13 +103,16 @@ export class Platform {
   readonly virtio: readonly VirtioPci[];
   /** 32-bit BARs. Allocate in the same order on every thread. */
   readonly lowMmio = new BarAllocator(at.LOW_MMIO_START, at.LOW_MMIO_END, 'the memory window below 4 GiB');
+  /** 64-bit BARs, likewise. */
+  readonly highMmio: BarAllocator;
   /** RTC and, where it is ours, PIT: whoever keeps time calls `tick` at `deadline`. LAPIC timers are the vCPUs' own. */
   readonly timers: TimedDevice;
   readonly #wires: WiredOr;
 
   constructor(buffer: SharedArrayBuffer, deps: PlatformDeps) {
     const states = platformStates(buffer, deps.virtio?.length);
-    const { irqchip } = deps;
+    const { irqchip, highMmio = { start: 0, length: 0 } } = deps;
+    this.highMmio = new BarAllocator(highMmio.start, highMmio.start + highMmio.length, 'the memory window above RAM');
     if (irqchip.kind === 'kernel') {
       this.interrupts = irqchip.interrupts;
     } else {
@@ -135,7 +138,9 @@ export class Platform {
 
   #addVirtio(states: PlatformStates['virtio'][number], { slot, spec, ...deps }: VirtioFunction): VirtioPci {
     const address = this.lowMmio.allocate(VIRTIO_BAR_SIZE);
-    const device = new VirtioPci(states, spec, { ...deps, address, interrupt: this.pciInterrupt(slot) });
+    const sharedMemoryAddress = spec.sharedMemory && this.highMmio.allocate(spec.sharedMemory.size);
+    const interrupt = this.pciInterrupt(slot);
+    const device = new VirtioPci(states, spec, { ...deps, address, sharedMemoryAddress, interrupt });
     this.pci.add(slot, 0, device);
     return device;
   }

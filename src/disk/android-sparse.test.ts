@@ -6,7 +6,7 @@ import { bytesList } from './bytes-list.ts';
 import { Extent } from './disk.ts';
 import { MemoryStore } from './memory-store.ts';
 import { RawDisk } from './raw.ts';
-import { readDisk } from './testing.ts';
+import { readDisk } from './testing/disk-model.ts';
 
 const BLOCK = 4096;
 type Chunk = readonly [type: number, blocks: number, data: Uint8Array];

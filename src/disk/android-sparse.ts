@@ -85,7 +85,6 @@ export class AndroidSparseDisk extends ReadOnlyDisk {
     const place = this.#places[i]!;
     extent.depth = 0;
     extent.allocated = place !== NOTHING;
-    extent.inPlace = false;
     extent.length = Math.min(length, this.#end(i) - offset);
     extent.store = place >= 0 ? this.store : undefined;
     extent.offset = place >= 0 ? place + offset - this.#starts[i]! : 0;

@@ -1,13 +1,20 @@
 import { CrosvmError } from '../errors.ts';
 import { ScatterList } from '../memory/scatter-list.ts';
-import { type Disk, Extent } from './disk.ts';
+import { type Disk, Place } from './disk.ts';
 import type { TransferEngine } from './transfer-engine.ts';
+
+/** What the queue needs of a disk. */
+export type QueuedDisk = Omit<Disk, 'format' | 'locate'>;
+
+/** Instead of a slot: the request has been carried out. */
+export const DONE = -1;
+
+/** Hears that the request in a slot has ended, and why it has failed if it has. */
+export type RequestEnded = (slot: number, error: CrosvmError | undefined) => void;
 
 /** A request that the engine has. */
 class Request {
   write = false;
-  /** What the caller calls it. */
-  tag = 0;
   offset = 0;
   readonly list = new ScatterList();
 }
@@ -15,50 +22,73 @@ class Request {
 /**
  * Several requests to a disk at a time. What lies in one piece of a file goes to an engine; everything else is done at
  * once, after the engine has ended what it has if it could be in the way: clusters that an engine writes to must not be
- * given to other data meanwhile.
+ * given to other data meanwhile. Without an engine all is done at once.
  */
 export class DiskQueue {
-  readonly #disk: Disk;
-  readonly #engine: TransferEngine;
-  readonly #extent = new Extent();
-  readonly #requests: Request[];
-  readonly #free: number[];
-  /** Ended requests that the caller has not asked for. */
-  readonly #ended: number[] = [];
-  readonly #errors: (CrosvmError | undefined)[] = [];
-  /** Why the request that `next` returned last has failed, if it has. */
-  error: CrosvmError | undefined = undefined;
+  readonly #disk: QueuedDisk;
+  readonly #engine: TransferEngine | undefined;
+  readonly #onEnd: RequestEnded;
+  readonly #place = new Place();
+  readonly #requests: readonly Request[];
+  /** Slots that are free: the first `#freeCount`. */
+  readonly #free: Int32Array;
+  #freeCount: number;
 
-  constructor(disk: Disk, engine: TransferEngine) {
+  /** Disk and engine are the queue's to close. `onEnd` is called by `collect`, and by whatever waits for the engine. */
+  constructor(disk: QueuedDisk, engine: TransferEngine | undefined, onEnd: RequestEnded) {
     this.#disk = disk;
     this.#engine = engine;
-    this.#requests = Array.from({ length: engine.capacity }, () => new Request());
-    this.#free = this.#requests.map((_, i) => i);
+    this.#onEnd = onEnd;
+    const slots = engine?.capacity ?? 0;
+    this.#requests = Array.from({ length: slots }, () => new Request());
+    this.#free = Int32Array.from({ length: slots }, (_, i) => slots - 1 - i);
+    this.#freeCount = slots;
   }
 
-  /** Requests that the engine has, or whose end nobody has asked for. */
+  get size(): number {
+    return this.#disk.size;
+  }
+
+  get writable(): boolean {
+    return this.#disk.writable;
+  }
+
+  /** How many more requests the engine takes; no limit without one. */
+  get room(): number {
+    return this.#engine === undefined ? Number.POSITIVE_INFINITY : this.#freeCount;
+  }
+
+  /** Requests that the engine has. */
   get pending(): number {
-    return this.#requests.length - this.#free.length + this.#ended.length;
+    return this.#requests.length - this.#freeCount;
   }
 
-  /** Reads; true if that is done, false if `next` will return `tag`. Throws as `Disk.read` does. */
-  read(offset: number, list: ScatterList, tag: number): boolean {
-    if (this.#start(false, offset, list, tag)) return false;
-    this.#disk.read(offset, list);
-    return true;
+  /** Reads; the slot of the request, or `DONE`. Throws as `Disk.read` does. */
+  read(offset: number, list: ScatterList): number {
+    const slot = this.#start(false, offset, list);
+    if (slot === DONE) this.#disk.read(offset, list);
+    return slot;
   }
 
   /** Writes; likewise. */
-  write(offset: number, list: ScatterList, tag: number): boolean {
-    if (this.#start(true, offset, list, tag)) return false;
+  write(offset: number, list: ScatterList): number {
+    const slot = this.#start(true, offset, list);
+    if (slot === DONE) {
+      this.drain();
+      this.#disk.write(offset, list);
+    }
+    return slot;
+  }
+
+  /** Writes; what was written survives a power cut when this returns. */
+  writeThrough(offset: number, list: ScatterList): void {
     this.drain();
     this.#disk.write(offset, list);
-    return true;
+    this.#disk.flush();
   }
 
   /** Everything whose end was told survives a power cut when this returns. */
   flush(): void {
-    this.drain();
     this.#disk.flush();
   }
 
@@ -79,49 +109,47 @@ export class DiskQueue {
 
   /** Hands requests to the system: call it when there are no more for now. */
   submit(): void {
-    this.#engine.submit();
+    this.#engine?.submit();
   }
 
-  /** The tag of a request that has ended, or -1 if there is none for now. Sets `error`. */
-  next(): number {
-    this.#collect();
-    const tag = this.#ended.shift();
-    if (tag === undefined) return -1;
-    this.error = this.#errors.shift();
-    return tag;
+  /** Tells of the requests that have ended. */
+  collect(): void {
+    const engine = this.#engine;
+    if (engine === undefined) return;
+    for (let slot = engine.ended(); slot >= 0; slot = engine.ended()) {
+      const error = engine.complete ? undefined : this.#again(this.#requests[slot]!);
+      this.#free[this.#freeCount++] = slot;
+      this.#onEnd(slot, error);
+    }
   }
 
   /** Returns when the engine has nothing under way. */
   drain(): void {
-    if (this.#free.length === this.#requests.length) return;
-    this.#engine.submit();
-    for (this.#collect(); this.#free.length < this.#requests.length; this.#collect()) this.#engine.wait();
+    if (this.pending === 0) return;
+    this.submit();
+    for (this.collect(); this.pending > 0; this.collect()) this.#engine!.wait();
   }
 
-  #start(write: boolean, offset: number, list: ScatterList, tag: number): boolean {
-    const slot = this.#free.at(-1);
-    if (slot === undefined || list.length === 0 || offset + list.length > this.#disk.size) return false;
-    const extent = this.#extent;
-    this.#disk.locate(offset, list.length, extent);
-    const fits = extent.kind === 'data' && extent.length === list.length && (!write || extent.inPlace);
-    if (!fits || !this.#engine.start(write, extent.store!, extent.offset, list, slot)) return false;
-    this.#free.pop();
+  close(): void {
+    this.drain();
+    this.#disk.close();
+    this.#engine?.close();
+  }
+
+  /** The slot, or `DONE` when it is not for the engine. */
+  #start(write: boolean, offset: number, list: ScatterList): number {
+    if (this.#freeCount === 0 || list.length === 0) return DONE;
+    const place = this.#place;
+    if (!this.#disk.placeOf(write, offset, list.length, place)) return DONE;
+    const slot = this.#free[this.#freeCount - 1]!;
+    if (!this.#engine!.start(write, place.store!, place.offset, list, slot)) return DONE;
+    this.#freeCount--;
     const request = this.#requests[slot]!;
     request.write = write;
-    request.tag = tag;
     request.offset = offset;
     request.list.clear();
     request.list.addRange(list, 0, list.length);
-    return true;
-  }
-
-  #collect(): void {
-    for (let slot = this.#engine.ended(); slot >= 0; slot = this.#engine.ended()) {
-      const request = this.#requests[slot]!;
-      this.#free.push(slot);
-      this.#ended.push(request.tag);
-      this.#errors.push(this.#engine.complete ? undefined : this.#again(request));
-    }
+    return slot;
   }
 
   /** Does what the engine could not: it is a rare end, and tells the reason. */

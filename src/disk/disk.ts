@@ -14,12 +14,17 @@ export class Extent {
   store: ByteStore | undefined = undefined;
   /** Offset in `store` of the first byte, for 'data'. */
   offset = 0;
-  /** Whether a write of exactly these bytes may go straight to `store`. */
-  inPlace = false;
   /** Which image of a backing chain says so; 0 is the one that was asked. */
   depth = 0;
   /** Whether an image says what is here; otherwise the end of the backing chain was reached without an answer. */
   allocated = false;
+}
+
+/** Where a stretch of a disk lies in a store. Filled in by `Disk.placeOf`. */
+export class Place {
+  store: ByteStore | undefined = undefined;
+  /** Offset in `store` of the first byte. */
+  offset = 0;
 }
 
 /**
@@ -43,6 +48,11 @@ export interface Disk {
   resize(size: number): void;
   /** Says in `extent` where the bytes from `offset` lie, for at most `length` of them. */
   locate(offset: number, length: number, extent: Extent): void;
+  /**
+   * Whether a read, or a write, of exactly these bytes is one of a store and nothing else; says in `place` which one, for
+   * somebody who carries it out himself. The disk must not be changed otherwise until that has ended.
+   */
+  placeOf(write: boolean, offset: number, length: number, place: Place): boolean;
   /** Writes what is pending and closes the files, backing files too. */
   close(): void;
 }

@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { imageCodec } from '../base/image-codec.ts';
 import { bytesList } from './bytes-list.ts';
-import { Extent } from './disk.ts';
+import { Extent, Place } from './disk.ts';
 import { type ImageTrust, NO_TRUST } from './image-trust.ts';
 import { MemoryStore } from './memory-store.ts';
 import { openDisk } from './open-disk.ts';
 import { type CreateOptions, createQcow2 } from './qcow2/create.ts';
-import { MemoryFiles, readDisk } from './testing.ts';
+import { readDisk } from './testing/disk-model.ts';
+import { MemoryFiles } from './testing/memory-files.ts';
 
 const SIZE = 1 << 20;
 
@@ -124,9 +125,8 @@ test('a guest cannot make its raw disk look like an image, unless the format was
       assert.throws(write, { code: 'E_DISK_PROBED' });
       assert.throws(() => disk.write(0, bytesList(magic)), { code: 'E_DISK_PROBED' });
       disk.write(0, bytesList(new Uint8Array(512).fill(1)));
-      const extent = new Extent();
-      disk.locate(0, 512, extent);
-      assert.equal(extent.inPlace, false);
+      assert.equal(disk.placeOf(true, 0, 512, new Place()), false);
+      assert.equal(disk.placeOf(false, 0, 512, new Place()), true);
     }
   }
 });

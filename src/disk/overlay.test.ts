@@ -7,7 +7,8 @@ import { openDisk } from './open-disk.ts';
 import { openOverlay } from './overlay.ts';
 import { createQcow2 } from './qcow2/create.ts';
 import { RawDisk } from './raw.ts';
-import { MemoryFiles, readDisk } from './testing.ts';
+import { readDisk } from './testing/disk-model.ts';
+import { MemoryFiles } from './testing/memory-files.ts';
 
 const SIZE = 300_000;
 

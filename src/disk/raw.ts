@@ -1,7 +1,7 @@
 import { CrosvmError } from '../errors.ts';
 import type { ScatterList } from '../memory/scatter-list.ts';
 import type { ByteStore } from './byte-store.ts';
-import { checkRange, checkWritable, type Disk, type Extent } from './disk.ts';
+import { checkRange, checkWritable, type Disk, type Extent, type Place } from './disk.ts';
 import { formatOf, PROBE_LENGTH } from './probe.ts';
 
 /** An image without a format: byte n of the disk is byte n of the store. */
@@ -66,11 +66,18 @@ export class RawDisk implements Disk {
     extent.allocated = true;
     extent.store = this.#store;
     extent.offset = offset;
-    extent.inPlace = this.writable && !(this.#probed && offset < PROBE_LENGTH);
     const data = Math.min(this.#store.nextData(offset), offset + length);
     extent.kind = data > offset ? 'zero' : 'data';
     const end = data > offset ? data : Math.min(this.#store.nextHole(offset), offset + length);
     extent.length = end - offset;
+  }
+
+  placeOf(write: boolean, offset: number, length: number, place: Place): boolean {
+    if (length > this.#size - offset) return false;
+    if (write && (!this.writable || (this.#probed && offset < PROBE_LENGTH))) return false;
+    place.store = this.#store;
+    place.offset = offset;
+    return true;
   }
 
   close(): void {

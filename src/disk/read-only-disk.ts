@@ -31,6 +31,11 @@ export abstract class ReadOnlyDisk implements Disk {
     checkWritable(this.store.name, false);
   }
 
+  /** What they store is not what they hold, but for parts. */
+  placeOf(): boolean {
+    return false;
+  }
+
   resize(): void {
     throw new CrosvmError('E_DISK_RESIZE', `${this.store.name}: an image of format ${this.format} keeps its size`);
   }

@@ -5,6 +5,8 @@ import type { ByteStore } from './byte-store.ts';
 export interface TransferEngine {
   /** How many can be under way. */
   readonly capacity: number;
+  /** An eventfd that is signalled whenever one has ended. */
+  readonly eventFd: { readonly fd: number; clear(): number };
   /**
    * Takes a request: all bytes of `list`, which may be used for something else right away, while the memory it names is
    * in use until the end. False if it is not for this engine: the caller does it itself.

@@ -68,7 +68,6 @@ export class ZstdDisk extends ReadOnlyDisk {
     extent.kind = 'compressed';
     extent.allocated = true;
     extent.depth = 0;
-    extent.inPlace = false;
     extent.store = undefined;
     extent.length = Math.min(length, this.#starts[this.#find(offset) + 1]! - offset);
   }

@@ -8,6 +8,7 @@
 import type { Bus } from '../devices/bus.ts';
 import type { Clock, TimedDevice } from '../devices/device.ts';
 import type { Gpa, GuestMemory, MemoryLayoutEntry } from '../memory/guest-memory.ts';
+import type { MemoryWindow, WindowOptions } from '../memory/memory-window.ts';
 import type { VcpuStatistics } from './statistics.ts';
 
 export type HypervisorKind = 'kvm' | 'soft';
@@ -49,6 +50,8 @@ export interface VmAccess {
   readonly memory: GuestMemory;
   /** The memfd that holds all of guest memory, for other processes to map: each region of `memory` says where in it. */
   readonly memoryFd: number;
+  /** What can be memory besides RAM, as `VmOptions` names it. Not in `memory`: nothing but the guest accesses it. */
+  readonly windows: readonly MemoryWindow[];
   /** The time of a deterministic VM, by which all its devices go. Exact on the thread of its vCPU. */
   readonly guestClock?: Clock | undefined;
   readonly interrupts: InterruptController;
@@ -77,6 +80,11 @@ export interface VmAccess {
 
 /** A VM as its maker on the main thread has it. */
 export interface Vm extends VmAccess {
+  /**
+   * By window an eventfd that is written when the guest has touched a page that its file does not have any more. It has
+   * found zeroes there, so it must not go on. Undefined where the vCPU's run() ends with an error instead.
+   */
+  readonly windowFaults: readonly (number | undefined)[];
   /** Starts or stops recording which pages of region `index` of `memory` the guest writes. */
   setDirtyLog(index: number, enabled: boolean): void;
   /** One bit per 4 KiB page of region `index` written since the last call, lowest page in the lowest bit. */
@@ -92,6 +100,8 @@ export interface Vm extends VmAccess {
 export interface VmOptions {
   /** Guest RAM, ordered and without overlaps; addresses and sizes are multiples of 4096. */
   readonly memory: readonly MemoryLayoutEntry[];
+  /** Where files can be memory of the guest besides RAM. Windows with an address overlap neither RAM nor each other. */
+  readonly windows?: readonly WindowOptions[];
   /** Number of vCPUs, ids 0 to cpus - 1. */
   readonly cpus: number;
   readonly irqchip: IrqchipKind;
@@ -110,6 +120,8 @@ export interface SoftOptions {
   readonly seed?: number | undefined;
   /** Executions of a block of code before it is compiled: Infinity for never, 0 for at once. */
   readonly jitThreshold?: number | undefined;
+  /** A folder in which compiled code is kept for other runs; left out: it is not. */
+  readonly keptCode?: string | undefined;
   /** Instructions that a block of decoded code has at most, 1-64 [default: 64]. For tests and for finding bugs. */
   readonly blockLength?: number | undefined;
 }

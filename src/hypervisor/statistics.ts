@@ -61,6 +61,8 @@ export type SoftVcpuStatistics = {
     readonly compiled: number;
     readonly invalidated: number;
     readonly dropped: number;
+    /** Compiled by earlier runs. */
+    readonly kept: number;
   };
 };
 

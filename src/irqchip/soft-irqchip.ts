@@ -70,6 +70,13 @@ export class SoftIrqchip implements InterruptController, ApicFabric {
     this.#deliver(-1, msiDestination(address), BROADCAST, logical, msiDeliveryMode(data), msiVector(data), level);
   }
 
+  /** The first vCPU that takes messages to `address` as things are; 0 if none does. */
+  recipientOf(address: number): number {
+    const [destination, logical] = [msiDestination(address), msiIsLogical(address)];
+    const lapic = this.lapics.find((each) => each.isAddressed(destination, BROADCAST, logical));
+    return lapic?.id ?? 0;
+  }
+
   sendIpi(
     source: number,
     shorthand: number,

@@ -29,7 +29,7 @@ import { enterSharedRoot } from '../base/shared-root.ts';
 import { SystemError } from '../base/system-error.ts';
 import type { StreamConnection } from '../base/unix-stream.ts';
 import { unshareWithUsers } from '../base/user-maps.ts';
-import type { MadeDevice, SharedFolder } from '../device-process/made-device.ts';
+import type { PreparedDevice, SharedFolder } from '../device-process/made-device.ts';
 import { CrosvmError } from '../errors.ts';
 import type { JailSpec } from './jail-spec.ts';
 
@@ -40,8 +40,7 @@ const MAX_DESCRIPTORS = 1024;
 /** Each file that a guest opens on a shared folder takes one. */
 const MAX_SHARED_FILES = 65536;
 const LIMITS = [
-  // Neither processes nor threads, and what is in memory stays there.
-  [RLIMIT_NPROC, 0],
+  // What is in memory stays there.
   [RLIMIT_CORE, 0],
   [RLIMIT_MEMLOCK, 0],
   [RLIMIT_MSGQUEUE, 0],
@@ -87,13 +86,13 @@ function currentOwner(): Owner {
 }
 
 /**
- * Enters the jail, in which the device's `folders` of the host remain, or the folder that it shares is all that there is. A system call that the filter refuses ends the process: who is at the
- * other end of `supervisor` gets the filter's listener and does that, or the kernel where there is no listener. Throws `E_JAIL` where the host
- * forbids something, `SystemError`.
+ * Enters the jail, in which the device's `folders` of the host remain, or all that there is is the folder that it shares. A
+ * system call that the filter refuses ends the process: who is at the other end of `supervisor` gets the filter's listener
+ * and does that, or the kernel where there is no listener. Throws `E_JAIL` where the host forbids something, `SystemError`.
  */
 export function enterJail(
-  { filters, root }: JailSpec,
-  { folders = [], share }: MadeDevice,
+  { filters, root, threads }: JailSpec,
+  { folders = [], share }: PreparedDevice,
   isSettled: boolean,
   supervisor: StreamConnection,
 ): void {
@@ -115,6 +114,7 @@ export function enterJail(
   dropCapabilities(share === undefined ? [] : FILE_CAPABILITIES);
   lowerLimit(RLIMIT_NOFILE, share === undefined ? MAX_DESCRIPTORS : MAX_SHARED_FILES);
   for (const [resource, value] of LIMITS) setLimit(resource, value);
+  setLimit(RLIMIT_NPROC, threads);
   // After the credentials have changed for the last time, as that forgets it.
   setDeathSignal(SIGKILL);
   setNoNewPrivileges();

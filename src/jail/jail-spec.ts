@@ -7,11 +7,13 @@ export interface JailSpec {
   readonly filters: { readonly notify: string | undefined; readonly kill: string };
   /** The folder of the host that becomes the root; an empty one in memory if it is not given. */
   readonly root: string | undefined;
+  /** How many threads the kernel may make for it. */
+  readonly threads: number;
 }
 
 /** How jails are made, as options of the command line say it. */
 export interface JailOptions {
-  /** Where policies are, `TYPE_device.policy`; those of the package without it. */
+  /** Where policies are, `TYPE_device.policy` and `block_uring_device.policy`; those of the package without it. */
   readonly policyFolder?: string | undefined;
   /** Calls that a policy refuses are written to the kernel's log, and done all the same. */
   readonly logFailures?: boolean | undefined;

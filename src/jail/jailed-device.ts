@@ -4,7 +4,7 @@ import { exitNow, keepDescriptors, setThreadName } from '../base/process.ts';
 import { StreamConnection } from '../base/unix-stream.ts';
 import type { DeviceMaker } from '../device-process/create-device.ts';
 import type { DeviceSpec } from '../device-process/device-spec.ts';
-import { withInheritedFd } from '../device-process/inherited.ts';
+import { withInheritedFds } from '../device-process/inherited.ts';
 import { serveDevice } from '../device-process/run-device.ts';
 import { CrosvmError } from '../errors.ts';
 import { enterJail, type Owner, settle } from './enter-jail.ts';
@@ -15,19 +15,19 @@ const MESSAGES = 2;
 const FRONT_END = 3;
 const ORDERS = 4;
 const SUPERVISOR = 5;
-const INHERITED = 6;
+const FIRST_INHERITED = 6;
 
 export interface DeviceDescriptors {
   readonly messages: number;
   readonly frontEnd: number;
   readonly orders: number;
-  /** That of its specification, if it names one. */
-  readonly inherited: number | undefined;
+  /** Those that its specification names. */
+  readonly inherited: readonly number[];
   /** Where the listener of its filter goes. */
   readonly supervisor: number;
 }
 
-/** Makes the device, enters the jail, serves the front end until that goes away, and ends the process. */
+/** Opens what the device needs, enters the jail, makes the device, serves the front end until that goes away, and ends the process. */
 export function runJailedDevice(
   { name, spec, jail }: StartOrder,
   make: DeviceMaker,
@@ -38,13 +38,13 @@ export function runJailedDevice(
   try {
     if (newcomer !== undefined) settle(newcomer, sharesFolder(spec) ? 0 : undefined);
     const nothing = open('/dev/null', O_RDWR);
-    const more = inherited === undefined ? [] : [inherited];
-    keepDescriptors([nothing, nothing, messages, frontEnd, orders, supervisor, ...more]);
+    keepDescriptors([nothing, nothing, messages, frontEnd, orders, supervisor, ...inherited]);
     setThreadName(`${spec.type} device`);
-    const made = make(withInheritedFd(spec, INHERITED));
-    enterJail(jail, made, newcomer !== undefined, new StreamConnection(SUPERVISOR));
+    const its = inherited.map((_, i) => FIRST_INHERITED + i);
+    const prepared = make(withInheritedFds(spec, its));
+    enterJail(jail, prepared, newcomer !== undefined, new StreamConnection(SUPERVISOR));
     const isWell = serveDevice(
-      made,
+      prepared.finish(),
       new StreamConnection(FRONT_END),
       (level, line) => say(`${level}: ${line}`),
       ORDERS,

@@ -16,9 +16,9 @@ export function ownPolicyFolder(): string {
   return join(packageFolder(), 'seccomp', 'x86_64');
 }
 
-/** The filters of a kind of device. Throws `E_SECCOMP_POLICY`, `E_FILE_OPEN`. */
-export function loadFilters(type: string, { policyFolder, logFailures }: JailOptions): JailSpec['filters'] {
-  const path = join(policyFolder ?? ownPolicyFolder(), `${type}_device.policy`);
+/** The filters of the policy `NAME_device.policy`. Throws `E_SECCOMP_POLICY`, `E_FILE_OPEN`. */
+export function loadFilters(name: string, { policyFolder, logFailures }: JailOptions): JailSpec['filters'] {
+  const path = join(policyFolder ?? ownPolicyFolder(), `${name}_device.policy`);
   const policy = parsePolicy(path, readText(path), (include) => readText(resolve(dirname(path), include)));
   const filter = (violation: Violation) =>
     Buffer.from(encodeProgram(compilePolicy(policy, violation))).toString('base64');

@@ -3,7 +3,7 @@ import type { DeviceSpec } from '../device-process/device-spec.ts';
 import type { JailSpec } from './jail-spec.ts';
 
 /** Descriptors come with it: where the device's messages go, its connection to the front end, that for its orders, and the
- * one that its specification names, if it does (device-process/inherited.ts). */
+ * ones that its specification names (device-process/inherited.ts). */
 export interface StartOrder {
   readonly kind: 'start';
   readonly id: number;

@@ -70,7 +70,7 @@ export class Zygote {
     try {
       const { pid, newcomer } = forkForJail();
       if (pid === 0) {
-        const [messages, frontEnd, orders, inherited] = fds as [number, number, number, number?];
+        const [messages, frontEnd, orders, ...inherited] = fds as [number, number, number, ...number[]];
         const descriptors = { messages, frontEnd, orders, inherited, supervisor: theirs.fd };
         runJailedDevice(order, this.#makers.get(order.spec.type)!, descriptors, newcomer);
       }

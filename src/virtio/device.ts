@@ -5,7 +5,8 @@ import type { Virtqueue } from './queue/virtqueue.ts';
 
 /**
  * A virtio device without its transport: what it does with requests. It knows neither how it got its queues nor where
- * its process is. Everything happens on one thread, synchronously: a method returns when its work is done.
+ * its process is. Everything happens on one thread, synchronously: a method returns when its work is done, or has been
+ * handed to the system, which tells of its end by a descriptor that the device watches.
  */
 export interface VirtioDevice {
   readonly type: VirtioDeviceName;
@@ -15,6 +16,8 @@ export interface VirtioDevice {
   readonly queueSizes: readonly number[];
   /** The configuration space as the driver reads it. Changes are announced with `host.configChanged`. */
   readonly config: Uint8Array;
+  /** Sizes of its shared memories (VIRTIO 1.3, 2.10) in bytes, by their ids; without it there is none. */
+  readonly sharedMemory?: readonly number[];
 
   /** Comes before anything else, once. */
   attach(host: DeviceHost): void;
@@ -30,8 +33,10 @@ export interface VirtioDevice {
    * empty, to be called again soon.
    */
   serve(index: number, queue: Virtqueue): boolean;
-  /** A queue ends, or ends for now. A request that the device holds goes back with `queue.unpop`. */
+  /** A queue ends, or ends for now. A request that the device holds is pushed, or goes back with `queue.unpop`. */
   queueStopping?(index: number, queue: Virtqueue): void;
+  /** Guest memory may go away: nothing that the device has under way may use it when this returns. */
+  memoryChanging?(): void;
   /** The driver starts again: all state is as at the beginning. No queue runs. */
   reset(): void;
   /** Gives files and other resources back. */
@@ -41,6 +46,20 @@ export interface VirtioDevice {
 /** What a device may wait for on a descriptor (epoll_ctl(2)): something to read, or an end; and room to write. */
 export const EPOLLIN = 1;
 export const EPOLLOUT = 4;
+
+/** A piece of a file in one of a device's shared memories; all of it in whole pages of 4 KiB. */
+export interface SharedPiece {
+  /** Which shared memory. */
+  readonly id: number;
+  readonly offset: number;
+  readonly length: number;
+  /** May be closed when the piece is mapped. */
+  readonly fd: number;
+  /** The piece may go beyond the file's end; a driver that touches it there ends its VM. */
+  readonly fdOffset: number;
+  /** Otherwise what the driver stores there is lost. */
+  readonly writable: boolean;
+}
 
 /** What a device may ask of whoever runs it. */
 export interface DeviceHost {
@@ -53,6 +72,12 @@ export interface DeviceHost {
   serveSoon(index: number): void;
   /** Tells the driver that the configuration space has changed. */
   configChanged(): void;
+  /** Whether the driver sees the shared memories: not every transport has them. Known once a queue runs. */
+  readonly hasSharedMemory: boolean;
+  /** Shows the driver a piece of a file, where nothing may be yet, before it returns. Throws `E_SHARED_MEMORY`. */
+  mapShared(piece: SharedPiece): void;
+  /** Takes away what was mapped as just this. All is taken away by a reset. Throws `E_SHARED_MEMORY`. */
+  unmapShared(piece: Pick<SharedPiece, 'id' | 'offset' | 'length'>): void;
   /** Calls back with the EPOLL flags whenever one of `events` is true of a descriptor, or it has an error. */
   watch(fd: number, events: number, callback: (events: number) => void): void;
   /** Waits for something else on a watched descriptor. Errors and hang-ups come all the same. */

@@ -4,10 +4,13 @@ import { highMmio, ramLayout } from '../arch/x86_64/memory-map.ts';
 import { FIRST_MSI_GSI } from '../arch/x86_64/platform.ts';
 import type { SoftOptions } from '../hypervisor/hypervisor.ts';
 import type { Log } from '../log.ts';
+import type { SharedMemoryBar } from '../pci/virtio-pci/shared-memory.ts';
 import type { VirtioDeviceName } from '../virtio/device-types.ts';
-import { jitThreshold, type VmConfig } from './config.ts';
+import { jitThreshold, keptCodeFolder, type VmConfig } from './config.ts';
+import type { DevicePlace } from './devices/connect-device.ts';
 import { JailLauncher } from './devices/jail-launcher.ts';
-import { planDevices } from './devices/plan.ts';
+import { type DevicePlan, planDevices } from './devices/plan.ts';
+import { mapPmemFile, openPmemFiles, pmemSpec, pmemWindow, sharedPmem } from './devices/pmem.ts';
 import { threadLauncher } from './devices/thread-launcher.ts';
 import type { VirtioDeviceHandle } from './devices/virtio-device.ts';
 import { VmDevice } from './devices/vm-device.ts';
@@ -19,15 +22,18 @@ import type { RunState } from './run-state.ts';
 import type { VmParts } from './running-vm.ts';
 import type { PortScript } from './scripted-input.ts';
 import { closeSerialTarget, openSerialTarget } from './serial-backends.ts';
-import type { SerialPortConfig } from './serial-ports.ts';
+import type { SerialPorts } from './serial-ports.ts';
 
 /** Devices that a guest executes code from as they have put it into memory. What others bring the CPU copies first. */
 const CODE_SOURCES: readonly VirtioDeviceName[] = ['block', 'scsi', 'fs', '9p'];
 
+/** Pieces of files in the shared memory of one device: Linux maps 2 MiB at a time, so these are 8 GiB. */
+const MAX_SHARED_PIECES = 4096;
+
 const MIB = 1 << 20;
 
 /** A VM whose threads have not been launched. */
-export type BuiltVm = Pick<VmParts, 'vm' | 'machine' | 'starts' | 'devices'>;
+export type BuiltVm = Pick<VmParts, 'vm' | 'windowNames' | 'machine' | 'starts' | 'devices'>;
 
 export interface BuildOptions {
   /** Gets what devices have to say. */
@@ -42,7 +48,7 @@ export interface BuildOptions {
 export async function buildVm(
   config: VmConfig,
   choice: HypervisorChoice,
-  ports: readonly SerialPortConfig[],
+  ports: SerialPorts,
   runState: RunState,
   resources: DisposableStack,
   { scripts = [], soft, log = () => {} }: BuildOptions = {},
@@ -50,34 +56,50 @@ export async function buildVm(
   // The files are needed only until the guest is loaded.
   using opened = new DisposableStack();
   const files = openGuestFiles(config, opened);
+  const ramSize = config.mem * MIB;
+  const pmem = openPmemFiles(config.pmem, ramSize, resources);
   // They come up while the rest is made.
-  const devices = await startDevices(config, log, resources);
-  const serial = ports.map((port) => resources.adopt(openSerialTarget(port), closeSerialTarget));
+  const devices = await startDevices(config, planDevices(config, pmem.map(pmemSpec)), log, resources);
+  const serial = ports.com.map((port) => resources.adopt(openSerialTarget(port), closeSerialTarget));
 
   const { cpus } = config;
   const hypervisor = await loadHypervisor(choice);
   const split = choice.kind === 'kvm' && (config.splitIrqchip || config.irqchip === 'split');
   const irqchip = split ? 'split' : 'kernel';
-  const ramSize = config.mem * MIB;
+  const shared = await sharedMemoryOf(devices);
   const ram = ramLayout(ramSize);
   const memory = guestMemoryLayout(ram, files);
   const vm = hypervisor.createVm({
     memory,
+    windows: [
+      ...pmem.map(pmemWindow),
+      ...[...shared.values()].map(({ size }) => ({ size, maxPieces: MAX_SHARED_PIECES })),
+    ],
     cpus,
     irqchip,
     hasExternalWriters: devices.some(({ plan }) => CODE_SOURCES.includes(plan.type)),
-    soft: { jitThreshold: jitThreshold(config), ...soft, seed: config.deterministic },
+    soft: {
+      jitThreshold: jitThreshold(config),
+      keptCode: keptCodeFolder(config),
+      ...soft,
+      seed: config.deterministic,
+    },
   });
   resources.defer(() => vm.close());
 
   const addressBits = physicalAddressBits(vm.supportedCpuid());
-  const entry = loadGuest(config, files, ports, vm.memory, { ramSize, addressBits });
-  const connected = await connectDevices(devices, log);
+  const fileRanges = pmem.map(({ range }) => range);
+  const entry = loadGuest(config, files, ports, vm.memory, { ramSize, files: fileRanges, addressBits });
+  const windowOf = new Map([...shared.keys()].map((device, i) => [device, pmem.length + i]));
+  for (const [i, file] of pmem.entries()) mapPmemFile(file, vm.windows[i]!);
+  const sharedFiles = pmem.map(sharedPmem).filter((file) => file !== undefined);
+  const place = (device: VmDevice) => ({ window: windowOf.get(device), files: sharedFiles });
+  const connected = await connectDevices(devices, place, log);
   const handle = createMachine({
     cpus,
     irqchip,
     ram,
-    highMmio: highMmio(ramSize, addressBits),
+    highMmio: highMmio(ramSize, addressBits, fileRanges),
     serial,
     virtio: connected.map(({ handle }) => handle),
   });
@@ -90,7 +112,10 @@ export async function buildVm(
     rearm: () => {},
     warn: (sentence) => log('warn', sentence),
   });
-  for (const [i, { device, link }] of machine.virtio.entries()) connected[i]!.device.watch(device, link);
+  for (const [i, { device, link }] of machine.virtio.entries()) {
+    const { window } = connected[i]!.handle;
+    connected[i]!.device.watch(device, link, window === undefined ? undefined : vm.windows[window]);
+  }
   const starts = Array.from({ length: cpus }, (_, id) => ({
     handle: vm.handle(id),
     machine: handle,
@@ -98,10 +123,16 @@ export async function buildVm(
     setup: { cpus, entry: id === 0 ? entry : undefined },
     scripts,
   }));
-  return { vm, machine, starts, devices: connected.map(({ device }) => device) };
+  const windowNames = [...pmem.map(({ file }) => file.name), ...[...shared.keys()].map(({ plan }) => plan.name)];
+  return { vm, windowNames, machine, starts, devices: connected.map(({ device }) => device) };
 }
 
-async function startDevices(config: VmConfig, log: Log, resources: DisposableStack): Promise<VmDevice[]> {
+async function startDevices(
+  config: VmConfig,
+  plans: readonly DevicePlan[],
+  log: Log,
+  resources: DisposableStack,
+): Promise<VmDevice[]> {
   const jail = {
     policyFolder: config.seccompPolicyDir,
     logFailures: config.seccompLogFailures,
@@ -111,7 +142,7 @@ async function startDevices(config: VmConfig, log: Log, resources: DisposableSta
     ? threadLauncher
     : resources.adopt(new JailLauncher(jail), (own) => own.close());
   const devices: VmDevice[] = [];
-  for (const plan of planDevices(config)) {
+  for (const plan of plans) {
     devices.push(resources.adopt(await VmDevice.start(plan, launcher, log), (device) => void device.close()));
   }
   return devices;
@@ -122,13 +153,30 @@ interface ConnectedDevice {
   readonly handle: VirtioDeviceHandle;
 }
 
-/** Each device has as many GSIs as it has MSI-X vectors. Without those that nobody asked for and that cannot be. */
-async function connectDevices(devices: readonly VmDevice[], log: Log): Promise<ConnectedDevice[]> {
+/** The devices that share memory with the guest. */
+async function sharedMemoryOf(devices: readonly VmDevice[]): Promise<Map<VmDevice, SharedMemoryBar>> {
+  const shared = new Map<VmDevice, SharedMemoryBar>();
+  for (const device of devices) {
+    const memory = await device.sharedMemory();
+    if (memory !== undefined) shared.set(device, memory);
+  }
+  return shared;
+}
+
+/**
+ * Each device has as many GSIs as it has MSI-X vectors, and a window if it shares memory. Without those that nobody asked
+ * for and that cannot be.
+ */
+async function connectDevices(
+  devices: readonly VmDevice[],
+  placeOf: (device: VmDevice) => Omit<DevicePlace, 'firstGsi'>,
+  log: Log,
+): Promise<ConnectedDevice[]> {
   const connected: ConnectedDevice[] = [];
   let firstGsi = FIRST_MSI_GSI;
   for (const device of devices) {
     try {
-      const handle = await device.connect(firstGsi);
+      const handle = await device.connect({ firstGsi, ...placeOf(device) });
       firstGsi += handle.backEnd.wiring.vectors.length;
       connected.push({ device, handle });
     } catch (error) {

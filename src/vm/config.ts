@@ -1,4 +1,6 @@
 import { totalmem } from 'node:os';
+import { join } from 'node:path';
+import { cacheFolder } from '../base/cache-folder.ts';
 import { MAX_JIT_THRESHOLD } from '../cli/options/jit.ts';
 import { withDefaults } from '../cli/options/option.ts';
 import { type RunOptions, runOptions } from '../cli/options/run.ts';
@@ -41,6 +43,12 @@ export function jitThreshold({ jit }: VmConfig): number | undefined {
   return jit === 'off' ? Number.POSITIVE_INFINITY : jit;
 }
 
+/** The folder in which the software CPU keeps what it has compiled; undefined: nowhere. */
+export function keptCodeFolder({ jit, jitCache }: VmConfig): string | undefined {
+  if (jit === 'off' || jitCache === 'off') return undefined;
+  return jitCache === 'auto' ? join(cacheFolder(), 'jit') : jitCache.folder;
+}
+
 function checkJit({ jit }: VmConfig): void {
   if (jit === 'auto' || jit === 'off') return;
   if (Number.isSafeInteger(jit) && jit >= 0 && jit <= MAX_JIT_THRESHOLD) return;
@@ -52,7 +60,8 @@ function checkDeterministic(config: VmConfig): void {
   if (!Number.isSafeInteger(deterministic) || deterministic! < 0) option(`${deterministic} is no seed`);
   if (hypervisor.kind === 'kvm') option('only the software CPU is deterministic: use --hypervisor soft');
   if (cpus !== 1) option(`a deterministic VM has one vCPU, not ${cpus}`);
-  if (planDevices(config).length > 0) option('a deterministic VM has no virtio devices: they keep time by themselves');
+  if (planDevices(config).length + config.pmem.length > 0)
+    option('a deterministic VM has no virtio devices: they keep time by themselves');
 }
 
 function checkMemory(mib: number, hostMib: number): void {

@@ -11,9 +11,9 @@ import { CrosvmError } from '../errors.ts';
 import { STREAM, seededBytes } from '../hypervisor/seeded-random.ts';
 import type { GuestMemory, MemoryLayoutEntry } from '../memory/guest-memory.ts';
 import type { VmConfig } from './config.ts';
-import { rootDisk } from './devices/plan.ts';
+import { rootDisk } from './devices/root-disk.ts';
 import type { GuestFiles } from './guest-files.ts';
-import { guestConsoles, type SerialPortConfig } from './serial-ports.ts';
+import { guestConsoles, type SerialPorts } from './serial-ports.ts';
 
 const RNG_SEED_BYTES = 256;
 /** Larger ACPI tables would not fit into the guest's first MiB anyway. */
@@ -30,9 +30,9 @@ export function guestMemoryLayout(ram: readonly AddressRange[], files: GuestFile
 export function loadGuest(
   config: VmConfig,
   files: GuestFiles,
-  ports: readonly SerialPortConfig[],
+  ports: SerialPorts,
   memory: GuestMemory,
-  machine: { readonly ramSize: number; readonly addressBits: number },
+  machine: { readonly ramSize: number; readonly files: readonly AddressRange[]; readonly addressBits: number },
 ): EntryState {
   const { registers, systemRegisters } = setUpGuest(memory, {
     boot: bootImage(files),
@@ -41,7 +41,7 @@ export function loadGuest(
     cpus: config.cpus,
     // The vCPUs' threads know how many there are, and set them.
     variableMtrrs: 0,
-    serialPorts: ports.map((port) => port.num),
+    serialPorts: ports.com.map((port) => port.num),
     acpiTables: files.acpiTables.map(({ name, size, readAt }) => {
       if (size > MAX_ACPI_TABLE) throw new CrosvmError('E_ACPI_TABLE', `${name}: too large for an ACPI table`);
       return { name, bytes: readAt(0, size) };

@@ -1,3 +1,4 @@
+import { onReadable, type Subscription } from '../base/readable.ts';
 import type { ExitReason } from '../devices/device.ts';
 import { CrosvmError } from '../errors.ts';
 import type { HypervisorKind, Vm } from '../hypervisor/hypervisor.ts';
@@ -10,6 +11,7 @@ import type { VmDevice } from './devices/vm-device.ts';
 import type { InputPort } from './input-pump.ts';
 import type { Machine } from './machine.ts';
 import type { RunState } from './run-state.ts';
+import type { SerialPortConfig } from './serial-ports.ts';
 import type { FinalState, VcpuThreads } from './vcpu-threads.ts';
 import type { VcpuStart } from './vcpu-worker.ts';
 
@@ -20,6 +22,8 @@ const SECTOR_SIZE = 512;
 /** What `RunningVm` is made of. */
 export interface VmParts {
   readonly vm: Vm;
+  /** What messages call the windows of `vm`. */
+  readonly windowNames: readonly string[];
   readonly runState: RunState;
   readonly machine: Machine;
   readonly threads: VcpuThreads;
@@ -30,6 +34,9 @@ export interface VmParts {
   /** Disposed of when the VM has ended and its threads are gone. */
   readonly resources: DisposableStack;
 }
+
+/** Connects a source of input to a port. `quit` ends the VM. */
+export type ConnectInput = (port: InputPort, quit: () => void) => ConsoleInput;
 
 /** What some vCPUs of a VM have done. */
 export interface VmStatistics {
@@ -48,7 +55,8 @@ export class RunningVm {
   readonly ended: Promise<ExitReason>;
   readonly #parts: VmParts;
   readonly #timer: DeadlineTimer;
-  readonly #inputs = new Map<number, ConsoleInput>();
+  readonly #inputs = new Map<InputPort, ConsoleInput>();
+  readonly #faults: readonly Subscription[];
   readonly #ready: Promise<unknown>;
   #failure: CrosvmError | undefined;
   #finalState: FinalState | undefined;
@@ -58,7 +66,7 @@ export class RunningVm {
     this.#parts = parts;
     this.#timer = new DeadlineTimer(parts.machine.timers, parts.machine.clock);
     this.#ready = parts.threads.launch(parts.starts, {
-      inputRoom: (num) => this.#inputs.get(num)?.room(),
+      inputRoom: (num) => this.#inputs.get(this.#serialPort(num))?.room(),
       rearm: () => this.#timer.rearm(),
       warning: (sentence) => parts.log('warn', sentence),
       ended: (state) => {
@@ -66,6 +74,7 @@ export class RunningVm {
       },
       failed: (error) => this.#fail(error),
     });
+    this.#faults = parts.vm.windowFaults.flatMap((fd, i) => (fd === undefined ? [] : [this.#watchWindow(fd, i)]));
     this.ended = parts.threads.gone.then(() => this.#finish());
     // Whoever awaits `ended` gets its error; until somebody does, it is not unhandled.
     this.ended.catch(() => {});
@@ -144,13 +153,34 @@ export class RunningVm {
     this.#parts.runState.start();
   }
 
-  /** Connects a source of input to serial port `num` (1-4) for as long as the VM runs. */
-  connectInput(num: number, connect: (port: InputPort, quit: () => void) => ConsoleInput): void {
+  /** Connects a source of input to a port of the VM for as long as it runs. */
+  connectInput({ hardware, num }: SerialPortConfig, connect: ConnectInput): void {
     if (this.#parts.runState.reason !== undefined) return;
+    const port = hardware === 'serial' ? this.#serialPort(num) : this.#virtioConsole(num);
     this.#inputs.set(
-      num,
-      connect(this.#parts.machine.serials[num - 1]!, () => this.stop()),
+      port,
+      connect(port, () => this.stop()),
     );
+  }
+
+  #watchWindow(fault: number, window: number): Subscription {
+    const subscription = onReadable(fault, () => {
+      subscription.close();
+      const name = this.#parts.windowNames[window];
+      const message = `${name}: a file became shorter while it was memory of the guest, which cannot go on without it`;
+      this.#fail(new CrosvmError('E_FILE_CHANGED', message));
+    });
+    return subscription;
+  }
+
+  /** COM1 to COM4: `num` is 1 to 4. */
+  #serialPort(num: number): InputPort {
+    return this.#parts.machine.serials[num - 1]!;
+  }
+
+  #virtioConsole(num: number): InputPort {
+    const isIt = ({ plan: { source } }: VmDevice) => source.kind === 'console' && source.port.num === num;
+    return this.#parts.devices.find(isIt)!.input!;
   }
 
   #fail(error: CrosvmError): void {
@@ -166,6 +196,7 @@ export class RunningVm {
   async #finish(): Promise<ExitReason> {
     this.#timer.close();
     for (const input of this.#inputs.values()) input.close();
+    for (const fault of this.#faults) fault.close();
     this.#parts.resources.dispose();
     await Promise.all(this.#parts.devices.map((device) => device.close()));
     if (this.#failure !== undefined) throw this.#failure;

@@ -9,7 +9,7 @@ import { serialSyntax } from '../cli/options/serial.ts';
 import { attachSerialTarget, closeSerialTarget, DescriptorSink, openSerialTarget } from './serial-backends.ts';
 import { resolveSerialPorts } from './serial-ports.ts';
 
-const port = (option: string) => resolveSerialPorts([serialSyntax.parse(option)])[0]!;
+const port = (option: string) => resolveSerialPorts([serialSyntax.parse(option)]).com[0]!;
 const bytes = (text: string) => new TextEncoder().encode(text);
 
 function inFolder(run: (folder: string) => void): void {

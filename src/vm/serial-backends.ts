@@ -7,10 +7,10 @@ import { close, O_CREAT, O_TRUNC, O_WRONLY, open, write } from '../base/fd.ts';
 import { waitWritable } from '../base/readable.ts';
 import { SyslogSink } from '../base/syslog.ts';
 import { SystemError } from '../base/system-error.ts';
-import { UnixDatagramSink } from '../base/unix-datagram.ts';
+import { connectDatagrams, UnixDatagramSink } from '../base/unix-datagram.ts';
 import type { ByteSink } from '../devices/device.ts';
 import { CrosvmError } from '../errors.ts';
-import type { SerialPortConfig } from './serial-ports.ts';
+import { portName, type SerialPortConfig } from './serial-ports.ts';
 
 /** What threads need to know of an open target: survives structured clone. */
 export type SerialTarget =
@@ -28,11 +28,11 @@ export function openSerialTarget(port: SerialPortConfig): SerialTarget {
   try {
     return openTarget(port);
   } catch (cause) {
-    throw new CrosvmError('E_SERIAL', `serial port ${port.num}: ${(cause as Error).message}`, { cause });
+    throw new CrosvmError('E_SERIAL', `${portName(port)}: ${(cause as Error).message}`, { cause });
   }
 }
 
-function openTarget({ type, num, path }: SerialPortConfig): SerialTarget {
+function openTarget({ type, hardware, num, path }: SerialPortConfig): SerialTarget {
   switch (type) {
     case 'sink':
       return { kind: 'nothing' };
@@ -41,9 +41,9 @@ function openTarget({ type, num, path }: SerialPortConfig): SerialTarget {
     case 'file':
       return { kind: 'descriptor', fd: open(path!, O_WRONLY | O_CREAT | O_TRUNC), own: true };
     case 'syslog':
-      return { kind: 'syslog', tag: `crosvm serial${num}` };
+      return { kind: 'syslog', tag: `crosvm ${hardware === 'serial' ? 'serial' : 'console'}${num}` };
     case 'unix':
-      new UnixDatagramSink(path!).close(); // is there a receiver?
+      close(connectDatagrams(path!)); // is there a receiver?
       return { kind: 'datagrams', path: path! };
   }
 }
@@ -61,7 +61,7 @@ export function attachSerialTarget(target: SerialTarget, isEnding: () => boolean
     case 'descriptor':
       return new DescriptorSink(target.fd, isEnding);
     case 'datagrams':
-      return new UnixDatagramSink(target.path);
+      return new UnixDatagramSink(connectDatagrams(target.path));
     case 'syslog':
       return new SyslogSink(target.tag);
   }

@@ -22,6 +22,7 @@ export async function startVm(
   { log = () => {}, abort }: VmHost,
 ): Promise<RunningVm> {
   const ports = resolveSerialPorts(config.serial);
+  const { com, consoles } = ports;
   using resources = new DisposableStack();
 
   const runState = new RunState();
@@ -33,15 +34,15 @@ export async function startVm(
     return 'Ok';
   };
   if (config.socket !== undefined) listen(controlSocketPath(config.socket), handle, resources);
-  const scripts = config.deterministic === undefined ? [] : await readScripts(ports, abort);
-  const live = ports.filter(({ num }) => !scripts.some((script) => script.num === num));
+  const scripts = config.deterministic === undefined ? [] : await readScripts(com, abort);
+  const live = [...com.filter(({ num }) => !scripts.some((script) => script.num === num)), ...consoles];
   const inputs = live.map((port) => openInput(port, resources));
   const built = await buildVm(config, choice, ports, runState, resources, { scripts, log });
   vm = new RunningVm({ ...built, threads, runState, log, resources: resources.move() });
   // Before the guest starts: what it says may be answered at once, on a terminal that is in raw mode by then.
   for (const [i, port] of live.entries()) {
     const connect = port.stdin ? connectStdin : inputs[i]?.connect;
-    if (connect !== undefined) vm.connectInput(port.num, connect);
+    if (connect !== undefined) vm.connectInput(port, connect);
   }
   await vm.start();
   return vm;

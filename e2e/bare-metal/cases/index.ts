@@ -8,6 +8,7 @@ import { ioEventCases } from './io-events.ts';
 import { irqfdCases } from './irqfd.ts';
 import { litmusCases } from './litmus.ts';
 import { lockedCases } from './locked.ts';
+import { mappedFileCases } from './mapped-files.ts';
 import { memoryCases } from './memory.ts';
 import { segmentCases } from './segments.ts';
 import { shootdownCases } from './shootdown.ts';
@@ -22,6 +23,7 @@ export const BARE_METAL_CASES: readonly BareMetalCase[] = [
   ...basicCases,
   ...exceptionCases,
   ...memoryCases,
+  ...mappedFileCases,
   ...hostileCases,
   ...segmentCases,
   ...interruptCases,

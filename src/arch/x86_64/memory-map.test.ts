@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { E820_RAM, e820Table, FOUR_GIB, highMmio, LOW_RAM_LIMIT, ONE_MIB, ramLayout } from './memory-map.ts';
+import {
+  E820_RAM,
+  e820Table,
+  FOUR_GIB,
+  fileMemory,
+  highMmio,
+  LOW_RAM_LIMIT,
+  ONE_MIB,
+  ramLayout,
+} from './memory-map.ts';
 import { ECAM_ADDRESS, IOAPIC_ADDRESS, PCI_INTX_IRQS, pciIntxIrq } from './platform.ts';
 
 const SIZES = [2 * ONE_MIB, 256 * ONE_MIB, LOW_RAM_LIMIT, LOW_RAM_LIMIT + 4096, 2 ** 36];
@@ -60,6 +69,23 @@ describe('the memory map', () => {
       assert.equal(window.gpa + window.size, 2 ** 40);
     }
     assert.equal(highMmio(ONE_MIB, 32).size, 0);
+  });
+
+  it('puts files above RAM, aligned and apart, and devices above them', () => {
+    for (const size of SIZES) {
+      const ram = ramLayout(size).at(-1)!;
+      const files = fileMemory(size, [2 * ONE_MIB, 300 * ONE_MIB, 2 * ONE_MIB]);
+      let end = Math.max(FOUR_GIB, ram.gpa + ram.size);
+      for (const file of files) {
+        assert.ok(file.gpa >= end && file.gpa < end + 128 * ONE_MIB);
+        assert.equal(file.gpa % (128 * ONE_MIB), 0);
+        end = file.gpa + file.size;
+      }
+      assert.ok(highMmio(size, 40, files).gpa >= end);
+    }
+    const files = fileMemory(ONE_MIB, [2 ** 36]);
+    assert.throws(() => highMmio(ONE_MIB, 36, files), { code: 'E_MEMORY_SIZE' });
+    assert.equal(highMmio(ONE_MIB, 37, files).gpa, 2 ** 36 + FOUR_GIB);
   });
 });
 

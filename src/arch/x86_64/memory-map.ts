@@ -71,11 +71,42 @@ export function ramLayout(ramSize: number, addressBits = MAX_ADDRESS_BITS): Addr
     : [{ gpa: 0, size: low }];
 }
 
-/** Where 64-bit BARs go: above RAM and 4 GiB, on a 1 GiB boundary, as far as the guest's addresses reach. */
-export function highMmio(ramSize: number, addressBits = MAX_ADDRESS_BITS): AddressRange {
-  const ramEnd = ramSize > LOW_RAM_LIMIT ? FOUR_GIB + ramSize - LOW_RAM_LIMIT : FOUR_GIB;
-  const gpa = Math.ceil(ramEnd / 2 ** 30) * 2 ** 30;
+/** Linux adds memory in sections of this size. */
+const FILE_ALIGNMENT = 128 * 2 ** 20;
+
+/** Where files of these sizes are memory: above RAM and 4 GiB, each on a boundary of 128 MiB. */
+export function fileMemory(ramSize: number, sizes: readonly number[]): AddressRange[] {
+  let end = ramEnd(ramSize);
+  return sizes.map((size) => {
+    const gpa = Math.ceil(end / FILE_ALIGNMENT) * FILE_ALIGNMENT;
+    end = gpa + size;
+    return { gpa, size };
+  });
+}
+
+/**
+ * Where 64-bit BARs go: above RAM, `files` and 4 GiB, on a 1 GiB boundary, as far as the guest's addresses reach. Throws
+ * `E_MEMORY_SIZE` if these do not reach the files.
+ */
+export function highMmio(
+  ramSize: number,
+  addressBits = MAX_ADDRESS_BITS,
+  files: readonly AddressRange[] = [],
+): AddressRange {
+  const filesEnd = files.reduce((end, { gpa, size }) => Math.max(end, gpa + size), 0);
+  if (filesEnd > 2 ** Math.min(addressBits, MAX_ADDRESS_BITS)) {
+    throw new CrosvmError(
+      'E_MEMORY_SIZE',
+      `files as memory do not fit into the ${addressBits} address bits of this CPU`,
+    );
+  }
+  const gpa = Math.ceil(Math.max(ramEnd(ramSize), filesEnd) / 2 ** 30) * 2 ** 30;
   return { gpa, size: Math.max(0, 2 ** Math.min(addressBits, MAX_ADDRESS_BITS) - gpa) };
+}
+
+/** Where RAM ends, or 4 GiB if that is below. */
+function ramEnd(ramSize: number): Gpa {
+  return FOUR_GIB + Math.max(0, ramSize - LOW_RAM_LIMIT);
 }
 
 export const E820_RAM = 1;

@@ -9,7 +9,7 @@ import { loadBios } from './bios.ts';
 import { writeBootParams } from './boot-params.ts';
 import { type EntryState, linux32Entry, linux64Entry, pvhEntry, resetVectorEntry } from './boot-registers.ts';
 import { encodeCommandLine } from './cmdline.ts';
-import { COMMAND_LINE, COMMAND_LINE_ROOM, e820Table, highMmio, ramLayout } from './memory-map.ts';
+import { type AddressRange, COMMAND_LINE, COMMAND_LINE_ROOM, e820Table, highMmio, ramLayout } from './memory-map.ts';
 import { writeMpTable } from './mp-table.ts';
 import { initialMsrs } from './msrs.ts';
 import { writePvhStartInfo } from './pvh.ts';
@@ -32,6 +32,8 @@ export interface GuestConfig {
   readonly commandLine: string;
   /** Bytes of RAM, as `ramLayout` has laid them out. */
   readonly ramSize: number;
+  /** Files that are memory, as `fileMemory` has laid them out. */
+  readonly files?: readonly AddressRange[];
   readonly cpus: number;
   /** The guest's physical address bits (`physicalAddressBits`), and how many variable MTRRs it has. */
   readonly addressBits: number;
@@ -86,7 +88,7 @@ function writeTables(memory: GuestMemory, config: GuestConfig): Gpa {
   const apicIds = Array.from({ length: config.cpus }, (_, id) => id);
   const acpi = buildAcpi({
     apicIds,
-    highMmio: highMmio(config.ramSize, config.addressBits),
+    highMmio: highMmio(config.ramSize, config.addressBits, config.files),
     serialPorts: config.serialPorts,
     userTables: config.acpiTables ?? [],
   });

@@ -1,3 +1,4 @@
+import { DISK_EXECUTORS } from '../../device-process/device-spec.ts';
 import { DISK_FORMATS } from '../../disk/disk.ts';
 import { TRUST_WORDS } from '../../disk/image-trust.ts';
 import { CrosvmError } from '../../errors.ts';
@@ -35,6 +36,8 @@ const serial = mapped(text('TEXT'), (id) => {
   throw new CrosvmError('E_OPTION', `a serial number has up to ${MAX_ID_BYTES} bytes, "${id}" has ${bytes}`);
 });
 
+export const diskExecutor = choice(...DISK_EXECUTORS);
+
 /** What can be said of a disk of a guest. */
 export const diskKeys = {
   path: required(path(), 'The disk image, or a block device.'),
@@ -55,6 +58,11 @@ export const diskKeys = {
       'if it is not there.',
   ),
   lock: optional(trueOrFalse, 'Keep other programs from an image in use [default: true].'),
+  'async-executor': optional(
+    diskExecutor,
+    'How requests are carried out: many at a time by io_uring (uring), or one after the other (epoll) [default: uring ' +
+      'with direct where the host has it, else epoll].',
+  ),
   queues: defaulted(integer({ min: 1, max: MAX_QUEUES }), 1, 'Number of queues.'),
 };
 

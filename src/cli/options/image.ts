@@ -1,6 +1,7 @@
 /** Options that the commands on disk images share. */
 import { DISK_FORMATS } from '../../disk/disk.ts';
 import { TRUST_WORDS } from '../../disk/image-trust.ts';
+import { PREALLOCATIONS } from '../../disk/qcow2/preallocate.ts';
 import { flag, list, value } from './option.ts';
 import { choice, integer, type KeyValues, keyValues, mapped, optional, size, text } from './syntax.ts';
 
@@ -40,6 +41,11 @@ const qcow2Keys = {
   lazy_refcounts: optional(onOff, 'Tell writers that they may be late with reference counts.'),
   extended_l2: optional(onOff, 'Allocate in 32nds of a cluster.'),
   compression_type: optional(choice('zlib', 'zstd'), 'How compressed clusters are compressed [default: zlib].'),
+  preallocation: optional(
+    choice(...PREALLOCATIONS),
+    'What has a place from the start: nothing (off), all data in the tables (metadata), on the disk of the host too ' +
+      '(falloc), with zeroes written there (full) [default: off].',
+  ),
   backing_file: optional(text('NAME'), 'What the image does not have is read from this file.'),
   backing_fmt: optional(formatSyntax, 'The format of the backing file.'),
   data_file: optional(text('NAME'), "The file, which is made, for the guest's data."),

@@ -61,6 +61,7 @@ test('serial ports', () => {
     type: 'stdout',
     hardware: 'serial',
     num: 2,
+    name: undefined,
     path: undefined,
     input: undefined,
     console: true,
@@ -68,6 +69,6 @@ test('serial ports', () => {
     stdin: true,
   });
   assert.equal(serialSyntax.parse('num=3').type, 'sink');
-  assert.throws(() => serialSyntax.parse('num=5'), { message: /num: 5 is not between 1 and 4/ });
+  assert.throws(() => serialSyntax.parse('num=256'), { message: /num: 256 is not between 1 and 255/ });
   assert.throws(() => serialSyntax.parse('type=stdotu'), { message: /did you mean stdout/ });
 });

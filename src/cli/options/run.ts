@@ -1,10 +1,11 @@
-import { blockSyntax, blockSyntaxAs } from './disk.ts';
+import { blockSyntax, blockSyntaxAs, diskExecutor } from './disk.ts';
 import { globalOptions } from './global.ts';
 import { hypervisorSyntax } from './hypervisor.ts';
-import { jitSyntax } from './jit.ts';
+import { jitCacheSyntax, jitSyntax } from './jit.ts';
 import { netSyntax, tapFdSyntax, tapNameSyntax } from './net.ts';
 import { ipv4, macAddress } from './network.ts';
 import { flag, list, type Parsed, value, valueOr, valueOrImplied } from './option.ts';
+import { pmemSyntax, pmemSyntaxAs } from './pmem.ts';
 import { serialSyntax } from './serial.ts';
 import { sharedDirSyntax } from './shared-dir.ts';
 import { choice, integer, keyValues, mapped, path, required, text } from './syntax.ts';
@@ -72,6 +73,14 @@ export const runOptions = {
     syntax: jitSyntax,
     fallback: 'auto',
     help: 'What the software CPU compiles; KVM has nothing to compile, so there it has no effect.',
+  }),
+  jitCache: valueOr({
+    section: 'Machine',
+    syntax: jitCacheSyntax,
+    fallback: 'auto',
+    help:
+      'Where the software CPU keeps what it has compiled, so that later runs of the same guest code start with it. ' +
+      'Deterministic VMs keep nothing.',
   }),
   irqchip: value({
     section: 'Machine',
@@ -144,6 +153,20 @@ export const runOptions = {
         syntax: blockSyntaxAs({ ro: false, root: false }),
         help: 'Add a disk that the guest may write.',
       },
+    },
+  }),
+  asyncExecutor: value({
+    section: 'Devices',
+    syntax: diskExecutor,
+    help: 'How requests to disks that say nothing of it by "async-executor=" are carried out.',
+  }),
+  pmem: list({
+    section: 'Devices',
+    syntax: pmemSyntax,
+    help: 'Make a file memory of the guest, in which a Linux guest finds persistent memory: /dev/pmem0, /dev/pmem1 and so on.',
+    variants: {
+      'pmem-device': { syntax: pmemSyntaxAs({ ro: true }), help: 'The same as --pmem path=PATH,ro.' },
+      'rw-pmem-device': { syntax: pmemSyntaxAs({ ro: false }), help: 'The same as --pmem path=PATH.' },
     },
   }),
   noRng: flag({

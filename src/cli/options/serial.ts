@@ -1,4 +1,4 @@
-import { boolean, choice, defaulted, integer, type KeyValues, keyValues, optional, path } from './syntax.ts';
+import { boolean, choice, defaulted, integer, type KeyValues, keyValues, optional, path, text } from './syntax.ts';
 
 const keys = {
   type: defaulted(
@@ -6,8 +6,17 @@ const keys = {
     'sink',
     'Where the output goes: standard output, a file, nowhere, the system log, or a Unix datagram socket.',
   ),
-  hardware: defaulted(choice('serial'), 'serial', 'The device that the guest sees: a 16550A on an ISA port.'),
-  num: defaulted(integer({ min: 1, max: 4 }), 1, 'Which port: 1 is COM1 (ttyS0), up to 4.'),
+  hardware: defaulted(
+    choice('serial', 'virtio-console'),
+    'serial',
+    'The device that the guest sees: a 16550A on an ISA port, or a virtio console, which is faster and knows its size.',
+  ),
+  num: defaulted(
+    integer({ min: 1, max: 255 }),
+    1,
+    'Which port: 1 is COM1 (ttyS0), up to 4. Virtio consoles are hvc0, hvc1 and so on in the order of their numbers.',
+  ),
+  name: optional(text('NAME'), "Of a virtio console: its port's name in /sys/class/virtio-ports of the guest."),
   path: optional(path(), 'The file or socket of type=file and type=unix.'),
   input: optional(path(), 'A file that the guest reads as input.'),
   console: boolean("Make it the guest kernel's console. At most one."),

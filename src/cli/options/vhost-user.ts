@@ -5,8 +5,8 @@ import { choice, integer, keyValues, mapped, optional, path, required, text, typ
 
 const MAX_QUEUE_SIZE = 32768;
 
-/** The name of a virtio device type, as the command line has it. */
-const types = Object.keys(virtioDeviceTypes) as VirtioDeviceName[];
+/** The name of a virtio device type, as the command line has it. A back end cannot say which file persistent memory is. */
+const types = (Object.keys(virtioDeviceTypes) as VirtioDeviceName[]).filter((name) => name !== 'pmem');
 
 const queueSize: ValueSyntax<number> = mapped(integer({ min: 2, max: MAX_QUEUE_SIZE }), (size): number => {
   if ((size & (size - 1)) === 0) return size;

@@ -1,7 +1,7 @@
 import { CrosvmError } from '../../errors.ts';
 import { ScatterList } from '../../memory/scatter-list.ts';
 import { partOf } from '../bytes-list.ts';
-import { checkRange, checkWritable, type Disk, type Extent } from '../disk.ts';
+import { checkRange, checkWritable, type Disk, type Extent, type Place } from '../disk.ts';
 
 /** A stretch of a composite disk, and the disk that it is. Behind that one's end it reads as zeroes. */
 export interface Part {
@@ -73,7 +73,12 @@ export class CompositeDisk implements Disk {
     extent.allocated = true;
     extent.depth = 0;
     extent.store = undefined;
-    extent.inPlace = false;
+  }
+
+  placeOf(write: boolean, offset: number, length: number, place: Place): boolean {
+    const part = this.#at(offset);
+    if (part === undefined || !isWithin(part, offset) || this.#lengthAt(part, offset, length) < length) return false;
+    return part.disk.placeOf(write, offset - part.offset, length, place);
   }
 
   close(): void {

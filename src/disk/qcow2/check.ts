@@ -4,6 +4,7 @@ import type { ClusterCounts } from './cluster-counts.ts';
 import { fixCopiedFlags, wrongCopiedFlags } from './copied-flags.ts';
 import type { Header } from './header.ts';
 import { ImageFile } from './image-file.ts';
+import { removeMeaninglessEntries } from './meaningless-entries.ts';
 import { rebuildRefcounts } from './rebuild-refcounts.ts';
 import { countReferences, type References } from './references.ts';
 import { StoredRefcounts } from './stored-refcounts.ts';
@@ -42,12 +43,13 @@ export function checkImage(store: ByteStore, header: Header, repair: Repair = 'n
 }
 
 function repairImage(image: ImageFile, { references, stored }: Inspection, repair: Repair): void {
-  const { counts } = references;
+  const { counts, l1 } = references;
   image.markDirty();
   image.store.flush();
+  if (repair === 'all') removeMeaninglessEntries(image, references);
   const lowered = (cluster: number) => Math.min(stored.get(cluster), counts.get(cluster));
   rebuildRefcounts(image, counts, repair === 'all' ? (cluster) => counts.get(cluster) : lowered);
-  if (repair === 'all') fixCopiedFlags(image, references.l1, counts);
+  if (repair === 'all') fixCopiedFlags(image, l1, counts);
   image.store.flush();
 }
 

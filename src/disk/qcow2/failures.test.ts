@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { imageCodec } from '../../base/image-codec.ts';
 import { MemoryStore } from '../memory-store.ts';
-import { DiskModel, FailingStore, Random, randomChange, readDisk } from '../testing.ts';
+import { DiskModel, readDisk } from '../testing/disk-model.ts';
+import { FailingStore } from '../testing/failing-stores.ts';
+import { applyChange, randomChange } from '../testing/operations.ts';
+import { Random } from '../testing/random.ts';
 import { checkImage } from './check.ts';
 import { type CreateOptions, createQcow2 } from './create.ts';
 import { readHeader } from './open.ts';
@@ -28,7 +31,7 @@ function run(shape: Omit<CreateOptions, 'size'>, failing: number): number {
     }
   };
   for (let i = 0; i < 25; i++) {
-    trying(() => randomChange(disk, model, new Random(i), disk.parts.image.clusterSize));
+    trying(() => applyChange(disk, model, randomChange(new Random(i)), disk.parts.image.subclusterSize));
     if (i % 8 === 7) trying(() => disk.flush());
   }
   trying(() => disk.finish());
@@ -61,7 +64,7 @@ test('a snapshot that fails at any write leaves an image that repairs itself', (
     const store = new FailingStore(base);
     const disk = new Qcow2Disk(store, readHeader(store), { codec: imageCodec });
     const model = new DiskModel(SIZE);
-    for (let i = 0; i < 10; i++) randomChange(disk, model, new Random(i), 512);
+    for (let i = 0; i < 10; i++) applyChange(disk, model, randomChange(new Random(i)), 512);
     disk.flush();
     store.remaining = failing;
     let failed = false;

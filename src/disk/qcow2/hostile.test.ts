@@ -4,12 +4,12 @@ import { deflateRawSync } from 'node:zlib';
 import { imageCodec } from '../../base/image-codec.ts';
 import { bytesList } from '../bytes-list.ts';
 import { MemoryStore } from '../memory-store.ts';
-import { readDisk } from '../testing.ts';
+import { readDisk } from '../testing/disk-model.ts';
 import { checkImage } from './check.ts';
 import { type CreateOptions, createQcow2 } from './create.ts';
 import { HEADER_READ_LENGTH, parseHeader } from './header.ts';
 import { compressedEntryHi } from './l2-entry.ts';
-import { HI_COPIED, INCOMPATIBLE_CORRUPT, TWO_32 } from './layout.ts';
+import { HI_COMPRESSED, HI_COPIED, INCOMPATIBLE_CORRUPT, TWO_32 } from './layout.ts';
 import { readHeader } from './open.ts';
 import { Qcow2Disk } from './qcow2-disk.ts';
 import { applySnapshot, createSnapshot, deleteSnapshot, listSnapshots } from './snapshots.ts';
@@ -127,8 +127,8 @@ test('tables over each other: the image can be read, but not written', () => {
 });
 
 /** An image with data in its first cluster, and where its first L2 table lies. */
-function withData(): { store: MemoryStore; l2: number } {
-  const store = image();
+function withData(options: Partial<CreateOptions> = {}): { store: MemoryStore; l2: number } {
+  const store = image(options);
   const disk = open(store);
   disk.write(0, filled(CLUSTER, 7));
   disk.close();
@@ -174,6 +174,53 @@ test('entries that mean nothing', () => {
   const { store } = withData();
   u64(store, readHeader(store).l1Offset, 2 ** 50, HI_COPIED);
   assert.throws(() => readDisk(readOnly(store)), { message: /L2 table at offset .* not within the file/ });
+});
+
+test('a repair makes what means nothing read as zeroes, and leaves the rest', () => {
+  const shapes: Partial<CreateOptions>[] = [{}, { version: 2 }, { clusterSize: 16384, extendedL2: true }];
+  for (const options of shapes) {
+    const { clusterSize = CLUSTER, extendedL2 = false } = options;
+    const size = extendedL2 ? 16 : 8;
+    const bad: [offset: number, hi: number, bitmaps?: [zeroes: number, allocated: number]][] = [
+      [2 ** 45, HI_COPIED],
+      [512, HI_COPIED],
+      [clusterSize * 3 + 2, HI_COPIED],
+      [2 ** 45, HI_COMPRESSED],
+      ...(extendedL2
+        ? [[0, 0, [0, 1]] as [number, number, [number, number]], [clusterSize * 3, HI_COPIED, [3, 1]] as never]
+        : []),
+    ];
+    for (const [offset, hi, bitmaps] of bad) {
+      const store = image(options);
+      const disk = open(store);
+      for (const i of [0, 1, 2]) disk.write(i * clusterSize, filled(clusterSize, 7 + i));
+      disk.close();
+      const entry = open(store).parts.mapping.l1.offset(0) + size;
+      u64(store, entry, offset, hi);
+      if (bitmaps !== undefined) for (const i of [0, 1]) u32(store, entry + 8 + 4 * i, bitmaps[i]!);
+      const { found, left } = checkImage(store, readHeader(store), 'all');
+      const about = `${JSON.stringify(options)} ${offset} ${hi}`;
+      assert.ok(found.errors > 0, about);
+      assert.deepEqual([left.errors, left.leaks], [0, 0], `${about}: ${left.messages.join('; ')}`);
+      const bytes = readDisk(open(store));
+      for (const [i, value] of [7, 0, 9].entries()) {
+        const cluster = bytes.subarray(i * clusterSize, (i + 1) * clusterSize);
+        assert.ok(
+          cluster.every((byte) => byte === value),
+          `${about}: cluster ${i}`,
+        );
+      }
+    }
+  }
+});
+
+test('a repair destroys no guest data that some entry calls a table', () => {
+  const { store } = withData({ size: 4 << 20 });
+  const { host } = open(store).parts.mapping.at(0);
+  u64(store, readHeader(store).l1Offset + 8, host, HI_COPIED);
+  assert.ok(checkImage(store, readHeader(store), 'all').found.errors > 0);
+  assert.deepEqual(store.contents().subarray(host, host + CLUSTER), new Uint8Array(CLUSTER).fill(7));
+  assert.deepEqual(readDisk(open(store), 0, CLUSTER), new Uint8Array(CLUSTER).fill(7));
 });
 
 test('a used cluster whose reference count is 0 is not given out', () => {

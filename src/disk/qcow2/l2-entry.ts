@@ -83,6 +83,19 @@ export class L2Entry {
     return undefined;
   }
 
+  /** Why what an entry without a problem refers to cannot be in the file. */
+  misplacement(): string | undefined {
+    const { hasDataFile, clusterSize, store } = this.#image;
+    const fileEnd = Math.ceil(store.size / clusterSize) * clusterSize; // the last cluster may be incomplete
+    if (this.compressed) {
+      const { offset, length } = this.compressedRange();
+      if (offset + length > fileEnd) return `compressed data at offset ${offset} lies beyond the end of the file`;
+    } else if (this.hasCluster && !hasDataFile && this.host + clusterSize > fileEnd) {
+      return `guest data at offset ${this.host} lies beyond the end of the file`;
+    }
+    return undefined;
+  }
+
   /** Where compressed data lies: offset, and the length up to the end of its last 512-byte sector. */
   compressedRange(): { offset: number; length: number } {
     const bits = 62 - (this.#image.header.clusterBits - 8);

@@ -128,6 +128,18 @@ export class Mapping {
     else this.#store(at, host, flags, LO_ZERO, 0, 0);
   }
 
+  /** Subclusters `from` to `to` - 1 of the cluster at `at`, which is not compressed, read as zeroes. */
+  setZeroSubclusters(at: number, from: number, to: number): void {
+    const { host, copied, allocated, zeroes } = this.at(at);
+    const bits = subclusterBits(from, to);
+    this.#store(at, host, copied ? HI_COPIED : 0, 0, allocated & ~bits, (zeroes | bits) >>> 0);
+  }
+
+  /** The cluster at `at` loses its cluster of the file, in which no subcluster has data. */
+  dropCluster(at: number): void {
+    this.#store(at, 0, 0, 0, 0, this.at(at).zeroes);
+  }
+
   /** The cluster at `at` is not in this image. */
   setUnallocated(at: number): void {
     this.#store(at, 0, 0, 0, 0, 0);

@@ -1,6 +1,6 @@
 import type { ScatterList } from '../../memory/scatter-list.ts';
 import type { ByteStore } from '../byte-store.ts';
-import { checkRange, checkWritable, type Disk, type Extent } from '../disk.ts';
+import { checkRange, checkWritable, type Disk, type Extent, type Place } from '../disk.ts';
 import { ClusterEraser } from './cluster-eraser.ts';
 import { ClusterReader } from './cluster-reader.ts';
 import { ClusterWriter } from './cluster-writer.ts';
@@ -70,13 +70,10 @@ export class Qcow2Disk implements Disk {
     extent.allocated = true;
     extent.length = mapping.length;
     extent.store = undefined;
-    extent.inPlace = false;
     if (mapping.kind === DATA) {
       extent.kind = 'data';
       extent.store = data;
       extent.offset = mapping.host;
-      const { host, length: found } = mapping;
-      extent.inPlace = mapping.copied && this.writable && this.#writer.problemWith(host, found) === undefined;
     } else if (mapping.kind === COMPRESSED) extent.kind = 'compressed';
     else if (mapping.kind !== UNALLOCATED || backing === undefined || offset >= backing.size) {
       extent.kind = 'zero';
@@ -84,8 +81,21 @@ export class Qcow2Disk implements Disk {
     } else {
       backing.locate(offset, Math.min(extent.length, backing.size - offset), extent);
       extent.depth++;
-      extent.inPlace = false;
     }
+  }
+
+  placeOf(write: boolean, offset: number, length: number, place: Place): boolean {
+    if (length > this.size - offset) return false;
+    const { mapping, backing, data } = this.parts;
+    mapping.find(offset, length);
+    if (mapping.length < length) return false;
+    if (mapping.kind === UNALLOCATED) return !write && backing?.placeOf(false, offset, length, place) === true;
+    if (mapping.kind !== DATA) return false;
+    const { host, copied } = mapping;
+    if (write && !(copied && this.writable && this.#writer.problemWith(host, length) === undefined)) return false;
+    place.store = data;
+    place.offset = host;
+    return true;
   }
 
   close(): void {

@@ -17,6 +17,8 @@ export interface References {
   readonly counts: ClusterCounts;
   readonly snapshots: readonly Snapshot[];
   readonly l1: EntryTable;
+  /** From how many entries of L1 tables each L2 table is reached. */
+  readonly l2Tables: ClusterCounts;
 }
 
 /** Walks through all tables but the refcounts. What is wrong on the way is told to `report`. */
@@ -28,8 +30,8 @@ class Walk {
   readonly #image: ImageFile;
   readonly #report: CheckReport;
   readonly #counts = new ClusterCounts();
-  /** From how many entries of L1 tables each L2 table is reached, and which are reached from the active one. */
   readonly #l2Tables = new ClusterCounts();
+  /** Those that are reached from the active L1 table. */
   readonly #activeL2 = new ClusterSet();
 
   constructor(image: ImageFile, report: CheckReport) {
@@ -48,7 +50,7 @@ class Walk {
       });
     }
     for (const [cluster, times] of this.#l2Tables.entries()) this.#l2(cluster * clusterSize, times);
-    return { counts: this.#counts, snapshots, l1 };
+    return { counts: this.#counts, snapshots, l1, l2Tables: this.#l2Tables };
   }
 
   #snapshots(): Snapshot[] {
@@ -109,35 +111,41 @@ class Walk {
   /** Counts what an L2 entry refers to: where that is. */
   #data(entry: L2Entry, times: number): number | undefined {
     const { clusterSize, hasDataFile } = this.#image;
-    const problem = entry.problem();
+    const problem = entry.problem() ?? entry.misplacement();
     if (problem !== undefined) {
       this.#report.error(problem);
       return undefined;
     }
     if (entry.compressed) {
       const { offset, length } = entry.compressedRange();
-      return this.#count('compressed data', offset, length, times, false) ? offset : undefined;
+      this.#add(offset, length, times);
+      return offset;
     }
     if (!entry.hasCluster) return undefined;
-    if (!hasDataFile && !this.#count('guest data', entry.host, clusterSize, times)) return undefined;
+    if (!hasDataFile) this.#add(entry.host, clusterSize, times);
     return entry.host;
   }
 
   /** Counts the clusters of a range; false if it is not where it could be. The last cluster may be incomplete. */
-  #count(what: string, offset: number, bytes: number, times = 1, aligned = true): boolean {
+  #count(what: string, offset: number, bytes: number): boolean {
     const { clusterSize, store } = this.#image;
-    const first = Math.floor(offset / clusterSize);
-    const end = Math.ceil((offset + bytes) / clusterSize);
-    if (aligned && offset % clusterSize !== 0) {
+    if (offset % clusterSize !== 0) {
       this.#report.error(`${what} at offset ${offset} is not aligned to a cluster`);
       return false;
     }
-    if (end > Math.ceil(store.size / clusterSize)) {
+    if (Math.ceil((offset + bytes) / clusterSize) > Math.ceil(store.size / clusterSize)) {
       this.#report.error(`${what} at offset ${offset} lies beyond the end of the file`);
       return false;
     }
-    for (let cluster = first; cluster < end; cluster++) this.#counts.add(cluster, times);
+    this.#add(offset, bytes, 1);
     return true;
+  }
+
+  /** Counts all clusters that a range touches. */
+  #add(offset: number, bytes: number, times: number): void {
+    const { clusterSize } = this.#image;
+    const end = Math.ceil((offset + bytes) / clusterSize);
+    for (let cluster = Math.floor(offset / clusterSize); cluster < end; cluster++) this.#counts.add(cluster, times);
   }
 
   /** A table that cannot be read is one error. */

@@ -7,7 +7,7 @@ import { createQcow2 } from '../qcow2/create.ts';
 import { readHeader } from '../qcow2/open.ts';
 import { Qcow2Disk } from '../qcow2/qcow2-disk.ts';
 import { RawDisk } from '../raw.ts';
-import { readDisk } from '../testing.ts';
+import { readDisk } from '../testing/disk-model.ts';
 import { compareDisks } from './compare.ts';
 import { copyCompressed, copyDisk } from './copy.ts';
 import { mapDisk } from './map.ts';

@@ -1,5 +1,6 @@
 import type { IrqchipKind, VcpuHandle } from '../hypervisor.ts';
 import type { MemfdMemoryHandle } from '../memfd-memory.ts';
+import type { KvmWindowHandle } from './windows.ts';
 
 /** All of a VM that threads share: descriptors are numbers and memory is addresses, valid in the whole process. */
 export interface KvmVmHandle {
@@ -8,6 +9,7 @@ export interface KvmVmHandle {
   readonly vmFd: number;
   readonly irqchip: IrqchipKind;
   readonly memory: MemfdMemoryHandle;
+  readonly windows: readonly KvmWindowHandle[];
   readonly vcpuFds: readonly number[];
   /** The kvm_run mappings of all vCPUs, one after the other. */
   readonly runAddress: number;

@@ -1,5 +1,5 @@
 import { addressOf } from '../../base/ffi.ts';
-import type { GuestMemory, MemoryLayoutEntry } from '../../memory/guest-memory.ts';
+import type { Gpa, GuestMemory, MemoryLayoutEntry } from '../../memory/guest-memory.ts';
 import { KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY } from './constants.ts';
 import { KVM_GET_DIRTY_LOG, KVM_SET_USER_MEMORY_REGION } from './ioctls.ts';
 import { kvmIoctl, NativeStruct } from './kvm-ioctl.ts';
@@ -44,13 +44,27 @@ export class MemorySlots {
   }
 
   #register(slot: number): void {
-    const { gpa, size, hostAddress } = this.#memory.regions[slot]!;
-    const argument = new NativeStruct(kvm_userspace_memory_region);
-    argument.set('slot', slot);
-    argument.set('flags', this.#flags[slot]!);
-    argument.set('guest_phys_addr', gpa);
-    argument.set('memory_size', size);
-    argument.set('userspace_addr', hostAddress);
-    kvmIoctl(this.#vmFd, KVM_SET_USER_MEMORY_REGION, argument);
+    setMemorySlot(this.#vmFd, { ...this.#memory.regions[slot]!, slot, flags: this.#flags[slot]! });
   }
+}
+
+/** A slot as the kernel knows it; one of size 0 is no more. */
+export interface MemorySlot {
+  readonly slot: number;
+  /** KVM_MEM_ flags. */
+  readonly flags: number;
+  readonly gpa: Gpa;
+  readonly size: number;
+  readonly hostAddress: number;
+}
+
+/** Throws `SystemError`. */
+export function setMemorySlot(vmFd: number, { slot, flags, gpa, size, hostAddress }: MemorySlot): void {
+  const argument = new NativeStruct(kvm_userspace_memory_region);
+  argument.set('slot', slot);
+  argument.set('flags', flags);
+  argument.set('guest_phys_addr', gpa);
+  argument.set('memory_size', size);
+  argument.set('userspace_addr', hostAddress);
+  kvmIoctl(vmFd, KVM_SET_USER_MEMORY_REGION, argument);
 }

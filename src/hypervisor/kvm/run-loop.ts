@@ -72,7 +72,10 @@ export class RunLoop {
     if (reason === EINTR) return this.#kicks.take(this.#id) ? KICKED : undefined;
     // A vCPU that waited for INIT or SIPI has just got it.
     if (reason === EAGAIN) return undefined;
-    return { reason: 'error', detail: new SystemError('ioctl(KVM_RUN)', reason).message };
+    const { message, errno: name } = new SystemError('ioctl(KVM_RUN)', reason);
+    // Of guest memory only files can go.
+    const why = name === 'EFAULT' ? '; a file that is memory of the guest has become shorter, maybe' : '';
+    return { reason: 'error', detail: `${message}${why}` };
   }
 
   #serve(buses: VcpuBuses): VcpuExit | undefined {

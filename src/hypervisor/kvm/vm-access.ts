@@ -1,5 +1,6 @@
 import { view } from '../../base/mmap.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
+import type { MemoryWindow } from '../../memory/memory-window.ts';
 import type { CpuidEntry, InterruptController, IoEvent, IrqchipKind, MsiRoute, VmAccess } from '../hypervisor.ts';
 import { attachGuestMemory } from '../memfd-memory.ts';
 import * as c from './constants.ts';
@@ -10,6 +11,7 @@ import { Kicks } from './kick.ts';
 import { kvmIoctl, NativeStruct } from './kvm-ioctl.ts';
 import { RoutingTable } from './routing.ts';
 import { kvm_ioeventfd, kvm_irq_level, kvm_irqfd, kvm_msi } from './structs.ts';
+import { attachWindows } from './windows.ts';
 
 /** Interrupts by request, without an eventfd. Allocates nothing for each. */
 class KvmInterrupts implements InterruptController {
@@ -43,6 +45,7 @@ export class KvmVmAccess implements VmAccess {
   readonly kind = 'kvm';
   readonly memory: GuestMemory;
   readonly memoryFd: number;
+  readonly windows: readonly MemoryWindow[];
   readonly interrupts: InterruptController;
   /** The kvm_run mappings of all vCPUs, one after the other. */
   readonly run: Uint8Array;
@@ -55,6 +58,7 @@ export class KvmVmAccess implements VmAccess {
     this.shared = shared;
     this.memory = memory;
     this.memoryFd = shared.memory.fd;
+    this.windows = attachWindows(shared.vmFd, shared.windows, shared.memory.layout);
     this.interrupts = new KvmInterrupts(shared.vmFd, shared.irqchip);
     this.run = new Uint8Array(view(shared.runAddress, shared.runSize * shared.vcpuFds.length));
     this.kicks = new Kicks(shared, this.run);

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
+import { close } from '../../base/fd.ts';
+import { createMemfd } from '../../base/memfd.ts';
 import type { VmOptions } from '../hypervisor.ts';
 import { KvmDevice } from './device.ts';
 import { kvm } from './kvm.ts';
@@ -20,8 +22,11 @@ const openDescriptors = () => readdirSync('/proc/self/fd').length;
 test('a VM that is closed leaves no descriptor behind', { skip: kvmMissing() }, () => {
   const before = openDescriptors();
   for (const irqchip of ['kernel', 'split'] as const) {
-    const vm = kvm().createVm({ ...OPTIONS, irqchip });
+    const vm = kvm().createVm({ ...OPTIONS, irqchip, windows: [{ size: 0x1000, address: 2 ** 32, maxPieces: 1 }] });
     vm.memory.setU8(5, 5);
+    const file = createMemfd('test', 0x1000);
+    vm.windows[0]!.map({ offset: 0, length: 0x1000, writable: true, fd: file, fdOffset: 0 });
+    close(file);
     vm.close();
     assert.equal(vm.memory.getU8(5), 0, 'the memory is given back, and still safe to touch');
     vm.kick(1);
@@ -39,6 +44,8 @@ test('a VM that cannot be made leaves no descriptor behind', { skip: kvmMissing(
     [{ memory: [{ gpa: 0, size: 2 ** 46 * 1.5 }] }, 'E_MEMORY_SIZE'],
     // The guest's physical addresses have fewer bits.
     [{ memory: [{ gpa: 2 ** 52, size: 4096 }] }, 'E_SYSTEM'],
+    [{ windows: [{ size: 100, maxPieces: 1 }] }, 'E_MEMORY_WINDOW'],
+    [{ windows: Array(40).fill({ size: 4096, maxPieces: 4096 }) }, 'E_MEMORY_WINDOW'],
   ];
   for (const [options, code] of bad) assert.throws(() => kvm().createVm({ ...OPTIONS, ...options }), { code });
   assert.equal(openDescriptors(), before);

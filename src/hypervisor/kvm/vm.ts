@@ -16,6 +16,7 @@ import { MemorySlots } from './memory-slots.ts';
 import { RoutingTable } from './routing.ts';
 import { kvm_enable_cap, kvm_pit_config } from './structs.ts';
 import { KvmVmAccess } from './vm-access.ts';
+import { createWindows, releaseWindows } from './windows.ts';
 
 /** Pages that VT-x needs for real mode: one for an identity map, three for a TSS, in the hole below the BIOS. */
 const IDENTITY_MAP_ADDRESS = 0xfeff_c000;
@@ -25,6 +26,7 @@ const MAX_XAPIC_CPUS = 255;
 
 /** A VM of the kernel, seen by its maker. */
 export class KvmVm extends KvmVmAccess implements Vm {
+  readonly windowFaults = [];
   readonly #slots: MemorySlots;
 
   /** From `createKvmVm`. */
@@ -68,6 +70,12 @@ export function createKvmVm(options: VmOptions, devicePath: string): KvmVm {
     checkCpus(options.cpus, device.extension(c.KVM_CAP_MAX_VCPUS));
     const { memory, handle } = createGuestMemory(options.memory);
     made = { ...made, memory: handle };
+    const windows = createWindows(
+      options.windows ?? [],
+      options.memory.length,
+      device.extension(c.KVM_CAP_NR_MEMSLOTS),
+    );
+    made = { ...made, windows };
     const vmFd = device.createVm();
     made = { ...made, vmFd };
     setUpVm(vmFd, options.irqchip);
@@ -143,12 +151,13 @@ function createVcpus(
 
 /** Gives back what there is. Addresses stay taken, for views that other threads may still hold. */
 function release(shared: Partial<KvmVmHandle>): void {
-  const { vcpuFds = [], runAddress, runSize = 0, vmFd, memory, kvmFd } = shared;
+  const { vcpuFds = [], runAddress, runSize = 0, vmFd, memory, windows = [], kvmFd } = shared;
   if (runAddress !== undefined && vcpuFds.length > 0) {
     mmap({ address: runAddress, length: vcpuFds.length * runSize, flags: MAP_PRIVATE | MAP_NORESERVE });
   }
   for (const fd of vcpuFds) close(fd);
   if (vmFd !== undefined) close(vmFd);
   if (memory !== undefined) releaseGuestMemory(memory);
+  releaseWindows(windows);
   if (kvmFd !== undefined) close(kvmFd);
 }

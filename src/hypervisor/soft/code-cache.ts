@@ -7,6 +7,7 @@
  * does the jump cache.
  * When the space is used up everything is dropped at once.
  */
+import type { WasmCode } from '../../base/wasm-code.ts';
 import { BlockTable } from './block-table.ts';
 import { PAGE_SIZE } from './code-map.ts';
 import { type Block, CodePages } from './code-pages.ts';
@@ -18,6 +19,7 @@ import { OP } from './decode/opcodes.ts';
 import type { MicroOpTable } from './interpreter/micro-op-table.ts';
 import { FIRST, LAST, NO_LINK, RECORD, RECORD_SIZE, UNRESOLVED } from './interpreter/record.ts';
 import { DEFAULT_THRESHOLD, Jit } from './jit/jit.ts';
+import { KeptCode, type KeptContents } from './jit/kept-code.ts';
 import { AREA, areaOf, CODE_SIZE, JUMP_ENTRIES, JUMP_ENTRY_SIZE } from './layout.ts';
 import { ruleFor } from './lower/locked-rules.ts';
 import { Lowering } from './lower/lowering.ts';
@@ -52,6 +54,8 @@ export interface CodeOptions {
   readonly exactTime?: boolean | undefined;
   /** Executions of a block before it is compiled; Infinity: never, 0: at once; the JIT's own if left out. */
   readonly jitThreshold?: number | undefined;
+  /** What earlier runs have compiled. */
+  readonly kept?: { readonly wasm: WasmCode; readonly contents: KeptContents | undefined } | undefined;
 }
 
 export class CodeCache {
@@ -78,7 +82,7 @@ export class CodeCache {
   #found: Block | undefined;
 
   constructor(state: CpuState, vcpu: number, ops: MicroOpTable, options: CodeOptions = {}) {
-    const { blockLength = MAX_INSTRUCTIONS, exactTime = false, jitThreshold = DEFAULT_THRESHOLD } = options;
+    const { blockLength = MAX_INSTRUCTIONS, exactTime = false, jitThreshold = DEFAULT_THRESHOLD, kept } = options;
     this.#blockLength = Math.max(1, Math.min(blockLength, MAX_INSTRUCTIONS));
     this.#state = state;
     this.#pages = new CodePages(state);
@@ -90,7 +94,8 @@ export class CodeCache {
     this.#lowering.shared = this.#pages.isShared;
     this.#staleOp = ops.number('stale');
     if (jitThreshold < Number.POSITIVE_INFINITY) {
-      this.jit = new Jit(state, ops, jitThreshold, (page, key) => this.#pages.find(page, key));
+      const code = kept && new KeptCode(kept.wasm, state.words, (op) => ops.nameOf(op), kept.contents);
+      this.jit = new Jit(state, ops, jitThreshold, (page, key) => this.#pages.find(page, key), code);
     }
     this.#first = areaOf(vcpu) + AREA.code;
     this.#limit = this.#first + CODE_SIZE;

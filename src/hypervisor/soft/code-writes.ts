@@ -9,7 +9,7 @@
 import { Lock } from '../../memory/lock.ts';
 import { type CodeMap, PAGE_SIZE } from './code-map.ts';
 import { AREA, areaOf } from './layout.ts';
-import { VcpuSignals } from './vcpu-signals.ts';
+import { lookUp } from './vcpu-signals.ts';
 
 /** Entries of a list; when there are more, its vCPU drops all code that it has. */
 const MAX_ENTRIES = 256;
@@ -23,20 +23,17 @@ export type CodeWritten = (page: number, from: number, to: number) => void;
 export class CodeWrites {
   readonly #words: Int32Array;
   readonly #map: CodeMap;
-  readonly #signals: readonly VcpuSignals[];
   readonly #locks: readonly Lock[];
 
   constructor(words: Int32Array, map: CodeMap) {
-    const buffer = words.buffer as SharedArrayBuffer;
     this.#words = words;
     this.#map = map;
-    this.#signals = Array.from({ length: map.vcpus }, (_, id) => new VcpuSignals(buffer, id));
-    this.#locks = this.#signals.map((_, id) => new Lock(words.subarray(listOf(id), listOf(id) + 1)));
+    this.#locks = Array.from({ length: map.vcpus }, (_, id) => new Lock(words.subarray(listOf(id), listOf(id) + 1)));
   }
 
   /** Tells all vCPUs but `writer`. */
   post(writer: number, page: number, from: number, to: number): void {
-    for (let id = 0; id < this.#signals.length; id++) {
+    for (let id = 0; id < this.#locks.length; id++) {
       if (id !== writer) this.#append(id, page, from, to);
     }
   }
@@ -48,6 +45,16 @@ export class CodeWrites {
       const entry = this.#map.entryOf(page);
       if (entry < 0 || !this.#map.isMarked(entry)) continue;
       this.#map.retire(entry, () => this.post(-1, page, 0, PAGE_SIZE));
+    }
+  }
+
+  /** Tells all vCPUs to drop all code. */
+  postAll(): void {
+    for (let id = 0; id < this.#locks.length; id++) {
+      this.#locks[id]!.acquire();
+      this.#words[listOf(id) + COUNT] = MAX_ENTRIES + 1;
+      this.#locks[id]!.release();
+      lookUp(this.#words, id);
     }
   }
 
@@ -80,7 +87,7 @@ export class CodeWrites {
     }
     words[list + COUNT] = Math.min(count + 1, MAX_ENTRIES + 1);
     this.#locks[id]!.release();
-    this.#signals[id]!.lookUp();
+    lookUp(words, id);
   }
 }
 

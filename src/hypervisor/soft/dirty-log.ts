@@ -5,7 +5,7 @@
 import { CrosvmError } from '../../errors.ts';
 import type { Gpa } from '../../memory/guest-memory.ts';
 import { REGION, regionEntry } from './layout.ts';
-import { dirtyMapOf, GUEST_PAGE, type MachineMemory } from './machine-memory.ts';
+import { GUEST_PAGE, type MachineMemory, pageBytesOf } from './machine-memory.ts';
 
 export class DirtyLog {
   readonly #machine: MachineMemory;
@@ -66,7 +66,7 @@ export class DirtyLog {
   #map(index: number): Uint8Array {
     const region = this.#machine.layout[index];
     if (region === undefined) throw new RangeError(`there is no memory region ${index}`);
-    const start = dirtyMapOf(this.#machine, index);
+    const start = pageBytesOf(this.#machine, index);
     return this.#bytes.subarray(start, start + region.size / GUEST_PAGE);
   }
 }

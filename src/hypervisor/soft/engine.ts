@@ -114,7 +114,8 @@ export class Engine {
     this.#core = core as unknown as CoreExports;
     state.core = this.#core;
     const table = handlers as unknown as WebAssembly.Table;
-    this.code = new CodeCache(state, vcpu, new MicroOpTable(memory, host, core, table), options);
+    const ops = new MicroOpTable(memory, host, core, table, options.kept?.contents?.operations);
+    this.code = new CodeCache(state, vcpu, ops, options);
   }
 
   /**
@@ -140,6 +141,11 @@ export class Engine {
     this.#budget = state.u32(CPU.budget) | 0;
     this.#executed = budget - this.#budget;
     return this.#executed;
+  }
+
+  /** The functions of the core module. */
+  get coreFunctions(): CallableFunction[] {
+    return Object.values(this.#core).filter((value) => typeof value === 'function');
   }
 
   /**

@@ -1,20 +1,24 @@
 /**
  * Eventfds that raise interrupts. Which they are, their routes, and who wants to hear of ends of interrupt, is in shared
- * memory, and one epoll instance watches them: any thread adds and removes them, the VM's maker listens.
+ * memory. Any thread adds and removes them; each is watched by the vCPU that its interrupts are for (irqfd-listener.ts), so
+ * that nobody else has to run for an interrupt.
  */
 import { IOAPIC_PINS } from '../../arch/x86_64/platform.ts';
 import { WaitContext } from '../../base/epoll.ts';
 import { EventFd } from '../../base/event-fd.ts';
-import { onReadable, type Subscription } from '../../base/readable.ts';
 import type { InterruptLine } from '../../devices/device.ts';
 import { CrosvmError } from '../../errors.ts';
+import type { SoftIrqchip } from '../../irqchip/soft-irqchip.ts';
 import { sharedStruct } from '../../memory/shared-struct.ts';
-import type { InterruptController, MsiRoute } from '../hypervisor.ts';
+import type { MsiRoute } from '../hypervisor.ts';
 
 /** As many as KVM has. */
 const GSIS = 4096;
 const MAX_IRQFDS = 2048;
 const NO_FD = -1;
+
+/** Token of the eventfd by which the vCPU of a context is called. Irqfds have smaller ones. */
+export const CALLED = 0xffff_ffff;
 
 const IrqfdState = sharedStruct({
   /** MSIs by GSI; `address` is 0 where there is none. */
@@ -25,6 +29,8 @@ const IrqfdState = sharedStruct({
   used: ['u8', MAX_IRQFDS],
   fd: ['i32', MAX_IRQFDS],
   gsi: ['u16', MAX_IRQFDS],
+  /** The vCPU that watches it. */
+  watcher: ['u8', MAX_IRQFDS],
   /** NO_FD where there is none. */
   resampleFd: ['i32', MAX_IRQFDS],
   /** How many have one. */
@@ -34,36 +40,40 @@ const IrqfdState = sharedStruct({
 /** What threads share: survives structured clone. */
 export interface IrqfdHandle {
   readonly state: SharedArrayBuffer;
-  readonly epollFd: number;
+  /** By vCPU: the epoll instance that it waits with. */
+  readonly epollFds: readonly number[];
 }
 
 export class Irqfds {
   readonly #state: InstanceType<typeof IrqfdState>;
-  readonly #epoll: WaitContext;
-  readonly #interrupts: InterruptController;
+  /** By vCPU. */
+  readonly contexts: readonly WaitContext[];
+  readonly #irqchip: SoftIrqchip;
   readonly #lines: readonly InterruptLine[];
   /** This thread's objects for the descriptors. */
   readonly #eventFds = new Map<number, EventFd>();
-  #subscription: Subscription | undefined;
 
-  static create(): IrqfdHandle {
-    return { state: new SharedArrayBuffer(IrqfdState.byteLength), epollFd: new WaitContext().fd };
+  /** `calls`: by vCPU, the eventfd that wakes it. */
+  static create(calls: readonly number[]): IrqfdHandle {
+    const contexts = calls.map((fd) => {
+      const context = new WaitContext();
+      context.add(fd, CALLED);
+      return context;
+    });
+    return { state: new SharedArrayBuffer(IrqfdState.byteLength), epollFds: contexts.map(({ fd }) => fd) };
   }
 
   /** `lines`: the wires of the pins, which belong to irqfds alone. */
-  constructor({ state, epollFd }: IrqfdHandle, interrupts: InterruptController, lines: readonly InterruptLine[]) {
+  constructor({ state, epollFds }: IrqfdHandle, irqchip: SoftIrqchip, lines: readonly InterruptLine[]) {
     this.#state = new IrqfdState(state);
-    this.#epoll = new WaitContext(64, epollFd);
-    this.#interrupts = interrupts;
+    this.contexts = epollFds.map((fd) => new WaitContext(64, fd));
+    this.#irqchip = irqchip;
     this.#lines = lines;
   }
 
-  /** From now on this thread's event loop raises the interrupts of all irqfds, whichever thread adds them. */
-  listen(): void {
-    this.#subscription = onReadable(this.#epoll.fd, () => {
-      const ready = this.#epoll.wait(0);
-      for (let i = 0; i < ready; i++) this.#raise(this.#epoll.token(i));
-    });
+  /** Whether no eventfd was ever connected. */
+  get isEmpty(): boolean {
+    return this.#state.places === 0;
   }
 
   /** Throws RangeError for a GSI that there is not, `E_IRQFD` if the eventfd raises one already. */
@@ -80,7 +90,7 @@ export class Irqfds {
       s.fd[place] = fd;
       s.gsi[place] = gsi;
       s.resampleFd[place] = resampleFd;
-      this.#epoll.add(fd, place);
+      this.#watch(place);
       s.used[place] = 1;
       s.places = Math.max(s.places, place + 1);
       if (resampleFd !== NO_FD) s.resamplers++;
@@ -95,7 +105,7 @@ export class Irqfds {
     try {
       for (let place = 0; place < s.places; place++) {
         if (s.used[place] === 0 || s.fd[place] !== fd || s.gsi[place] !== gsi) continue;
-        this.#epoll.remove(fd);
+        this.#unwatch(place);
         s.used[place] = 0;
         if (s.resampleFd[place] !== NO_FD) s.resamplers--;
       }
@@ -111,9 +121,17 @@ export class Irqfds {
     }
     const s = this.#state;
     s.lock.acquire();
-    s.address[gsi] = route?.address ?? 0;
-    s.data[gsi] = route?.data ?? 0;
-    s.lock.release();
+    try {
+      s.address[gsi] = route?.address ?? 0;
+      s.data[gsi] = route?.data ?? 0;
+      for (let place = 0; place < s.places; place++) {
+        if (s.used[place] === 0 || s.gsi[place] !== gsi) continue;
+        this.#unwatch(place);
+        this.#watch(place);
+      }
+    } finally {
+      s.lock.release();
+    }
   }
 
   /** The guest ended the level-triggered interrupt of `pin`. Callable on every thread. */
@@ -133,10 +151,25 @@ export class Irqfds {
     }
   }
 
-  /** On the thread that listens, when no other uses irqfds any more. */
+  /** When no thread uses irqfds any more. */
   close(): void {
-    this.#subscription?.close();
-    this.#epoll.close();
+    for (const context of this.contexts) context.close();
+  }
+
+  /**
+   * The vCPU that an interrupt is for hears of it. It may be for several, or be sent to another one by and by: then the
+   * one that hears of it tells the others.
+   */
+  #watch(place: number): void {
+    const s = this.#state;
+    const address = s.address[s.gsi[place]!]!;
+    s.watcher[place] = address === 0 ? 0 : this.#irqchip.recipientOf(address);
+    this.contexts[s.watcher[place]!]!.add(s.fd[place]!, place);
+  }
+
+  #unwatch(place: number): void {
+    const s = this.#state;
+    this.contexts[s.watcher[place]!]!.remove(s.fd[place]!);
   }
 
   /** Throws `E_IRQFD` if `fd` has a place already, or if there is none. */
@@ -151,8 +184,11 @@ export class Irqfds {
     return free;
   }
 
-  /** Under the lock throughout, so that an irqfd that a thread has removed raises nothing from then on. */
-  #raise(place: number): void {
+  /**
+   * The eventfd in `place`, the token of a context, was signalled: raises its interrupt. Under the lock throughout, so that
+   * an irqfd that a thread has removed raises nothing from then on.
+   */
+  raise(place: number): void {
     const s = this.#state;
     s.lock.acquire();
     try {
@@ -161,7 +197,7 @@ export class Irqfds {
       const address = s.address[gsi]!;
       const line = this.#lines[gsi];
       if (address !== 0) {
-        this.#interrupts.signalMsi(address, s.data[gsi]!);
+        this.#irqchip.signalMsi(address, s.data[gsi]!);
       } else if (line !== undefined) {
         line.set(true);
         if (s.resampleFd[place] === NO_FD) line.set(false);

@@ -5,7 +5,8 @@
  *     0          vCPU blocks, CPU_SIZE each
  *     REGIONS    the number of vCPUs and the table of guest memory regions, then locks
  *     VCPU_AREA  for each vCPU: TLBs, their fill logs, jump cache, news of code that others wrote, decoded code
- *     RAM        guest memory, then for each of its pages an 8-byte code map entry, then for each a byte of the dirty map
+ *     RAM        guest RAM, then the windows (memory-window.ts), then for each page of both an 8-byte code map entry, then
+ *                for each a byte: of RAM in the dirty map, of windows one that says what the page is
  */
 import { CPU_SIZE } from './state.ts';
 
@@ -26,9 +27,19 @@ export const REGION = {
   codeMap: 24,
   /** u32 address of the bytes that writes to its pages set; 0 while nobody wants to know. */
   dirtyMap: 28,
+  /** u32 address of a PAGE_ byte for each page of a window; 0: all is memory. */
+  pages: 32,
+  /** u32 that offsets in the region are masked with, so that they stay within one that moves while they are computed. */
+  mask: 36,
 } as const;
-export const REGION_SIZE = 32;
-export const MAX_REGIONS = 100;
+export const REGION_SIZE = 40;
+/** The mask of a region that stays where it is. */
+export const NO_MASK = 0xffff_ffff;
+export const MAX_REGIONS = 64;
+
+/** What a page of a window is to the guest, besides no memory (0). */
+export const PAGE_READABLE = 1;
+export const PAGE_WRITABLE = 2;
 
 /** u32: how many vCPUs the VM has; 0 counts as 1. */
 export const VCPU_COUNT = REGIONS + 4;
@@ -115,7 +126,14 @@ export const AREA = {
   codePages: FILL_LOG + 0x4000,
   codeSums: FILL_LOG + 0x8000,
   blocks: 0x1c0000,
-  code: 0x2c0000,
+  /** u32 each: the headers of the blocks of compiled regions, at 4 times what is below COMPILED in chain.ts. */
+  regionBlocks: 0x2c0000,
+  /**
+   * For each entry of the TLBs, as far behind it as this, the entry that it replaced: two pages that are used by turns and
+   * share an entry would otherwise be looked up in the page tables each time. (So this is a multiple of TLB_SIZE.)
+   */
+  replaced: 0x540000,
+  code: 0x560000,
 } as const;
 export const LARGE_MAP_SIZE = 1024;
 

@@ -10,6 +10,9 @@ import { Engine, type EngineHooks, type Next } from './engine.ts';
 import { Exact } from './fpu/exact.ts';
 import { X87 } from './fpu/x87.ts';
 import { InstructionClock } from './instruction-clock.ts';
+import { coreModule } from './interpreter/core.ts';
+import { IrqfdListener } from './irqfd-listener.ts';
+import { KeptFile, keepCore } from './kept-files.ts';
 import { CPU } from './state.ts';
 import { CpuState } from './system/cpu-state.ts';
 import { defaultCpuid } from './system/cpuid.ts';
@@ -54,6 +57,8 @@ export class Processor implements SystemCpu, EngineHooks {
   /** What it does when, and what its thread ticks. */
   protected readonly time: VcpuTime;
   readonly #signals: VcpuSignals;
+  readonly #keptFile: KeptFile | undefined;
+  readonly #irqfds: IrqfdListener;
   #exit: VcpuExit | undefined;
   #debug: GuestDebug | undefined;
   /** The next instruction is executed alone: an interrupt must not come before it, but may behind it. */
@@ -72,16 +77,22 @@ export class Processor implements SystemCpu, EngineHooks {
     this.apic = vm.irqchip.lapics[id]!;
     this.memory = vm.trackedMemory;
     this.#signals = vm.signals[id]!;
-    this.#io = new VcpuIo(vm, this.apic, this.state, () => this.#lookSoon());
+    this.#irqfds = new IrqfdListener(vm.irqfds, this.#signals, id);
+    this.#io = new VcpuIo(vm, this.apic, this.state, {
+      onApicWrite: () => this.#lookSoon(),
+      onDoorbell: () => this.#irqfds.expect(),
+    });
     this.cpuid = defaultCpuid({ id, vcpus: cpus, tscKhz: TSC_KHZ });
     this.fpu = new X87(this.state.view, this.state.block);
     this.#exact = new Exact(this.state.view, this.state.block);
     const { clock, options } = vm;
     const exactTime = clock instanceof InstructionClock;
+    this.#keptFile = KeptFile.open(vm.keptPlace, `${id}`);
     this.#engine = new Engine(memory, id, this.state, this, {
       compiled: vm.core,
       blockLength: options.blockLength,
       jitThreshold: options.jitThreshold,
+      kept: this.#keptFile,
       exactTime,
       onNeedsAlone: () => {
         this.#needsAlone = true;
@@ -93,6 +104,14 @@ export class Processor implements SystemCpu, EngineHooks {
     this.time.add(this.apic);
     this.activity = id === 0 ? 'running' : 'waits for INIT';
     reset(this);
+  }
+
+  /** Keeps what was compiled for other runs. */
+  protected keepCode(): void {
+    const { id, vm } = this;
+    if (id === 0) keepCore(vm.keptPlace, coreModule, vm.core, this.#engine.coreFunctions);
+    const contents = this.#engine.code.jit?.kept;
+    if (contents !== undefined) this.#keptFile?.write(contents);
   }
 
   get clock() {
@@ -114,6 +133,7 @@ export class Processor implements SystemCpu, EngineHooks {
   /** Everything that others may want is looked at after `clear`: what comes later sets the attention word again. */
   #turn(): void {
     this.time.tick();
+    this.#irqfds.look();
     this.#signals.clear();
     if (this.#signals.takeKick()) {
       this.#exit = { reason: 'kicked' };
@@ -127,7 +147,7 @@ export class Processor implements SystemCpu, EngineHooks {
     this.#takeEvents();
     if (this.#exit !== undefined) return;
     if (this.activity !== 'running') {
-      this.time.wait(this.#signals);
+      this.time.wait(this.#irqfds);
       return;
     }
     this.#giveWay();
@@ -142,7 +162,7 @@ export class Processor implements SystemCpu, EngineHooks {
     const { state } = this;
     if (state.u32(CPU.pauses) < PATIENCE) return;
     state.setU32(CPU.pauses, 0);
-    this.time.rest(this.#signals, MOMENT);
+    this.time.rest(this.#irqfds, MOMENT);
   }
 
   #runGuest(): void {
@@ -208,7 +228,7 @@ export class Processor implements SystemCpu, EngineHooks {
 
   /** Instructions until the next look at everything else, 0: one, alone. Asked at each look before the guest runs on. */
   nextBudget(): number {
-    return this.time.plan();
+    return this.time.plan(this.#irqfds.isExpectant);
   }
 
   // -- events

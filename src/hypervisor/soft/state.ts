@@ -77,6 +77,8 @@ export const CPU = {
   jitEpoch: 1172,
   /** Not 0 while run() is under way. */
   running: 1128,
+  /** Not 0 while the vCPU's thread sleeps, or is about to: who asks for attention then has to wake it. */
+  asleep: 1200,
   /** Not 0: an interrupt waits until RFLAGS.IF is set. */
   interruptWaits: 308,
   /** Instructions left until the vCPU looks up by itself. */
@@ -204,6 +206,8 @@ export const CPU = {
   jitCompiled: 3240,
   jitInvalidated: 3248,
   jitDropped: 3256,
+  /** Regions that were compiled by earlier runs. */
+  jitKept: 3264,
 
   /** Exceptions delivered, one counter for each of the EXCEPTION_VECTORS. */
   exceptions: 3328,

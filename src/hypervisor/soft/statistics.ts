@@ -44,6 +44,7 @@ export function readStatistics(buffer: ArrayBufferLike, block: number): SoftVcpu
       compiled: at(CPU.jitCompiled),
       invalidated: at(CPU.jitInvalidated),
       dropped: at(CPU.jitDropped),
+      kept: at(CPU.jitKept),
     },
   };
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Insn } from './decode/insn.ts';
 import { OP } from './decode/opcodes.ts';
 import { Engine, type EngineHooks, type EngineOptions, type Next } from './engine.ts';
-import { REGION, REGIONS, ramBase, regionEntry } from './layout.ts';
+import { NO_MASK, REGION, REGIONS, ramBase, regionEntry } from './layout.ts';
 import { CPU } from './state.ts';
 import { GuestFault } from './system/cpu-state.ts';
 import { execute } from './system/dispatch.ts';
@@ -66,6 +66,7 @@ export class TestEngine extends TestMachine {
       view.setUint32(entry + REGION.host, ramBase(1) + at, true);
       view.setUint32(entry + REGION.readOnly, readOnly === true ? 1 : 0, true);
       view.setUint32(entry + REGION.codeMap, ramBase(1) + RAM_SIZE + (at / PAGE) * 8, true);
+      view.setUint32(entry + REGION.mask, NO_MASK, true);
     });
     this.state.tlb.flush();
   }

@@ -9,6 +9,13 @@ import type { SoftVmAccess } from './vm-access.ts';
 
 const LAPIC_SIZE = 4096;
 
+export interface IoListener {
+  /** The guest changed its LAPIC, which may have changed what interrupts it. */
+  onApicWrite(): void;
+  /** The guest told a device of another thread to do something. */
+  onDoorbell(): void;
+}
+
 export class VcpuIo {
   /** The machine's, set at each run(). */
   buses!: VcpuBuses;
@@ -20,14 +27,13 @@ export class VcpuIo {
   readonly #chipPorts = new Bus();
   readonly #chipMmio = new Bus();
   readonly #state: CpuState;
-  readonly #onApicWrite: () => void;
+  readonly #listener: IoListener;
 
-  /** `onApicWrite`: the guest changed its LAPIC, which may have changed what interrupts it. */
-  constructor(vm: SoftVmAccess, apic: Lapic, state: CpuState, onApicWrite: () => void) {
+  constructor(vm: SoftVmAccess, apic: Lapic, state: CpuState, listener: IoListener) {
     this.#vm = vm;
     this.#apic = apic;
     this.#state = state;
-    this.#onApicWrite = onApicWrite;
+    this.#listener = listener;
     this.#data = [1, 2, 4, 8].map((size) => new Uint8Array(state.view.buffer, state.block + CPU.io, size));
     vm.irqchip.isa.insertInto(this.#chipPorts, this.#chipMmio);
   }
@@ -46,10 +52,12 @@ export class VcpuIo {
     const offset = this.#lapicOffset(gpa);
     if (offset >= 0) {
       this.#apic.write(offset, data);
-      this.#onApicWrite();
+      this.#listener.onApicWrite();
     } else if (this.#chipMmio.claims(gpa)) {
       this.#chipMmio.write(gpa, data);
-    } else if (!this.#vm.ioEvents.signal(false, gpa, data)) {
+    } else if (this.#vm.ioEvents.signal(false, gpa, data)) {
+      this.#listener.onDoorbell();
+    } else {
       this.buses.mmio.write(gpa, data);
     }
   }
@@ -63,7 +71,8 @@ export class VcpuIo {
     this.#state.count(CPU.portWrites);
     const data = this.#bytes(size);
     if (this.#chipPorts.claims(port)) this.#chipPorts.write(port, data);
-    else if (!this.#vm.ioEvents.signal(true, port, data)) this.buses.ports.write(port, data);
+    else if (this.#vm.ioEvents.signal(true, port, data)) this.#listener.onDoorbell();
+    else this.buses.ports.write(port, data);
   }
 
   #bytes(size: number): Uint8Array {

@@ -1,4 +1,5 @@
 /** How threads reach a vCPU that runs: some words of its block, which it looks at between blocks of code. */
+import type { EventFd } from '../../base/event-fd.ts';
 import { blockOf } from './layout.ts';
 import { CPU } from './state.ts';
 
@@ -6,33 +7,38 @@ const ASKED = -0x8000_0000;
 /** A missed notice about the end of run() costs the waiter this many milliseconds. */
 const POLL = 2;
 
+/** Makes vCPU `id` look up at the end of the block that it executes. One that sleeps goes on sleeping: it looks at everything when it wakes. */
+export function lookUp(words: Int32Array, id: number): void {
+  Atomics.store(words, (blockOf(id) + CPU.attention) >> 2, ASKED);
+}
+
 export class VcpuSignals {
+  /** Is signalled when somebody calls while the vCPU sleeps. */
+  readonly call: EventFd;
   readonly #words: Int32Array;
   readonly #attention: number;
   readonly #kicked: number;
   readonly #flush: number;
   readonly #running: number;
+  readonly #asleep: number;
 
-  constructor(buffer: SharedArrayBuffer, id: number) {
+  constructor(buffer: SharedArrayBuffer, id: number, call: EventFd) {
     const block = blockOf(id);
+    this.call = call;
     this.#words = new Int32Array(buffer);
     this.#attention = (block + CPU.attention) >> 2;
     this.#kicked = (block + CPU.kicked) >> 2;
     this.#flush = (block + CPU.flushAsked) >> 2;
     this.#running = (block + CPU.running) >> 2;
+    this.#asleep = (block + CPU.asleep) >> 2;
   }
 
   // -- any thread
 
   /** Makes the vCPU look up at the end of the block that it executes, or wakes it. */
   notify(): void {
-    this.lookUp();
-    Atomics.notify(this.#words, this.#attention);
-  }
-
-  /** Like notify, but one that sleeps goes on sleeping: it looks at everything when it wakes. */
-  lookUp(): void {
     Atomics.store(this.#words, this.#attention, ASKED);
+    if (Atomics.load(this.#words, this.#asleep) !== 0) this.call.signal();
   }
 
   kick(): void {
@@ -86,8 +92,15 @@ export class VcpuSignals {
     Atomics.notify(this.#words, this.#flush);
   }
 
-  /** Sleeps until `notify`, unless that has come since `clear`; at most `milliseconds`, which may be Infinity. */
-  wait(milliseconds: number): void {
-    if (milliseconds > 0) Atomics.wait(this.#words, this.#attention, 0, milliseconds);
+  /** Whether nobody has called since `clear`. Then, until `isAwake`, whoever calls signals `call`. */
+  mayFallAsleep(): boolean {
+    Atomics.store(this.#words, this.#asleep, 1);
+    if (Atomics.load(this.#words, this.#attention) === 0) return true;
+    this.isAwake();
+    return false;
+  }
+
+  isAwake(): void {
+    Atomics.store(this.#words, this.#asleep, 0);
   }
 }

@@ -2,10 +2,10 @@
 import type { Clock, TimedDevice } from '../../devices/device.ts';
 import { MAX_OVERSHOOT } from './engine.ts';
 import type { InstructionClock } from './instruction-clock.ts';
-import type { VcpuSignals } from './vcpu-signals.ts';
 
-/** Instructions between two looks at the host's clock. */
+/** Instructions between two looks at the host's clock: usually, and while interrupts of devices are expected. */
 const BUDGET = 100_000;
+const EXPECTANT_BUDGET = 20_000;
 const SHORTEST_BUDGET = 500;
 /** A guess of how many instructions one nanosecond has, to stop near the next deadline. */
 const INSTRUCTIONS_PER_NS = 0.08;
@@ -13,22 +13,31 @@ const INSTRUCTIONS_PER_NS = 0.08;
 const LONGEST_BUDGET = 1e9;
 const NEVER = Number.POSITIVE_INFINITY;
 
+/** How a vCPU sleeps. */
+export interface Sleeper {
+  /** Sleeps until somebody calls the vCPU, unless that was since it last looked; at most `milliseconds`, which may be Infinity. */
+  sleep(milliseconds: number): void;
+}
+
 /** The time of one vCPU, and the devices that its thread ticks. */
 export interface VcpuTime {
   readonly clock: Clock;
   add(device: TimedDevice): void;
   /** Ticks the devices that are due. */
   tick(): void;
-  /** How many instructions to execute before the next look; 0: one, alone. */
-  plan(): number;
+  /**
+   * How many instructions to execute before the next look; 0: one, alone. `isExpectant`: soon, as there will be something
+   * to see that does not ask for attention.
+   */
+  plan(isExpectant: boolean): number;
   /** Takes note of instructions that have been executed since `plan`. */
   executed(instructions: number): void;
   /** Whether a deadline has come nearer since `plan`. */
   isSooner(): boolean;
   /** The vCPU waits for another one: sleeps for at most `milliseconds`, if it has time. */
-  rest(signals: VcpuSignals, milliseconds: number): void;
+  rest(sleeper: Sleeper, milliseconds: number): void;
   /** The vCPU is halted: lets time pass until the next deadline, or until somebody calls. */
-  wait(signals: VcpuSignals): void;
+  wait(sleeper: Sleeper): void;
 }
 
 /** The first deadline of `devices`, in nanoseconds of the clock. */
@@ -58,11 +67,12 @@ export class HostTime implements VcpuTime {
     for (const device of this.#devices) if (device.deadline() <= now) device.tick();
   }
 
-  plan(): number {
+  plan(isExpectant: boolean): number {
+    const most = isExpectant ? EXPECTANT_BUDGET : BUDGET;
     this.#planned = firstDeadline(this.#devices);
-    if (this.#planned === NEVER) return BUDGET;
+    if (this.#planned === NEVER) return most;
     const left = (this.#planned - this.clock.now()) * INSTRUCTIONS_PER_NS;
-    return Math.max(SHORTEST_BUDGET, Math.min(BUDGET, Math.floor(left)));
+    return Math.max(SHORTEST_BUDGET, Math.min(most, Math.floor(left)));
   }
 
   executed(): void {}
@@ -71,12 +81,12 @@ export class HostTime implements VcpuTime {
     return firstDeadline(this.#devices) < this.#planned;
   }
 
-  rest(signals: VcpuSignals, milliseconds: number): void {
-    signals.wait(Math.min(milliseconds, (firstDeadline(this.#devices) - this.clock.now()) / 1e6));
+  rest(sleeper: Sleeper, milliseconds: number): void {
+    sleeper.sleep(Math.min(milliseconds, (firstDeadline(this.#devices) - this.clock.now()) / 1e6));
   }
 
-  wait(signals: VcpuSignals): void {
-    signals.wait((firstDeadline(this.#devices) - this.clock.now()) / 1e6);
+  wait(sleeper: Sleeper): void {
+    sleeper.sleep((firstDeadline(this.#devices) - this.clock.now()) / 1e6);
   }
 }
 
@@ -137,9 +147,9 @@ export class InstructionTime implements VcpuTime {
   /** It is the only vCPU. */
   rest(): void {}
 
-  wait(signals: VcpuSignals): void {
+  wait(sleeper: Sleeper): void {
     const deadline = Math.min(firstDeadline(this.#devices), this.#pause);
-    if (deadline === NEVER) signals.wait(NEVER);
+    if (deadline === NEVER) sleeper.sleep(NEVER);
     else this.clock.advance(Math.max(0, Math.ceil(deadline - this.clock.now())));
   }
 }

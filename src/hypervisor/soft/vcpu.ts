@@ -195,7 +195,9 @@ export class SoftVcpu extends Processor implements h.Vcpu {
   }
 
   /** All state stays with the VM. */
-  close(): void {}
+  close(): void {
+    this.keepCode();
+  }
 }
 
 function noMsr(index: number, verb: string): CrosvmError {

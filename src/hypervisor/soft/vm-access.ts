@@ -1,10 +1,12 @@
 /** A software VM as one thread sees it: memory, interrupt controllers, kicks. */
 import { IOAPIC_PINS } from '../../arch/x86_64/platform.ts';
 import { HostClock } from '../../base/clock.ts';
+import { EventFd } from '../../base/event-fd.ts';
 import type { Clock, InterruptLine } from '../../devices/device.ts';
 import { WiredOr, WiredOrState } from '../../devices/wired-or.ts';
 import { SoftIrqchip } from '../../irqchip/soft-irqchip.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
+import type { MemoryWindow } from '../../memory/memory-window.ts';
 import type {
   CpuidEntry,
   InterruptController,
@@ -21,10 +23,12 @@ import { InstructionClock } from './instruction-clock.ts';
 import { IoEvents } from './io-events.ts';
 import { irqchipStates } from './irqchip-state.ts';
 import { type IrqfdHandle, Irqfds } from './irqfds.ts';
+import type { KeptPlace } from './kept-files.ts';
 import { guestMemoryOf, type MachineMemory } from './machine-memory.ts';
 import { defaultCpuid } from './system/cpuid.ts';
 import type { PhysicalMemory } from './system/system-cpu.ts';
 import { VcpuSignals } from './vcpu-signals.ts';
+import { attachWindows } from './windows.ts';
 
 /** The time stamp counter counts nanoseconds. */
 export const TSC_KHZ = 1_000_000;
@@ -41,12 +45,18 @@ export interface SoftVmHandle {
   /** The compiled core module: made while the vCPU threads load their program. */
   readonly core: WebAssembly.Module;
   readonly machine: MachineMemory;
+  /** State of the windows. */
+  readonly windows: readonly SharedArrayBuffer[];
   readonly irqchip: SharedArrayBuffer;
   readonly wires: SharedArrayBuffer;
   readonly irqfds: IrqfdHandle;
+  /** Eventfds, by vCPU: how those that sleep are called. */
+  readonly calls: readonly number[];
   readonly ioEvents: SharedArrayBuffer;
   readonly clockOrigin: number;
   readonly options: SoftOptions;
+  /** Undefined: compiled code is not kept. */
+  readonly keptPlace: KeptPlace | undefined;
 }
 
 export interface SoftVcpuHandle extends VcpuHandle {
@@ -60,6 +70,7 @@ export class SoftVmAccess implements VmAccess {
   readonly machine: MachineMemory;
   readonly memory: GuestMemory;
   readonly memoryFd: number;
+  readonly windows: readonly MemoryWindow[];
   /** Guest memory for what a vCPU itself writes: the dirty log sees it, and decoded code. */
   readonly trackedMemory: PhysicalMemory;
   readonly irqchip: SoftIrqchip;
@@ -68,29 +79,32 @@ export class SoftVmAccess implements VmAccess {
   readonly clock: Clock;
   readonly guestClock: Clock | undefined;
   readonly options: SoftOptions;
+  readonly keptPlace: KeptPlace | undefined;
   /** Who writes guest memory and is no vCPU tells it here: decoded code may have been made from it. */
   readonly codeWrites: CodeWrites;
   /** By vCPU. */
   readonly signals: readonly VcpuSignals[];
   protected readonly shared: SoftVmHandle;
   protected readonly dirtyLog: DirtyLog;
-  protected readonly irqfds: Irqfds;
+  readonly irqfds: Irqfds;
 
   /** `clock`: another time than the one that the VM's options ask for. */
   constructor(shared: SoftVmHandle, clock: Clock = clockOf(shared)) {
     const { machine } = shared;
     this.shared = shared;
     this.options = shared.options;
+    this.keptPlace = shared.keptPlace;
     this.core = shared.core;
     this.machine = machine;
     this.clock = clock;
     this.guestClock = clock instanceof InstructionClock ? clock : undefined;
     this.memory = guestMemoryOf(machine);
     this.memoryFd = machine.fd;
-    this.signals = Array.from({ length: machine.cpus }, (_, id) => new VcpuSignals(machine.memory.buffer, id));
+    this.signals = shared.calls.map((fd, id) => new VcpuSignals(machine.memory.buffer, id, new EventFd(fd)));
     const words = new Int32Array(machine.memory.buffer);
     this.codeWrites = new CodeWrites(words, new CodeMap(words));
     this.dirtyLog = new DirtyLog(machine, () => this.#flushTlbs());
+    this.windows = attachWindows(machine, shared.windows, this.codeWrites, () => this.#flushTlbs());
     this.trackedMemory = this.#trackedMemory();
     this.ioEvents = new IoEvents(shared.ioEvents);
     const notify = (vcpu: number) => this.signals[vcpu]!.notify();

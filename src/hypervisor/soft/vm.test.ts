@@ -4,13 +4,16 @@ import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { EventFd } from '../../base/event-fd.ts';
+import { close } from '../../base/fd.ts';
+import { createMemfd } from '../../base/memfd.ts';
 import { Bus } from '../../devices/bus.ts';
-import type { IoEvent } from '../hypervisor.ts';
+import type { IoEvent, VmOptions } from '../hypervisor.ts';
 import { SoftVcpu } from './vcpu.ts';
 import { SoftVm } from './vm.ts';
 
 const MIB = 1 << 20;
-const create = () => SoftVm.create({ memory: [{ gpa: 0, size: 2 * MIB }], cpus: 1, irqchip: 'kernel' });
+const create = (more: Partial<VmOptions> = {}) =>
+  SoftVm.create({ memory: [{ gpa: 0, size: 2 * MIB }], cpus: 1, irqchip: 'kernel', ...more });
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
@@ -22,8 +25,11 @@ const takenMib = () => Number(/VmSize:\s+(\d+) kB/.exec(readFileSync('/proc/self
 
 test('VMs that are closed leave nothing behind', async () => {
   const runAndClose = () => {
-    const vm = create();
+    const vm = create({ windows: [{ size: MIB, address: 2 ** 32, maxPieces: 1 }] });
     const event = EventFd.create();
+    const file = createMemfd('crosvm_guest_file', MIB);
+    vm.windows[0]!.map({ offset: 0, length: MIB, writable: true, fd: file, fdOffset: 0 });
+    close(file);
     vm.addIrqfd(event.fd, 30, { address: 0xfee0_0000, data: 0x41 });
     vm.memory.write(0xfff0, Uint8Array.of(0xf4)); // HLT, with interrupts off
     const vcpu = new SoftVcpu(vm.handle(0));
@@ -56,6 +62,9 @@ test('a VM has the vCPUs that were asked for, in the memory there is', () => {
   const layout = (size: number) => ({ memory: [{ gpa: 0, size }], irqchip: 'kernel' as const });
   for (const cpus of [0, 16]) assert.throws(() => SoftVm.create({ ...layout(2 * MIB), cpus }), { code: 'E_VCPUS' });
   assert.throws(() => SoftVm.create({ ...layout(4096 * MIB), cpus: 1 }), { code: 'E_MEMORY_SIZE' });
+  const windows = [{ size: 4096 * MIB, maxPieces: 1 }];
+  const message = /2 MiB of memory and 4096 MiB for mapped files/;
+  assert.throws(() => create({ windows }), { code: 'E_MEMORY_SIZE', message });
   const vm = create();
   for (const id of [1, -1, 0.5]) {
     assert.throws(() => vm.handle(id), RangeError);
@@ -109,6 +118,44 @@ test('an irqfd is connected once, to a GSI that there is', () => {
   vm.addIrqfd(event.fd, 31);
   vm.close();
   event.close();
+});
+
+test('an irqfd interrupts its vCPU, halted or not, while no event loop turns', () => {
+  const vm = create();
+  const [event, other] = [EventFd.create(), EventFd.create()];
+  vm.addIrqfd(other.fd, 31, { address: 0xfee0_0000, data: 0x42 });
+  vm.addIrqfd(event.fd, 30, { address: 0xfee0_0000, data: 0x41 });
+  vm.removeIrqfd(other.fd, 31);
+  vm.memory.setU32(4 * 0x41, 0x600);
+  vm.memory.write(0x600, Uint8Array.of(0xe6, 0x50, 0xf4)); // out %al, $0x50; hlt
+  vm.memory.write(0x4000, Uint8Array.of(0xfb, 0xf4)); // sti; hlt
+  vm.memory.write(0x5000, Uint8Array.of(0xfb, 0xeb, 0xfe)); // sti; 1: jmp 1b
+  const ports = new Bus();
+  let port = -1;
+  const write = (offset: number) => {
+    port = offset;
+    vm.kick(0);
+  };
+  ports.insert({ read: () => {}, write }, 0, 0x1_0000);
+  for (const rip of [0x4000n, 0x5000n]) {
+    const vcpu = new SoftVcpu(vm.handle(0));
+    const lapic = vcpu.getLapic();
+    lapic[0xf1] = 1; // the spurious interrupt vector register: software-enable
+    vcpu.setLapic(lapic);
+    const system = vcpu.getSystemRegisters();
+    vcpu.setSystemRegisters({ ...system, cs: { ...system.cs, base: 0n, selector: 0 } });
+    vcpu.setRegisters({ ...vcpu.getRegisters(), rip, rsp: 0x8000n, rflags: 2n });
+    other.signal();
+    event.signal();
+    assert.deepEqual(vcpu.run({ ports, mmio: new Bus() }), { reason: 'kicked' });
+    assert.equal(port, 0x50);
+    assert.deepEqual([event.clear(), other.clear()], [0, 1]);
+    port = -1;
+    vcpu.setLapic(new Uint8Array(1024));
+  }
+  vm.close();
+  event.close();
+  other.close();
 });
 
 test('what a vCPU itself writes to guest memory is in the dirty log', () => {

@@ -14,7 +14,7 @@ export type ProbeSpec = DeviceSpec & { readonly probe?: readonly number[] };
 const makeRng = await loadDeviceMaker('rng');
 const makeProbe: DeviceMaker = (spec) => {
   const { probe } = spec as ProbeSpec;
-  const made = makeRng({ type: 'rng' });
+  const made = makeRng({ type: 'rng' }).finish();
   const attach = made.device.attach.bind(made.device);
   // The first thing that is done with a device in its jail.
   made.device.attach = (host: DeviceHost) => {
@@ -24,7 +24,7 @@ const makeProbe: DeviceMaker = (spec) => {
     }
     attach(host);
   };
-  return made;
+  return { finish: () => made };
 };
 
 runZygote(new Map(DEVICE_TYPES.map((type) => [type, makeProbe])));

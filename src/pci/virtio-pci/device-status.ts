@@ -15,6 +15,8 @@ export interface DeviceStatusDeps {
   readonly interrupts: VirtioInterrupts;
   /** Whether guest memory has these bytes. */
   readonly isRam: (address: number, length: number) => boolean;
+  /** The shared memory, if there is one. */
+  readonly window?: { clear(): void } | undefined;
   /** Why the device cannot go on. */
   readonly report: (reason: string) => void;
 }
@@ -94,6 +96,7 @@ export class DeviceStatus {
         if ((s.status & at.DEVICE_NEEDS_RESET) === 0) this.#deps.report((error as Error).message);
       }
     }
+    this.#deps.window?.clear();
     s.started = 0;
     s.status = 0;
     this.#resetRegisters();

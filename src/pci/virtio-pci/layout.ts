@@ -1,6 +1,7 @@
 /** The places of virtio over PCI (VIRTIO 1.3, 4.1.4): one BAR for everything, and the capabilities that say so. */
 import type { CapabilitySpec } from '../config-space.ts';
 import { msixCapability } from '../msix.ts';
+import { SHARED_MEMORY_BAR, type SharedMemoryRegion } from './shared-memory.ts';
 
 export const VIRTIO_VENDOR = 0x1af4;
 /** A device's PCI id is this and its virtio type. */
@@ -62,21 +63,25 @@ const NOTIFY_CFG = 2;
 const ISR_CFG = 3;
 const DEVICE_CFG = 4;
 const PCI_CFG = 5;
+const SHARED_MEMORY_CFG = 8;
 
 /** Fields of virtio_pci_cap, from the capability's start. */
 export const CAP_BAR = 4;
+const CAP_ID = 5;
 export const CAP_OFFSET = 8;
 export const CAP_LENGTH = 12;
 /** What follows the one for access by configuration space (4.1.4.9). */
 export const PCI_CFG_DATA = 16;
 const CAP_SIZE = 16;
+/** struct virtio_pci_cap64: the high dwords of offset and length follow (4.1.4.7). */
+const CAP64_SIZE = 24;
 
 /** Positions of two capabilities in the list that `virtioCapabilities` gives. */
 export const PCI_CFG_INDEX = 4;
 export const MSIX_INDEX = 5;
 
-/** The capabilities of a device with `vectors` MSI-X vectors. */
-export function virtioCapabilities(vectors: number): CapabilitySpec[] {
+/** The capabilities of a device with `vectors` MSI-X vectors and these regions of shared memory. */
+export function virtioCapabilities(vectors: number, sharedMemory: readonly SharedMemoryRegion[]): CapabilitySpec[] {
   const window = capability(PCI_CFG, { offset: 0, length: 0 }, 0);
   const writeMask = new Uint8Array(window.body.length);
   writeMask[CAP_BAR - 2] = 0xff;
@@ -89,7 +94,24 @@ export function virtioCapabilities(vectors: number): CapabilitySpec[] {
     capability(NOTIFY_CFG, NOTIFY, NOTIFY_MULTIPLIER),
     { ...window, writeMask },
     msixCapability(vectors, inBar(MSIX_TABLE), inBar(MSIX_PENDING)),
+    ...sharedMemory.map(sharedMemoryCapability),
   ];
+}
+
+function sharedMemoryCapability({ id, offset, length }: SharedMemoryRegion): CapabilitySpec {
+  const view = new DataView(new ArrayBuffer(CAP64_SIZE - 2));
+  view.setUint8(0, CAP64_SIZE);
+  view.setUint8(1, SHARED_MEMORY_CFG);
+  view.setUint8(CAP_BAR - 2, SHARED_MEMORY_BAR);
+  view.setUint8(CAP_ID - 2, id);
+  for (const [at, value] of [
+    [CAP_OFFSET, offset],
+    [CAP_LENGTH, length],
+  ] as const) {
+    view.setUint32(at - 2, value % 0x1_0000_0000, true);
+    view.setUint32(at - 2 + 8, Math.floor(value / 0x1_0000_0000), true);
+  }
+  return { id: VENDOR_CAPABILITY_ID, body: new Uint8Array(view.buffer) };
 }
 
 /** struct virtio_pci_cap without what every capability begins with; `tail` is a dword that some have behind it. */

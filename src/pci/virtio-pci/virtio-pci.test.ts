@@ -7,12 +7,14 @@ import { BAR0, COMMAND, ConfigState } from '../config-space.ts';
 import { MsixState } from '../msix.ts';
 import { PciRoot, PciRootState } from '../pci-root.ts';
 import * as at from './layout.ts';
+import { type SharedMemoryBar, sharedMemoryBar } from './shared-memory.ts';
 import { IsrState } from './virtio-interrupts.ts';
 import { INTERRUPT_LINE, NO_INTERRUPT, type QueueSetup, type VirtioLink } from './virtio-link.ts';
-import { VirtioPci, type VirtioPciSpec, type VirtioPciStates } from './virtio-pci.ts';
+import { VirtioPci, type VirtioPciDeps, type VirtioPciSpec, type VirtioPciStates } from './virtio-pci.ts';
 import { VirtioPciState } from './virtio-pci-state.ts';
 
 const BAR = 0xd000_0000;
+const SHARED_BAR = 0x4_0000_0000;
 const SLOT = 3;
 const RAM = 0x10_0000;
 /** In the high half of the features. */
@@ -56,12 +58,8 @@ function call(...what: unknown[]): void {
   if (failing === what[0]) throw new CrosvmError('E_VHOST_USER', 'the back end does not answer');
 }
 
-beforeEach(() => {
-  calls = [];
-  failing = undefined;
-  reports = [];
-  signalled = [];
-  line = new RecordingLine();
+/** Another machine with a device that was never touched; what a thread attaches by. */
+function machine(sharedMemory?: SharedMemoryBar): typeof attach {
   const shared = <T>(struct: { byteLength: number; new (buffer: SharedArrayBuffer): T }) =>
     new struct(new SharedArrayBuffer(struct.byteLength));
   const rootState = shared(PciRootState);
@@ -71,24 +69,39 @@ beforeEach(() => {
     isr: shared(IsrState),
     virtio: shared(VirtioPciState),
   };
-  attach = () => {
-    const made = new VirtioPci(states, SPEC, {
-      address: BAR,
-      interrupt: { pin: 1, irq: 10, line },
-      link,
-      msix: {
-        connect: () => {},
-        disconnect: () => {},
-        isPending: () => false,
-        signal: (vector) => signalled.push(vector),
-      },
-      isRam: (address, length) => address >= 0 && address + length <= RAM,
-      report: (reason) => reports.push(reason),
-    });
+  const deps: VirtioPciDeps = {
+    address: BAR,
+    sharedMemoryAddress: sharedMemory && SHARED_BAR,
+    window: sharedMemory && {
+      moveTo: (address) => call('window', address),
+      clear: () => call('window cleared'),
+    },
+    interrupt: { pin: 1, irq: 10, line },
+    link,
+    msix: {
+      connect: () => {},
+      disconnect: () => {},
+      isPending: () => false,
+      signal: (vector) => signalled.push(vector),
+    },
+    isRam: (address, length) => address >= 0 && address + length <= RAM,
+    report: (reason) => reports.push(reason),
+  };
+  return () => {
+    const made = new VirtioPci(states, { ...SPEC, sharedMemory }, deps);
     const pci = new PciRoot(rootState, () => {});
     pci.add(SLOT, 0, made);
     return { root: pci, device: made };
   };
+}
+
+beforeEach(() => {
+  calls = [];
+  failing = undefined;
+  reports = [];
+  signalled = [];
+  line = new RecordingLine();
+  attach = machine();
   ({ root, device } = attach());
   assert.deepEqual(calls.splice(0), [['doorbells', -1, BAR + 0x3000], 'read config']);
   bar = root.memoryWindow(BAR);
@@ -422,6 +435,57 @@ test('doorbells follow the BAR, and ring through the bus as well', () => {
     ['doorbells', BAR + 0x3000, BAR + 0x1_3000],
     ['doorbells', BAR + 0x1_3000, -1],
   ]);
+});
+
+test('shared memory has a BAR and capabilities, is where the BAR is, and empty after a reset', () => {
+  const sizes = [0, 0x30_0000, 0, 2 ** 33];
+  assert.deepEqual(sharedMemoryBar(sizes), {
+    size: 2 ** 34,
+    regions: [
+      { id: 1, offset: 0, length: 0x30_0000 },
+      { id: 3, offset: 0x40_0000, length: 2 ** 33 },
+    ],
+  });
+  ({ root } = machine(sharedMemoryBar(sizes))());
+  assert.deepEqual(calls.splice(0), [['doorbells', -1, BAR + 0x3000], ['window', SHARED_BAR], 'read config']);
+  const found: unknown[] = [];
+  for (let offset = readReg(root.ecam, config(0x34)); offset !== 0; offset = readReg(root.ecam, config(offset + 1))) {
+    const bytes = new Uint8Array(24);
+    root.ecam.read(config(offset), bytes);
+    const view = new DataView(bytes.buffer);
+    const whole = (low: number, high: number) => view.getUint32(low, true) + view.getUint32(high, true) * 2 ** 32;
+    if (bytes[0] === 9 && bytes[3] === 8) found.push([...bytes.subarray(2, 6), whole(8, 16), whole(12, 20)]);
+  }
+  assert.deepEqual(found, [
+    [24, 8, 2, 1, 0, 0x30_0000],
+    [24, 8, 2, 3, 0x40_0000, 2 ** 33],
+  ]);
+  // 64 bits, prefetchable; and what software finds the size by.
+  assert.equal(readReg(root.ecam, config(0x18), 4), 0x0c);
+  writeReg(root.ecam, config(COMMAND), 0, 2);
+  writeReg(root.ecam, config(0x1c), 0xffff_ffff, 4);
+  assert.equal(readReg(root.ecam, config(0x1c), 4), 0xffff_fffc);
+  writeReg(root.ecam, config(0x1c), 8, 4);
+  writeReg(root.ecam, config(COMMAND), 2, 2);
+  const moves = calls.filter((c): c is [string, unknown] => Array.isArray(c) && c[0] === 'window');
+  assert.deepEqual(moves.at(0), ['window', undefined]);
+  assert.deepEqual(moves.at(-1), ['window', 0x8_0000_0000]);
+  // Where nothing is mapped.
+  const memory = root.memoryWindow(0x8_0000_0000);
+  writeReg(memory, 0, 0, 4);
+  assert.equal(readReg(memory, 0, 4), 0xffff_ffff);
+  bar = root.memoryWindow(BAR);
+  startDevice();
+  calls = [];
+  setStatus(0);
+  assert.deepEqual(calls, ['stop', 'window cleared']);
+});
+
+test('shared memory of sizes that cannot be', () => {
+  assert.equal(sharedMemoryBar([0, 0]), undefined);
+  for (const sizes of [[100], [4096, 4097], [-4096], [2 ** 40, 4096], [Number.NaN]]) {
+    assert.throws(() => sharedMemoryBar(sizes), { code: 'E_SHARED_MEMORY' });
+  }
 });
 
 test('a second thread sees the same device and starts nothing again', () => {

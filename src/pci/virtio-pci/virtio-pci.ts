@@ -1,11 +1,12 @@
 import type { InterruptLine } from '../../devices/device.ts';
 import type { FeatureSet } from '../../virtio/features.ts';
-import { ConfigSpace, type ConfigState } from '../config-space.ts';
+import { type BarSpec, ConfigSpace, type ConfigSpec, type ConfigState } from '../config-space.ts';
 import { Msix, type MsixSources, type MsixState } from '../msix.ts';
 import type { PciDevice } from '../pci-device.ts';
 import { CommonConfig, type CommonConfigDevice } from './common-config.ts';
 import { DeviceStatus } from './device-status.ts';
 import * as at from './layout.ts';
+import { SHARED_MEMORY_BAR, type SharedMemoryBar } from './shared-memory.ts';
 import { type IsrState, VirtioInterrupts } from './virtio-interrupts.ts';
 import type { VirtioLink } from './virtio-link.ts';
 import type { VirtioPciState } from './virtio-pci-state.ts';
@@ -20,6 +21,15 @@ export interface VirtioPciSpec {
   readonly maxQueueSizes: readonly number[];
   /** Bytes of its configuration that there are. */
   readonly configSize: number;
+  readonly sharedMemory?: SharedMemoryBar | undefined;
+}
+
+/** What is in the BAR of the shared memory. */
+export interface SharedMemoryWindow {
+  /** The BAR is there from now on; undefined: nowhere. */
+  moveTo(address: number | undefined): void;
+  /** Takes all away that was mapped. */
+  clear(): void;
 }
 
 export interface VirtioPciStates {
@@ -32,6 +42,9 @@ export interface VirtioPciStates {
 export interface VirtioPciDeps {
   /** Where BAR 0 starts. */
   readonly address: number;
+  /** Where that of the shared memory does, for a device that has one, and what is in it. */
+  readonly sharedMemoryAddress?: number | undefined;
+  readonly window?: SharedMemoryWindow | undefined;
   readonly interrupt: { readonly pin: number; readonly irq: number; readonly line: InterruptLine };
   readonly link: VirtioLink;
   readonly msix: MsixSources & { signal(vector: number): void };
@@ -81,8 +94,10 @@ export class VirtioPci implements PciDevice {
     this.#initialize();
   }
 
-  readBar(_bar: number, offset: number, data: Uint8Array): void {
-    if (contains(at.MSIX_TABLE, offset)) this.#msix.readTable(offset - at.MSIX_TABLE.offset, data);
+  readBar(bar: number, offset: number, data: Uint8Array): void {
+    // Of the other one, what is mapped is memory and never comes here.
+    if (bar !== at.VIRTIO_BAR) data.fill(0xff);
+    else if (contains(at.MSIX_TABLE, offset)) this.#msix.readTable(offset - at.MSIX_TABLE.offset, data);
     else if (contains(at.MSIX_PENDING, offset)) this.#msix.readPending(offset - at.MSIX_PENDING.offset, data);
     else if (contains(at.COMMON, offset)) this.#locked(() => this.#common.read(offset, data));
     else if (contains(at.DEVICE_CONFIG, offset)) this.#locked(() => this.#readConfig(offset, data));
@@ -92,7 +107,8 @@ export class VirtioPci implements PciDevice {
     }
   }
 
-  writeBar(_bar: number, offset: number, data: Uint8Array): void {
+  writeBar(bar: number, offset: number, data: Uint8Array): void {
+    if (bar !== at.VIRTIO_BAR) return;
     if (contains(at.MSIX_TABLE, offset)) this.#msix.writeTable(offset - at.MSIX_TABLE.offset, data);
     else if (contains(at.COMMON, offset)) this.#locked(() => this.#common.write(offset, data));
     else if (contains(at.DEVICE_CONFIG, offset)) this.#locked(() => this.#writeConfig(offset, data));
@@ -125,7 +141,7 @@ export class VirtioPci implements PciDevice {
   }
 
   barsMoved(): void {
-    this.#locked(() => this.#moveDoorbells());
+    this.#locked(() => this.#moveBars());
   }
 
   /** A queue without a vector has used buffers. */
@@ -166,18 +182,19 @@ export class VirtioPci implements PciDevice {
       this.#common.reset();
       Atomics.add(virtio.configVersion, 0, 1); // nothing was read yet
       virtio.doorbells = -1;
-      this.#moveDoorbells();
+      this.#moveBars();
       // Now, so that a device that is lost while its driver starts has one.
       if (this.#spec.configSize > 0) this.#refreshConfig();
     });
   }
 
-  #moveDoorbells(): void {
+  #moveBars(): void {
     const { virtio } = this.#states;
-    const bar = this.config.barAddress(this.config.bars[0]!);
-    const to = bar < 0 ? -1 : bar + at.NOTIFY.offset;
+    const [registers, memory] = this.config.bars.map((bar) => this.config.barAddress(bar));
+    const to = registers! < 0 ? -1 : registers! + at.NOTIFY.offset;
     if (to !== virtio.doorbells) this.#deps.link.moveDoorbells(virtio.doorbells, to);
     virtio.doorbells = to;
+    if (memory !== undefined) this.#deps.window?.moveTo(memory < 0 ? undefined : memory);
   }
 
   #notify(queue: number): void {
@@ -230,7 +247,14 @@ export class VirtioPci implements PciDevice {
   }
 }
 
-function configSpec(spec: VirtioPciSpec, { address, interrupt }: VirtioPciDeps, vectors: number) {
+function configSpec(spec: VirtioPciSpec, deps: VirtioPciDeps, vectors: number): ConfigSpec {
+  const { address, interrupt, sharedMemoryAddress } = deps;
+  const { sharedMemory } = spec;
+  const bars: BarSpec[] = [{ index: at.VIRTIO_BAR, kind: 'memory32', size: at.VIRTIO_BAR_SIZE, address }];
+  if (sharedMemory !== undefined && sharedMemoryAddress !== undefined) {
+    const { size } = sharedMemory;
+    bars.push({ index: SHARED_MEMORY_BAR, kind: 'memory64', size, prefetchable: true, address: sharedMemoryAddress });
+  }
   return {
     vendor: at.VIRTIO_VENDOR,
     device: at.VIRTIO_DEVICE_BASE + spec.type,
@@ -238,8 +262,8 @@ function configSpec(spec: VirtioPciSpec, { address, interrupt }: VirtioPciDeps, 
     classCode: spec.classCode,
     subsystemVendor: at.VIRTIO_VENDOR,
     subsystem: at.VIRTIO_DEVICE_BASE + spec.type,
-    bars: [{ index: at.VIRTIO_BAR, kind: 'memory32', size: at.VIRTIO_BAR_SIZE, address } as const],
-    capabilities: at.virtioCapabilities(vectors),
+    bars,
+    capabilities: at.virtioCapabilities(vectors, sharedMemory?.regions ?? []),
     interrupt,
   };
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
-import { close } from '../../base/fd.ts';
+import { close, dup } from '../../base/fd.ts';
 import { createMemfd } from '../../base/memfd.ts';
 import { streamPair } from '../../base/unix-stream.ts';
 import type { HostMemory } from '../../memory/scatter-list.ts';
@@ -10,7 +10,9 @@ import { RngDevice } from '../../virtio/rng/rng-device.ts';
 import { RING_FORMATS } from '../../virtio/testing/mock-guest.ts';
 import type { SplitDriver } from '../../virtio/testing/split-driver.ts';
 import { MessageChannel } from '../message-channel.ts';
-import type { Message } from '../protocol/message.ts';
+import { FLAG_REPLY, type Message } from '../protocol/message.ts';
+import { u64 } from '../protocol/payloads.ts';
+import { backEndRequests } from '../protocol/requests.ts';
 import { SharedGuest, TestFrontEnd } from '../testing/test-front-end.ts';
 
 const openDescriptors = () => readdirSync('/proc/self/fd').length;
@@ -65,6 +67,50 @@ for (const format of RING_FORMATS) {
     frontEnd.close();
   });
 }
+
+/** Its driver sees shared memory. */
+class SharingDevice extends RngDevice {
+  readonly sharedMemory = [0, 0x20_0000];
+}
+
+test('a device shows pieces of files in its shared memory, as far as the front end lets it', () => {
+  const frontEnd = new TestFrontEnd(new SharingDevice(ones));
+  const { runner } = frontEnd.backEnd;
+  const piece = { id: 1, offset: 4096, length: 8192, fd: frontEnd.guest.fd, fdOffset: 12288, writable: true };
+  assert.equal(runner.hasSharedMemory, false);
+  assert.throws(() => runner.mapShared(piece), { code: 'E_SHARED_MEMORY' });
+  frontEnd.negotiateProtocol();
+  assert.deepEqual(frontEnd.call('GET_SHMEM_CONFIG', undefined).slice(0, 3), [0, 0x20_0000, 0]);
+  assert.equal(runner.hasSharedMemory, false);
+  const [ours, theirs] = streamPair();
+  const requests = new MessageChannel(ours, 1000);
+  frontEnd.call('SET_BACKEND_REQ_FD', undefined, [dup(theirs.fd)]);
+  theirs.close();
+  assert.equal(runner.hasSharedMemory, true);
+
+  const { SHMEM_MAP, SHMEM_UNMAP } = backEndRequests;
+  const answer = (id: number, result: bigint) => requests.send(id, FLAG_REPLY, u64.encode(result));
+  answer(SHMEM_MAP.id, 0n);
+  runner.mapShared(piece);
+  const map = requests.receive() as Message;
+  const { fd: _, ...mapping } = piece;
+  assert.deepEqual([map.request, map.needReply, map.fds.length], [SHMEM_MAP.id, true, 1]);
+  assert.deepEqual(SHMEM_MAP.payload.decode(map.payload), mapping);
+  close(map.fds[0]!);
+  answer(SHMEM_UNMAP.id, 0n);
+  runner.unmapShared(piece);
+  const unmap = requests.receive() as Message;
+  assert.deepEqual([unmap.request, unmap.fds.length], [SHMEM_UNMAP.id, 0]);
+  assert.deepEqual(SHMEM_UNMAP.payload.decode(unmap.payload), { ...mapping, fdOffset: 0, writable: false });
+
+  answer(SHMEM_MAP.id, 1n);
+  assert.throws(() => runner.mapShared(piece), { code: 'E_SHARED_MEMORY', message: /refused/ });
+  answer(SHMEM_UNMAP.id, 0n);
+  assert.throws(() => runner.mapShared(piece), { code: 'E_SHARED_MEMORY', message: /something else/ });
+  requests.close();
+  assert.throws(() => runner.mapShared(piece));
+  frontEnd.close();
+});
 
 test('a reset and a new driver', () => {
   const frontEnd = started();

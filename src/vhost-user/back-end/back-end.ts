@@ -4,7 +4,7 @@ import { StreamConnection } from '../../base/unix-stream.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { VirtioDevice } from '../../virtio/device.ts';
-import { featureSet, hasFeature } from '../../virtio/features.ts';
+import { type FeatureSet, featureSet, hasFeature } from '../../virtio/features.ts';
 import { MessageChannel } from '../message-channel.ts';
 import {
   VHOST_USER_F_PROTOCOL_FEATURES,
@@ -15,12 +15,12 @@ import {
   VHOST_USER_PROTOCOL_F_MQ,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
   VHOST_USER_PROTOCOL_F_RESET_DEVICE,
+  VHOST_USER_PROTOCOL_F_SHMEM,
   VHOST_USER_PROTOCOL_F_STATUS,
 } from '../protocol/features.ts';
 import { FLAG_REPLY, type Message, protocolError } from '../protocol/message.ts';
-import { type ConfigAccess, nothing, u64, type VringDescriptor } from '../protocol/payloads.ts';
+import { type ConfigAccess, u64, type VringDescriptor } from '../protocol/payloads.ts';
 import {
-  backEndRequests,
   type FrontEndRequest,
   type FrontEndRequests,
   frontEndRequestNames,
@@ -29,6 +29,7 @@ import {
   type ReplyOf,
   type RequestType,
 } from '../protocol/requests.ts';
+import { BackEndChannel } from './back-end-channel.ts';
 import { DeviceRunner } from './device-runner.ts';
 import { MAX_MEM_SLOTS } from './guest-memory-map.ts';
 import { InflightMemory } from './inflight-area.ts';
@@ -53,6 +54,8 @@ const PROTOCOL_FEATURES = featureSet(
   VHOST_USER_PROTOCOL_F_STATUS,
 );
 
+const SHARED_MEMORY = featureSet(VHOST_USER_PROTOCOL_F_SHMEM);
+
 /** What is done for each request. Descriptors that come with one are the handler's. */
 type Handlers = {
   readonly [K in FrontEndRequest]?: (
@@ -66,7 +69,7 @@ export class BackEnd {
   readonly runner: DeviceRunner;
   readonly #channel: MessageChannel;
   /** Where we ask things of the front end. */
-  #requests: MessageChannel | undefined;
+  readonly #requests: BackEndChannel;
   #protocolFeatures = 0n;
   #acknowledged = 0n;
   /** A descriptor that goes with the next reply. */
@@ -74,7 +77,8 @@ export class BackEnd {
 
   constructor(device: VirtioDevice, channel: MessageChannel, loop: EventLoop, log: Log) {
     this.#channel = channel;
-    this.runner = new DeviceRunner(device, loop, log, () => this.#sendConfigChange());
+    this.#requests = new BackEndChannel((feature) => this.#has(feature));
+    this.runner = new DeviceRunner(device, loop, log, this.#requests);
   }
 
   /**
@@ -105,8 +109,7 @@ export class BackEnd {
 
   /** Gives everything of the front end back. */
   close(): void {
-    this.#requests?.close();
-    this.#requests = undefined;
+    this.#requests.close();
     this.runner.release();
     this.#channel.close();
   }
@@ -124,6 +127,11 @@ export class BackEnd {
       throw error;
     }
     return handler(value, fds);
+  }
+
+  get #offeredProtocol(): FeatureSet {
+    const { sharedMemory } = this.runner.device;
+    return sharedMemory === undefined ? PROTOCOL_FEATURES : PROTOCOL_FEATURES | SHARED_MEMORY;
   }
 
   #has(feature: number | undefined): boolean {
@@ -149,21 +157,13 @@ export class BackEnd {
     }
   }
 
-  #sendConfigChange(): void {
-    if (this.#requests === undefined || !this.#has(VHOST_USER_PROTOCOL_F_CONFIG)) return;
-    this.#requests.send(backEndRequests.CONFIG_CHANGE_MSG.id, 0, nothing.encode());
-  }
-
   readonly #handlers: Handlers = {
     GET_FEATURES: () => this.runner.offered | F_PROTOCOL_FEATURES,
     SET_FEATURES: (features) => this.#setFeatures(features),
     SET_OWNER: () => {},
     // It once meant more; what front ends want of it is that all rings are off.
     RESET_OWNER: () => this.#enableAll(false),
-    SET_MEM_TABLE: (regions, fds) => {
-      this.runner.map.set(regions, fds);
-      this.runner.memoryChanged();
-    },
+    SET_MEM_TABLE: (regions, fds) => this.runner.changeMemory(() => this.runner.map.set(regions, fds)),
     SET_VRING_NUM: ({ index, num }) => this.#vring(index).setSize(num),
     SET_VRING_ADDR: ({ index, descriptor, available, used }) => {
       this.#vring(index).setAddresses({ descriptor, driver: available, device: used });
@@ -174,9 +174,9 @@ export class BackEnd {
     SET_VRING_KICK: (which, fds) => this.#setEvent('kick', which, fds),
     SET_VRING_CALL: (which, fds) => this.#setEvent('call', which, fds),
     SET_VRING_ERR: (which, fds) => this.#setEvent('error', which, fds),
-    GET_PROTOCOL_FEATURES: () => PROTOCOL_FEATURES,
+    GET_PROTOCOL_FEATURES: () => this.#offeredProtocol,
     SET_PROTOCOL_FEATURES: (features) => {
-      mustBeOffered(features, PROTOCOL_FEATURES, 'protocol features');
+      mustBeOffered(features, this.#offeredProtocol, 'protocol features');
       this.#protocolFeatures = features;
     },
     GET_QUEUE_NUM: () => BigInt(this.runner.vrings.length),
@@ -188,8 +188,7 @@ export class BackEnd {
     },
     SET_BACKEND_REQ_FD: (_, fds) => {
       if (fds.length !== 1) throw protocolError('a connection for requests came without a descriptor');
-      this.#requests?.close();
-      this.#requests = new MessageChannel(new StreamConnection(fds[0]!), FRONT_END_TIMEOUT);
+      this.#requests.open(new MessageChannel(new StreamConnection(fds[0]!), FRONT_END_TIMEOUT));
     },
     GET_CONFIG: (access) => this.#readConfig(access),
     SET_CONFIG: ({ offset, bytes }) => {
@@ -203,19 +202,18 @@ export class BackEnd {
     GET_MAX_MEM_SLOTS: () => BigInt(MAX_MEM_SLOTS),
     ADD_MEM_REG: (region, fds) => {
       if (fds.length !== 1) throw protocolError('a region of memory came without a descriptor');
-      this.runner.map.add(region, fds[0]!);
-      this.runner.memoryChanged();
+      this.runner.changeMemory(() => this.runner.map.add(region, fds[0]!));
     },
     REM_MEM_REG: (region, fds) => {
       closeAll(fds);
-      this.runner.map.remove(region);
-      this.runner.memoryChanged();
+      this.runner.changeMemory(() => this.runner.map.remove(region));
     },
     SET_STATUS: (status) => {
       if (status > 0xffn) throw protocolError(`0x${status.toString(16)} is no device status`);
       this.runner.status = Number(status);
     },
     GET_STATUS: () => BigInt(this.runner.status),
+    GET_SHMEM_CONFIG: () => this.runner.device.sharedMemory ?? [],
   };
 
   #setFeatures(features: bigint): void {

@@ -3,7 +3,7 @@ import type { EventLoop, ReadyCallback } from '../../base/event-loop.ts';
 import { setNonBlocking } from '../../base/fd.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
-import type { DeviceHost, VirtioDevice } from '../../virtio/device.ts';
+import type { DeviceHost, SharedPiece, VirtioDevice } from '../../virtio/device.ts';
 import {
   type FeatureSet,
   featureSet,
@@ -27,6 +27,14 @@ const DEVICE_NEEDS_RESET = 0x40;
 /** A guest can break its queues as often as it likes; so many times somebody wants to read of it. */
 const MAX_COMPLAINTS = 20;
 
+/** What a runner asks of the front end. */
+export interface FrontEndServices {
+  configChanged(): void;
+  readonly hasSharedMemory: boolean;
+  mapShared(piece: SharedPiece): void;
+  unmapShared(piece: Pick<SharedPiece, 'id' | 'offset' | 'length'>): void;
+}
+
 /** A device with its rings: starts and stops them, wakes the device for kicks, and sees to broken ones. */
 export class DeviceRunner implements DeviceHost {
   readonly device: VirtioDevice;
@@ -40,21 +48,21 @@ export class DeviceRunner implements DeviceHost {
   status = 0;
   readonly #loop: EventLoop;
   readonly #log: Log;
-  readonly #onConfigChanged: () => void;
+  readonly #frontEnd: FrontEndServices;
   readonly #kicked: ReadyCallback[];
   /** Rings whose device stopped before they were empty. */
   readonly #unfinished = new Set<number>();
   #features: FeatureSet = 0n;
   #complaints = 0;
 
-  constructor(device: VirtioDevice, loop: EventLoop, log: Log, onConfigChanged: () => void) {
+  constructor(device: VirtioDevice, loop: EventLoop, log: Log, frontEnd: FrontEndServices) {
     this.device = device;
     this.offered = device.features | RING_FEATURES;
     this.vrings = device.queueSizes.map((size, index) => new Vring(index, size));
     this.#kicked = this.vrings.map((vring) => (events: number) => this.#onKick(vring, events));
     this.#loop = loop;
     this.#log = log;
-    this.#onConfigChanged = onConfigChanged;
+    this.#frontEnd = frontEnd;
     device.attach(this);
   }
 
@@ -75,7 +83,19 @@ export class DeviceRunner implements DeviceHost {
   }
 
   configChanged(): void {
-    this.#onConfigChanged();
+    this.#frontEnd.configChanged();
+  }
+
+  get hasSharedMemory(): boolean {
+    return this.#frontEnd.hasSharedMemory;
+  }
+
+  mapShared(piece: SharedPiece): void {
+    this.#frontEnd.mapShared(piece);
+  }
+
+  unmapShared(piece: Pick<SharedPiece, 'id' | 'offset' | 'length'>): void {
+    this.#frontEnd.unmapShared(piece);
   }
 
   watch(fd: number, events: number, callback: ReadyCallback): void {
@@ -126,8 +146,10 @@ export class DeviceRunner implements DeviceHost {
     return vring.base(this.#features);
   }
 
-  /** Guest memory has changed under the rings. */
-  memoryChanged(): void {
+  /** Carries out a change of guest memory under the rings. */
+  changeMemory(change: () => void): void {
+    this.device.memoryChanging?.();
+    change();
     for (const vring of this.vrings) {
       vring.queue?.relocate();
       this.#checkHealth(vring);
@@ -212,6 +234,6 @@ export class DeviceRunner implements DeviceHost {
     }
     this.status |= DEVICE_NEEDS_RESET;
     vring.signalError();
-    this.#onConfigChanged();
+    this.#frontEnd.configChanged();
   }
 }

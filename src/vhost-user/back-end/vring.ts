@@ -89,7 +89,7 @@ export class Vring {
     const ring = ringFeatures(features);
     const base = this.base(features);
     this.#queue = isPacked(features)
-      ? new PackedQueue(memory, this.#size, addresses, ring, base, inflight && new PackedInflight(inflight))
+      ? new PackedQueue(memory, this.#size, addresses, ring, base, inflight && new PackedInflight(inflight, this.#size))
       : new SplitQueue(memory, this.#size, addresses, ring, base, inflight && new SplitInflight(inflight, this.#size));
     return this.#queue;
   }

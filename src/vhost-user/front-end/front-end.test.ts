@@ -11,12 +11,13 @@ import {
   VHOST_USER_PROTOCOL_F_CONFIG,
   VHOST_USER_PROTOCOL_F_MQ,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
+  VHOST_USER_PROTOCOL_F_SHMEM,
 } from '../protocol/features.ts';
 import { encodeMessage, FLAG_REPLY, type Message } from '../protocol/message.ts';
-import { u64 } from '../protocol/payloads.ts';
+import { sharedMemorySizes, u64 } from '../protocol/payloads.ts';
 import { type FrontEndRequest, frontEndRequestNames, frontEndRequests } from '../protocol/requests.ts';
 import { FrontEnd } from './front-end.ts';
-import { guestFeatures, handshake } from './handshake.ts';
+import { guestFeatures, type HandshakeOptions, handshake } from './handshake.ts';
 
 const openDescriptors = () => readdirSync('/proc/self/fd').length;
 const none = new Uint8Array(0);
@@ -42,6 +43,11 @@ function pair(protocolFeatures = 0): { frontEnd: FrontEnd; peer: StreamConnectio
 
 function reply(name: FrontEndRequest, payload: Uint8Array, flags = FLAG_REPLY): Uint8Array {
   return encodeMessage(frontEndRequests[name].id, flags, payload);
+}
+
+/** For a handshake with what answers at once. */
+function options(peer: StreamConnection, sharesMemory = false): HandshakeOptions {
+  return { backEndChannel: peer.fd, comesUp: async () => {}, sharesMemory };
 }
 
 const ACKS = 1 << VHOST_USER_PROTOCOL_F_REPLY_ACK;
@@ -100,8 +106,8 @@ test('the first words: what both know of the protocol', async () => {
   peer.send(reply('GET_FEATURES', u64.encode(features)));
   peer.send(reply('GET_PROTOCOL_FEATURES', u64.encode(BigInt(known) | (1n << 30n) | unknown)));
   peer.send(reply('GET_QUEUE_NUM', u64.encode(5n)));
-  const offer = await handshake(frontEnd, peer.fd, async () => {});
-  assert.deepEqual(offer, { features, speaksProtocol: true, protocolFeatures: known, queues: 5 });
+  const offer = await handshake(frontEnd, options(peer));
+  assert.deepEqual(offer, { features, speaksProtocol: true, protocolFeatures: known, queues: 5, sharedMemory: [] });
   assert.deepEqual(requests(), [
     'SET_OWNER',
     'GET_FEATURES',
@@ -112,14 +118,28 @@ test('the first words: what both know of the protocol', async () => {
   ]);
 });
 
+test('a device that may share memory is asked about it', async () => {
+  const sizes = Array.from({ length: 256 }, (_, id) => (id === 3 ? 4096 : 0));
+  for (const sharesMemory of [true, false]) {
+    const { frontEnd, peer, requests } = pair();
+    peer.send(reply('GET_FEATURES', u64.encode(1n << BigInt(VHOST_USER_F_PROTOCOL_FEATURES))));
+    peer.send(reply('GET_PROTOCOL_FEATURES', u64.encode(1n << BigInt(VHOST_USER_PROTOCOL_F_SHMEM))));
+    peer.send(reply('GET_SHMEM_CONFIG', sharedMemorySizes.encode(sizes)));
+    const { sharedMemory } = await handshake(frontEnd, options(peer, sharesMemory));
+    assert.deepEqual(sharedMemory, sharesMemory ? sizes : []);
+    assert.equal(requests().includes('GET_SHMEM_CONFIG'), sharesMemory);
+  }
+});
+
 test('a back end of the old days has no protocol features', async () => {
   const { frontEnd, peer, requests } = pair();
   peer.send(reply('GET_FEATURES', u64.encode(1n << 32n)));
-  assert.deepEqual(await handshake(frontEnd, peer.fd, async () => {}), {
+  assert.deepEqual(await handshake(frontEnd, options(peer)), {
     features: 1n << 32n,
     speaksProtocol: false,
     protocolFeatures: 0,
     queues: undefined,
+    sharedMemory: [],
   });
   assert.deepEqual(requests(), ['SET_OWNER', 'GET_FEATURES']);
 });

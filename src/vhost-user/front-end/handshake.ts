@@ -15,6 +15,8 @@ const KNOWN =
   (1 << f.VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) |
   (1 << f.VHOST_USER_PROTOCOL_F_STATUS);
 
+const SHARING = 1 << f.VHOST_USER_PROTOCOL_F_SHMEM;
+
 /** What a back end has said of itself. */
 export interface BackEndOffer {
   /** Virtio features, as it gave them. */
@@ -24,16 +26,23 @@ export interface BackEndOffer {
   readonly protocolFeatures: number;
   /** How many queues it can have; undefined if it did not say. */
   readonly queues: number | undefined;
+  /** Sizes of its shared memories in bytes, by their ids; 0 for none. */
+  readonly sharedMemory: readonly number[];
 }
 
-/**
- * The first words on a new connection. `backEndChannel` is our end's partner for what the back end asks of us. A back end
- * that has yet to come up is waited for by `comesUp`, and with patience of the connection from then on.
- */
+export interface HandshakeOptions {
+  /** Our end's partner for what the back end asks of us. */
+  readonly backEndChannel: number;
+  /** Waits for a back end that has yet to come up; after that it is waited for with the connection's patience. */
+  readonly comesUp: () => Promise<void>;
+  /** Whether it may have shared memory. */
+  readonly sharesMemory: boolean;
+}
+
+/** The first words on a new connection. */
 export async function handshake(
   frontEnd: FrontEnd,
-  backEndChannel: number,
-  comesUp: () => Promise<void>,
+  { backEndChannel, comesUp, sharesMemory }: HandshakeOptions,
 ): Promise<BackEndOffer> {
   frontEnd.request('SET_OWNER', undefined);
   frontEnd.send('GET_FEATURES', undefined);
@@ -42,7 +51,7 @@ export async function handshake(
   const speaksProtocol = hasFeature(features, f.VHOST_USER_F_PROTOCOL_FEATURES);
   if (speaksProtocol) {
     const offered = Number(BigInt.asUintN(32, frontEnd.request('GET_PROTOCOL_FEATURES', undefined)));
-    const agreed = offered & KNOWN;
+    const agreed = offered & (sharesMemory ? KNOWN | SHARING : KNOWN);
     frontEnd.request('SET_PROTOCOL_FEATURES', BigInt(agreed));
     frontEnd.protocolFeatures = agreed;
   }
@@ -52,7 +61,9 @@ export async function handshake(
   if (frontEnd.has(f.VHOST_USER_PROTOCOL_F_BACKEND_REQ)) {
     frontEnd.request('SET_BACKEND_REQ_FD', undefined, [backEndChannel]);
   }
-  return { features, speaksProtocol, protocolFeatures: frontEnd.protocolFeatures, queues };
+  let sharedMemory: readonly number[] = [];
+  if (frontEnd.has(f.VHOST_USER_PROTOCOL_F_SHMEM)) sharedMemory = frontEnd.request('GET_SHMEM_CONFIG', undefined);
+  return { features, speaksProtocol, protocolFeatures: frontEnd.protocolFeatures, queues, sharedMemory };
 }
 
 /** Features about the transport (bits 24-49) that ours can do; the others are about types of devices. */

@@ -11,7 +11,7 @@ import { INTERRUPT_LINE, NO_INTERRUPT, type QueueSetup } from '../../pci/virtio-
 import { MessageChannel } from '../message-channel.ts';
 import * as f from '../protocol/features.ts';
 import { encodeMessage, FLAG_REPLY } from '../protocol/message.ts';
-import { configReply, inflight, u64, vringState } from '../protocol/payloads.ts';
+import { configReply, inflight, type SharedRegion, u64, vringState } from '../protocol/payloads.ts';
 import { type FrontEndRequest, frontEndRequestNames, frontEndRequests } from '../protocol/requests.ts';
 import { createVhostUserState, type VhostUserHandle, VhostUserLink } from './vhost-user-link.ts';
 
@@ -52,6 +52,7 @@ beforeEach(() => {
       line: eventFd(),
       error: eventFd(),
     },
+    files: [],
     state: createVhostUserState(),
   };
 });
@@ -110,6 +111,20 @@ test('a start: features, memory, rings', () => {
     ['SET_VRING_KICK', { index: 0, absent: false }, 1],
   ]);
   assert.equal(requests.length, 14, 'without protocol features rings need not be enabled');
+});
+
+test('files that are memory of the guest are shared as well, as far as a table has room', () => {
+  const files = Array.from({ length: 7 }, (_, i) => ({ fd: eventFd(), gpa: 2 ** 33 + i * 2 ** 30, size: 0x2000 }));
+  for (const slots of [0, 1 << f.VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS]) {
+    link(slots, { files, state: createVhostUserState() }).start(VERSION_1, QUEUES);
+    const regions = sent().flatMap(([name, payload]) => (/MEM/.test(name) ? payload : [])) as SharedRegion[];
+    assert.equal(regions.length, 8);
+    const file = { guestAddress: 2 ** 33, size: 0x2000, userAddress: 2 ** 33, mmapOffset: 0 };
+    assert.deepEqual(regions.slice(2, 4), [
+      file,
+      { ...file, guestAddress: 2 ** 33 + 2 ** 30, userAddress: 2 ** 33 + 2 ** 30 },
+    ]);
+  }
 });
 
 test('a packed ring starts with its wrap counters set', () => {
@@ -192,6 +207,8 @@ test('a back end that takes the place of a lost one goes on where that was', () 
   );
   assert.equal(new EventFd(handle.wiring.kicks[0]!).clear(), 1, 'a kick may have been lost');
   assert.equal(new EventFd(handle.wiring.vectors[1]!).clear(), 1, 'or an interrupt');
+  device.restart(VERSION_1 | PACKED, QUEUES);
+  assert.deepEqual(sent().find(([name]) => name === 'SET_VRING_BASE')![1], { index: 0, num: 0x8000_8000 });
   device.close();
   assert.throws(() => device.restart(VERSION_1 | PACKED, QUEUES), { code: 'E_VHOST_USER' });
 });

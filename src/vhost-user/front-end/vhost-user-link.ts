@@ -4,6 +4,7 @@ import { SystemError } from '../../base/system-error.ts';
 import { StreamConnection } from '../../base/unix-stream.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { IoEvent, VmAccess } from '../../hypervisor/hypervisor.ts';
+import type { Gpa } from '../../memory/guest-memory.ts';
 import { sharedStruct } from '../../memory/shared-struct.ts';
 import { ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NOTIFY_MULTIPLIER } from '../../pci/virtio-pci/layout.ts';
 import { INTERRUPT_LINE, NO_INTERRUPT, type QueueSetup, type VirtioLink } from '../../pci/virtio-pci/virtio-link.ts';
@@ -11,6 +12,7 @@ import { MAX_QUEUES } from '../../pci/virtio-pci/virtio-pci-state.ts';
 import { type FeatureSet, featureSet, hasFeature, VIRTIO_F_RING_PACKED } from '../../virtio/features.ts';
 import { MessageChannel } from '../message-channel.ts';
 import * as f from '../protocol/features.ts';
+import { MAX_TABLE_REGIONS } from '../protocol/payloads.ts';
 import { FrontEnd, RefusedError } from './front-end.ts';
 
 /** How long a vCPU waits for a back end before the device counts as broken. */
@@ -47,6 +49,14 @@ export interface QueueWiring {
   readonly error: number;
 }
 
+/** A file that is memory of the guest besides its RAM. */
+export interface SharedFile {
+  readonly fd: number;
+  readonly gpa: Gpa;
+  /** In bytes, whole pages of the file. */
+  readonly size: number;
+}
+
 /** A back end as threads attach to it: survives structured clone. */
 export interface VhostUserHandle {
   /** The connection. Another one may take its place under the same number. */
@@ -59,6 +69,8 @@ export interface VhostUserHandle {
   /** The back end has no configuration of its own: this is it. */
   readonly localConfig: Uint8Array | undefined;
   readonly wiring: QueueWiring;
+  /** What the device may access besides RAM. */
+  readonly files: readonly SharedFile[];
   readonly state: SharedArrayBuffer;
 }
 
@@ -94,11 +106,14 @@ export class VhostUserLink implements VirtioLink {
   }
 
   restart(features: FeatureSet, queues: readonly QueueSetup[]): void {
-    if (hasFeature(features, VIRTIO_F_RING_PACKED)) {
+    const isPacked = hasFeature(features, VIRTIO_F_RING_PACKED);
+    if (isPacked && this.#state.hasInflight === 0) {
       throw new CrosvmError('E_VHOST_USER', 'a device with packed rings cannot go on where another one was lost');
     }
-    // What was not used yet is done (again) by the new one (vhost-user, "Inflight I/O tracking").
-    this.#talk(() => this.#start(features, queues, ({ device }) => this.#vm.memory.getU16(device + 2)));
+    // What was not used yet is done (again) by the new one (vhost-user, "Inflight I/O tracking"). Where a packed ring stands,
+    // only the area knows.
+    const base = ({ device }: QueueSetup) => (isPacked ? PACKED_RING_START : this.#vm.memory.getU16(device + 2));
+    this.#talk(() => this.#start(features, queues, base));
     for (const { index, interrupt } of queues) {
       // A kick or an interrupt may have been lost with the old one.
       this.kick(index);
@@ -244,22 +259,21 @@ export class VhostUserLink implements VirtioLink {
   /** User addresses are only names for places in guest memory: ours are the guest physical ones. */
   #shareMemory(): void {
     const frontEnd = this.#frontEnd;
-    const { regions } = this.#vm.memory;
-    const shared = regions.map(({ gpa, size, fdOffset }) => ({
+    const { memory, memoryFd } = this.#vm;
+    const ram = memory.regions.map((region) => ({ ...region, fd: memoryFd }));
+    // As many regions as every back end takes.
+    const all = [...ram, ...this.#handle.files.map((file) => ({ ...file, fdOffset: 0 }))].slice(0, MAX_TABLE_REGIONS);
+    const fds = all.map(({ fd }) => fd);
+    const regions = all.map(({ gpa, size, fdOffset }) => ({
       guestAddress: gpa,
       size,
       userAddress: gpa,
       mmapOffset: fdOffset,
     }));
-    const fd = this.#vm.memoryFd;
     if (frontEnd.has(f.VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS)) {
-      for (const region of shared) frontEnd.request('ADD_MEM_REG', region, [fd]);
+      for (const [i, region] of regions.entries()) frontEnd.request('ADD_MEM_REG', region, [fds[i]!]);
     } else {
-      frontEnd.request(
-        'SET_MEM_TABLE',
-        shared,
-        shared.map(() => fd),
-      );
+      frontEnd.request('SET_MEM_TABLE', regions, fds);
     }
     this.#state.memoryShared = 1;
   }

@@ -9,6 +9,8 @@ import {
   memoryTable,
   nothing,
   type PayloadCodec,
+  sharedMapping,
+  sharedMemorySizes,
   u64,
   vringAddress,
   vringDescriptor,
@@ -36,6 +38,14 @@ test('payloads have the sizes of the protocol and survive the wire', () => {
   survives(configReply, undefined, 0);
   survives(inflight, { mmapSize: 4096, mmapOffset: 0, numQueues: 2, queueSize: 128 }, 24);
   survives(deviceState, { direction: 1, phase: 0 }, 8);
+  survives(
+    sharedMemorySizes,
+    Array.from({ length: 256 }, (_, id) => (id % 7) * 2 ** 40),
+    2056,
+  );
+  const mapping = { id: 255, offset: 2 ** 33, length: 4096, fdOffset: 2 ** 50, writable: true };
+  survives(sharedMapping, mapping, 40);
+  survives(sharedMapping, { ...mapping, writable: false }, 40);
 });
 
 test('a row of fields lies where the protocol has it', () => {
@@ -54,6 +64,9 @@ test('other sizes are refused', () => {
   assert.throws(() => vringAddress.decode(new Uint8Array(32)), e);
   assert.throws(() => memoryRegion.decode(new Uint8Array(32)), e);
   assert.throws(() => inflight.decode(new Uint8Array(19)), e);
+  for (const size of [0, 39, 41]) assert.throws(() => sharedMapping.decode(new Uint8Array(size)), e);
+  for (const size of [0, 8, 2055, 2064]) assert.throws(() => sharedMemorySizes.decode(new Uint8Array(size)), e);
+  assert.throws(() => sharedMapping.decode(new Uint8Array(40).fill(0xff)), e);
   assert.throws(() => config.decode(new Uint8Array(11)), e);
   const tooShort = config.encode({ offset: 0, flags: 0, bytes: new Uint8Array(4) }).subarray(0, 15);
   assert.throws(() => config.decode(tooShort), e);

@@ -66,6 +66,18 @@ export interface InflightArea {
   readonly queueSize: number;
 }
 
+/** A piece of a file in the shared memory of a device (VIRTIO 1.3, 2.10). */
+export interface SharedMapping {
+  /** Which shared memory. */
+  readonly id: number;
+  /** From its start, in bytes. */
+  readonly offset: number;
+  readonly length: number;
+  /** Where in the file that comes with it; of no meaning for one that ends. */
+  readonly fdOffset: number;
+  readonly writable: boolean;
+}
+
 /** Which way the state of a device goes, and when. */
 export interface DeviceStateTransfer {
   readonly direction: number;
@@ -74,6 +86,11 @@ export interface DeviceStateTransfer {
 
 export const VHOST_TRANSFER_STATE_DIRECTION_SAVE = 0;
 export const VHOST_TRANSFER_STATE_DIRECTION_LOAD = 1;
+
+/** How many shared memories a device can have: their ids have 8 bits. */
+export const MAX_SHARED_MEMORIES = 256;
+
+const VHOST_USER_FLAG_MAP_RW = 1n;
 
 const VRING_INDEX_MASK = 0xff;
 const VRING_NOFD_MASK = 0x100;
@@ -223,6 +240,42 @@ export const deviceState: PayloadCodec<DeviceStateTransfer> = {
   decode(payload) {
     const view = fields(payload, 8);
     return { direction: view.getUint32(0, true), phase: view.getUint32(4, true) };
+  },
+};
+
+/** The sizes of a device's shared memories in bytes, by their ids; 0 for none. */
+export const sharedMemorySizes: PayloadCodec<readonly number[]> = {
+  encode(sizes) {
+    const view = new DataView(new ArrayBuffer(8 + 8 * MAX_SHARED_MEMORIES));
+    view.setUint32(0, sizes.filter((size) => size > 0).length, true);
+    for (const [id, size] of sizes.entries()) setSafe(view, 8 + 8 * id, size);
+    return bytesOf(view);
+  },
+  decode(payload) {
+    const view = fields(payload, 8 + 8 * MAX_SHARED_MEMORIES);
+    return Array.from({ length: MAX_SHARED_MEMORIES }, (_, id) => getSafe(view, 8 + 8 * id, 'size of a shared memory'));
+  },
+};
+
+export const sharedMapping: PayloadCodec<SharedMapping> = {
+  encode({ id, offset, length, fdOffset, writable }) {
+    const view = new DataView(new ArrayBuffer(40));
+    view.setUint8(0, id);
+    setSafe(view, 8, fdOffset);
+    setSafe(view, 16, offset);
+    setSafe(view, 24, length);
+    view.setBigUint64(32, writable ? VHOST_USER_FLAG_MAP_RW : 0n, true);
+    return bytesOf(view);
+  },
+  decode(payload) {
+    const view = fields(payload, 40);
+    return {
+      id: view.getUint8(0),
+      fdOffset: getSafe(view, 8, 'place in the file of a mapping'),
+      offset: getSafe(view, 16, 'offset of a mapping'),
+      length: getSafe(view, 24, 'length of a mapping'),
+      writable: (view.getBigUint64(32, true) & VHOST_USER_FLAG_MAP_RW) !== 0n,
+    };
   },
 };
 

@@ -11,6 +11,7 @@ import {
   VHOST_USER_PROTOCOL_F_MQ,
   VHOST_USER_PROTOCOL_F_MTU,
   VHOST_USER_PROTOCOL_F_RESET_DEVICE,
+  VHOST_USER_PROTOCOL_F_SHMEM,
   VHOST_USER_PROTOCOL_F_STATUS,
 } from './features.ts';
 import { MAX_MESSAGE_DESCRIPTORS } from './message.ts';
@@ -23,6 +24,8 @@ import {
   memoryTable,
   nothing,
   type PayloadCodec,
+  sharedMapping,
+  sharedMemorySizes,
   u64,
   vringAddress,
   vringDescriptor,
@@ -93,11 +96,16 @@ export const frontEndRequests = {
   /** The answer is 0 for success; with bit 8 set no descriptor comes beside it. */
   SET_DEVICE_STATE_FD: ask(42, deviceState, u64, { fds: 1, feature: VHOST_USER_PROTOCOL_F_DEVICE_STATE }),
   CHECK_DEVICE_STATE: ask(43, nothing, u64, { feature: VHOST_USER_PROTOCOL_F_DEVICE_STATE }),
+  GET_SHMEM_CONFIG: ask(44, nothing, sharedMemorySizes, { feature: VHOST_USER_PROTOCOL_F_SHMEM }),
 } as const;
 
 /** What the back end asks of the front end, on the connection of SET_BACKEND_REQ_FD. */
 export const backEndRequests = {
   CONFIG_CHANGE_MSG: send(2, nothing, { feature: VHOST_USER_PROTOCOL_F_CONFIG }),
+  /** The part of the shared memory must be free. */
+  SHMEM_MAP: send(9, sharedMapping, { fds: 1, feature: VHOST_USER_PROTOCOL_F_SHMEM }),
+  /** Of all that one SHMEM_MAP has mapped. */
+  SHMEM_UNMAP: send(10, sharedMapping, { feature: VHOST_USER_PROTOCOL_F_SHMEM }),
 } as const;
 
 export type FrontEndRequests = typeof frontEndRequests;

@@ -2,7 +2,7 @@ import { CrosvmError } from '../../errors.ts';
 import { type HostMemory, ScatterList } from '../../memory/scatter-list.ts';
 import type { DeviceHost, VirtioDevice } from '../device.ts';
 import { type FeatureSet, featureSet } from '../features.ts';
-import { DescriptorChain } from '../queue/descriptor-chain.ts';
+import { DescriptorChain, KeptChain } from '../queue/descriptor-chain.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
 import { serveRequests } from '../serve-requests.ts';
 import { type BalloonStats, readStats } from './balloon-stats.ts';
@@ -52,7 +52,7 @@ export class BalloonDevice implements VirtioDevice {
   readonly #release: MemoryReleaser;
   readonly #chain = new DescriptorChain();
   /** The buffer with statistics, which the driver gets back when new ones are wanted. */
-  readonly #stats = new DescriptorChain();
+  readonly #stats = new KeptChain();
   #holdsStats = false;
   #awaitingStats: ((stats: BalloonStats) => void)[] = [];
   readonly #pages = new Uint32Array(MAX_PAGES);
@@ -175,8 +175,7 @@ export class BalloonDevice implements VirtioDevice {
         continue;
       }
       const stats = readStats(this.#chain.readable);
-      this.#stats.id = this.#chain.id;
-      this.#stats.slots = this.#chain.slots;
+      this.#stats.keep(this.#chain);
       this.#holdsStats = true;
       const waiting = this.#awaitingStats;
       this.#awaitingStats = [];

@@ -7,7 +7,7 @@ import { type FeatureSet, featureSet } from '../features.ts';
 import { DeviceHarness } from '../testing/device-harness.ts';
 import { RING_FORMATS, type RingFormat } from '../testing/mock-guest.ts';
 import { VIRTIO_BLK_F_FLUSH } from './block-config.ts';
-import { type BlockBackend, BlockDevice, type BlockOptions } from './block-device.ts';
+import { BlockDevice, type BlockOptions } from './block-device.ts';
 
 const [IN, OUT, FLUSH, GET_ID, DISCARD, WRITE_ZEROES] = [0, 1, 4, 8, 11, 13];
 const [OK, IOERR, UNSUPP] = [0, 1, 2];
@@ -36,7 +36,7 @@ function setUp(format: RingFormat, given: SetUp = {}) {
     },
   });
   const options = { blockSize: 512, sparse: true, queues: 1, id: 'serial', ...given };
-  const device = new BlockDevice(noting as BlockBackend, options);
+  const device = new BlockDevice(noting, options);
   return { store, calls, device, harness: new DeviceHarness(device, format, given.features) };
 }
 
@@ -204,6 +204,7 @@ for (const format of RING_FORMATS) {
         discard: () => fail(),
         writeZeroes: () => fail(),
         resize: () => fail(),
+        placeOf: () => false,
         close: () => {},
       },
       { blockSize: 512, sparse: true, queues: 1, id: '' },

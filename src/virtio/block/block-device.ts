@@ -1,11 +1,12 @@
-import type { Disk } from '../../disk/disk.ts';
+import { DiskQueue, DONE, type QueuedDisk } from '../../disk/disk-queue.ts';
+import type { TransferEngine } from '../../disk/transfer-engine.ts';
 import { CrosvmError } from '../../errors.ts';
 import { ScatterList } from '../../memory/scatter-list.ts';
-import type { DeviceHost, VirtioDevice } from '../device.ts';
+import { type DeviceHost, EPOLLIN, type VirtioDevice } from '../device.ts';
 import { type FeatureSet, featureSet, hasFeature } from '../features.ts';
 import { DescriptorChain } from '../queue/descriptor-chain.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
-import { serveRequests } from '../serve-requests.ts';
+import { LATER, serveRequests } from '../serve-requests.ts';
 import {
   blockConfig,
   ID_SIZE,
@@ -30,12 +31,7 @@ import {
   VIRTIO_BLK_T_WRITE_ZEROES,
   VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP,
 } from './block-config.ts';
-
-/** What a block device needs of a disk. */
-export type BlockBackend = Pick<
-  Disk,
-  'size' | 'writable' | 'read' | 'write' | 'flush' | 'discard' | 'writeZeroes' | 'resize' | 'close'
->;
+import { PendingRequest } from './pending-request.ts';
 
 export interface BlockOptions {
   /** In bytes: what the guest should read and write in multiples of. A power of two from 512. */
@@ -54,6 +50,9 @@ const QUEUE_SIZE = 256;
 /** Requests served before other queues have their turn. */
 const BATCH = 32;
 
+/** Instead of a status: the disk has the request. */
+const PENDING = -1;
+
 /** Type, reserved and sector of a request. */
 const HEADER_SIZE = 16;
 /** Sector, number of sectors and flags of a range to discard or to fill with zeroes. */
@@ -65,7 +64,10 @@ export class BlockDevice implements VirtioDevice {
   readonly features: FeatureSet;
   readonly queueSizes: readonly number[];
   readonly config: Uint8Array;
-  readonly #disk: BlockBackend;
+  readonly #disk: DiskQueue;
+  readonly #engine: TransferEngine | undefined;
+  /** Requests that the engine has, by its slots. */
+  readonly #pending: readonly PendingRequest[];
   readonly #sparse: boolean;
   readonly #id = new Uint8Array(ID_SIZE);
   readonly #chain = new DescriptorChain();
@@ -77,14 +79,24 @@ export class BlockDevice implements VirtioDevice {
   readonly #ranges = new Uint8Array(RANGE_SIZE * MAX_RANGES);
   readonly #rangesView = new DataView(this.#ranges.buffer);
   readonly #status = new Uint8Array(1);
+  /** The queue that is served. */
+  #serving = 0;
+  /** A queue was not served, as the engine had all that it takes. */
+  #isStarved = false;
   readonly #alwaysThrough: boolean;
   /** If the driver does not flush, every write has to be stable when it is done (5.2.6.2). */
   #writeThrough = true;
   #host!: DeviceHost;
 
-  /** The disk is the device's to close. */
-  constructor(disk: BlockBackend, { blockSize, sparse, queues, id, writeThrough = false }: BlockOptions) {
-    this.#disk = disk;
+  /** `engine` carries requests out beside us; without it each is done at once. Disk and engine are the device's to close. */
+  constructor(
+    disk: QueuedDisk,
+    { blockSize, sparse, queues, id, writeThrough = false }: BlockOptions,
+    engine?: TransferEngine,
+  ) {
+    this.#disk = new DiskQueue(disk, engine, this.#ended);
+    this.#engine = engine;
+    this.#pending = Array.from({ length: engine?.capacity ?? 0 }, () => new PendingRequest());
     this.#alwaysThrough = writeThrough;
     this.#sparse = sparse;
     this.#id.set(new TextEncoder().encode(id).subarray(0, ID_SIZE));
@@ -100,6 +112,7 @@ export class BlockDevice implements VirtioDevice {
 
   attach(host: DeviceHost): void {
     this.#host = host;
+    if (this.#engine !== undefined) host.watch(this.#engine.eventFd.fd, EPOLLIN, this.#collect);
   }
 
   negotiated(features: FeatureSet): void {
@@ -107,14 +120,30 @@ export class BlockDevice implements VirtioDevice {
   }
 
   serve(index: number, queue: Virtqueue): boolean {
-    const more = serveRequests(queue, this.#chain, BATCH, this.#answer);
-    this.#host.interrupt(index);
+    const { room } = this.#disk;
+    if (room === 0) {
+      this.#isStarved = true;
+      return false;
+    }
+    this.#serving = index;
+    const more = serveRequests(queue, this.#chain, Math.min(BATCH, room), this.#answer);
+    this.#disk.submit();
+    this.#interrupt();
     return more;
+  }
+
+  queueStopping(): void {
+    this.#drain();
+  }
+
+  memoryChanging(): void {
+    this.#drain();
   }
 
   /** Changes the size of the disk to `size` bytes while the guest uses it. Throws `E_DISK_RESIZE`. */
   resize(size: number): void {
     this.#disk.resize(size);
+    this.#interrupt();
     setCapacity(new DataView(this.config.buffer), size);
     this.#host.configChanged();
   }
@@ -124,14 +153,44 @@ export class BlockDevice implements VirtioDevice {
   }
 
   close(): void {
+    if (this.#engine !== undefined) this.#host.unwatch(this.#engine.eventFd.fd);
     this.#disk.close();
   }
+
+  /** Answers what the engine has ended. */
+  readonly #collect = (): void => {
+    this.#engine!.eventFd.clear();
+    this.#disk.collect();
+    this.#interrupt();
+    if (!this.#isStarved) return;
+    this.#isStarved = false;
+    for (let index = 0; index < this.queueSizes.length; index++) this.#host.serveSoon(index);
+  };
+
+  /** Waits for the end of all that the engine has, and answers it. */
+  #drain(): void {
+    this.#disk.drain();
+    this.#interrupt();
+  }
+
+  /** Tells the driver of what was answered: a request may have had to wait for those of any queue. */
+  #interrupt(): void {
+    for (let index = 0; index < this.queueSizes.length; index++) this.#host.interrupt(index);
+  }
+
+  readonly #ended = (slot: number, error: CrosvmError | undefined): void => {
+    const request = this.#pending[slot]!;
+    request.status = error === undefined ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
+    this.#host.queue(request.queue)?.push(request.chain, request.written);
+  };
 
   /** Without room for a status nothing can be said, so nothing is done. */
   readonly #answer = (chain: DescriptorChain): number => {
     const { writable } = chain;
     if (writable.length === 0) return 0;
-    this.#status[0] = this.#execute(chain);
+    const status = this.#execute(chain);
+    if (status === PENDING) return LATER;
+    this.#status[0] = status;
     writable.copyFrom(this.#status, writable.length - 1);
     return writable.length;
   };
@@ -171,15 +230,20 @@ export class BlockDevice implements VirtioDevice {
 
   #read(offset: number): number {
     if (!this.#isRange(offset, this.#data.length)) return VIRTIO_BLK_S_IOERR;
-    this.#disk.read(offset, this.#data);
-    return VIRTIO_BLK_S_OK;
+    return this.#statusOf(this.#disk.read(offset, this.#data));
   }
 
   #write(offset: number): number {
     if (!this.#disk.writable || !this.#isRange(offset, this.#data.length)) return VIRTIO_BLK_S_IOERR;
-    this.#disk.write(offset, this.#data);
-    if (this.#writeThrough) this.#disk.flush();
+    if (!this.#writeThrough) return this.#statusOf(this.#disk.write(offset, this.#data));
+    this.#disk.writeThrough(offset, this.#data);
     return VIRTIO_BLK_S_OK;
+  }
+
+  #statusOf(slot: number): number {
+    if (slot === DONE) return VIRTIO_BLK_S_OK;
+    this.#pending[slot]!.keep(this.#serving, this.#chain);
+    return PENDING;
   }
 
   /** Checks all ranges of a request, whose flags may be among `allowed`, and then does what is to be done with each. */

@@ -226,9 +226,32 @@ for (const format of RING_FORMATS) {
     assert.deepEqual([...device.config.subarray(0, 8)], [80, 0, 25, 0, 2, 0, 0, 0]);
     const sizes = [0, 1].map(() => [...harness.request(2, { writable: [20] }).data.subarray(0, 12)]);
     assert.deepEqual(sizes, [
-      [0, 0, 0, 0, 5, 0, 0, 0, 80, 0, 25, 0],
-      [1, 0, 0, 0, 5, 0, 0, 0, 132, 0, 43, 0],
+      [0, 0, 0, 0, 5, 0, 0, 0, 25, 0, 80, 0],
+      [1, 0, 0, 0, 5, 0, 0, 0, 43, 0, 132, 0],
     ]);
+  });
+
+  test(`${format}: a driver that comes later hears of the size`, () => {
+    const { device, harness } = setUp(format);
+    device.resize(0, 80, 25);
+    device.reset();
+    device.negotiated(device.features);
+    assert.equal(harness.configChanges, 1);
+    harness.kick(0);
+    assert.equal(harness.configChanges, 1, 'the driver has no buffers yet');
+    for (let i = 0; i < 2; i++) harness.tryRequest(0, { writable: [1] });
+    assert.equal(harness.configChanges, 2);
+  });
+
+  test(`${format}: a console with a name has control messages; one tells its size`, () => {
+    const port = { name: 'agent', isConsole: true, input: undefined, output: undefined };
+    const device = new ConsoleDevice([port]);
+    const harness = new DeviceHarness(device, format);
+    device.resize(0, 80, 25);
+    assert.deepEqual([...harness.request(2, { writable: [20] }).data.subarray(4)].slice(0, 2), [5, 0]);
+    harness.request(3, { readable: [controlMessage(0, 3, 1)] });
+    const events = Array.from({ length: 4 }, () => harness.request(2, { writable: [20] }).data[4]);
+    assert.deepEqual(events, [4, 5, 7, 6]);
   });
 
   test(`${format}: an emergency needs no queue; requests with the wrong parts are answered`, () => {

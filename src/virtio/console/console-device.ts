@@ -28,6 +28,9 @@ import { ConsolePort, type PortOptions } from './console-port.ts';
 
 const QUEUE_SIZE = 256;
 
+/** The queue of the first port's input. */
+const FIRST_RECEIVE = 0;
+
 /** Control messages taken before others have their turn. */
 const BATCH = 16;
 
@@ -49,16 +52,22 @@ export class ConsoleDevice implements VirtioDevice {
   readonly #messageView = new DataView(this.#message.buffer);
   /** Control messages that wait for the driver to make room. */
   readonly #pending: Uint8Array[] = [];
+  /** The message that says how large a port's terminal is, if that is known. */
+  readonly #sizes = new Map<number, Uint8Array>();
+  /** The driver has not been told of the size that there is. */
+  #isSizeUnread = false;
   readonly #emergency = { bytes: new Uint8Array(1), address: 0 };
 
   /** The first port is what a driver that knows only one gets. Inputs and outputs are the device's to close. */
   constructor(ports: readonly [PortOptions, ...PortOptions[]]) {
     this.#options = ports;
-    const queues = ports.length === 1 ? 2 : 2 * (ports.length + 1);
+    // Only control messages say names.
+    const hasControl = ports.length > 1 || ports[0].name !== '';
+    const queues = hasControl ? 2 * (ports.length + 1) : 2;
     this.queueSizes = new Array<number>(queues).fill(QUEUE_SIZE);
     this.config = consoleConfig(ports.length);
     const bits = [VIRTIO_CONSOLE_F_SIZE, VIRTIO_CONSOLE_F_EMERG_WRITE];
-    if (ports.length > 1) bits.push(VIRTIO_CONSOLE_F_MULTIPORT);
+    if (hasControl) bits.push(VIRTIO_CONSOLE_F_MULTIPORT);
     this.features = featureSet(...bits);
   }
 
@@ -71,6 +80,7 @@ export class ConsoleDevice implements VirtioDevice {
     this.#multiport = hasFeature(features, VIRTIO_CONSOLE_F_MULTIPORT);
     // Without control messages nobody says that a port is open.
     if (!this.#multiport) this.#ports[0]!.setOpen(true);
+    this.#isSizeUnread = !this.#multiport && this.#sizes.has(0);
   }
 
   configWritten(offset: number, bytes: Uint8Array): void {
@@ -84,6 +94,7 @@ export class ConsoleDevice implements VirtioDevice {
   serve(index: number, queue: Virtqueue): boolean {
     if (index === CONTROL_RECEIVE) return this.#sendPending(queue);
     if (index === CONTROL_TRANSMIT) return this.#takeMessages(queue);
+    if (this.#isSizeUnread && index === FIRST_RECEIVE) this.#announceSize(queue);
     const port = this.#ports[portOfQueue(index)!]!;
     return isReceiveQueue(index) ? port.receive(queue) : port.transmit(queue);
   }
@@ -93,26 +104,33 @@ export class ConsoleDevice implements VirtioDevice {
     if (port !== undefined) this.#ports[port]!.pause(isReceiveQueue(index));
   }
 
-  /** The terminal behind a port has another size now. */
+  /** The terminal behind a port has another size now, in characters. */
   resize(port: number, columns: number, rows: number): void {
+    this.#sizes.set(port, sizeMessage(port, columns, rows));
     if (port === 0) {
       setConsoleSize(this.config, columns, rows);
       this.#host.configChanged();
     }
-    if (!this.#multiport) return;
-    const size = new Uint8Array(4);
-    new DataView(size.buffer).setUint32(0, columns | (rows << 16), true);
-    this.#send(controlMessage(port, VIRTIO_CONSOLE_RESIZE, 0, size));
+    if (this.#multiport) this.#send(this.#sizes.get(port)!);
   }
 
   reset(): void {
     this.#pending.length = 0;
+    this.#isSizeUnread = false;
     this.#multiport = false;
     for (const port of this.#ports) port.reset();
   }
 
   close(): void {
     for (const port of this.#ports) port.close();
+  }
+
+  /** Linux reads the size only when it changes; when it has buffers for input it runs, and can be told. */
+  #announceSize(queue: Virtqueue): void {
+    if (!queue.pop(this.#chain)) return;
+    queue.unpop(this.#chain);
+    this.#isSizeUnread = false;
+    this.#host.configChanged();
   }
 
   #takeMessages(queue: Virtqueue): boolean {
@@ -147,7 +165,9 @@ export class ConsoleDevice implements VirtioDevice {
 
   /** What the driver has to know of a port that it has made ready. */
   #introduce(id: number, { name, isConsole }: PortOptions): void {
+    const size = this.#sizes.get(id);
     if (isConsole) this.#send(controlMessage(id, VIRTIO_CONSOLE_CONSOLE_PORT, 1));
+    if (isConsole && size !== undefined) this.#send(size);
     if (name !== '') this.#send(controlMessage(id, VIRTIO_CONSOLE_PORT_NAME, 1, new TextEncoder().encode(name)));
     this.#send(controlMessage(id, VIRTIO_CONSOLE_PORT_OPEN, 1));
   }
@@ -164,4 +184,14 @@ export class ConsoleDevice implements VirtioDevice {
     this.#host.interrupt(CONTROL_RECEIVE);
     return queue.enableNotification() && this.#pending.length > 0;
   }
+}
+
+/**
+ * Rows before columns, as Linux has taken them since before there was a specification, and QEMU sends them. VIRTIO 1.3
+ * (5.3.6.2) has them the other way round.
+ */
+function sizeMessage(port: number, columns: number, rows: number): Uint8Array {
+  const size = new Uint8Array(4);
+  new DataView(size.buffer).setUint32(0, rows | (columns << 16), true);
+  return controlMessage(port, VIRTIO_CONSOLE_RESIZE, 0, size);
 }

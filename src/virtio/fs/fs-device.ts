@@ -19,28 +19,23 @@ export class FsDevice implements VirtioDevice {
   readonly features = 0n;
   readonly queueSizes: readonly number[];
   readonly config: Uint8Array;
-  readonly #openFolder: () => Folder;
-  readonly #options: FuseOptions;
+  readonly #server: FuseServer;
   readonly #timer: RetryTimer;
   readonly #chain = new DescriptorChain();
-  #server: FuseServer | undefined;
   #blocked!: BlockedRequests;
   #host!: DeviceHost;
 
-  /** `queues` are those for requests. The folder is opened when the device is attached. Throws `E_FS_TAG`. */
-  constructor(tag: string, queues: number, openFolder: () => Folder, options: FuseOptions, timer: RetryTimer) {
+  /** `queues` are those for requests. Throws `E_FS_TAG`. */
+  constructor(tag: string, queues: number, folder: Folder, options: FuseOptions, timer: RetryTimer) {
     this.config = fsConfig(tag, queues);
     this.queueSizes = new Array<number>(1 + queues).fill(QUEUE_SIZE);
-    this.#openFolder = openFolder;
-    this.#options = options;
+    this.#server = new FuseServer(folder, options);
     this.#timer = timer;
   }
 
   attach(host: DeviceHost): void {
     this.#host = host;
-    const server = new FuseServer(this.#openFolder(), this.#options);
-    this.#server = server;
-    this.#blocked = new BlockedRequests(server, this.#timer, host);
+    this.#blocked = new BlockedRequests(this.#server, this.#timer, host);
   }
 
   negotiated(): void {}
@@ -58,12 +53,12 @@ export class FsDevice implements VirtioDevice {
   }
 
   reset(): void {
-    this.#server!.reset();
+    this.#server.reset();
   }
 
   close(): void {
     this.#timer.close();
-    this.#server?.close(); // there is none if it was never attached
+    this.#server.close();
   }
 
   /** True when there may be more. */
@@ -71,7 +66,7 @@ export class FsDevice implements VirtioDevice {
     const chain = this.#chain;
     for (let left = BATCH; left > 0; left--) {
       if (!queue.pop(chain)) return false;
-      let written = this.#server!.handle(chain.readable, chain.writable);
+      let written = this.#server.handle(chain.readable, chain.writable);
       if (written === WAITS) {
         if (this.#blocked.add(index, chain)) continue;
         written = 0;

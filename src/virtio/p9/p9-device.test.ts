@@ -13,7 +13,7 @@ import { P9Device } from './p9-device.ts';
 const ROOM = 8192;
 
 function newDevice(): P9Device {
-  return new P9Device('home', () => new MemoryFolder(), DEFAULT_P9_OPTIONS);
+  return new P9Device('home', new MemoryFolder(), DEFAULT_P9_OPTIONS);
 }
 
 function connect(harness: DeviceHarness): P9Client {
@@ -28,7 +28,7 @@ function connect(harness: DeviceHarness): P9Client {
 test('the configuration is the tag, with its length in front', () => {
   assert.deepEqual([...newDevice().config], [4, 0, ...Buffer.from('home')]);
   for (const tag of ['', 'x'.repeat(255), 'a\0b']) {
-    assert.throws(() => new P9Device(tag, () => new MemoryFolder(), DEFAULT_P9_OPTIONS), { code: 'E_9P_TAG' });
+    assert.throws(() => new P9Device(tag, new MemoryFolder(), DEFAULT_P9_OPTIONS), { code: 'E_9P_TAG' });
   }
 });
 

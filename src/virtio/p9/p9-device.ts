@@ -20,22 +20,18 @@ export class P9Device implements VirtioDevice {
   readonly features = featureSet(VIRTIO_9P_MOUNT_TAG);
   readonly queueSizes = [QUEUE_SIZE];
   readonly config: Uint8Array;
-  readonly #openFolder: () => Folder;
-  readonly #options: P9Options;
   readonly #chain = new DescriptorChain();
-  #server: P9Server | undefined;
+  readonly #server: P9Server;
   #host!: DeviceHost;
 
-  /** The folder is opened when the device is attached. Throws `E_9P_TAG`. */
-  constructor(tag: string, openFolder: () => Folder, options: P9Options) {
+  /** The folder becomes this object's. Throws `E_9P_TAG`. */
+  constructor(tag: string, folder: Folder, options: P9Options) {
     this.config = p9Config(tag);
-    this.#openFolder = openFolder;
-    this.#options = options;
+    this.#server = new P9Server(folder, options);
   }
 
   attach(host: DeviceHost): void {
     this.#host = host;
-    this.#server = new P9Server(this.#openFolder(), this.#options);
   }
 
   negotiated(): void {}
@@ -47,12 +43,12 @@ export class P9Device implements VirtioDevice {
   }
 
   reset(): void {
-    this.#server!.reset();
+    this.#server.reset();
   }
 
   close(): void {
-    this.#server?.close(); // there is none if it was never attached
+    this.#server.close();
   }
 
-  readonly #answer = ({ readable, writable }: DescriptorChain): number => this.#server!.handle(readable, writable);
+  readonly #answer = ({ readable, writable }: DescriptorChain): number => this.#server.handle(readable, writable);
 }

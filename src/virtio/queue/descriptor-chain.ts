@@ -19,19 +19,41 @@ export const MAX_CHAIN_DESCRIPTORS = 1024;
 /** The most bytes of one chain (VIRTIO 1.3, 2.7.4.3 and 2.8.16). */
 const MAX_CHAIN_BYTES = 2 ** 32;
 
+/** What it takes to give a request back. */
+export interface TakenChain {
+  /** What the driver knows the request by: its first descriptor (split ring), or the buffer id (packed ring). */
+  readonly id: number;
+  /** How many descriptors of a packed ring it takes up. */
+  readonly slots: number;
+  /** Where a packed ring has noted it for a successor. */
+  readonly note: number;
+}
+
+/** A copy of that, for a device that answers later. */
+export class KeptChain implements TakenChain {
+  id = 0;
+  slots = 0;
+  note = 0;
+
+  keep(chain: TakenChain): void {
+    this.id = chain.id;
+    this.slots = chain.slots;
+    this.note = chain.note;
+  }
+}
+
 /**
  * One request of a driver. It has been checked: readers and writers of its lists cannot fail. One object serves all
  * requests of a queue, so a device that needs something of a request later keeps what it needs, not the lists.
  */
-export class DescriptorChain {
+export class DescriptorChain implements TakenChain {
   /** What the device reads. */
   readonly readable = new ScatterList();
   /** What the device writes, behind what it reads. */
   readonly writable = new ScatterList();
-  /** What the driver knows the request by: its first descriptor (split ring), or the buffer id (packed ring). */
   id = 0;
-  /** How many descriptors of a packed ring it takes up. */
   slots = 0;
+  note = 0;
   #descriptors = 0;
 
   clear(): void {

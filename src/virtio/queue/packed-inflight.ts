@@ -1,44 +1,173 @@
 /**
- * The area in shared memory by which the successor of a back end that crashed finds its place in a packed ring
- * (vhost-user, "Inflight I/O tracking"). Of its fields we need four:
+ * The area in shared memory by which the successor of a back end that crashed finds what a packed ring has left undone
+ * (vhost-user, "Inflight I/O tracking"). Requests are given back in any order, and what is given back is written over
+ * descriptors in the ring, so the area holds copies of those of requests that are under way. A header:
  *
- *     u16 used index at 16, u16 old used index at 18, u8 used wrap counter at 20, u8 old used wrap counter at 21
+ *     u16 version at 8, u16 used index at 16, u16 old used index at 18, u8 used wrap counter at 20, u8 old one at 21
  *
- * Our devices give requests back in the order in which they took them, so whatever was under way is still in the ring,
- * from the used index on; no copies of descriptors are kept.
+ * and an entry for each descriptor; those of one request are a list, whose first one has all that is said once:
+ *
+ *     u8 state, u8 padding, u16 next, u16 last, u16 number of descriptors, u64 counter, u16 buffer id, u16 flags, u32 length, u64 address
  */
+import { brokenRing } from './broken-ring.ts';
+
 const VERSION = 1;
+const HEADER_SIZE = 32;
+const ENTRY_SIZE = 32;
 const AT = { version: 8, usedIndex: 16, oldUsedIndex: 18, usedWrap: 20, oldUsedWrap: 21 };
+const ENTRY = { state: 0, next: 2, count: 6, counter: 8, id: 16, flags: 18, length: 20, address: 24 };
+
+/** States of an entry. The driver may, or may not yet, see a request that is returning as given back. */
+const FREE = 0;
+const UNDER_WAY = 1;
+const RETURNING = 2;
+
+/** Where a ring goes on. */
+export interface PackedPlace {
+  readonly index: number;
+  readonly wrap: number;
+}
+
+/** A descriptor as it is noted. `address` is beyond all memory where it is not exact. */
+export interface NotedDescriptor {
+  address: number;
+  length: number;
+  flags: number;
+}
 
 export class PackedInflight {
   readonly #view: DataView;
+  readonly #size: number;
+  /** Entries that nobody uses: the first `#freeCount`. */
+  readonly #free: Uint16Array;
+  #freeCount = 0;
+  /** Requests to do again: first those of a predecessor, in the order in which it took them. */
+  readonly #again: number[] = [];
+  /** Descriptors of those. */
+  #slotsAgain = 0;
+  #counter = 1;
+  /** Entries of the request that is being noted: the first, the last, and how many. */
+  #first = 0;
+  #last = 0;
+  #count = 0;
 
-  /** `view` is the area of one queue, of `inflightSize` bytes; zeroes when it is new. */
-  constructor(view: DataView) {
+  /** `view` is the area of one queue of up to `size` descriptors, of `inflightSize` bytes; zeroes when it is new. */
+  constructor(view: DataView, size: number) {
     this.#view = view;
+    this.#size = size;
+    this.#free = new Uint16Array(size);
+  }
+
+  /** Descriptors of requests that are to be done again and are not taken yet. */
+  get slotsAgain(): number {
+    return this.#slotsAgain;
   }
 
   /**
-   * Where to go on: the index and the wrap counter of the next used descriptor. For a new area those are `index` and
-   * `wrap`. `isUsed` looks whether the driver can see that the descriptor there was given back in that round.
+   * Where to go on: the place of the next used descriptor, which is `place` for a new area. `isUsed` looks whether the
+   * driver can see that the descriptor there was given back in that round. Throws `E_VIRTQUEUE` when what the area says
+   * is impossible.
    */
-  recover(
-    index: number,
-    wrap: number,
-    isUsed: (index: number, wrap: number) => boolean,
-  ): { index: number; wrap: number } {
+  recover(place: PackedPlace, isUsed: (place: PackedPlace) => boolean): PackedPlace {
     const view = this.#view;
-    let place = { index, wrap };
+    let found = place;
     if (view.getUint16(AT.version, true) === VERSION) {
       const old = { index: view.getUint16(AT.oldUsedIndex, true), wrap: view.getUint8(AT.oldUsedWrap) & 1 };
       const next = { index: view.getUint16(AT.usedIndex, true), wrap: view.getUint8(AT.usedWrap) & 1 };
-      // The predecessor may have died before or after it made its last request visible.
-      place = isUsed(old.index, old.wrap) ? next : old;
+      // The predecessor may have died before or after it made its last requests visible.
+      const areVisible = isUsed(old);
+      found = areVisible ? next : old;
+      this.#settle(areVisible ? FREE : UNDER_WAY);
     }
     view.setUint16(AT.version, VERSION, true);
-    this.moving(place.index, place.wrap);
-    this.moved(place.index, place.wrap);
-    return place;
+    this.#collect();
+    this.moving(found.index, found.wrap);
+    this.moved(found.index, found.wrap);
+    return found;
+  }
+
+  /** The first entry of the next request to do again; -1 when none is left. */
+  nextAgain(): number {
+    if (this.#again.length === 0) return -1;
+    const note = this.#again.shift()!;
+    this.#slotsAgain -= this.count(note);
+    return note;
+  }
+
+  /** Of the request whose first entry is `note`: its buffer id, and how many descriptors it has. */
+  id(note: number): number {
+    return this.#view.getUint16(entry(note) + ENTRY.id, true);
+  }
+
+  count(note: number): number {
+    return this.#view.getUint16(entry(note) + ENTRY.count, true);
+  }
+
+  /** Reads the descriptor in an entry; returns the entry of the next one. */
+  read(at: number, into: NotedDescriptor): number {
+    const view = this.#view;
+    const place = entry(at);
+    into.address =
+      view.getUint32(place + ENTRY.address, true) + view.getUint32(place + ENTRY.address + 4, true) * 2 ** 32;
+    into.length = view.getUint32(place + ENTRY.length, true);
+    into.flags = view.getUint16(place + ENTRY.flags, true);
+    return view.getUint16(place + ENTRY.next, true);
+  }
+
+  /** Begins to note a request, whose descriptors follow. */
+  begin(): void {
+    this.#count = 0;
+  }
+
+  /** There have to be entries: all descriptors that are under way together are at most `size`. */
+  add(address: number, length: number, flags: number): void {
+    const view = this.#view;
+    const at = this.#free[this.#freeCount - 1 - this.#count]!;
+    const place = entry(at);
+    view.setUint16(place + ENTRY.flags, flags, true);
+    view.setUint32(place + ENTRY.length, length, true);
+    view.setUint32(place + ENTRY.address, address, true);
+    view.setUint32(place + ENTRY.address + 4, address / 2 ** 32, true);
+    if (this.#count === 0) this.#first = at;
+    else view.setUint16(entry(this.#last) + ENTRY.next, at, true);
+    this.#last = at;
+    this.#count++;
+  }
+
+  /** The request is taken; returns its first entry. */
+  taken(id: number): number {
+    const view = this.#view;
+    const place = entry(this.#first);
+    view.setUint16(place + ENTRY.id, id, true);
+    view.setUint16(place + ENTRY.count, this.#count, true);
+    view.setUint32(place + ENTRY.counter, this.#counter, true);
+    view.setUint32(place + ENTRY.counter + 4, this.#counter / 2 ** 32, true);
+    this.#counter++;
+    this.#freeCount -= this.#count;
+    view.setUint8(place + ENTRY.state, UNDER_WAY);
+    return this.#first;
+  }
+
+  /** It will be the next one to do again. */
+  untaken(note: number): void {
+    this.#again.unshift(note);
+    this.#slotsAgain += this.count(note);
+  }
+
+  /** To be called before a request becomes visible to the driver as given back. */
+  returning(note: number): void {
+    this.#view.setUint8(entry(note) + ENTRY.state, RETURNING);
+  }
+
+  /** To be called when it has become visible. */
+  returned(note: number): void {
+    const view = this.#view;
+    view.setUint8(entry(note) + ENTRY.state, FREE);
+    let at = note;
+    for (let left = this.count(note); left > 0; left--) {
+      this.#free[this.#freeCount++] = at;
+      at = view.getUint16(entry(at) + ENTRY.next, true);
+    }
   }
 
   /** To be called before requests become visible to the driver as given back, with where the ring stands then. */
@@ -47,9 +176,43 @@ export class PackedInflight {
     this.#view.setUint8(AT.usedWrap, wrap);
   }
 
-  /** To be called when they have become visible. */
+  /** To be called when they have become visible, and are `returned`. */
   moved(index: number, wrap: number): void {
     this.#view.setUint16(AT.oldUsedIndex, index, true);
     this.#view.setUint8(AT.oldUsedWrap, wrap);
   }
+
+  /** Requests that were returning are as `state` says. */
+  #settle(state: number): void {
+    for (let at = 0; at < this.#size; at++) {
+      const place = entry(at) + ENTRY.state;
+      if (this.#view.getUint8(place) === RETURNING) this.#view.setUint8(place, state);
+    }
+  }
+
+  /** Finds what is to be done again, and which entries are free. */
+  #collect(): void {
+    const view = this.#view;
+    const isUsed = new Uint8Array(this.#size);
+    for (let note = 0; note < this.#size; note++) {
+      if (view.getUint8(entry(note) + ENTRY.state) !== UNDER_WAY) continue;
+      this.#again.push(note);
+      let at = note;
+      const count = this.count(note);
+      for (let left = count; left > 0; left--, at = view.getUint16(entry(at) + ENTRY.next, true)) {
+        if (at >= this.#size || isUsed[at] === 1) throw brokenRing('the in-flight area is damaged');
+        isUsed[at] = 1;
+      }
+      if (count === 0) throw brokenRing('the in-flight area is damaged');
+      this.#slotsAgain += count;
+    }
+    const counter = (note: number) => Number(view.getBigUint64(entry(note) + ENTRY.counter, true));
+    this.#again.sort((a, b) => counter(a) - counter(b));
+    this.#counter = Math.max(0, ...this.#again.map(counter)) + 1;
+    for (let at = this.#size - 1; at >= 0; at--) if (isUsed[at] === 0) this.#free[this.#freeCount++] = at;
+  }
+}
+
+function entry(index: number): number {
+  return HEADER_SIZE + ENTRY_SIZE * index;
 }

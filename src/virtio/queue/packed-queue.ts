@@ -4,12 +4,13 @@ import {
   address,
   DESCRIPTOR_SIZE,
   type DescriptorChain,
+  type TakenChain,
   VIRTQ_DESC_F_INDIRECT,
   VIRTQ_DESC_F_NEXT,
   VIRTQ_DESC_F_WRITE,
 } from './descriptor-chain.ts';
 import type { DeviceMemory, RingPart } from './device-memory.ts';
-import type { PackedInflight } from './packed-inflight.ts';
+import type { NotedDescriptor, PackedInflight } from './packed-inflight.ts';
 import { passed, type RingAddresses, type RingFeatures, type Virtqueue } from './virtqueue.ts';
 
 const VIRTQ_DESC_F_AVAIL = 1 << 7;
@@ -46,6 +47,10 @@ export class PackedQueue implements Virtqueue {
   #availableWrap: number;
   #nextUsed: number;
   #usedWrap: number;
+  /** Descriptors that were taken from the ring and not given back. */
+  #underWay = 0;
+  /** The one that is read from the in-flight area. */
+  readonly #noted: NotedDescriptor = { address: 0, length: 0, flags: 0 };
   /** Descriptors given back since the driver was last considered for an interrupt. */
   #unsignalled = 0;
 
@@ -77,15 +82,23 @@ export class PackedQueue implements Virtqueue {
   }
 
   get base(): number {
-    const available = this.#nextAvailable | (this.#availableWrap << WRAP_SHIFT);
+    const again = this.#inflight?.slotsAgain ?? 0;
+    const index = this.#nextAvailable - again;
+    const available =
+      index >= 0
+        ? index | (this.#availableWrap << WRAP_SHIFT)
+        : (index + this.size) | ((this.#availableWrap ^ 1) << WRAP_SHIFT);
     const used = this.#nextUsed | (this.#usedWrap << WRAP_SHIFT);
     return (available | (used << 16)) >>> 0;
   }
 
   pop(chain: DescriptorChain): boolean {
-    if (this.broken !== undefined || !this.#hasNext()) return false;
+    if (this.broken !== undefined) return false;
     try {
-      this.#readChain(chain);
+      const again = this.#inflight?.nextAgain() ?? -1;
+      if (again !== -1) this.#readNoted(chain, again);
+      else if (this.#hasNext()) this.#readChain(chain);
+      else return false;
       return true;
     } catch (error) {
       this.broken = breakage(error);
@@ -93,13 +106,15 @@ export class PackedQueue implements Virtqueue {
     }
   }
 
-  push(chain: DescriptorChain, written: number): void {
+  push(chain: TakenChain, written: number): void {
     const place = this.#flagsPlace();
     this.#publish(place, this.#writeUsed(chain, written));
+    this.#returned(chain);
+    this.#inflight?.moved(this.#nextUsed, this.#usedWrap);
   }
 
   /** A driver looks at the first one first, so that one becomes visible last. */
-  pushTogether(chains: readonly DescriptorChain[], written: readonly number[], count: number): void {
+  pushTogether(chains: readonly TakenChain[], written: readonly number[], count: number): void {
     const first = this.#flagsPlace();
     const firstFlags = this.#writeUsed(chains[0]!, written[0]!);
     for (let i = 1; i < count; i++) {
@@ -107,9 +122,16 @@ export class PackedQueue implements Virtqueue {
       Atomics.store(this.#ring.region.halfWords, place, this.#writeUsed(chains[i]!, written[i]!));
     }
     this.#publish(first, firstFlags);
+    for (let i = 0; i < count; i++) this.#returned(chains[i]!);
+    this.#inflight?.moved(this.#nextUsed, this.#usedWrap);
   }
 
-  unpop(chain: DescriptorChain): void {
+  unpop(chain: TakenChain): void {
+    if (this.#inflight !== undefined) {
+      this.#inflight.untaken(chain.note);
+      return;
+    }
+    this.#underWay -= chain.slots;
     this.#nextAvailable -= chain.slots;
     if (this.#nextAvailable >= 0) return;
     this.#nextAvailable += this.size;
@@ -160,11 +182,12 @@ export class PackedQueue implements Virtqueue {
   }
 
   /** Fills the next used descriptor but for its flags, which are returned. */
-  #writeUsed(chain: DescriptorChain, written: number): number {
+  #writeUsed(chain: TakenChain, written: number): number {
     const { view } = this.#ring.region;
     const at = this.#ring.offset + this.#nextUsed * DESCRIPTOR_SIZE;
     view.setUint32(at + 8, written, true);
     view.setUint16(at + 12, chain.id, true);
+    this.#inflight?.returning(chain.note);
     const mark = this.#usedWrap === 1 ? VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED : 0;
     this.#unsignalled += chain.slots;
     this.#nextUsed += chain.slots;
@@ -179,7 +202,11 @@ export class PackedQueue implements Virtqueue {
   #publish(flagsPlace: number, flags: number): void {
     this.#inflight?.moving(this.#nextUsed, this.#usedWrap);
     Atomics.store(this.#ring.region.halfWords, flagsPlace, flags);
-    this.#inflight?.moved(this.#nextUsed, this.#usedWrap);
+  }
+
+  #returned(chain: TakenChain): void {
+    this.#underWay -= chain.slots;
+    this.#inflight?.returned(chain.note);
   }
 
   /** Whether the next descriptor is available: its two bits differ, and the one for available is as our wrap counter. */
@@ -191,11 +218,13 @@ export class PackedQueue implements Virtqueue {
 
   #readChain(chain: DescriptorChain): void {
     chain.clear();
+    this.#inflight?.begin();
     const { region, offset } = this.#ring;
     const { view } = region;
     let index = this.#nextAvailable;
     for (let flags = VIRTQ_DESC_F_NEXT; (flags & VIRTQ_DESC_F_NEXT) !== 0; ) {
-      if (chain.slots === this.size) throw brokenRing('a chain has more descriptors than the ring');
+      if (this.#underWay + chain.slots === this.size)
+        throw brokenRing('more descriptors are under way than the ring has');
       const at = offset + index * DESCRIPTOR_SIZE;
       const gpa = address(view, at);
       const length = view.getUint32(at + 8, true);
@@ -205,11 +234,40 @@ export class PackedQueue implements Virtqueue {
       // The driver writes it to the last descriptor of a chain.
       chain.id = tail & 0xffff;
       index = index + 1 === this.size ? 0 : index + 1;
-      if ((flags & VIRTQ_DESC_F_INDIRECT) === 0) chain.addDescriptor(this.#memory, gpa, length, flags);
-      else this.#addIndirect(chain, gpa, length, flags);
+      this.#addDescriptor(chain, gpa, length, flags);
+      this.#inflight?.add(gpa, length, flags);
     }
-    if (index <= this.#nextAvailable) this.#availableWrap ^= 1;
-    this.#nextAvailable = index;
+    chain.note = this.#inflight?.taken(chain.id) ?? 0;
+    this.#advance(chain.slots);
+  }
+
+  /** Reads a request that was taken from the ring before. */
+  #readNoted(chain: DescriptorChain, note: number): void {
+    const inflight = this.#inflight!;
+    const descriptor = this.#noted;
+    const slots = inflight.count(note);
+    chain.clear();
+    chain.id = inflight.id(note);
+    chain.note = note;
+    for (let at = note; chain.slots < slots; ) {
+      at = inflight.read(at, descriptor);
+      chain.slots++;
+      this.#addDescriptor(chain, descriptor.address, descriptor.length, descriptor.flags);
+    }
+  }
+
+  /** Descriptors have been taken from the ring. */
+  #advance(slots: number): void {
+    this.#underWay += slots;
+    this.#nextAvailable += slots;
+    if (this.#nextAvailable < this.size) return;
+    this.#nextAvailable -= this.size;
+    this.#availableWrap ^= 1;
+  }
+
+  #addDescriptor(chain: DescriptorChain, gpa: number, length: number, flags: number): void {
+    if ((flags & VIRTQ_DESC_F_INDIRECT) === 0) chain.addDescriptor(this.#memory, gpa, length, flags);
+    else this.#addIndirect(chain, gpa, length, flags);
   }
 
   #addIndirect(chain: DescriptorChain, gpa: number, length: number, flags: number): void {
@@ -224,16 +282,17 @@ export class PackedQueue implements Virtqueue {
     throw brokenRing(`the base 0x${this.base.toString(16)} is beyond a queue of ${this.size}`);
   }
 
-  /** Goes on where a predecessor was: all that it had taken and not given back is available again. */
+  /** Goes on where a predecessor was. What it had taken and not given back lies between the two places. */
   #succeed(inflight: PackedInflight): void {
-    const { index, wrap } = inflight.recover(this.#nextUsed, this.#usedWrap, (at, round) => {
-      const flags = at < this.size ? this.#flags(at) : 0;
-      const mark = round === 1 ? VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED : 0;
+    const place = inflight.recover({ index: this.#nextUsed, wrap: this.#usedWrap }, ({ index, wrap }) => {
+      const flags = index < this.size ? this.#flags(index) : 0;
+      const mark = wrap === 1 ? VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED : 0;
       return (flags & (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED)) === mark;
     });
-    this.#nextUsed = this.#nextAvailable = index;
-    this.#usedWrap = this.#availableWrap = wrap;
+    this.#nextUsed = this.#nextAvailable = place.index;
+    this.#usedWrap = this.#availableWrap = place.wrap;
     this.#mustBeInRing();
+    this.#advance(inflight.slotsAgain);
   }
 
   #flags(index: number): number {

@@ -42,6 +42,28 @@ test('a successor does what was taken and not given back, in order, and then the
   assert.equal(open().pop(chain), false);
 });
 
+test('a request that was taken and put back is the next one, also of a predecessor', () => {
+  const { driver, open } = setUp();
+  const chain = new DescriptorChain();
+  const ids = [0, 1, 2].map(() => driver.add({ writable: [1] }));
+  const first = open();
+  assert.ok(first.pop(chain));
+  assert.ok(first.pop(new DescriptorChain()));
+  const second = open();
+  for (let i = 0; i < 3; i++) {
+    assert.ok(second.pop(chain));
+    assert.equal(chain.id, ids[0]);
+    second.unpop(chain);
+    assert.equal(second.base, 0);
+  }
+  for (const id of ids) {
+    assert.ok(second.pop(chain));
+    assert.equal(chain.id, id);
+    second.push(chain, 1);
+  }
+  assert.equal(second.pop(chain), false);
+});
+
 test('a predecessor that died between giving back and noting it is understood', () => {
   const { driver, area, open } = setUp();
   const chain = new DescriptorChain();

@@ -15,7 +15,7 @@ const ENTRY = { inflight: 0, next: 6, counter: 8 };
 export class SplitInflight {
   readonly #view: DataView;
   readonly #size: number;
-  /** Requests of a predecessor, in the order in which it took them. */
+  /** Requests to do again: first those of a predecessor, in the order in which it took them. */
   #again: number[] = [];
   #counter = 0;
 
@@ -46,6 +46,11 @@ export class SplitInflight {
     return heads.length;
   }
 
+  /** How many requests are to be done again and are not taken yet. */
+  get again(): number {
+    return this.#again.length;
+  }
+
   /** The next request to do again; -1 when none is left. */
   nextAgain(): number {
     return this.#again.length === 0 ? -1 : this.#again.shift()!;
@@ -59,8 +64,9 @@ export class SplitInflight {
     this.#set(head, 1);
   }
 
+  /** It will be the next one to do again. */
   untaken(head: number): void {
-    this.#set(head, 0);
+    this.#again.unshift(head);
   }
 
   /** To be called before the used index moves on. */

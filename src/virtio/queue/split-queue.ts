@@ -4,6 +4,7 @@ import {
   address,
   DESCRIPTOR_SIZE,
   type DescriptorChain,
+  type TakenChain,
   VIRTQ_DESC_F_INDIRECT,
   VIRTQ_DESC_F_NEXT,
 } from './descriptor-chain.ts';
@@ -62,7 +63,7 @@ export class SplitQueue implements Virtqueue {
   }
 
   get base(): number {
-    return this.#nextAvailable;
+    return (this.#nextAvailable - (this.#inflight?.again ?? 0)) & 0xffff;
   }
 
   pop(chain: DescriptorChain): boolean {
@@ -78,21 +79,21 @@ export class SplitQueue implements Virtqueue {
     }
   }
 
-  push(chain: DescriptorChain, written: number): void {
+  push(chain: TakenChain, written: number): void {
     this.#writeUsed(chain, written);
     this.#publish();
     this.#inflight?.returned(chain.id, this.#nextUsed);
   }
 
-  pushTogether(chains: readonly DescriptorChain[], written: readonly number[], count: number): void {
+  pushTogether(chains: readonly TakenChain[], written: readonly number[], count: number): void {
     for (let i = 0; i < count; i++) this.#writeUsed(chains[i]!, written[i]!);
     this.#publish();
     for (let i = 0; i < count; i++) this.#inflight?.returned(chains[i]!.id, this.#nextUsed);
   }
 
-  unpop(chain: DescriptorChain): void {
-    this.#inflight?.untaken(chain.id);
-    this.#nextAvailable = (this.#nextAvailable - 1) & 0xffff;
+  unpop(chain: TakenChain): void {
+    if (this.#inflight !== undefined) this.#inflight.untaken(chain.id);
+    else this.#nextAvailable = (this.#nextAvailable - 1) & 0xffff;
   }
 
   needsInterrupt(): boolean {
@@ -132,7 +133,7 @@ export class SplitQueue implements Virtqueue {
   }
 
   /** Fills the next entry of the used ring, which the driver does not see yet. */
-  #writeUsed(chain: DescriptorChain, written: number): void {
+  #writeUsed(chain: TakenChain, written: number): void {
     const { region, offset } = this.#used;
     const at = offset + RING + (this.#nextUsed & (this.size - 1)) * USED_ELEMENT_SIZE;
     region.view.setUint32(at, chain.id, true);

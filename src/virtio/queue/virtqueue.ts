@@ -1,6 +1,6 @@
 import type { CrosvmError } from '../../errors.ts';
 import { type FeatureSet, hasFeature, VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC } from '../features.ts';
-import type { DescriptorChain } from './descriptor-chain.ts';
+import type { DescriptorChain, TakenChain } from './descriptor-chain.ts';
 
 /** The largest queue that the split format allows (VIRTIO 1.3, 2.7). */
 export const MAX_QUEUE_SIZE = 32768;
@@ -27,12 +27,14 @@ export interface Virtqueue {
 
   /** Takes the next request, checked, into `chain`; false when there is none. */
   pop(chain: DescriptorChain): boolean;
-  /** Gives a request back, with the number of bytes that were written to its writable part. */
-  push(chain: DescriptorChain, written: number): void;
+  /**
+   * Gives a request back, with the number of bytes that were written to its writable part. Any order will do.
+   */
+  push(chain: TakenChain, written: number): void;
   /** Gives the first `count` of some requests back, all at once: the driver sees none of them before the last. */
-  pushTogether(chains: readonly DescriptorChain[], written: readonly number[], count: number): void;
+  pushTogether(chains: readonly TakenChain[], written: readonly number[], count: number): void;
   /** Undoes the last `pop`, of a request that was not pushed: it will be the next one again. */
-  unpop(chain: DescriptorChain): void;
+  unpop(chain: TakenChain): void;
 
   /** Whether the driver wants an interrupt for what was pushed since this was last asked. */
   needsInterrupt(): boolean;

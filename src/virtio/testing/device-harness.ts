@@ -1,4 +1,5 @@
-import type { DeviceHost, VirtioDevice } from '../device.ts';
+import { CrosvmError } from '../../errors.ts';
+import type { DeviceHost, SharedPiece, VirtioDevice } from '../device.ts';
 import type { FeatureSet } from '../features.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
 import { type MockDriver, MockGuest, type MockRequest, type MockResult, type RingFormat } from './mock-guest.ts';
@@ -14,6 +15,9 @@ export class DeviceHarness implements DeviceHost {
   /** How often each queue's interrupt was raised. */
   readonly interrupts: number[];
   configChanges = 0;
+  /** Whether the transport has shared memory, and what is mapped there. */
+  hasSharedMemory = true;
+  shared: SharedPiece[] = [];
   readonly #queues: (Virtqueue | undefined)[];
   readonly #soon = new Set<number>();
   readonly #watched = new Map<number, { events: number; callback: (events: number) => void }>();
@@ -55,6 +59,22 @@ export class DeviceHarness implements DeviceHost {
 
   configChanged(): void {
     this.configChanges++;
+  }
+
+  mapShared(piece: SharedPiece): void {
+    const end = piece.offset + piece.length;
+    const isFree = !this.shared.some(
+      (other) => other.id === piece.id && other.offset < end && piece.offset < other.offset + other.length,
+    );
+    const size = this.device.sharedMemory?.[piece.id] ?? 0;
+    if (!this.hasSharedMemory || !isFree || end > size) throw new CrosvmError('E_SHARED_MEMORY', 'it cannot be mapped');
+    this.shared.push(piece);
+  }
+
+  unmapShared({ id, offset, length }: Pick<SharedPiece, 'id' | 'offset' | 'length'>): void {
+    const index = this.shared.findIndex((one) => one.id === id && one.offset === offset && one.length === length);
+    if (index < 0) throw new CrosvmError('E_SHARED_MEMORY', 'it is not mapped');
+    this.shared.splice(index, 1);
   }
 
   watch(fd: number, events: number, callback: (events: number) => void): void {

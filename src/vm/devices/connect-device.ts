@@ -2,14 +2,19 @@
 import { untilReadable } from '../../base/readable.ts';
 import { type StreamConnection, streamPair } from '../../base/unix-stream.ts';
 import { CrosvmError } from '../../errors.ts';
+import { sharedMemoryBar } from '../../pci/virtio-pci/shared-memory.ts';
 import { virtioVectors } from '../../pci/virtio-pci/virtio-pci.ts';
 import { MAX_QUEUES } from '../../pci/virtio-pci/virtio-pci-state.ts';
 import { FrontEnd } from '../../vhost-user/front-end/front-end.ts';
 import { type BackEndOffer, guestFeatures, handshake } from '../../vhost-user/front-end/handshake.ts';
-import { createVhostUserState, RESPONSE_TIMEOUT_MS } from '../../vhost-user/front-end/vhost-user-link.ts';
+import {
+  createVhostUserState,
+  RESPONSE_TIMEOUT_MS,
+  type SharedFile,
+} from '../../vhost-user/front-end/vhost-user-link.ts';
 import { MessageChannel } from '../../vhost-user/message-channel.ts';
 import { VHOST_USER_PROTOCOL_F_CONFIG } from '../../vhost-user/protocol/features.ts';
-import { type VirtioDeviceType, virtioDeviceTypes } from '../../virtio/device-types.ts';
+import { type VirtioDeviceName, type VirtioDeviceType, virtioDeviceTypes } from '../../virtio/device-types.ts';
 import { featureSet, VIRTIO_F_RING_PACKED } from '../../virtio/features.ts';
 import type { DevicePlan } from './plan.ts';
 import type { VirtioDeviceHandle } from './virtio-device.ts';
@@ -30,14 +35,15 @@ export interface BackEnd extends BackEndOffer {
   readonly requests: MessageChannel;
 }
 
-/** The first words on a new connection. Throws `CrosvmError`. */
-export async function greetBackEnd(connection: StreamConnection): Promise<BackEnd> {
+/** The first words on a new connection to a device of such a type. Throws `CrosvmError`. */
+export async function greetBackEnd(connection: StreamConnection, name: VirtioDeviceName): Promise<BackEnd> {
   const [ours, theirs] = streamPair();
   const requests = new MessageChannel(ours, ANSWER_TIMEOUT_MS);
   try {
     const frontEnd = new FrontEnd(new MessageChannel(connection, RESPONSE_TIMEOUT_MS));
     const comesUp = () => untilReadable(connection.fd, GREETING_TIMEOUT_MS);
-    return { ...(await handshake(frontEnd, theirs.fd, comesUp)), requests };
+    const { sharesMemory = false }: VirtioDeviceType = virtioDeviceTypes[name];
+    return { ...(await handshake(frontEnd, { backEndChannel: theirs.fd, comesUp, sharesMemory })), requests };
   } catch (error) {
     requests.close();
     throw error;
@@ -46,12 +52,22 @@ export async function greetBackEnd(connection: StreamConnection): Promise<BackEn
   }
 }
 
-/** What threads attach to. `fd` is the connection; the GSIs of MSI-X vectors start at `firstGsi`. Throws `CrosvmError`. */
+/** What of the machine is for one device. */
+export interface DevicePlace {
+  /** The GSIs of its MSI-X vectors start here. */
+  readonly firstGsi: number;
+  /** Which window of the VM its shared memory is, if it has any. */
+  readonly window: number | undefined;
+  /** What it may access besides RAM. */
+  readonly files: readonly SharedFile[];
+}
+
+/** What threads attach to. `fd` is the connection. Throws `CrosvmError`. */
 export function describeDevice(
   plan: DevicePlan,
   offer: BackEndOffer,
   fd: number,
-  firstGsi: number,
+  { firstGsi, window, files }: DevicePlace,
 ): VirtioDeviceHandle {
   const type: VirtioDeviceType = virtioDeviceTypes[plan.type];
   const hasConfig = (offer.protocolFeatures & (1 << VHOST_USER_PROTOCOL_F_CONFIG)) !== 0;
@@ -67,10 +83,11 @@ export function describeDevice(
     features,
     maxQueueSizes: new Array<number>(queues).fill(plan.maxQueueSize ?? type.queueSize),
     configSize: type.configSize,
+    sharedMemory: sharedMemoryBar(offer.sharedMemory),
   };
   const { speaksProtocol, protocolFeatures } = offer;
   const wiring = createWiring(queues, virtioVectors(spec));
-  const comesBack = plan.source.kind === 'own';
+  const comesBack = plan.source.kind !== 'socket';
   const backEnd = {
     fd,
     comesBack,
@@ -78,9 +95,10 @@ export function describeDevice(
     protocolFeatures,
     localConfig,
     wiring,
+    files,
     state: createVhostUserState(),
   };
-  return { name: plan.name, slot: plan.slot, firstGsi, spec, backEnd };
+  return { name: plan.name, slot: plan.slot, firstGsi, spec, window, backEnd };
 }
 
 /** The configuration of a device whose back end has none; undefined if it has. */

@@ -8,6 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { HostFile } from '../../base/host-file.ts';
+import { IoUring } from '../../base/io-uring.ts';
 import { streamPair } from '../../base/unix-stream.ts';
 import type { DeviceSpec } from '../../device-process/device-spec.ts';
 import { NO_TRUST } from '../../disk/image-trust.ts';
@@ -29,11 +30,22 @@ const BLOCK = {
   ...{ writable: true, sparse: true, blockSize: 512, id: '', queues: 1, direct: false, lock: true },
   trust: NO_TRUST,
 } as const;
+const probe = IoUring.open(1);
+probe?.close();
+const hasIoUring = probe !== undefined;
 /** What keeps the writes of a guest, for a while. */
 const temporary = HostFile.temporary();
-const SPECS: Readonly<Record<string, { spec: DeviceSpec; opens: RegExp[] }>> = {
+const SPECS: Readonly<Record<string, { spec: DeviceSpec; opens: RegExp[]; threads?: number }>> = {
   rng: { spec: { type: 'rng' }, opens: [] },
   block: { spec: { type: 'block', path: image, ...BLOCK }, opens: [/disk\.img$/] },
+  // Where there is no io_uring, it is refused: then none of this can be tested.
+  ...(hasIoUring && {
+    'block with io_uring': {
+      spec: { type: 'block' as const, path: image, ...BLOCK, executor: 'uring' as const },
+      opens: [/disk\.img$/, /io_uring/, /eventfd/],
+      threads: 64,
+    },
+  }),
   'block with an overlay': {
     spec: { type: 'block', path: image, ...BLOCK, overlay: { kind: 'temporary', fd: temporary.fd } },
     opens: [/disk\.img$/, /\(deleted\)$/],
@@ -42,7 +54,7 @@ const SPECS: Readonly<Record<string, { spec: DeviceSpec; opens: RegExp[] }>> = {
   console: {
     spec: {
       type: 'console',
-      ports: [{ name: '', isConsole: true, input: undefined, output: { path: join(folder, 'out') } }],
+      ports: [{ name: '', isConsole: true, input: undefined, output: { kind: 'file', path: join(folder, 'out') } }],
     },
     opens: [/\/out$/],
   },
@@ -74,7 +86,7 @@ function parentOf(pid: string): number | undefined {
 /** Starts a device, and waits until it has entered its jail and answers. */
 async function launch(launcher: JailLauncher, spec: ProbeSpec, said: string[] = []): Promise<LaunchedDevice> {
   const device = launcher.launch('the device', spec, (line) => said.push(line));
-  const backEnd = await greetBackEnd(device.connection);
+  const backEnd = await greetBackEnd(device.connection, 'rng');
   backEnd.requests.close();
   return device;
 }
@@ -109,7 +121,7 @@ function withLauncher(
   };
 }
 
-for (const [type, { spec, opens }] of Object.entries(SPECS)) {
+for (const [type, { spec, opens, threads = 0 }] of Object.entries(SPECS)) {
   test(
     `the jail of a ${type} device`,
     withLauncher({}, undefined, async (launcher) => {
@@ -148,7 +160,7 @@ for (const [type, { spec, opens }] of Object.entries(SPECS)) {
       );
       assert.ok(fds.length <= 1, `${fds}`);
       const limits = readFileSync(`/proc/${pid}/limits`, 'utf8');
-      assert.match(limits, /^Max processes +0 +0 /m);
+      assert.match(limits, new RegExp(`^Max processes +${threads} +${threads} `, 'm'));
       assert.match(limits, /^Max core file size +0 +0 /m);
       assert.match(limits, /^Max open files +1024 +1024 /m);
       assert.equal(await end(device), 'exit status 0');

@@ -18,9 +18,11 @@ export interface LaunchedDevice {
 
 /** A way to run our devices apart from the VMM. */
 export interface DeviceLauncher {
+  /** Devices make themselves ready in a jail. */
+  readonly inJail: boolean;
   /**
    * Starts a device; it is not waited for. `name` is what messages call it, and `say` gets whole lines that it says, with
-   * their level. The stream of a network card becomes the device's, to close with it; a TAP device stays the caller's.
+   * their level. Descriptors in `spec` stay the caller's.
    */
   launch(name: string, spec: DeviceSpec, say: (line: string) => void): LaunchedDevice;
 }

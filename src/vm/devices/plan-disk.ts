@@ -17,6 +17,7 @@ export function blockSpec(option: DiskOption): BlockSpec {
     id,
     queues,
     direct,
+    executor: option['async-executor'],
     lock,
   };
 }

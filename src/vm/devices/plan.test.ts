@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { runOptions } from '../../cli/options/run.ts';
 import { parseCommandLine } from '../../cli/parser.ts';
 import { completeConfig, type VmConfig } from '../config.ts';
-import { planDevices, rootDisk } from './plan.ts';
+import { planDevices } from './plan.ts';
+import { rootDisk } from './root-disk.ts';
 
 const GIB = 2 ** 30;
 
@@ -71,11 +72,47 @@ test('formats, trust and overlays of disks, in every option for one', () => {
   }
 });
 
+test('persistent memory, behind the disks', () => {
+  const words = [
+    ...bare,
+    '--pmem',
+    'a,pci-address=00:07.0',
+    '-d',
+    'disk',
+    '--pmem-device',
+    'b',
+    '--rw-pmem-device=c,d',
+  ];
+  const { pmem } = config(...words);
+  assert.deepEqual(
+    pmem.map(({ path, ro, root }) => [path, ro, root]),
+    [
+      ['a', false, false],
+      ['b', true, false],
+      ['c,d', false, false],
+    ],
+  );
+  const specs = pmem.map((_, i) => ({ type: 'pmem' as const, fd: 50 + i, start: 2 ** 32, size: 4096 }));
+  const plans = planDevices(config(...words), specs);
+  assert.deepEqual(
+    plans.map(({ type, slot, name }) => `${type} ${slot} ${name}`),
+    [
+      'block 1 the disk disk',
+      'pmem 7 the persistent memory a',
+      'pmem 2 the persistent memory b',
+      'pmem 3 the persistent memory c,d',
+    ],
+  );
+  assert.throws(() => config('--deterministic', '--pmem', 'a'), { code: 'E_OPTION' });
+});
+
 test('the root disk by its letter', () => {
   assert.equal(rootDisk(config('-d', 'a')), undefined);
   assert.deepEqual(rootDisk(config('-d', 'a', '-r', 'b')), { device: '/dev/vdb', writable: false });
   assert.deepEqual(rootDisk(config('-b', 'b,root')), { device: '/dev/vda', writable: true });
+  assert.deepEqual(rootDisk(config('--pmem', 'a', '--pmem', 'b,ro,root')), { device: '/dev/pmem1', writable: false });
   assert.throws(() => rootDisk(config('-r', 'a', '--rwroot', 'b')), { code: 'E_OPTION' });
+  assert.throws(() => rootDisk(config('-r', 'a', '--pmem', 'b,root')), { code: 'E_OPTION' });
   const many = Array.from({ length: 26 }, () => ['-d', 'a']).flat();
   assert.throws(() => rootDisk(config(...many, '-r', 'b')), { code: 'E_OPTION' });
 });

@@ -1,21 +1,23 @@
 /** Which virtio devices a VM gets, what provides them, and where they are on the PCI bus. */
 import type { ForwardedPort } from '../../base/passt.ts';
 import type { BlockOption } from '../../cli/options/disk.ts';
-import type { DeviceSpec, NetSpec } from '../../device-process/device-spec.ts';
+import type { DeviceSpec, DiskExecutor, NetSpec, PmemSpec } from '../../device-process/device-spec.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { VirtioDeviceName } from '../../virtio/device-types.ts';
 import type { VmConfig } from '../config.ts';
+import { portName, resolveSerialPorts, type SerialPortConfig } from '../serial-ports.ts';
 import { blockSpec } from './plan-disk.ts';
 import { networkCards, socketDevices } from './plan-network.ts';
 import { sharedFolderSpec } from './plan-shared-dir.ts';
 
 /**
- * What provides a device: another program that listens at a socket, or one of ours; it may be a network card whose wire
- * is to be made whenever it is started.
+ * What provides a device: another program that listens at a socket, or one of ours; it may be a console, or a network
+ * card whose wire is to be made whenever it is started.
  */
 export type DeviceSource =
   | { readonly kind: 'socket'; readonly path: string }
   | { readonly kind: 'own'; readonly spec: DeviceSpec }
+  | { readonly kind: 'console'; readonly port: SerialPortConfig }
   | {
       readonly kind: 'user-network';
       readonly card: Omit<NetSpec, 'wire'>;
@@ -42,12 +44,14 @@ export interface DevicePlan {
 type Wanted = Omit<DevicePlan, 'slot'> & { readonly slot?: number | undefined };
 
 const SLOTS = Array.from({ length: 30 }, (_, i) => i + 1);
-const LETTERS = 26;
 const MIB = 1 << 20;
 
-/** In the order in which the guest finds them. Throws `E_PCI_ADDRESS` for a place that two want, and if there is no room. */
-export function planDevices(config: VmConfig): DevicePlan[] {
-  const wanted = wantedDevices(config);
+/**
+ * In the order in which the guest finds them; `pmem` has the specification for each file that is memory. Throws
+ * `E_PCI_ADDRESS` for a place that two want, and if there is no room.
+ */
+export function planDevices(config: VmConfig, pmem: readonly PmemSpec[] = []): DevicePlan[] {
+  const wanted = wantedDevices(config, pmem);
   const taken = new Set<number>();
   for (const { slot } of wanted) {
     if (slot === undefined) continue;
@@ -61,23 +65,18 @@ export function planDevices(config: VmConfig): DevicePlan[] {
   });
 }
 
-/** The disk that holds the guest's root file system, as Linux calls it. Throws `E_OPTION` if there are two. */
-export function rootDisk({ block }: VmConfig): { device: string; writable: boolean } | undefined {
-  const index = block.findIndex(({ root }) => root);
-  if (index < 0) return undefined;
-  if (block.filter(({ root }) => root).length > 1)
-    throw new CrosvmError('E_OPTION', 'there is more than one root disk');
-  if (index >= LETTERS) throw new CrosvmError('E_OPTION', `the root disk is not among the first ${LETTERS} disks`);
-  return { device: `/dev/vd${String.fromCharCode(0x61 + index)}`, writable: !block[index]!.ro };
-}
-
-function wantedDevices(config: VmConfig): Wanted[] {
+function wantedDevices(config: VmConfig, pmem: readonly PmemSpec[]): Wanted[] {
   const bySocket = (type: VirtioDeviceName, paths: readonly string[]) => paths.map((path) => foreign(type, path));
   return [
     ...bySocket('gpu', config.vhostUserGpu),
-    ...config.block.map(disk),
+    ...resolveSerialPorts(config.serial).consoles.map(virtioConsole),
+    ...config.block.map((option) => disk(option, config.asyncExecutor)),
     ...bySocket('block', config.vhostUserBlk),
     ...bySocket('console', config.vhostUserConsole),
+    ...pmem.map((spec, i) => {
+      const { path, 'pci-address': slot } = config.pmem[i]!;
+      return { ...own(`the persistent memory ${path}`, spec), slot };
+    }),
     // What is random would be so in each run of a deterministic VM.
     ...(config.noRng || config.deterministic !== undefined
       ? []
@@ -106,9 +105,14 @@ function own(name: string, spec: DeviceSpec): Wanted {
   return { name, type: spec.type, source: { kind: 'own', spec } };
 }
 
-function disk(option: BlockOption): Wanted {
+function virtioConsole(port: SerialPortConfig): Wanted {
+  return { name: portName(port), type: 'console', source: { kind: 'console', port } };
+}
+
+function disk(option: BlockOption, executor: DiskExecutor | undefined): Wanted {
   const { path, slot } = option;
-  return { ...own(`the disk ${path}`, blockSpec(option)), slot, packed: option['packed-queue'] };
+  const spec = blockSpec({ ...option, 'async-executor': option['async-executor'] ?? executor });
+  return { ...own(`the disk ${path}`, spec), slot, packed: option['packed-queue'] };
 }
 
 function balloon({

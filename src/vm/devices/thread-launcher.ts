@@ -4,16 +4,17 @@ import { dup } from '../../base/fd.ts';
 import { packetPair } from '../../base/unix-socket.ts';
 import { streamPair } from '../../base/unix-stream.ts';
 import type { DeviceJob } from '../../device-process/entry.ts';
-import { inheritedFd, withInheritedFd } from '../../device-process/inherited.ts';
+import { inheritedFds, withInheritedFds } from '../../device-process/inherited.ts';
 import type { DeviceLauncher } from './launcher.ts';
 
 /** Runs each device in a thread of this process: nothing protects the VMM from it. */
 export const threadLauncher: DeviceLauncher = {
+  inJail: false,
+
   launch(name, spec, say) {
     const [ours, theirs] = streamPair();
     const [orders, theirOrders] = packetPair();
-    const fd = inheritedFd(spec);
-    const itsSpec = fd === undefined ? spec : withInheritedFd(spec, dup(fd)); // the device closes what it is given
+    const itsSpec = withInheritedFds(spec, inheritedFds(spec).map(dup)); // the device closes what it is given
     const job: DeviceJob = { name, spec: itsSpec, socket: theirs.fd, orders: theirOrders.fd };
     const program = new URL('./device-entry.js', import.meta.url);
     const worker = new Worker(program, { argv: [JSON.stringify(job)], name, stderr: true });

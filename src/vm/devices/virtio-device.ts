@@ -14,6 +14,8 @@ export interface VirtioDeviceHandle {
   /** MSI-X vector v is GSI `firstGsi` + v. */
   readonly firstGsi: number;
   readonly spec: VirtioPciSpec;
+  /** Which window of the VM its shared memory is, if it has any. */
+  readonly window: number | undefined;
   readonly backEnd: VhostUserHandle;
 }
 
@@ -24,7 +26,7 @@ export interface AttachedVirtioDevice extends VirtioFunction {
 
 /** `report` gets a sentence when the device fails; it is called with locks held. */
 export function attachVirtioDevice(
-  { name, slot, firstGsi, spec, backEnd }: VirtioDeviceHandle,
+  { name, slot, firstGsi, spec, window, backEnd }: VirtioDeviceHandle,
   vm: VmAccess,
   report: (sentence: string) => void,
 ): AttachedVirtioDevice {
@@ -32,6 +34,7 @@ export function attachVirtioDevice(
     slot,
     spec,
     link: new VhostUserLink(backEnd, vm),
+    window: window === undefined ? undefined : vm.windows[window],
     msix: new VectorInterrupts(vm, backEnd.wiring, firstGsi),
     isRam: (address, length) => vm.memory.contains(address, length),
     report: (reason) => report(`${name} needs a reset by the guest: ${reason}`),

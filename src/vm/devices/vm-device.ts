@@ -1,29 +1,33 @@
 /** A virtio device of a running VM, as the main thread looks after it. Nothing here happens per request. */
+import { isDeepStrictEqual } from 'node:util';
 import { EventFd } from '../../base/event-fd.ts';
 import { replaceFd } from '../../base/fd.ts';
-import { HostFile } from '../../base/host-file.ts';
 import { onHangUp, onReadable, type Subscription } from '../../base/readable.ts';
-import { connectStream, StreamConnection } from '../../base/unix-stream.ts';
+import { connectStream, type StreamConnection } from '../../base/unix-stream.ts';
 import type { DeviceOrder } from '../../device-process/device-orders.ts';
-import type { DeviceSpec } from '../../device-process/device-spec.ts';
-import { userNetwork } from '../../device-process/user-network.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { Log, LogLevel } from '../../log.ts';
+import type { MemoryWindow } from '../../memory/memory-window.ts';
+import { type SharedMemoryBar, sharedMemoryBar } from '../../pci/virtio-pci/shared-memory.ts';
 import type { VirtioPci } from '../../pci/virtio-pci/virtio-pci.ts';
 import { serveBackEnd } from '../../vhost-user/front-end/back-end-requests.ts';
+import { SharedMemory } from '../../vhost-user/front-end/shared-memory.ts';
 import type { VhostUserLink } from '../../vhost-user/front-end/vhost-user-link.ts';
-import type { VirtioDeviceName } from '../../virtio/device-types.ts';
-import { type BackEnd, describeDevice, greetBackEnd } from './connect-device.ts';
+import { type VirtioDeviceName, type VirtioDeviceType, virtioDeviceTypes } from '../../virtio/device-types.ts';
+import type { InputPort } from '../input-pump.ts';
+import { type BackEnd, type DevicePlace, describeDevice, greetBackEnd } from './connect-device.ts';
+import { createOwnDevice } from './create-own-device.ts';
 import { DeviceMaster } from './device-master.ts';
 import type { DeviceLauncher, LaunchedDevice } from './launcher.ts';
-import type { DevicePlan, DeviceSource } from './plan.ts';
+import type { GivenSpec, OwnDevice } from './own-device.ts';
+import type { DevicePlan } from './plan.ts';
 import type { VirtioDeviceHandle } from './virtio-device.ts';
 import { closeWiring } from './wiring.ts';
 
 /** How long a device of ours may go on without its connection. */
 const END_TIMEOUT_MS = 2_000;
 /** Devices that keep nothing but what is in their queues: another one goes on where they were. */
-const RESUMING: readonly VirtioDeviceName[] = ['block', 'net', 'rng'];
+const RESUMING: readonly VirtioDeviceName[] = ['block', 'net', 'pmem', 'rng'];
 /** A device that ends again and again is started less and less often. */
 const FIRST_RESTART_MS = 50;
 const LAST_RESTART_MS = 30_000;
@@ -37,8 +41,8 @@ const RECOVERED_MS = 60_000;
 export class VmDevice {
   readonly plan: DevicePlan;
   readonly #launcher: DeviceLauncher;
-  /** What has to be there still when a device of ours is started again. */
-  #temporary: HostFile | undefined;
+  /** Of ours. */
+  readonly #own: OwnDevice | undefined;
   readonly #log: Log;
   /** Of ours. */
   #launched: LaunchedDevice | undefined;
@@ -47,6 +51,7 @@ export class VmDevice {
   #backEnd: BackEnd | undefined;
   #handle: VirtioDeviceHandle | undefined;
   #link: VhostUserLink | undefined;
+  #sharedMemory: SharedMemory | undefined;
   #eventSubscriptions: Subscription[] = [];
   #connectionSubscriptions: Subscription[] = [];
   #restartTimer: NodeJS.Timeout | undefined;
@@ -57,40 +62,67 @@ export class VmDevice {
   /** Connects to the back end, or starts it. Throws `E_DEVICE`, which names the device. */
   static async start(plan: DevicePlan, launcher: DeviceLauncher, log: Log): Promise<VmDevice> {
     const { source } = plan;
+    using starting = new DisposableStack();
     try {
-      const start = source.kind === 'socket' ? connectStream(source.path) : await ownSpec(source);
-      return new VmDevice(plan, launcher, log, start);
+      if (source.kind === 'socket') return new VmDevice(plan, launcher, log, connectStream(source.path));
+      const own = starting.adopt(createOwnDevice(source), (device) => device.close());
+      using given = await own.give(launcher.inJail);
+      const device = new VmDevice(plan, launcher, log, { own, given });
+      starting.move();
+      return device;
     } catch (error) {
       throw namedError(plan, error as Error);
     }
   }
 
-  private constructor(plan: DevicePlan, launcher: DeviceLauncher, log: Log, start: StreamConnection | DeviceSpec) {
+  private constructor(plan: DevicePlan, launcher: DeviceLauncher, log: Log, start: StreamConnection | OwnStart) {
     this.plan = plan;
     this.#launcher = launcher;
     this.#log = log;
-    try {
-      this.#connection = start instanceof StreamConnection ? start : this.#launch(start);
-    } catch (error) {
-      this.#temporary?.close();
-      throw error;
-    }
+    this.#own = 'own' in start ? start.own : undefined;
+    this.#connection = 'own' in start ? this.#launch(start.own, start.given) : start;
   }
 
-  /** Waits until the back end has said what it is. `firstGsi`: the GSIs of its MSI-X vectors start here. Throws `E_DEVICE`. */
-  async connect(firstGsi: number): Promise<VirtioDeviceHandle> {
-    try {
-      this.#backEnd = await greetBackEnd(this.#connection);
-      this.#handle = describeDevice(this.plan, this.#backEnd, this.#connection.fd, firstGsi);
+  /** Of a console: where it takes input. */
+  get input(): InputPort | undefined {
+    return this.#own?.input;
+  }
+
+  /** What shared memory it has, if it may have any: waits until the back end has said what it is. Throws `E_DEVICE`. */
+  async sharedMemory(): Promise<SharedMemoryBar | undefined> {
+    const { sharesMemory = false }: VirtioDeviceType = virtioDeviceTypes[this.plan.type];
+    if (!sharesMemory) return undefined;
+    return this.#orReason(async () => sharedMemoryBar((await this.#greet()).sharedMemory));
+  }
+
+  /** Waits until the back end has said what it is. Throws `E_DEVICE`. */
+  connect(place: DevicePlace): Promise<VirtioDeviceHandle> {
+    return this.#orReason(async () => {
+      const backEnd = await this.#greet();
+      this.#own?.isUp?.();
+      this.#handle = describeDevice(this.plan, backEnd, this.#connection.fd, place);
       return this.#handle;
+    });
+  }
+
+  async #greet(): Promise<BackEnd> {
+    this.#backEnd ??= await greetBackEnd(this.#connection, this.plan.type);
+    return this.#backEnd;
+  }
+
+  async #orReason<T>(action: () => Promise<T>): Promise<T> {
+    try {
+      return await action();
     } catch (error) {
       throw namedError(this.plan, await this.#reasonOf(error as Error));
     }
   }
 
-  /** From now on looks after it. `device` and `link` are this thread's. */
-  watch(device: VirtioPci, link: VhostUserLink): void {
+  /** From now on looks after it. All is this thread's; `window` is that of its shared memory. */
+  watch(device: VirtioPci, link: VhostUserLink, window: MemoryWindow | undefined): void {
     this.#link = link;
+    const { sharedMemory } = this.#handle!.spec;
+    if (window !== undefined) this.#sharedMemory = new SharedMemory(window, sharedMemory?.regions ?? []);
     const { wiring } = this.#handle!.backEnd;
     const [line, error] = [new EventFd(wiring.line), new EventFd(wiring.error)];
     this.#eventSubscriptions = [
@@ -128,30 +160,30 @@ export class VmDevice {
     this.#connection.close();
     this.#link?.close();
     if (this.#handle !== undefined) closeWiring(this.#handle.backEnd.wiring);
-    this.#temporary?.close(); // the device has its own descriptor
+    this.#own?.close(); // the device has its own descriptors
     if (this.#launched !== undefined) await itsEnd(this.#launched);
   }
 
-  #launch(spec: DeviceSpec): StreamConnection {
+  #launch(own: OwnDevice, { spec }: GivenSpec): StreamConnection {
     this.#startedAt = performance.now();
-    this.#launched = this.#launcher.launch(this.plan.name, this.#withTemporary(spec), (line) => this.#say(line));
+    this.#launched = this.#launcher.launch(this.plan.name, spec, (line) => this.#say(line));
     this.#master?.close();
-    this.#master = new DeviceMaster(this.#launched.orders);
+    const master = new DeviceMaster(this.#launched.orders);
+    this.#master = master;
+    // Whether a device that is about to end has taken it does not matter: the next one is told again.
+    own.attend?.((order) => void master.order(order, 'done').catch(() => {}));
     return this.#launched.connection;
   }
 
-  /** With the temporary file that holds what was written to a disk. */
-  #withTemporary(spec: DeviceSpec): DeviceSpec {
-    if (spec.type !== 'block' || spec.overlay?.kind !== 'temporary' || !spec.writable) return spec;
-    this.#temporary ??= HostFile.temporary();
-    return { ...spec, overlay: { kind: 'temporary', fd: this.#temporary.fd } };
-  }
-
   #watchConnection(device: VirtioPci, link: VhostUserLink): void {
-    const requests = serveBackEnd(this.#backEnd!.requests, () => device.configChanged());
+    const requests = serveBackEnd(this.#backEnd!.requests, {
+      configChanged: () => device.configChanged(),
+      sharedMemory: this.#sharedMemory,
+    });
     const hangUp = onHangUp(this.#connection.fd, () => {
       requests.close();
       link.disconnected();
+      this.#sharedMemory?.clear();
       void this.#lost(device, link);
     });
     this.#connectionSubscriptions = [requests, hangUp];
@@ -179,18 +211,22 @@ export class VmDevice {
   }
 
   async #restart(device: VirtioPci, link: VhostUserLink, resumes: boolean): Promise<void> {
-    const source = this.plan.source as OwnSource;
+    const own = this.#own!;
     let connection: StreamConnection | undefined;
     this.#launched = undefined; // what happens before there is another is not for the last one to explain
     try {
-      connection = this.#launch(await ownSpec(source));
+      using given = await own.give(this.#launcher.inJail);
+      connection = this.#launch(own, given);
       if (this.#closing !== undefined) return this.#master?.close();
-      const backEnd = await greetBackEnd(connection);
+      const backEnd = await greetBackEnd(connection, this.plan.type);
+      own.isUp?.();
       if (this.#closing !== undefined) return backEnd.requests.close();
       this.#backEnd!.requests.close();
       this.#backEnd = backEnd;
       const { spec, backEnd: old } = this.#handle!;
-      if ((backEnd.features & spec.features) !== spec.features || backEnd.protocolFeatures !== old.protocolFeatures) {
+      const isSame =
+        (backEnd.features & spec.features) === spec.features && backEnd.protocolFeatures === old.protocolFeatures;
+      if (!isSame || !isDeepStrictEqual(sharedMemoryBar(backEnd.sharedMemory), spec.sharedMemory)) {
         throw new CrosvmError('E_VHOST_USER', 'it is not the same device any more');
       }
       // All threads know the connection by its number.
@@ -223,11 +259,10 @@ export class VmDevice {
   }
 }
 
-type OwnSource = Exclude<DeviceSource, { kind: 'socket' }>;
-
-/** What a device of ours is to be, this time. Throws `E_PASST`. */
-async function ownSpec(source: OwnSource): Promise<DeviceSpec> {
-  return source.kind === 'own' ? source.spec : userNetwork(source.card, source.forwards);
+/** The first start of a device of ours. */
+interface OwnStart {
+  readonly own: OwnDevice;
+  readonly given: GivenSpec;
 }
 
 function namedError({ name }: DevicePlan, cause: Error): CrosvmError {

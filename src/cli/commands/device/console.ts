@@ -33,16 +33,23 @@ export const deviceConsole = command({
     'crosvm device console --socket-path /run/console.sock --port agent,input=in.pipe,output=out.pipe',
   ],
   run({ inputFile, outputFile, port, ...frontEnd }, _positionals, output) {
-    const file = (at: string | undefined) => (at === undefined ? undefined : { path: at });
-    const first = { name: '', isConsole: true, input: file(inputFile), output: file(outputFile) };
+    const first = { name: '', isConsole: true, input: file(inputFile), output: fileOutput(outputFile) };
     const others = port.map(
       (given): ConsolePortSpec => ({
         name: given.name,
         isConsole: given.console,
         input: file(given.input),
-        output: file(given.output),
+        output: fileOutput(given.output),
       }),
     );
     return serveDevice({ type: 'console', ports: [first, ...others] }, frontEnd, output);
   },
 });
+
+function file(path: string | undefined) {
+  return path === undefined ? undefined : { path };
+}
+
+function fileOutput(path: string | undefined) {
+  return path === undefined ? undefined : { kind: 'file' as const, path };
+}

@@ -84,7 +84,7 @@ function tapWire(name: string | undefined, fd: number | undefined): NetWire {
 
 async function userCard(...words: Parameters<typeof userNetwork>): Promise<NetSpec> {
   const program = await import('../../../device-process/user-network.ts');
-  return program.userNetwork(...words);
+  return (await program.userNetwork(...words)).spec;
 }
 
 function fail(message: string): never {

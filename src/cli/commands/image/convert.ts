@@ -58,11 +58,13 @@ function checkTogether({ to, compress, options: keys }: Options): void {
   if (to !== 'qcow2' && (compress || keys !== undefined)) throw usage('--compress and -o are for qcow2 images');
   if (keys?.backing_file !== undefined || keys?.backing_fmt !== undefined)
     throw usage('the new image has no backing file');
+  if (compress && (keys?.preallocation ?? 'off') !== 'off')
+    throw usage('--compress leaves nothing that preallocation could be for');
   if (keys?.data_file !== undefined) throw usage('the new image has no data file');
 }
 
 async function fill(source: Disk, file: HostFile, given: Options, progress: Progress): Promise<void> {
-  const { createOptions, hostWorld } = await import('../../images.ts');
+  const { createOptions, hostWorld, newQcow2 } = await import('../../images.ts');
   const { codec } = hostWorld;
   if (given.to === 'zstd') {
     const { writeZstd } = await import('../../../disk/zstd-writer.ts');
@@ -78,11 +80,7 @@ async function fill(source: Disk, file: HostFile, given: Options, progress: Prog
     file.resize(source.size);
     return copyDisk(source, new RawDisk(file), progress);
   }
-  const { createQcow2 } = await import('../../../disk/qcow2/create.ts');
-  const { Qcow2Disk } = await import('../../../disk/qcow2/qcow2-disk.ts');
-  const { readHeader } = await import('../../../disk/qcow2/open.ts');
-  createQcow2(file, createOptions(source.size, given.options));
-  const target = new Qcow2Disk(file, readHeader(file), { codec });
+  const target = newQcow2(file, createOptions(source.size, given.options), given.options?.preallocation);
   if (given.compress) copyCompressed(source, target, codec, progress);
   else copyDisk(source, target, progress);
   target.finish();

@@ -40,7 +40,10 @@ export const imageCreate = command({
     }
     if (size === undefined) throw new CrosvmError('E_USAGE', 'SIZE is missing');
     if (format === 'raw') await makeFile(file!, (made) => made.resize(size));
-    else await makeQcow2(file!, { ...createOptions(size, keys), ...(backingFormat && { backingFormat }) });
+    else {
+      const options = { ...createOptions(size, keys), ...(backingFormat && { backingFormat }) };
+      await makeQcow2(file!, options, keys?.preallocation);
+    }
     output.out(`${file}: ${format}, ${byteSize(size)}\n`);
     return 0;
   },

@@ -25,7 +25,7 @@ export type CoreHost = Record<keyof CoreImports | keyof MmuImports, CallableFunc
 
 /** Places in the table of what the loop calls: cold micro-operations, then compiled regions. */
 export const MAX_COLD = 8192;
-export const MAX_REGIONS = 16384;
+export const MAX_REGIONS = 32768;
 
 /** The micro-operation in the header of a block that is interpreted: the loop's case behind the hot ones. */
 export const headerOp = (): number => catalog().hotNames.length;

@@ -11,6 +11,9 @@ import { importHost, importMmu } from './imports.ts';
 import { type Exits, InterpreterEmit } from './interpreter-emit.ts';
 import { RECORD, RECORD_SIZE } from './record.ts';
 
+/** Regions whose places lie side by side. */
+export const REGION_GROUP = 32;
+
 /**
  * The numbers that records of one vCPU have for micro-operations. A cold one is compiled when it is first asked for, as
  * a module with a single function: most programs use a small part of the instruction set.
@@ -22,17 +25,21 @@ export class MicroOpTable {
   readonly #env: Record<string, WebAssembly.Memory | CallableFunction>;
   readonly #handlers: WebAssembly.Table;
   readonly #firstCold: number;
-  /** Places of regions that are free again, and how many were ever used. */
+  /** WebAssembly of cold ones, by name: making it takes a hundred times as long as a look here. */
+  readonly #modules: Map<string, Uint8Array<ArrayBuffer>>;
+  /** Places of regions that are free again, and where those start that were never used: REGION_GROUP at a time. */
   readonly #free: number[] = [];
-  #regions = 0;
+  #unused = MAX_COLD;
 
-  /** `host`: what the core module was given; `core`: what it exports. */
+  /** `host`: what the core module was given; `core`: what it exports; `modules`: those of another table. */
   constructor(
     memory: WebAssembly.Memory,
     host: CoreHost,
     core: Record<string, CallableFunction>,
     handlers: WebAssembly.Table,
+    modules: ReadonlyMap<string, Uint8Array<ArrayBuffer>> = new Map(),
   ) {
+    this.#modules = new Map(modules);
     const { ops, hotNames } = catalog();
     this.#names = [...hotNames, 'header'];
     this.#semantics = hotNames.map((name) => ops.all.get(name)!.emit);
@@ -52,8 +59,15 @@ export class MicroOpTable {
     const number = this.#names.push(name) - 1;
     this.#semantics.push(emit);
     this.#numbers.set(name, number);
-    this.#handlers.set(number - this.#firstCold, this.instantiate(coldModule(emit))['handler']!);
+    let bytes = this.#modules.get(name);
+    if (bytes === undefined) this.#modules.set(name, (bytes = coldModule(emit)));
+    this.#handlers.set(number - this.#firstCold, this.instantiate(new WebAssembly.Module(bytes))['handler']!);
     return number;
+  }
+
+  /** WebAssembly of cold ones, by name: those that the table was given, and those that were asked for since. */
+  get modules(): ReadonlyMap<string, Uint8Array<ArrayBuffer>> {
+    return this.#modules;
   }
 
   /** Undefined for compiled regions. */
@@ -65,36 +79,43 @@ export class MicroOpTable {
     return this.#semantics[number]!;
   }
 
-  /** The exports of a module that imports what imports.ts says. */
-  instantiate(bytes: Uint8Array<ArrayBuffer>): Record<string, CallableFunction> {
-    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: this.#env });
+  /** The exports of a module that imports what imports.ts says, and `constants`. */
+  instantiate(module: WebAssembly.Module, constants?: Record<string, number>): Record<string, CallableFunction> {
+    const { exports } = new WebAssembly.Instance(module, { env: { ...this.#env, ...constants } });
     return exports as Record<string, CallableFunction>;
   }
 
   // -- compiled regions
 
-  /** How many more regions there is room for. */
-  get freeRegions(): number {
-    return this.#free.length + MAX_REGIONS - this.#regions;
+  /** How many more groups of regions there is room for. */
+  get freeGroups(): number {
+    return this.#free.length + Math.floor((MAX_COLD + MAX_REGIONS - this.#unused) / REGION_GROUP);
   }
 
-  /** The number that records get to call a region: (cpu, number of the block) -> record or status. */
-  reserveRegion(): number {
-    return this.#firstCold + MAX_COLD + (this.#free.pop() ?? this.#regions++);
+  /** The place in the table of the first region of a group. */
+  reserveGroup(): number {
+    const free = this.#free.pop();
+    if (free !== undefined) return free;
+    this.#unused += REGION_GROUP;
+    return this.#unused - REGION_GROUP;
   }
 
-  /** Where in the table the region of this number is. */
-  placeOf(number: number): number {
-    return number - this.#firstCold;
+  /** Its regions have been removed. */
+  releaseGroup(first: number): void {
+    this.#free.push(first);
   }
 
-  setRegion(number: number, region: CallableFunction): void {
-    this.#handlers.set(this.placeOf(number), region);
+  /** The number that records have to call the region in this place: (cpu, number of the block) -> record or status. */
+  regionNumber(place: number): number {
+    return this.#firstCold + place;
   }
 
-  removeRegion(number: number): void {
-    this.#handlers.set(this.placeOf(number), null);
-    this.#free.push(this.placeOf(number) - MAX_COLD);
+  setRegion(place: number, region: CallableFunction): void {
+    this.#handlers.set(place, region);
+  }
+
+  removeRegion(place: number): void {
+    this.#handlers.set(place, null);
   }
 }
 

@@ -7,8 +7,9 @@
  */
 import { PAGE_SIZE } from '../code-map.ts';
 import type { Block } from '../code-pages.ts';
+import { COMPILED, compiledAt } from '../interpreter/chain.ts';
 import { headerOp } from '../interpreter/core.ts';
-import type { MicroOpTable } from '../interpreter/micro-op-table.ts';
+import { type MicroOpTable, REGION_GROUP } from '../interpreter/micro-op-table.ts';
 import { RECORD, RECORD_SIZE } from '../interpreter/record.ts';
 import { AREA, areaOf, CODE_PAGE_ENTRIES, CODE_PAGE_ENTRY, CODE_PAGE_ENTRY_SIZE, vcpuOf } from '../layout.ts';
 import { codeSizeOf, MODE_BITS } from '../modes.ts';
@@ -16,6 +17,7 @@ import type { Semantics } from '../semantics/emit.ts';
 import { CPU, SLOT } from '../state.ts';
 import type { CpuState } from '../system/cpu-state.ts';
 import { JumpCells } from './jump-cells.ts';
+import type { KeptBlock, KeptCode, KeptContents, KeptModule } from './kept-code.ts';
 import { type DecodedCode, selectRegion, WAITING } from './region.ts';
 import type { RecordSource } from './region-compiler.ts';
 import { RegionModule } from './region-module.ts';
@@ -29,12 +31,24 @@ import { RegionModule } from './region-module.ts';
 export const DEFAULT_THRESHOLD = 2000;
 /** Instructions of an epoch. */
 export const EPOCH = 16_000_000;
+/**
+ * A guest that has settled does the same in larger circles than an epoch remembers: a request to a disk takes it some 20,000
+ * instructions. An epoch in which hardly anything was compiled (QUIET regions) makes the next one twice as long, up to this;
+ * another one half as long, so that a guest that boots compiles no more than pays.
+ */
+const LONGEST_EPOCH = 128_000_000;
+const QUIET = 32;
 const PAGES_OF_4G = 2 ** 32 / PAGE_SIZE;
 const MODES = (1 << MODE_BITS) - 1;
 /** Regions that are compiled together, unless the queue is older than MAX_AGE looks at it. */
-const BATCH = 32;
+const BATCH = REGION_GROUP;
 const MAX_AGE = 4;
-/** Modules and regions that are kept at most. */
+/**
+ * After so many executions of a block it is looked for in what earlier runs have compiled: nothing has to be compiled then,
+ * but all blocks of the region must have been executed.
+ */
+const KEPT_LOOKS = [16, 128];
+/** Modules that there are at most. */
 const MAX_MODULES = 1024;
 /** Blocks of a page whose code keeps changing have to be hotter, up to this factor. */
 const MAX_PATIENCE = 64;
@@ -42,15 +56,21 @@ const MAX_PATIENCE = 64;
 /** A compiled region. */
 export interface Region {
   readonly blocks: readonly Block[];
-  /** Micro-operation that stands in the headers of its blocks. */
-  readonly op: number;
+  /** Where it is in the table. */
+  readonly place: number;
   readonly batch: Batch;
 }
 
 /** Regions in one module. */
 interface Batch {
   readonly regions: Set<Region>;
+  /** Where the first of them is in the table. */
+  readonly place: number;
+  /** Of WebAssembly. */
   bytes: number;
+  functions: Readonly<Record<string, CallableFunction>>;
+  /** If it outlives the VM. */
+  kept: KeptModule | undefined;
 }
 
 /** A block that is to be compiled, and the number of the linear page that it was executed in. */
@@ -65,30 +85,39 @@ export class Jit implements DecodedCode, RecordSource {
   readonly #state: CpuState;
   readonly #ops: MicroOpTable;
   readonly #cells: JumpCells;
+  /** Where AREA.regionBlocks is. */
+  readonly #regionBlocks: number;
   readonly #headers = new Map<number, Block>();
   readonly #batches = new Set<Batch>();
   /** How often compiled code of a page was dropped because it was overwritten. */
   readonly #changes = new Map<number, number>();
   readonly #find: (page: number, key: number) => Block | undefined;
+  readonly #kept: KeptCode | undefined;
+  readonly #keptBatches = new Map<KeptModule, Batch>();
   #queue: Waiting[] = [];
   #age = 0;
-  /** Instructions executed in this epoch. */
+  /** Instructions executed in this epoch, of how many, and regions compiled or taken over. */
   #instructions = 0;
+  #epochLength = EPOCH;
+  #compiled = 0;
 
   /**
    * `threshold`: executions of a block before it is compiled; 0 compiles everything that is executed. `find`: the block
-   * of a guest physical page number and Block.key.
+   * of a guest physical page number and Block.key. `kept`: what earlier runs have compiled.
    */
   constructor(
     state: CpuState,
     ops: MicroOpTable,
     threshold: number,
     find: (page: number, key: number) => Block | undefined,
+    kept?: KeptCode,
   ) {
+    this.#kept = kept;
     this.#state = state;
     this.#find = find;
     this.#ops = ops;
     this.#cells = new JumpCells(state.block);
+    this.#regionBlocks = areaOf(vcpuOf(state.block)) + AREA.regionBlocks;
     this.view = state.view;
     this.threshold = threshold;
   }
@@ -136,10 +165,11 @@ export class Jit implements DecodedCode, RecordSource {
     const block = this.#headers.get(record);
     this.view.setInt32(record + RECORD.imm, WAITING, true);
     if (block === undefined || block.secondPage >= 0) return record + RECORD_SIZE;
+    const page = this.#currentPage();
+    if (this.#enterKept(block, page)) return record;
+    if (this.#countOn(block)) return record + RECORD_SIZE;
     if (this.#queue.length === 0) this.#age = 0;
-    const low = this.#state.u32(SLOT.page);
-    const high = this.#state.u32(SLOT.page + 4);
-    this.#queue.push({ block, page: high * PAGES_OF_4G + Math.floor(low / PAGE_SIZE) });
+    this.#queue.push({ block, page });
     if (this.#queue.length < BATCH && this.threshold > 0) return record + RECORD_SIZE;
     this.compileQueue();
     return block.region === undefined ? record + RECORD_SIZE : record;
@@ -148,39 +178,89 @@ export class Jit implements DecodedCode, RecordSource {
   /** To be called now and then, with the instructions executed since: compiles what has waited for some time. */
   look(instructions: number): void {
     this.#instructions += instructions;
-    if (this.#instructions >= EPOCH) {
-      this.#instructions = 0;
-      this.#state.setU32(CPU.jitEpoch, this.epoch + 1);
-    }
+    if (this.#instructions >= this.#epochLength) this.#nextEpoch();
     if (this.#queue.length > 0 && ++this.#age >= MAX_AGE) this.compileQueue();
+  }
+
+  #nextEpoch(): void {
+    const length = this.#epochLength;
+    this.#epochLength = this.#compiled < QUIET ? Math.min(2 * length, LONGEST_EPOCH) : Math.max(length / 2, EPOCH);
+    this.#instructions = 0;
+    this.#compiled = 0;
+    this.#state.setU32(CPU.jitEpoch, this.epoch + 1);
   }
 
   compileQueue(): void {
     const queue = this.#queue;
     this.#queue = [];
     this.#makeRoom();
-    const module = new RegionModule(this, this.#state.block, this.#cells);
-    const batch: Batch = { regions: new Set(), bytes: 0 };
+    const module = new RegionModule(this, this.#state.block);
+    const batch = this.#newBatch();
     const chosen: Region[] = [];
+    const described: KeptBlock[][] = [];
     for (const { block, page } of queue) {
       if (block.region !== undefined || this.#headers.get(block.record) !== block) continue;
       const members = selectRegion(this, block, page);
-      const region = { blocks: members.map((member) => member.block), op: this.#ops.reserveRegion(), batch };
-      module.add(members, codeSizeOf(block.key & MODES) === 8, this.#ops.placeOf(region.op));
+      const blocks = members.map((member) => member.block);
+      const region = { blocks, place: batch.place + chosen.length, batch };
+      module.add(members, codeSizeOf(block.key & MODES) === 8);
+      if (this.#kept !== undefined) described.push(this.#kept.describe(members));
       // Until it is entered it holds its blocks, so that they are in no other one.
       for (const member of region.blocks) member.region = region;
       chosen.push(region);
     }
-    if (chosen.length === 0) return;
+    if (chosen.length === 0) {
+      this.#ops.releaseGroup(batch.place);
+      return;
+    }
     const bytes = module.encode();
-    const functions = this.#ops.instantiate(bytes);
-    batch.bytes = bytes.length;
-    this.#addBatch(batch);
-    chosen.forEach((region, i) => {
-      this.#ops.setRegion(region.op, functions[RegionModule.nameOf(i)]!);
-      this.#enter(region);
-    });
+    const compiled = new WebAssembly.Module(bytes);
+    if (this.#kept !== undefined) {
+      batch.kept = { bytes, cells: module.cells, regions: described, code: undefined, optimized: 0 };
+      this.#kept.add(batch.kept);
+    }
+    this.#addBatch(batch, compiled, bytes.length, module.cells);
+    for (const region of chosen) this.#enter(region);
+    this.#compiled += chosen.length;
     this.#state.count(CPU.jitCompiled, chosen.length);
+  }
+
+  /** Takes over a region around a block that an earlier run has compiled, if there is one. */
+  #enterKept(block: Block, page: number): boolean {
+    const kept = this.#kept;
+    if (kept === undefined || !kept.knows(block)) return false;
+    const isFree = (module: KeptModule, region: number) => {
+      const batch = this.#keptBatches.get(module);
+      return batch === undefined || [...batch.regions].every(({ place }) => place !== batch.place + region);
+    };
+    const found = kept.find(block, page, this, isFree);
+    const batch = found && this.#batchOf(kept, found.module);
+    if (batch === undefined) return false;
+    const region = { blocks: found!.blocks, place: batch.place + found!.region, batch };
+    for (const member of region.blocks) member.region = region;
+    this.#enter(region);
+    this.#compiled++;
+    this.#state.count(CPU.jitKept);
+    return true;
+  }
+
+  /** The batch of a module that earlier runs have compiled; undefined if it cannot be used. */
+  #batchOf(kept: KeptCode, module: KeptModule): Batch | undefined {
+    const known = this.#keptBatches.get(module);
+    if (known !== undefined) return known;
+    this.#makeRoom();
+    const compiled = kept.load(module);
+    if (compiled === undefined) return undefined;
+    const batch = this.#newBatch();
+    batch.kept = module;
+    this.#addBatch(batch, compiled, module.bytes.length, module.cells);
+    return batch;
+  }
+
+  /** What was compiled, for other runs; undefined if that is nothing new. */
+  get kept(): KeptContents | undefined {
+    const kept = this.#kept?.take();
+    return kept && { ...kept, operations: this.#ops.modules };
   }
 
   /** A block's code was overwritten. */
@@ -206,7 +286,21 @@ export class Jit implements DecodedCode, RecordSource {
     this.#state.setU32(CPU.codeChanged, 1);
   }
 
-  #addBatch(batch: Batch): void {
+  #newBatch(): Batch {
+    const place = this.#ops.reserveGroup();
+    return { regions: new Set(), place, bytes: 0, functions: {}, kept: undefined };
+  }
+
+  #addBatch(batch: Batch, module: WebAssembly.Module, bytes: number, cells: number): void {
+    batch.bytes = bytes;
+    batch.functions = this.#ops.instantiate(module, {
+      firstBlock: compiledAt(batch.place, 0),
+      firstCell: this.#cells.take(cells),
+    });
+    if (batch.kept !== undefined) {
+      this.#kept!.use(batch.kept, { module, functions: Object.values(batch.functions) });
+      this.#keptBatches.set(batch.kept, batch);
+    }
     this.#batches.add(batch);
     this.#state.count(CPU.jitModules);
     this.#state.count(CPU.jitBytes, batch.bytes);
@@ -214,15 +308,25 @@ export class Jit implements DecodedCode, RecordSource {
 
   #removeBatch(batch: Batch): void {
     this.#batches.delete(batch);
+    if (batch.kept !== undefined) {
+      this.#keptBatches.delete(batch.kept);
+      this.#kept!.release(batch.kept);
+    }
+    this.#ops.releaseGroup(batch.place);
     this.#state.count(CPU.jitModules, -1);
     this.#state.count(CPU.jitBytes, -batch.bytes);
   }
 
   #enter(region: Region): void {
-    region.batch.regions.add(region);
+    const { batch, place } = region;
+    batch.regions.add(region);
+    this.#ops.setRegion(place, batch.functions[RegionModule.nameOf(place - batch.place)]!);
     this.#state.count(CPU.jitRegions);
+    const number = this.#ops.regionNumber(place);
+    const blocks = this.#regionBlocks + ((compiledAt(place, 0) - COMPILED) << 2);
     region.blocks.forEach((block, entry) => {
-      this.view.setUint16(block.record + RECORD.op, region.op, true);
+      this.view.setUint32(blocks + (entry << 2), block.record, true);
+      this.view.setUint16(block.record + RECORD.op, number, true);
       this.view.setInt32(block.record + RECORD.imm, entry, true);
     });
   }
@@ -232,7 +336,7 @@ export class Jit implements DecodedCode, RecordSource {
     batch.regions.delete(region);
     this.#state.count(CPU.jitRegions, -1);
     if (batch.regions.size === 0) this.#removeBatch(batch);
-    this.#ops.removeRegion(region.op);
+    this.#ops.removeRegion(region.place);
     this.#state.tlb.flushJumps();
     for (const block of region.blocks) {
       block.region = undefined;
@@ -241,17 +345,39 @@ export class Jit implements DecodedCode, RecordSource {
   }
 
   #startCounting(block: Block): void {
-    const patience = Math.min(1 << Math.min(this.#changes.get(block.page) ?? 0, 30), MAX_PATIENCE);
     this.view.setUint16(block.record + RECORD.op, headerOp(), true);
-    const full = this.threshold * patience;
+    const first = KEPT_LOOKS[0]!;
+    const full = first < this.threshold && this.#kept?.knows(block) === true ? first : this.#thresholdOf(block);
     this.view.setUint32(block.record + RECORD.full, full, true);
     this.view.setUint32(block.record + RECORD.epoch, this.epoch, true);
     this.view.setInt32(block.record + RECORD.imm, full, true);
   }
 
+  /** Counts on to the next look at what is kept, or to the block's compilation; false: it is time for that. */
+  #countOn(block: Block): boolean {
+    const before = this.view.getUint32(block.record + RECORD.full, true);
+    const threshold = this.#thresholdOf(block);
+    if (before >= threshold) return false;
+    const full = Math.min(KEPT_LOOKS.find((look) => look > before) ?? threshold, threshold);
+    this.view.setUint32(block.record + RECORD.full, full, true);
+    this.view.setInt32(block.record + RECORD.imm, full - before, true);
+    return true;
+  }
+
+  #thresholdOf(block: Block): number {
+    return this.threshold * Math.min(1 << Math.min(this.#changes.get(block.page) ?? 0, 30), MAX_PATIENCE);
+  }
+
+  /** Number of the linear page that is executed. */
+  #currentPage(): number {
+    const low = this.#state.u32(SLOT.page);
+    const high = this.#state.u32(SLOT.page + 4);
+    return high * PAGES_OF_4G + Math.floor(low / PAGE_SIZE);
+  }
+
   /** Gives back the older half when there are too many. */
   #makeRoom(): void {
-    if (this.#batches.size < MAX_MODULES && this.#ops.freeRegions >= BATCH) return;
+    if (this.#batches.size < MAX_MODULES && this.#ops.freeGroups > 0) return;
     const oldest = [...this.#batches].slice(0, Math.ceil(this.#batches.size / 2));
     for (const batch of oldest) {
       this.#state.count(CPU.jitDropped, batch.regions.size);

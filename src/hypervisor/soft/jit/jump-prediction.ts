@@ -4,16 +4,16 @@
  */
 import { isJumpKnown } from '../interpreter/lookup.ts';
 import { CPU, RETURNS } from '../state.ts';
-import { I32, type I64 } from '../wasm/expr.ts';
+import type { I32, I64 } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function-builder.ts';
-import type { JumpCells } from './jump-cells.ts';
+import type { ModuleCells } from './jump-cells.ts';
 
 export class JumpPrediction {
   readonly #f: FunctionBuilder;
   readonly #cpu: I32;
-  readonly #cells: JumpCells;
+  readonly #cells: ModuleCells;
 
-  constructor(f: FunctionBuilder, cpu: I32, cells: JumpCells) {
+  constructor(f: FunctionBuilder, cpu: I32, cells: ModuleCells) {
     this.#f = f;
     this.#cpu = cpu;
     this.#cells = cells;
@@ -21,14 +21,14 @@ export class JumpPrediction {
 
   /** The address of a cell for a place that jumps. */
   newCell(): I32 {
-    return I32.const(this.#cells.take());
+    return this.#f.let(this.#cells.take());
   }
 
   /** A return will come back behind this place. */
   noteCall(): void {
     const f = this.#f;
     const top = f.let(f.load32(this.#cpu, CPU.returnTop));
-    f.store32(this.#place(top), CPU.returns, this.#cells.take() - this.#cells.first);
+    f.store32(this.#place(top), CPU.returns, this.#cells.take().sub(this.#cells.nobody));
     f.store32(this.#cpu, CPU.returnTop, top.add(1));
   }
 
@@ -37,7 +37,7 @@ export class JumpPrediction {
     const f = this.#f;
     const top = f.let(f.load32(this.#cpu, CPU.returnTop).sub(1));
     f.store32(this.#cpu, CPU.returnTop, top);
-    return f.let(f.load32(this.#place(top), CPU.returns).add(this.#cells.first));
+    return f.let(f.load32(this.#place(top), CPU.returns).add(this.#cells.nobody));
   }
 
   /** Emits `otherwise` for when `cell` does not know the code at `target`; it is to learn it then, as that at CPU.rip. */

@@ -9,15 +9,16 @@
  * executes the record once more, with all registers stored.
  */
 import type { Block } from '../code-pages.ts';
-import { compiledAt } from '../interpreter/chain.ts';
+import { COMPILED } from '../interpreter/chain.ts';
 import { FIRST, LAST, RECORD, RECORD_SIZE } from '../interpreter/record.ts';
+import { AREA, areaOf, vcpuOf } from '../layout.ts';
 import type { Semantics } from '../semantics/emit.ts';
 import { CPU, SLOT } from '../state.ts';
 import { I32, type I64 } from '../wasm/expr.ts';
 import type { FunctionBuilder, Label, Local } from '../wasm/function-builder.ts';
 import { JitEmit, type JitExits, type JitImports } from './jit-emit.ts';
 import { JitFlags } from './jit-flags.ts';
-import type { JumpCells } from './jump-cells.ts';
+import type { ModuleCells } from './jump-cells.ts';
 import { JumpPrediction } from './jump-prediction.ts';
 import { findLoops, type Item, itemsOf, type Loop } from './loops.ts';
 import { isDirectJump, isIndirectJump, type Member, pageOf } from './region.ts';
@@ -37,9 +38,9 @@ export interface RegionContext {
   readonly cpu: number;
   /** In 64-bit code the base of CS is 0. */
   readonly is64: boolean;
-  /** Where the region will stand in the table. */
-  readonly place: number;
-  readonly cells: JumpCells;
+  /** compiledAt() of its first block. */
+  readonly firstBlock: I32;
+  readonly cells: ModuleCells;
 }
 
 /** Micro-operations that only the interpreter executes. */
@@ -288,7 +289,8 @@ class RegionCompiler implements JitExits {
   // -- JitExits
 
   interpret(record: number): void {
-    this.#f.set(this.#next, I32.const(record));
+    const offset = record - this.#members[this.#current]!.block.record;
+    this.#f.set(this.#next, this.#headerOf(this.#current).add(offset));
     this.#f.br(this.#interpret);
   }
 
@@ -347,7 +349,7 @@ class RegionCompiler implements JitExits {
   }
 
   #goInsideIfNext(inside: number): void {
-    const isHere = this.#next.eq(compiledAt(this.#context.place, inside));
+    const isHere = this.#next.eq(this.#context.firstBlock.add(inside));
     this.#f.ifLikely(
       isHere,
       () => this.#goTo(inside),
@@ -357,7 +359,7 @@ class RegionCompiler implements JitExits {
 
   #goAgainIfNext(again: Label): void {
     const f = this.#f;
-    const number = f.let(this.#next.sub(compiledAt(this.#context.place, 0)));
+    const number = f.let(this.#next.sub(this.#context.firstBlock));
     f.if(number.ltU(this.#members.length), () => {
       f.set(this.#entry, number);
       f.br(again);
@@ -378,6 +380,13 @@ class RegionCompiler implements JitExits {
     const { label, entry } = this.#ways[index]!;
     if (entry !== undefined) this.#f.set(this.#entry, I32.const(entry));
     this.#f.br(label);
+  }
+
+  /** The record that a block starts with. */
+  #headerOf(index: number): I32 {
+    const { firstBlock, cpu } = this.#context;
+    const place = firstBlock.add(index - COMPILED).shl(2);
+    return this.#f.load32(place, areaOf(vcpuOf(cpu)) + AREA.regionBlocks);
   }
 
   #mustLookUp(): I32 {

@@ -26,6 +26,8 @@ const INDIRECT_JUMP = /^(ret|jmp\.t1|call\.t1)(\.|$)/;
 /** What the selection needs to know of the decoded code. */
 export interface DecodedCode {
   readonly view: DataView;
+  /** Executions of a block before it is compiled. */
+  readonly threshold: number;
   /** CPU.jitEpoch. */
   readonly epoch: number;
   /** The name of a record's micro-operation. */
@@ -76,13 +78,13 @@ function remembered(test: (name: string) => boolean): (name: string) => boolean 
   };
 }
 
-function comesAlong({ view, epoch }: DecodedCode, block: Block): boolean {
+function comesAlong({ view, epoch, threshold }: DecodedCode, block: Block): boolean {
   if (block.region !== undefined || block.secondPage >= 0) return false;
   const left = view.getInt32(block.record + RECORD.imm, true);
   if (left >= WAITING / 2) return true;
   const full = view.getUint32(block.record + RECORD.full, true);
   const passed = (epoch - view.getUint32(block.record + RECORD.epoch, true)) >>> 0;
-  return (full - left) / 2 ** passed >= full * WARM;
+  return (full - left) / 2 ** passed >= Math.max(full, threshold) * WARM;
 }
 
 /** Where execution goes on directly behind a block, as offsets from the start of its page. */

@@ -80,16 +80,18 @@ function entryOf(va: I64, base: I32, tlb: number): I32 {
   return tlbEntry(va, base.add(tlb));
 }
 
-/** The tags of an entry become pages whose index is another one's, so no address can match them. */
+/** The tags of an entry, and of the one that it replaced, become pages whose index is another one's, so no address can match them. */
 function dropEntry(f: FunctionBuilder, entry: I32, base: I32): void {
   const index = entry
     .sub(base)
     .divU(TLB_ENTRY_SIZE)
     .and(TLB_ENTRIES - 1);
   const never = f.let(index.xor(1).shl(12).toI64());
-  f.store64(entry, TLB_ENTRY.read, never);
-  f.store64(entry, TLB_ENTRY.write, never);
-  f.store32(entry, TLB_ENTRY.page, -1);
+  for (const at of [entry, f.let(entry.add(AREA.replaced))]) {
+    f.store64(at, TLB_ENTRY.read, never);
+    f.store64(at, TLB_ENTRY.write, never);
+    f.store32(at, TLB_ENTRY.page, -1);
+  }
 }
 
 /** Makes the entries of one half in the jump cache and among the code pages invalid. */

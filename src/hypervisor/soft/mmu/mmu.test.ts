@@ -337,3 +337,76 @@ test('what reaches over 4 GiB goes on at 0 in code whose addresses have 32 bits'
   assert.equal(m.state.u64(CPU.xmm), 0x2212_0000_0000_0000n);
   assert.equal(m.state.u64(CPU.xmm + 8), 0x4433n);
 });
+
+/** Pages 8 MiB apart share an entry of the TLB: here they are also the same memory. */
+function machineWithAlias(): TestEngine {
+  const m = machine();
+  m.view.setUint32(0x12000 + 4 * 8, TABLE | 7, true);
+  return m;
+}
+const OTHER = TLB_ENTRIES;
+const missesOf = (m: TestEngine) => m.state.view.getFloat64(m.state.block + CPU.tlbMisses, true);
+
+test('two pages that share an entry of the TLB are used by turns without walks', () => {
+  const m = machineWithAlias();
+  const move = (write: boolean) => {
+    for (const page of [0x20, 0x20 + OTHER]) assert.equal(vector(m, at(page), write), undefined);
+  };
+  for (let i = 0; i < 3; i++) {
+    move(false);
+    assert.equal(missesOf(m), 2);
+  }
+  for (let i = 0; i < 3; i++) {
+    move(true);
+    move(false);
+    assert.equal(missesOf(m), 4);
+  }
+  // A third one takes the place of the one that was used longest ago.
+  m.view.setUint32(0x12000 + 8 * 8, TABLE | 7, true);
+  m.state.read(at(0x20 + 2 * OTHER), 1);
+  m.state.read(at(0x20 + OTHER), 1);
+  assert.equal(missesOf(m), 5);
+  m.state.read(at(0x20), 1);
+  assert.equal(missesOf(m), 6);
+});
+
+function inWebAssembly(m: TestEngine, name: string, ...args: bigint[]): void {
+  const core = m.state.core as unknown as Record<string, CallableFunction>;
+  assert.equal(core[name]!(m.state.block, ...args), 1);
+}
+
+test('what forgets an entry forgets the one that it replaced', () => {
+  const forgetting: ((m: TestEngine) => void)[] = [
+    (m) => m.state.tlb.invalidatePage(at(0x20)),
+    (m) => m.state.tlb.flushNonGlobal(),
+    (m) => m.state.tlb.flush(),
+    (m) => inWebAssembly(m, 'invalidatePage', at(0x20)),
+    (m) => inWebAssembly(m, 'flushNonGlobal'),
+  ];
+  for (const [i, forget] of forgetting.entries()) {
+    const m = machineWithAlias();
+    m.state.read(at(0x20), 1);
+    m.state.read(at(0x20 + OTHER), 1);
+    map(m, 0x20, 0x21, 7);
+    m.view.setUint8(0x21000, 7);
+    assert.equal(m.state.read(at(0x20), 1), 0n, `${i}`);
+    m.state.read(at(0x20 + OTHER), 1);
+    forget(m);
+    assert.equal(m.state.read(at(0x20), 1), 7n, `${i}`);
+  }
+});
+
+test('code is noticed when it is written through an entry that was replaced before it was decoded', () => {
+  const m = machineWithAlias();
+  m.code(0x21000, 'b0 01 cc'); // mov al, 1
+  m.state.write(at(0x21, 0x800), 1, 0n);
+  m.state.write(at(0x21 + OTHER, 0x800), 1, 0n);
+  m.go(0x21000);
+  assert.equal(m.state.reg(0) & 0xffn, 1n);
+  m.state.write(at(0x21, 1), 1, 2n);
+  m.go(0x21000);
+  assert.equal(m.state.reg(0) & 0xffn, 2n);
+  m.state.write(at(0x21 + OTHER, 1), 1, 3n);
+  m.go(0x21000);
+  assert.equal(m.state.reg(0) & 0xffn, 3n);
+});

@@ -25,7 +25,7 @@ import type { ModuleBuilder } from '../wasm/module-builder.ts';
 import { defineFlushes, type Flushes } from './flush.ts';
 import { defineLocked, defineLockedResult } from './locked.ts';
 import { loadSized, storeSized } from './sized.ts';
-import { ACCESS, defineRegionOf, defineWalk, noteDirty, PTE, regionHost } from './walk.ts';
+import { ACCESS, defineRegionOf, defineWalk, isWritable, noteDirty, PTE, pageIn, regionHost } from './walk.ts';
 
 /** What the MMU needs from TypeScript: both take the access's guest physical address from CPU.scratch. */
 export interface MmuImports {
@@ -114,6 +114,10 @@ export function area(cpu: I32): I32 {
  */
 function defineFill(m: ModuleBuilder, regionOf: Callable, walk: Callable): Callable {
   return m.func(['i32', 'i64', 'i32'], ['i32'], (f, cpu, va, access) => {
+    const base = f.let(area(cpu));
+    const tlb = f.let(base.add(access.and(ACCESS.user).ne(0).mul(AREA.tlbUser)));
+    const entry = f.let(tlbEntry(va, tlb));
+    f.if(access.and(ACCESS.fetch).eqz(), () => takeBack(f, { cpu, va, access, entry, regionOf }));
     const missed = f.load64(cpu, CPU.tlbMisses).asF64().add(F64.const(1)).bits();
     f.if(access.and(ACCESS.fetch).eqz(), () => f.store64(cpu, CPU.tlbMisses, missed));
     const gpa = f.let(f.call(walk, 'i64', cpu, va, access));
@@ -123,31 +127,23 @@ function defineFill(m: ModuleBuilder, regionOf: Callable, walk: Callable): Calla
     f.if(region.eqz(), () => f.return(I32.const(0)));
     const host = f.let(regionHost(f, region, gpa));
     const writing = f.let(access.and(ACCESS.write));
-    f.if(writing.and(f.load32(region, REGION.readOnly).shl(1)), () => f.return(I32.const(0)));
-    f.if(writing, () => noteDirty(f, region, gpa));
+    f.if(writing, () => {
+      f.if(isWritable(f, region, gpa).eqz(), () => f.return(I32.const(0)));
+      noteDirty(f, region, gpa);
+    });
     f.if(access.and(ACCESS.fetch), () => f.return(host)); // code has caches of its own
 
-    const base = f.let(area(cpu));
-    const tlb = f.let(base.add(access.and(ACCESS.user).ne(0).mul(AREA.tlbUser)));
-    const entry = f.let(tlbEntry(va, tlb));
     const page = f.let(va.and(-4096));
     const isNew = f.let(page.ne(f.load64(entry, TLB_ENTRY.read)));
+    f.if(isNew, () => copyEntry(f, f.let(entry.add(AREA.replaced)), entry));
     f.store64(entry, TLB_ENTRY.read, page);
     f.store32(entry, TLB_ENTRY.host, host.sub(va.wrap()));
     f.store32(entry, TLB_ENTRY.page, gpa.shrU(12).wrap());
     const code = codeMapEntry(f, region, gpa);
-    // A page whose index differs from this entry's can never match an address that maps here.
-    const protect = () => f.store64(entry, TLB_ENTRY.write, page.xor(0x1000));
     f.if(
       writing.and(f.load64(code).eqz().shl(1)),
-      () => {
-        f.store64(entry, TLB_ENTRY.write, page);
-        // Another vCPU that decodes code of the page sets the code map first, then looks for our entry: one of us sees
-        // what the other did. (A store that is under way between its look at the tag and its write is seen by nobody.)
-        atomicFence(f);
-        f.if(f.load64(code).ne(0), protect);
-      },
-      protect,
+      () => allowWrites(f, entry, page, code),
+      () => forbidWrites(f, entry, page),
     );
     const leaf = f.let(f.load64(cpu, CPU.scratch + 8).wrap());
     f.if(leaf.and(PTE.large), () => noteLargePage(f, cpu, base.add(AREA.largeMap), va));
@@ -162,6 +158,69 @@ function defineFill(m: ModuleBuilder, regionOf: Callable, walk: Callable): Calla
   });
 }
 
+/**
+ * Returns from the filler if the entry allows the access (the slow ways of wide accesses come several times), or the one
+ * that it replaced, which changes places with it then. Another vCPU that decodes code may just have looked for an entry
+ * where it was not yet, so writes are looked at anew.
+ */
+function takeBack(
+  f: FunctionBuilder,
+  { cpu, va, access, entry, regionOf }: { cpu: I32; va: I64; access: I32; entry: I32; regionOf: Callable },
+): void {
+  const tag = f.let(
+    access
+      .and(ACCESS.write)
+      .ne(0)
+      .mul(TLB_ENTRY.write - TLB_ENTRY.read),
+  );
+  const allows = (at: I32) => va.xor(f.load64(at.add(tag), TLB_ENTRY.read)).ltU(4096);
+  const gpa = () => f.load32(entry, TLB_ENTRY.page).toI64().shl(12).or(va.and(4095));
+  const give = () => {
+    f.store64(cpu, CPU.scratch, gpa());
+    f.return(va.wrap().add(f.load32(entry, TLB_ENTRY.host)));
+  };
+  f.if(allows(entry), give);
+  const old = f.let(entry.add(AREA.replaced));
+  f.if(allows(old), () => {
+    const [tags, place] = [f.let(f.load128(old)), f.let(f.load64(old, TLB_ENTRY.host))];
+    copyEntry(f, old, entry);
+    const page = f.let(va.and(-4096));
+    f.store64(entry, TLB_ENTRY.read, page);
+    f.store64(entry, TLB_ENTRY.host, place);
+    forbidWrites(f, entry, page);
+    f.if(tags.extractI64(1).eq(page), () => {
+      const at = f.let(gpa());
+      const region = f.let(f.call(regionOf, 'i32', at));
+      // A page of a window may have gone meanwhile.
+      f.if(region, () => {
+        const code = codeMapEntry(f, region, at);
+        f.if(f.load64(code).eqz(), () => allowWrites(f, entry, page, code));
+      });
+    });
+    give();
+  });
+}
+
+function copyEntry(f: FunctionBuilder, to: I32, from: I32): void {
+  f.store128(to, 0, f.load128(from));
+  f.store64(to, TLB_ENTRY.host, f.load64(from, TLB_ENTRY.host));
+}
+
+/**
+ * Another vCPU that decodes code of the page sets the code map first, then looks for our entry: one of us sees what the
+ * other did. (A store that is under way between its look at the tag and its write is seen by nobody.)
+ */
+function allowWrites(f: FunctionBuilder, entry: I32, page: I64, code: I32): void {
+  f.store64(entry, TLB_ENTRY.write, page);
+  atomicFence(f);
+  f.if(f.load64(code).ne(0), () => forbidWrites(f, entry, page));
+}
+
+/** A page whose index differs from this entry's can never match an address that maps here. */
+function forbidWrites(f: FunctionBuilder, entry: I32, page: I64): void {
+  f.store64(entry, TLB_ENTRY.write, page.xor(0x1000));
+}
+
 /** INVLPG of any address in the page of `va` has to drop all of the page: marks all of its 2 MiB in the large map. */
 function noteLargePage(f: FunctionBuilder, cpu: I32, map: I32, va: I64): void {
   const shift = f.let(f.load32(cpu, CPU.scratch + 12));
@@ -174,7 +233,7 @@ function noteLargePage(f: FunctionBuilder, cpu: I32, map: I32, va: I64): void {
 
 /** Address of the code map entry of the page of `gpa`. */
 function codeMapEntry(f: FunctionBuilder, region: I32, gpa: I64): I32 {
-  return f.let(gpa.sub(f.load64(region, REGION.start)).shrU(12).shl(3).wrap().add(f.load32(region, REGION.codeMap)));
+  return f.let(pageIn(f, region, gpa).shl(3).add(f.load32(region, REGION.codeMap)));
 }
 
 /** For reads, and for TypeScript: tries the TLB of the access's privilege first. */
@@ -309,15 +368,18 @@ function noteCodeWrite(f: FunctionBuilder, cpu: I32, size: I32, regionOf: Callab
   const gpa = f.let(f.load64(cpu, CPU.scratch));
   const region = f.let(f.call(regionOf, 'i32', gpa));
   atomicFence(f); // a vCPU that decodes sets the map, then reads the bytes
-  const map = f.let(f.load64(codeMapEntry(f, region, gpa)));
-  const piece = (at: I64) => map.shrU(at.shrU(6).and(63));
-  f.if(
-    piece(gpa)
-      .or(piece(gpa.add(size.toI64()).sub(1)))
-      .wrap()
-      .and(1),
-    () => f.run(imports.codeWritten, cpu, size),
-  );
+  const piece = (map: I64, at: I64) => map.shrU(at.shrU(6).and(63));
+  // A page of a window may have gone meanwhile, and code that was decoded from it goes as well.
+  f.if(region, () => {
+    const map = f.let(f.load64(codeMapEntry(f, region, gpa)));
+    f.if(
+      piece(map, gpa)
+        .or(piece(map, gpa.add(size.toI64()).sub(1)))
+        .wrap()
+        .and(1),
+      () => f.run(imports.codeWritten, cpu, size),
+    );
+  });
 }
 
 function defineProbeWrite(m: ModuleBuilder, fill: Callable): Callable {

@@ -20,6 +20,9 @@ import { JUMP_TAG_GENERATION, JUMP_TAG_VALID, MODE } from '../modes.ts';
 import { CPU } from '../state.ts';
 import { PTE } from './walk.ts';
 
+/** From an entry of a TLB to the one that it replaced, in words. */
+const REPLACED = AREA.replaced >> 2;
+
 /**
  * Makes writes of `vcpu` to guest physical page `page` look for decoded code again. Any thread may call it: see the
  * TLB filler (mmu.ts) for the race with an entry that is being filled.
@@ -28,12 +31,14 @@ import { PTE } from './walk.ts';
  * matches nothing, whatever the vCPU itself stores to the entry's other words meanwhile.
  */
 export function protectPage(words: Int32Array, vcpu: number, page: number): void {
-  const first = areaOf(vcpu) >> 2;
-  const end = first + ((2 * TLB_SIZE) >> 2);
-  for (let entry = first; entry < end; entry += TLB_ENTRY_SIZE >> 2) {
-    if (words[entry + (TLB_ENTRY.page >> 2)] !== page) continue;
-    const never = (((entry - first) / (TLB_ENTRY_SIZE >> 2)) & (TLB_ENTRIES - 1)) ^ 1;
-    Atomics.store(words, entry + (TLB_ENTRY.write >> 2), never << 12);
+  const area = areaOf(vcpu) >> 2;
+  for (const first of [area, area + (AREA.replaced >> 2)]) {
+    const end = first + ((2 * TLB_SIZE) >> 2);
+    for (let entry = first; entry < end; entry += TLB_ENTRY_SIZE >> 2) {
+      if (words[entry + (TLB_ENTRY.page >> 2)] !== page) continue;
+      const never = (((entry - first) / (TLB_ENTRY_SIZE >> 2)) & (TLB_ENTRIES - 1)) ^ 1;
+      Atomics.store(words, entry + (TLB_ENTRY.write >> 2), never << 12);
+    }
   }
 }
 
@@ -135,17 +140,19 @@ export class TranslationCache {
     this.#setField(tag, (old & ~JUMP_TAG_GENERATION.mask) | next);
   }
 
-  /** The tags of an entry become pages whose index is another one's, so no address can match them. */
+  /** The tags of an entry, and of the one that it replaced, become pages whose index is another one's, so no address can match them. */
   #dropEntry(entry: number): void {
     const words = this.#words;
     const index = ((entry - this.#area) / (TLB_ENTRY_SIZE >> 2)) & (TLB_ENTRIES - 1);
     const never = (index ^ 1) << 12;
-    const [read, write] = [entry + (TLB_ENTRY.read >> 2), entry + (TLB_ENTRY.write >> 2)];
-    words[read] = never;
-    words[read + 1] = 0;
-    words[write] = never;
-    words[write + 1] = 0;
-    words[entry + (TLB_ENTRY.page >> 2)] = -1;
+    for (let at = entry; at <= entry + REPLACED; at += REPLACED) {
+      const [read, write] = [at + (TLB_ENTRY.read >> 2), at + (TLB_ENTRY.write >> 2)];
+      words[read] = never;
+      words[read + 1] = 0;
+      words[write] = never;
+      words[write + 1] = 0;
+      words[at + (TLB_ENTRY.page >> 2)] = -1;
+    }
   }
 
   #field(offset: number): number {

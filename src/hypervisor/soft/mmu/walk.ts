@@ -5,7 +5,7 @@
  */
 
 import { CR4, EFER, VECTOR } from '../architecture.ts';
-import { REGION, REGION_SIZE, REGIONS } from '../layout.ts';
+import { PAGE_WRITABLE, REGION, REGION_SIZE, REGIONS } from '../layout.ts';
 import { CPU } from '../state.ts';
 import { atomicCompareExchange } from '../wasm/atomics.ts';
 import { I32, I64, select } from '../wasm/expr.ts';
@@ -38,13 +38,17 @@ const RESERVED_PAE_BITS = 0x7fff_c000_0000_0000n;
 const RESERVED_PSE36_BIT = 1 << 21;
 const ADDRESS_BITS = 0x000f_ffff_ffff_f000n;
 
-/** (gpa: i64) -> address of the region's entry, 0 if no region holds gpa. */
+/** (gpa: i64) -> address of the region's entry, 0 if gpa is no memory. */
 export function defineRegionOf(m: ModuleBuilder): Callable {
   return m.func(['i64'], ['i32'], (f, gpa) => {
     const entry = f.variable(I32.const(REGIONS + 8));
     const end = f.let(f.load32(I32.const(REGIONS)).mul(REGION_SIZE).add(entry));
     f.loop((again) => {
-      f.if(gpa.sub(f.load64(entry, REGION.start)).ltU(f.load64(entry, REGION.size)), () => f.return(entry));
+      f.if(gpa.sub(f.load64(entry, REGION.start)).ltU(f.load64(entry, REGION.size)), () => {
+        const pages = f.let(f.load32(entry, REGION.pages));
+        f.if(pages, () => f.return(entry.mul(f.load8u(pages.add(pageIn(f, entry, gpa))).ne(0))));
+        f.return(entry);
+      });
       f.set(entry, entry.add(REGION_SIZE));
       f.brIf(again, entry.ltU(end));
     });
@@ -54,14 +58,30 @@ export function defineRegionOf(m: ModuleBuilder): Callable {
 
 /** WebAssembly address of `gpa`, which lies in region entry `region`. */
 export function regionHost(f: FunctionBuilder, region: I32, gpa: I64): I32 {
-  return gpa.sub(f.load64(region, REGION.start)).wrap().add(f.load32(region, REGION.host));
+  return offsetIn(f, region, gpa).add(f.load32(region, REGION.host));
+}
+
+/** Number of the page of `gpa` within region entry `region`. */
+export function pageIn(f: FunctionBuilder, region: I32, gpa: I64): I32 {
+  return offsetIn(f, region, gpa).shrU(12);
+}
+
+function offsetIn(f: FunctionBuilder, region: I32, gpa: I64): I32 {
+  return gpa.sub(f.load64(region, REGION.start)).wrap().and(f.load32(region, REGION.mask));
+}
+
+/** Whether the guest may write to the page of `gpa`, in region entry `region`. */
+export function isWritable(f: FunctionBuilder, region: I32, gpa: I64): I32 {
+  const writable = f.variable(f.load32(region, REGION.readOnly).eqz());
+  const pages = f.let(f.load32(region, REGION.pages));
+  f.if(pages, () => f.set(writable, f.load8u(pages.add(pageIn(f, region, gpa))).and(PAGE_WRITABLE)));
+  return writable;
 }
 
 /** Writes to the page of `gpa`, in region entry `region`, begin now. */
 export function noteDirty(f: FunctionBuilder, region: I32, gpa: I64): void {
   const map = f.let(f.load32(region, REGION.dirtyMap));
-  const page = gpa.sub(f.load64(region, REGION.start)).shrU(12).wrap();
-  f.if(map, () => f.store8(map.add(page), 0, 1));
+  f.if(map, () => f.store8(map.add(pageIn(f, region, gpa)), 0, 1));
 }
 
 /** Sets CPU.fault to a page fault and returns -1. */
@@ -245,7 +265,7 @@ interface Entry {
  */
 function changeEntry(f: FunctionBuilder, change: Entry, again: () => void): void {
   const { region, gpa, entryAt, wide, entry, changed } = change;
-  f.if(f.load32(region, REGION.readOnly).eqz(), () => {
+  f.if(isWritable(f, region, gpa), () => {
     noteDirty(f, region, gpa);
     f.if(
       wide,

@@ -3,7 +3,7 @@ import { ATTR, EFER } from '../architecture.ts';
 import { decode } from '../decode/decode.ts';
 import { type CodeSize, Insn } from '../decode/insn.ts';
 import { coreModule } from '../interpreter/core.ts';
-import { REGION, REGIONS, ramBase } from '../layout.ts';
+import { NO_MASK, REGION, REGIONS, ramBase } from '../layout.ts';
 import { codeSizeOf } from '../modes.ts';
 import { CPU } from '../state.ts';
 import { type CoreExports, CpuState, GuestFault } from './cpu-state.ts';
@@ -71,6 +71,7 @@ export class TestMachine implements SystemCpu {
     view.setBigUint64(REGIONS + 8 + REGION.size, BigInt(RAM_SIZE), true);
     view.setUint32(REGIONS + 8 + REGION.host, RAM, true);
     view.setUint32(REGIONS + 8 + REGION.codeMap, CODE_MAP, true);
+    view.setUint32(REGIONS + 8 + REGION.mask, NO_MASK, true);
   }
 
   readTsc(): bigint {

@@ -1,15 +1,20 @@
 /** Puts functions, imports, a table and exports together into the bytes of a WebAssembly module (specification 5.5). */
-import { type Expr, VALTYPE, type ValType } from './expr.ts';
+import { type Expr, I32, VALTYPE, type ValType } from './expr.ts';
 import { type Callable, type FunctionBody, FunctionBuilder, type Local, type Signature } from './function-builder.ts';
-import { Writer } from './writer.ts';
+import { unsignedLeb, Writer } from './writer.ts';
 
-/** Kinds of exports. */
+/** Kinds of imports and exports. */
 const FUNCTION = 0;
 const TABLE = 1;
+const MEMORY = 2;
+const GLOBAL = 3;
 
 /** The memory, imported as env.memory, is a shared one of any size (in pages of 64 KiB): one module fits all. */
 const SHARED_WITH_MAXIMUM = 3;
 const MAX_PAGES = 65536;
+
+/** Of a global. */
+const IMMUTABLE = 0;
 
 /** Bytes of a section that there is room for at first. */
 const CAPACITY = 256;
@@ -20,6 +25,7 @@ export class ModuleBuilder {
   readonly #name: string | undefined;
   readonly #types: Signature[] = [];
   readonly #imports: { module: string; name: string; type: number }[] = [];
+  readonly #globals: string[] = [];
   readonly #functions: { type: number; body: FunctionBody | undefined; exportAs: string | undefined }[] = [];
   #elements: readonly Callable[] = [];
   #tableSize = 0;
@@ -35,6 +41,11 @@ export class ModuleBuilder {
     if (this.#functions.length > 0) throw new Error(`import ${name} after a function`);
     this.#imports.push({ module: 'env', name, type: this.type({ params, results }) });
     return { index: this.#imports.length - 1, params, results };
+  }
+
+  /** A number that the module is told when it is instantiated, and that stays the same. */
+  importConstant(name: string): I32 {
+    return new I32([0x23, ...unsignedLeb(this.#globals.push(name) - 1)]);
   }
 
   /** Announces a function so that others can call it before its body is given. */
@@ -142,18 +153,23 @@ export class ModuleBuilder {
   }
 
   #encodeImports(s: Writer): void {
-    s.u32(this.#imports.length + 1);
+    s.u32(this.#imports.length + this.#globals.length + 1);
     s.name('env');
     s.name('memory');
-    s.u8(2);
+    s.u8(MEMORY);
     s.u8(SHARED_WITH_MAXIMUM);
     s.u32(1);
     s.u32(MAX_PAGES);
     for (const i of this.#imports) {
       s.name(i.module);
       s.name(i.name);
-      s.u8(0);
+      s.u8(FUNCTION);
       s.u32(i.type);
+    }
+    for (const name of this.#globals) {
+      s.name('env');
+      s.name(name);
+      s.bytes([GLOBAL, VALTYPE.i32, IMMUTABLE]);
     }
   }
 }

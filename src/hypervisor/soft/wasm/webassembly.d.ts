@@ -8,7 +8,7 @@ declare namespace WebAssembly {
     constructor(bytes: Uint8Array<ArrayBuffer>);
   }
   class Instance {
-    constructor(module: Module, imports: { env: Record<string, Memory | CallableFunction> });
+    constructor(module: Module, imports: { env: Record<string, Memory | CallableFunction | number> });
     readonly exports: Record<string, CallableFunction>;
   }
   class Table {

@@ -1,0 +1,59 @@
+import { ScatterList } from '../../memory/scatter-list.ts';
+import type { ByteStore } from '../byte-store.ts';
+import type { TransferEngine } from '../transfer-engine.ts';
+
+interface Held {
+  readonly write: boolean;
+  readonly store: ByteStore;
+  readonly offset: number;
+  readonly list: ScatterList;
+  readonly token: number;
+}
+
+/** An engine that ends what it was given when the test says so, in the order that the test says, or when it is waited for. */
+export class HeldEngine implements TransferEngine {
+  readonly capacity: number;
+  readonly eventFd: TransferEngine['eventFd'];
+  complete = true;
+  /** What it was given and has not ended. */
+  readonly held: Held[] = [];
+  isClosed = false;
+  readonly #ended: [token: number, complete: boolean][] = [];
+
+  /** `eventFd` is for loops that wait for real descriptors; nobody signals it. */
+  constructor(capacity: number, eventFd = { fd: 1000, clear: () => 1 }) {
+    this.capacity = capacity;
+    this.eventFd = eventFd;
+  }
+
+  start(write: boolean, store: ByteStore, offset: number, list: ScatterList, token: number): boolean {
+    const copy = new ScatterList();
+    copy.addRange(list, 0, list.length);
+    this.held.push({ write, store, offset, list: copy, token });
+    return true;
+  }
+
+  submit(): void {}
+
+  wait(): void {
+    this.end(this.held.length - 1);
+  }
+
+  ended(): number {
+    const [token, complete] = this.#ended.shift() ?? [-1, true];
+    this.complete = complete;
+    return token;
+  }
+
+  close(): void {
+    this.isClosed = true;
+  }
+
+  /** Ends the request at this place of `held`: it is carried out now, or fails. */
+  end(place: number, fails = false): void {
+    const [{ write, store, offset, list, token }] = this.held.splice(place, 1) as [Held];
+    if (!fails && write) store.writeList(offset, list);
+    else if (!fails) store.readList(offset, list);
+    this.#ended.push([token, !fails]);
+  }
+}

@@ -1,0 +1,28 @@
+import { close } from '../../base/fd.ts';
+import { userNetwork } from '../../device-process/user-network.ts';
+import { ConsoleHost } from './console-host.ts';
+import { type GivenSpec, keeping, type OwnDevice } from './own-device.ts';
+import { OwnDisk } from './own-disk.ts';
+import type { DeviceSource } from './plan.ts';
+
+export type OwnSource = Exclude<DeviceSource, { kind: 'socket' }>;
+
+/** Throws `E_SERIAL` for a console whose output cannot be opened. */
+export function createOwnDevice(source: OwnSource): OwnDevice {
+  switch (source.kind) {
+    case 'console':
+      return new ConsoleHost(source.port);
+    case 'user-network':
+      return { give: () => giveUserNetwork(source), close() {} };
+    case 'own':
+      return source.spec.type === 'block'
+        ? new OwnDisk(source.spec)
+        : { give: async () => keeping(source.spec), close() {} };
+  }
+}
+
+/** A network card whose wire is made whenever it is started. Nobody but its process is to hold that. */
+async function giveUserNetwork({ card, forwards }: Extract<OwnSource, { kind: 'user-network' }>): Promise<GivenSpec> {
+  const { spec, wire } = await userNetwork(card, forwards);
+  return { spec, [Symbol.dispose]: () => close(wire) };
+}
