@@ -211,7 +211,8 @@ test('no answer is longer than its memory or the agreed size', () => {
   assert.equal(client.send(read, 11)!.u32(), 0);
   for (let room = 0; room < 11; room++) assert.equal(client.send(read, room), undefined);
   const getattr = encode(protocol.Tgetattr, 1, [d(1), q(0)]);
-  for (const room of [0, 10, 11, 159]) assert.equal(client.send(getattr, room), undefined);
+  for (const room of [0, 10]) assert.equal(client.send(getattr, room), undefined);
+  for (const room of [11, 159]) assert.equal(client.send(getattr, room)!.error, EMSGSIZE);
   assert.equal(client.send(getattr, 160)!.error, 0);
 });
 
@@ -256,6 +257,12 @@ test('numbers beyond what the host has are refused', () => {
     assert.equal(client.errno(protocol.Txattrcreate, d(ROOT), 'user.x', q(offset), d(0)), ERANGE);
   }
   assert.equal(client.errno(protocol.Tlock, d(1), b(3), d(0), q(0), q(0), d(1), 'h'), EINVAL);
+  const longName = 'h'.repeat(65535);
+  assert.equal(client.errno(protocol.Tversion, d(protocol.MAX_MSIZE), '9P2000.L'), 0);
+  client.attach(ROOT);
+  client.walk(ROOT, 1, 'file');
+  client.open(1, O_RDWR);
+  assert.equal(client.errno(protocol.Tgetlock, d(1), b(F_WRLCK), q(0), q(0), d(1), longName), ENAMETOOLONG);
   assert.equal(readFileSync(join(share, 'file')).length, 0);
 });
 

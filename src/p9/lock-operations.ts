@@ -1,6 +1,6 @@
 /** Record locks. flock(2) comes as one of the whole file. */
-import { F_UNLCK } from '../host-folder/constants.ts';
-import { EAGAIN, EBADF, EINVAL } from '../host-folder/errno.ts';
+import { F_UNLCK, NAME_MAX } from '../host-folder/constants.ts';
+import { EAGAIN, EBADF, EINVAL, ENAMETOOLONG } from '../host-folder/errno.ts';
 import type { Name } from '../host-folder/name.ts';
 import { P9_LOCK_BLOCKED, P9_LOCK_SUCCESS } from './protocol.ts';
 import { MAX_OFFSET, type P9Session } from './session.ts';
@@ -34,6 +34,7 @@ export function testLock(session: P9Session): number {
   request.text(name);
   if (fid === undefined || fid.file === 0) return -EBADF;
   if (!isLock) return -EINVAL;
+  if (name.length > NAME_MAX) return -ENAMETOOLONG; // it is part of the answer
   const process = lock.pid;
   const result = folder.testLock(fid.file, ownerOf(process, name), lock);
   if (result < 0) return result;

@@ -1,3 +1,4 @@
+import { EMSGSIZE } from '../host-folder/errno.ts';
 import type { Name } from '../host-folder/name.ts';
 import { type HostMemory, ScatterList } from '../memory/scatter-list.ts';
 import { HEADER_SIZE, READ_HEADER_SIZE, Rlerror } from './protocol.ts';
@@ -51,13 +52,13 @@ export class P9Reply {
   }
 
   /**
-   * Sends the answer to a request of type `type`, or an error if `result` is negative. Returns its bytes; 0 if there is no
-   * room for it.
+   * Sends the answer to a request of type `type`, or an error if `result` is negative or there is no room for the answer. Returns
+   * its bytes; 0 if not even an error has room.
    */
   send(type: number, tag: number, result: number): number {
     if (result < 0) return this.sendError(tag, -result);
     const size = this.at + this.#dataLength;
-    if (size > this.#target.length) return 0;
+    if (size > this.#target.length) return this.sendError(tag, EMSGSIZE);
     this.#header(size, type + 1, tag);
     this.#target.copyFrom(this.memory.bytes, 0, this.at);
     return size;
