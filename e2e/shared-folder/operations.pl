@@ -17,7 +17,8 @@ sub pick { # a number below $_[0]
     return int($seed / 65536) % $_[0];
 }
 sub path { return join '/', map { $names[pick(scalar @names)] } 0 .. pick(3) }
-sub mode { return (0600, 0644, 0755, 04755, 02755, 01777)[pick(6)] }
+# A jailed device takes set-user-id away from what is written to, whoever writes (docs/shared-folders.md).
+sub mode { return (0600, 0644, 0755, 0711, 0400, 01777)[pick(6)] }
 sub said { my $ok = shift; return $ok ? "ok" : "errno " . ($! + 0) }
 sub sum { return length($_[0]) . ':' . unpack('%32C*', $_[0]) }
 sub opened { # runs a block with an open file
@@ -31,7 +32,7 @@ sub opened { # runs a block with an open file
 
 my @operations = (
     mkdir => sub { said(mkdir path(), mode()) },
-    mkdir => sub { said(mkdir path(), mode()) },
+    mkdir => sub { my $path = path(); said(mkdir($path, mode()) && chmod(02775, $path)) },
     rmdir => sub { said(rmdir path()) },
     create => sub { opened(path(), $O_RDWR | $O_CREAT | (0, $O_EXCL, $O_TRUNC)[pick(3)], sub { 'ok' }) },
     write => sub {
