@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { FULL_KERNEL } from '../tools/guest-packages.ts';
 import { fetchProgram } from '../tools/guest-program.ts';
 import type { GuestFile } from '../tools/initramfs.ts';
+import { DeviceProcess } from './qemu-guest.ts';
 import { missingProgram, runVirtioGuest } from './virtio-guest.ts';
 
 const skip = missingProgram('perl', 'readelf') ?? false;
@@ -49,8 +50,12 @@ test('a guest uses a folder that is shared by 9P as it would use its own', { ski
     const words = operationWords(`/mnt/${cache}`, steps).join(' ');
     return `${mount('share', '/mnt', cache)} && ${perl.command} operations.pl ${words} && umount /mnt`;
   });
+  const again = await DeviceProcess.start(join(folder, 'again'), ['p9', '--shared-dir', share, '--tag', 'again']);
   const { finished, outputs } = await runVirtioGuest(
-    ['--shared-dir', `${share}:share`, '--shared-dir', `${share}:again:type=p9`, '--shared-dir', `${share}:other:ro`],
+    [
+      ...['--shared-dir', `${share}:share`, '--shared-dir', `${share}:other:type=p9:ro`],
+      ...['--vhost-user', `type=9p,socket=${again.socket}`],
+    ],
     [
       ...sequences,
       `mkdir /again /other; ${mount('share', '/mnt', 'mmap')}; ${mount('again', '/again', 'none')}; ${mount('other', '/other', 'none')}`,
@@ -63,6 +68,7 @@ test('a guest uses a folder that is shared by 9P as it would use its own', { ski
     ],
     { kernel: FULL_KERNEL, modules: ['p9'], files },
   );
+  assert.deepEqual(await again.end(), { status: 0, stderr: '' });
   for (const [i, [cache, steps]] of Object.entries(CACHES).entries()) {
     assert.deepEqual(outputs[i]?.output.split('\n'), onHost(cache, steps), `cache=${cache}`);
   }
