@@ -5,11 +5,11 @@ import {
   FolderStatistics,
   RecordLock,
 } from '../host-folder/attributes.ts';
+import { findFolded } from '../host-folder/case-folding.ts';
 import { EINVAL, ENOENT } from '../host-folder/errno.ts';
 import type { Folder } from '../host-folder/folder.ts';
 import { Name } from '../host-folder/name.ts';
 import { ScatterList } from '../memory/scatter-list.ts';
-import { findFolded } from './case-folding.ts';
 import type { FileWindow } from './file-window.ts';
 import type { FuseOptions } from './fuse-options.ts';
 import { FuseReply } from './reply.ts';
