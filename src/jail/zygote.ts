@@ -78,8 +78,8 @@ export class Zygote {
     try {
       const { pid, newcomer } = forkForJail();
       if (pid === 0) {
-        const { type } = order.spec;
-        runJailedDevice(order, this.#makers.get(type)!, fds, theirs.fd, this.#wakeFds, wayOf(newcomer, type));
+        const { spec } = order;
+        runJailedDevice(order, this.#makers.get(spec.type)!, fds, theirs.fd, this.#wakeFds, wayOf(newcomer, spec));
       }
       this.#watch({
         id: order.id,
@@ -144,11 +144,15 @@ export class Zygote {
   }
 }
 
-function wayOf(newcomer: Owner | undefined, type: DeviceSpec['type']): WayIn {
+function wayOf(newcomer: Owner | undefined, spec: DeviceSpec): WayIn {
   return {
     begin() {
-      if (newcomer !== undefined) settle(newcomer, type === 'fs' ? 0 : undefined);
+      if (newcomer !== undefined) settle(newcomer, sharesFolder(spec) ? 0 : undefined);
     },
     enter: (jail, prepared, supervisor) => enterJail(jail, prepared, newcomer !== undefined, supervisor),
   };
+}
+
+function sharesFolder({ type }: DeviceSpec): boolean {
+  return type === 'fs' || type === '9p';
 }

@@ -1,7 +1,16 @@
 /** Jails as they are: what /proc says of device processes, and what happens when one does what it may not. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -370,6 +379,24 @@ test('what V8 writes to its event loop goes nowhere in a device process', () => 
     [],
   );
   for (const link of links) assert.equal(link, '/dev/null');
+});
+
+test('a symbolic link in a root folder of the user leads nowhere else', async () => {
+  const [root, elsewhere] = [join(folder, 'linked-root'), join(folder, 'elsewhere')];
+  const first = folder.split('/')[1]!;
+  for (const path of [root, elsewhere]) mkdirSync(path);
+  symlinkSync(elsewhere, join(root, first));
+  const own = CASES['vsock']!.own();
+  const { spec } = await own.give(true);
+  for (const { way, options } of WAYS) {
+    await withLauncher({ ...options, root }, {}, async (launcher) => {
+      const { how, words } = await failure(launcher, spec);
+      assert.match(how, way === 'forked' ? /^exit status 1$/ : /^killed by SIGKILL$/);
+      assert.match(words!, /linked-root\/.* is no folder, as a mount point has to be$/);
+    })();
+  }
+  own.close();
+  assert.deepEqual(readdirSync(elsewhere), []);
 });
 
 test('when the zygote dies its devices do, and the next device gets a new one', async () => {

@@ -1,7 +1,15 @@
 /** What a device of ours is made from, as the user has described it. */
 import type { ForwardedPort } from '../../base/passt.ts';
 import type { InterfaceAddress } from '../../base/tap.ts';
-import type { BalloonSpec, DiskRequest, FsSpec, NetSpec, PmemSpec, RngSpec } from '../../device-process/device-spec.ts';
+import type {
+  BalloonSpec,
+  DiskRequest,
+  FsSpec,
+  NetSpec,
+  P9Spec,
+  PmemSpec,
+  RngSpec,
+} from '../../device-process/device-spec.ts';
 import type { SerialPortConfig } from '../serial-ports.ts';
 
 /** A network card without its wire. */
@@ -9,7 +17,7 @@ export type BareCard = Omit<NetSpec, 'wire'>;
 
 export type OwnSource =
   /** What needs nothing of the host, or has it in its specification. */
-  | { readonly kind: 'plain'; readonly spec: FsSpec | PmemSpec | RngSpec }
+  | { readonly kind: 'plain'; readonly spec: FsSpec | P9Spec | PmemSpec | RngSpec }
   | { readonly kind: 'balloon'; readonly spec: BalloonSpec }
   | { readonly kind: 'disk'; readonly disk: DiskRequest }
   | { readonly kind: 'console'; readonly port: SerialPortConfig }

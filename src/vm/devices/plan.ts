@@ -1,6 +1,6 @@
 /** Which virtio devices a VM gets, what provides them, and where they are on the PCI bus. */
 import type { BlockOption } from '../../cli/options/disk.ts';
-import type { DiskExecutor, FsSpec, PmemSpec, RngSpec } from '../../device-process/device-spec.ts';
+import type { DiskExecutor, FsSpec, P9Spec, PmemSpec, RngSpec } from '../../device-process/device-spec.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { VirtioDeviceName } from '../../virtio/device-types.ts';
 import type { VmConfig } from '../config.ts';
@@ -81,6 +81,7 @@ function wantedDevices(config: VmConfig, pmem: readonly PmemSpec[]): Wanted[] {
     ...bySocket('snd', config.vhostUserSnd),
     ...config.vhostUser.map((option) => ({
       ...foreign(option.type, option.socket),
+      tag: tagOf(option),
       maxQueueSize: option['max-queue-size'],
       slot: option['pci-address'],
     })),
@@ -91,7 +92,13 @@ function foreign(type: VirtioDeviceName, path: string): Wanted {
   return { name: `the ${type} device at ${path}`, type, source: { kind: 'socket', path }, packed: true };
 }
 
-function plain(name: string, spec: FsSpec | PmemSpec | RngSpec): Wanted {
+/** Throws `E_OPTION` for a device that has none. */
+function tagOf({ type, tag }: VmConfig['vhostUser'][number]): string | undefined {
+  if (tag === undefined || type === 'fs') return tag;
+  throw new CrosvmError('E_OPTION', `only a file system has a tag, and not a device of type ${type}`);
+}
+
+function plain(name: string, spec: FsSpec | P9Spec | PmemSpec | RngSpec): Wanted {
   return { name, type: spec.type, source: { kind: 'plain', spec } };
 }
 
