@@ -211,8 +211,7 @@ export class BlockDevice implements VirtioDevice {
           this.#data.addRange(readable, HEADER_SIZE, readable.length - HEADER_SIZE);
           return this.#write(offset);
         case VIRTIO_BLK_T_FLUSH:
-          this.#disk.flush();
-          return VIRTIO_BLK_S_OK;
+          return this.#statusOf(this.#disk.flush());
         case VIRTIO_BLK_T_GET_ID:
           this.#data.addRange(writable, 0, writable.length - 1);
           this.#data.copyFrom(this.#id);
