@@ -137,6 +137,7 @@ for (const words of [
   ['--vhost-user', 'type=rng,socket=s,pci-address=01:01.0'],
   ['--vhost-user-fs', `s:${'x'.repeat(37)}`],
   ['--vhost-user-fs', 's:'],
+  ['--vhost-user', 'type=fs,socket=s,tag='],
   ['--vhost-user-blk', ''],
   ['-d', 'a,sparse=maybe'],
   ['-d', 'a,block-size=513'],
@@ -150,12 +151,17 @@ for (const words of [
 
 test('a file system has its tag from the command line, or from its back end', () => {
   const tags = planDevices(
-    config(...bare, '--vhost-user-fs', 's:tag', '--vhost-user-fs', 's,tag=other', '--vhost-user-fs', 's'),
+    config(
+      ...[...bare, '--vhost-user-fs', 's:tag', '--vhost-user-fs', 's,tag=other', '--vhost-user-fs', 's'],
+      ...['--vhost-user', 'type=fs,socket=s,tag=third'],
+    ),
   );
   assert.deepEqual(
     tags.map(({ tag }) => tag),
-    ['tag', 'other', undefined],
+    ['tag', 'other', undefined, 'third'],
   );
+  const other = config(...bare, '--vhost-user', 'type=net,socket=s,tag=name');
+  assert.throws(() => planDevices(other), { code: 'E_OPTION', message: /only a file system has a tag/ });
 });
 
 test('network cards', () => {
@@ -240,4 +246,17 @@ test('a network card without a TAP device', () => {
   for (const wrong of ['user,forward=80', 'user,forward=[[1:2]]', 'user,forward=[host=1:2]', 'forward=', '[user]']) {
     assert.throws(() => config('--net', wrong), { code: 'E_USAGE' }, wrong);
   }
+});
+
+test('shared folders', () => {
+  const specOf = (text: string) => {
+    const [plan] = planDevices(config(...bare, '--shared-dir', text));
+    assert.ok(plan!.source.kind === 'own' && plan!.source.spec.type === 'fs');
+    return plan!.source.spec;
+  };
+  const seeds = specOf('/:mtdfake:type=fs:cache=always');
+  assert.deepEqual([seeds.path, seeds.tag, seeds.queues], ['/', 'mtdfake', 1]);
+  assert.deepEqual([seeds.options.cache, seeds.options.timeout, seeds.options.readOnly], ['always', 86_400, false]);
+  const other = specOf('p:t:type=fs:ro:timeout=7:queues=2');
+  assert.deepEqual([other.options.timeout, other.options.readOnly, other.queues], [7, true, 2]);
 });
