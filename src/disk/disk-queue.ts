@@ -73,21 +73,22 @@ export class DiskQueue {
   /** Writes; likewise. */
   write(offset: number, list: ScatterList): number {
     const slot = this.#start(true, offset, list);
-    if (slot === DONE) {
-      this.drain();
-      this.#disk.write(offset, list);
-    }
+    if (slot === DONE) this.writeNow(offset, list);
     return slot;
   }
 
-  /** Writes; what was written survives a power cut when this returns. */
-  writeThrough(offset: number, list: ScatterList): void {
+  /** Writes at once, after what the engine has. */
+  writeNow(offset: number, list: ScatterList): void {
     this.drain();
     this.#disk.write(offset, list);
+  }
+
+  /** Everything whose end was told before survives a power cut when this returns. */
+  flushNow(): void {
     this.#disk.flush();
   }
 
-  /** Everything whose end was told before survives a power cut when this has ended; likewise. */
+  /** The same as `flushNow`, when it has ended; likewise. */
   flush(): number {
     const store = this.#freeCount === 0 ? undefined : this.#disk.storeToFlush();
     if (store !== undefined) {
@@ -97,7 +98,7 @@ export class DiskQueue {
         return slot;
       }
     }
-    this.#disk.flush();
+    this.flushNow();
     return DONE;
   }
 
