@@ -31,6 +31,8 @@ const BENCHMARKS: Readonly<Record<string, readonly string[]>> = {
   disk: ['disk.ts', ...pairs],
   'virtio-block': ['virtio-block.ts', ...pairs],
   io: ['guest-io.ts', ...pairs],
+  'virtio-fs': ['virtio-fs.ts', ...pairs],
+  'fs-memory': ['fs-memory.ts'],
   jail: ['jail.ts'],
   boots: ['boots.ts', '--boots', values.boots],
 };

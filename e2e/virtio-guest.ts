@@ -38,13 +38,15 @@ export async function virtioGuestWords(
   extras?: GuestExtras,
 ): Promise<string[]> {
   const initrd = await virtioInitramfs(commands, extras);
-  const kernel = await fetchKernel(CLOUD_KERNEL);
+  const kernel = await fetchKernel(extras?.kernel);
   const options = ['--hypervisor', 'soft', '--initrd', initrd, '-p', 'panic=-1 cryptomgr.notests'];
   return ['run', ...options, ...words, kernel];
 }
 
 /** What a guest has besides the kernel and its virtio drivers. */
 export interface GuestExtras {
+  /** The package of its kernel. */
+  readonly kernel?: string;
   /** Sets of modules to load. */
   readonly modules?: readonly ModuleSet[];
   readonly files?: readonly GuestFile[];
@@ -53,9 +55,9 @@ export interface GuestExtras {
 /** The path of an initramfs that loads the drivers, as its first command, and runs the others. */
 export async function virtioInitramfs(
   commands: readonly string[],
-  { modules = [], files = [] }: GuestExtras = {},
+  { kernel = CLOUD_KERNEL, modules = [], files = [] }: GuestExtras = {},
 ): Promise<string> {
-  const paths = (await Promise.all((['virtio', ...modules] as const).map((set) => fetchModules(set)))).flat();
+  const paths = (await Promise.all((['virtio', ...modules] as const).map((set) => fetchModules(set, kernel)))).flat();
   const drivers = paths.map((path) => ({ name: basename(path), data: readFileSync(path) }));
   const load = `for m in ${drivers.map(({ name }) => name).join(' ')}; do insmod $m || exit; done; mkdir -p /mnt`;
   return guestInitramfs({ kind: 'commands', commands: [load, ...commands] }, [...drivers, ...files]);

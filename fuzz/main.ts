@@ -27,6 +27,7 @@ const TARGETS: Readonly<Record<string, FuzzTarget>> = {
   cpu: { program: ['cpu.ts'], missing: hostMissing },
   guest: { program: ['guest.ts'], missing: always },
   virtio: { program: ['virtio.ts'], missing: always },
+  p9: { program: ['p9.ts'], missing: always },
   ...Object.fromEntries(images),
 };
 

@@ -5,6 +5,7 @@ import { parsePackageRecord } from './debian-control.ts';
 test('reads the first paragraph, continued fields too', () => {
   const text = `Package: linux-image-cloud-amd64
 Version: 6.1.192-2
+Pre-Depends: dpkg (>= 1.2)
 Depends: linux-image-6.1.0-56-cloud-amd64 (= 6.1.192-2), kmod | busybox,
  libc6:any
 Size: 1480
@@ -16,7 +17,7 @@ Package: other
   assert.deepEqual(parsePackageRecord(text), {
     name: 'linux-image-cloud-amd64',
     version: '6.1.192-2',
-    depends: ['linux-image-6.1.0-56-cloud-amd64', 'kmod', 'libc6'],
+    depends: ['linux-image-6.1.0-56-cloud-amd64', 'kmod', 'libc6', 'dpkg'],
     size: 1480,
   });
 });

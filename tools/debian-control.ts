@@ -2,7 +2,7 @@
 export interface PackageRecord {
   readonly name: string;
   readonly version: string;
-  /** The names of the packages that it depends on; of alternatives the first. */
+  /** The names of the packages that it depends on, also before it is installed; of alternatives the first. */
   readonly depends: readonly string[];
   /** Bytes to download; 0 when it does not say. */
   readonly size: number;
@@ -22,7 +22,7 @@ export function parsePackageRecord(text: string): PackageRecord | undefined {
   return {
     name,
     version: fields.get('version') ?? '',
-    depends: parseDepends(fields.get('depends') ?? ''),
+    depends: [...parseDepends(fields.get('depends') ?? ''), ...parseDepends(fields.get('pre-depends') ?? '')],
     size: Number.parseInt(fields.get('size') ?? '0', 10) || 0,
   };
 }

@@ -22,6 +22,7 @@ const REFERENCES = [
   { program: 'mke2fs', packages: ['e2fsprogs'] },
   { program: 'passt', packages: ['passt'] },
   { program: 'mmdebstrap', packages: ['mmdebstrap'] },
+  { program: 'diodls', packages: ['diod'] },
 ];
 
 /** Patterns of node:test, and how many files may run at a time: left to itself it does not use all CPUs. */

@@ -3,7 +3,9 @@ import type { Random } from '../../e2e/differential/random.ts';
 import { MemoryStore } from '../../src/disk/memory-store.ts';
 import { RawDisk } from '../../src/disk/raw.ts';
 import { HeldEngine } from '../../src/disk/testing/held-engine.ts';
+import { MemoryFolder } from '../../src/host-folder/memory/memory-folder.ts';
 import type { HostMemory, ScatterList } from '../../src/memory/scatter-list.ts';
+import { DEFAULT_P9_OPTIONS } from '../../src/p9/p9-options.ts';
 import { BalloonDevice } from '../../src/virtio/balloon/balloon-device.ts';
 import { BlockDevice } from '../../src/virtio/block/block-device.ts';
 import { ConsoleDevice } from '../../src/virtio/console/console-device.ts';
@@ -11,6 +13,7 @@ import type { PortOptions } from '../../src/virtio/console/console-port.ts';
 import type { VirtioDevice } from '../../src/virtio/device.ts';
 import { NetDevice } from '../../src/virtio/net/net-device.ts';
 import type { NetPort } from '../../src/virtio/net/net-port.ts';
+import { P9Device } from '../../src/virtio/p9/p9-device.ts';
 import { PmemDevice } from '../../src/virtio/pmem/pmem-device.ts';
 import { RngDevice } from '../../src/virtio/rng/rng-device.ts';
 import { VsockDevice } from '../../src/virtio/vsock/vsock-device.ts';
@@ -20,6 +23,7 @@ const DISK_SIZE = 64 * 512;
 export const GUEST_CID = 3;
 
 export const DEVICES: Readonly<Record<string, (random: Random) => VirtioDevice>> = {
+  '9p': () => new P9Device('fuzz', new MemoryFolder(), DEFAULT_P9_OPTIONS),
   balloon: () => new BalloonDevice(zero, { deflateOnOom: true, pageReporting: true, size: 1 << 20 }),
   block(random) {
     const disk = new RawDisk(new MemoryStore('disk', new Uint8Array(DISK_SIZE), random.chance(0.8)), false);

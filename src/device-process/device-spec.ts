@@ -4,7 +4,8 @@ import type { InterfaceAddress } from '../base/tap.ts';
 import type { IdRange } from '../base/user-maps.ts';
 import type { DiskFormat } from '../disk/disk.ts';
 import type { ImageTrust } from '../disk/image-trust.ts';
-import type { FuseOptions } from '../fuse/fuse-options.ts';
+import type { P9Options } from '../p9/p9-options.ts';
+import type { FsSetup } from '../virtio/fs/fs-device.ts';
 
 /**
  * Where what the guest writes to a disk goes, if not to its image: to a qcow2 image, which is made if it is not there; or
@@ -126,18 +127,23 @@ export interface VsockSpec {
   readonly path: string;
 }
 
-export interface FsSpec {
-  readonly type: 'fs';
-  /** The folder. */
+/** A folder of the host for the guest. */
+export interface FolderSpec {
   readonly path: string;
   /** By what the guest mounts it. */
   readonly tag: string;
-  /** For requests. */
-  readonly queues: number;
-  readonly options: FuseOptions;
   /** As `SharedFolder`. */
   readonly users?: readonly IdRange[] | undefined;
   readonly groups?: readonly IdRange[] | undefined;
+}
+
+export interface FsSpec extends FolderSpec, FsSetup {
+  readonly type: 'fs';
+}
+
+export interface P9Spec extends FolderSpec {
+  readonly type: '9p';
+  readonly options: P9Options;
 }
 
 /** In the page cache most requests end at once, and the ring only costs. */
@@ -145,4 +151,13 @@ export function preferredExecutor({ executor, direct }: Pick<BlockSpec, 'executo
   return executor ?? (direct ? 'uring' : 'epoll');
 }
 
-export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | FsSpec | NetSpec | PmemSpec | RngSpec | VsockSpec;
+export type DeviceSpec =
+  | BalloonSpec
+  | BlockSpec
+  | ConsoleSpec
+  | FsSpec
+  | NetSpec
+  | P9Spec
+  | PmemSpec
+  | RngSpec
+  | VsockSpec;

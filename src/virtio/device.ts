@@ -87,8 +87,9 @@ export interface DeviceHost {
   /** Whether the driver sees the shared memories: not every transport has them. Known once a queue runs. */
   readonly hasSharedMemory: boolean;
   /**
-   * Shows the driver a piece of a file, where nothing may be yet, before it returns. Throws `E_SHARED_MEMORY` if it cannot
-   * be, and other `CrosvmError`s if the front end is gone.
+   * Shows the driver a piece of a file, before it returns. It may take the place of just one other piece, so that the driver
+   * never sees nothing there; not every front end can do that. Throws `E_SHARED_MEMORY` if it cannot be, and other
+   * `CrosvmError`s if the front end is gone.
    */
   mapShared(piece: SharedPiece): void;
   /** Takes away what was mapped as just this. All is taken away by a reset. Throws like `mapShared`. */

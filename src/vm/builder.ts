@@ -24,7 +24,7 @@ import type { SerialPorts } from './serial-ports.ts';
 import { VmWindows } from './windows.ts';
 
 /** Devices that a guest executes code from as they have put it into memory. What others bring the CPU copies first. */
-const CODE_SOURCES: readonly VirtioDeviceName[] = ['block', 'scsi', 'fs'];
+const CODE_SOURCES: readonly VirtioDeviceName[] = ['block', 'scsi', 'fs', '9p'];
 
 const MIB = 1 << 20;
 

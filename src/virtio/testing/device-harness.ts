@@ -63,6 +63,9 @@ export class DeviceHarness implements DeviceHost {
 
   mapShared(piece: SharedPiece): void {
     const end = piece.offset + piece.length;
+    const isSame = ({ id, offset, length }: SharedPiece) =>
+      id === piece.id && offset === piece.offset && length === piece.length;
+    this.shared = this.shared.filter((other) => !isSame(other));
     const isFree = !this.shared.some(
       (other) => other.id === piece.id && other.offset < end && piece.offset < other.offset + other.length,
     );

@@ -247,3 +247,16 @@ test('a network card without a TAP device', () => {
     assert.throws(() => config('--net', wrong), { code: 'E_USAGE' }, wrong);
   }
 });
+
+test('shared folders', () => {
+  const specOf = (text: string) => {
+    const [plan] = planDevices(config(...bare, '--shared-dir', text));
+    assert.ok(plan!.source.kind === 'own' && plan!.source.spec.type === 'fs');
+    return plan!.source.spec;
+  };
+  const seeds = specOf('/:mtdfake:type=fs:cache=always');
+  assert.deepEqual([seeds.path, seeds.tag, seeds.queues], ['/', 'mtdfake', 1]);
+  assert.deepEqual([seeds.options.cache, seeds.options.timeout, seeds.options.readOnly], ['always', 86_400, false]);
+  const other = specOf('p:t:type=fs:ro:timeout=7:queues=2');
+  assert.deepEqual([other.options.timeout, other.options.readOnly, other.queues], [7, true, 2]);
+});

@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { sharedDirSyntax } from './shared-dir.ts';
+
+const parse = (text: string) => sharedDirSyntax.parse(text);
+
+test('a folder, its tag and how it is shared', () => {
+  assert.deepEqual(parse('/:mtdfake:type=fs:cache=always'), { path: '/', tag: 'mtdfake', type: 'fs', cache: 'always' });
+  assert.deepEqual(parse('/home/me:home:ro'), { path: '/home/me', tag: 'home', ro: true });
+  const all =
+    'p:t:type=fs:timeout=0.5:negative_timeout=2:writeback=true:posix_acl=false:rewrite-security-xattrs=true' +
+    ':ascii_casefold=true:security_ctx=false:dax=false:queues=4:uidmap=0 1000 1,1 100000 65536:gidmap=0 1000 1';
+  assert.deepEqual(parse(all), {
+    path: 'p',
+    tag: 't',
+    type: 'fs',
+    timeout: 0.5,
+    negative_timeout: 2,
+    writeback: true,
+    posix_acl: false,
+    'rewrite-security-xattrs': true,
+    ascii_casefold: true,
+    security_ctx: false,
+    dax: false,
+    queues: 4,
+    uidmap: [
+      { inside: 0, outside: 1000, count: 1 },
+      { inside: 1, outside: 100_000, count: 65536 },
+    ],
+    gidmap: [{ inside: 0, outside: 1000, count: 1 }],
+  });
+});
+
+test('what is wrong is named', () => {
+  const refuses = (text: string, message: RegExp) => assert.throws(() => parse(text), { code: 'E_OPTION', message });
+  refuses('/home', /tag is missing/);
+  refuses('/home:', /tag is missing/);
+  refuses(':tag', /path is empty/);
+  refuses('p:t:cach=auto', /unknown key "cach" \(did you mean cache\?\)/);
+  refuses('p:t:cache', /cache needs a value: cache=never\|auto\|always/);
+  refuses('p:t:cache=some', /cache: "some" is not one of/);
+  refuses('p:t:ro:ro=true', /ro is given twice/);
+  refuses('p:t:timeout=-1', /timeout: "-1" is no number of seconds/);
+  refuses('p:t:timeout=1e400', /timeout/);
+  refuses('p:t:uidmap=0 1000', /uidmap: "0 1000" is not a user of the guest/);
+  refuses('p:t:uidmap=0 0 4294967296', /uidmap/);
+  refuses('p:t:uidmap=10 10 4294967294', /no or too many users/);
+  refuses('p:t:toString=1', /unknown key/);
+});
