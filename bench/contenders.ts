@@ -31,6 +31,8 @@ export interface LinuxGuest {
   /** The path of a raw image, which becomes /dev/vda. */
   readonly disk?: string;
   readonly network?: Network;
+  /** The path of a folder that the guest mounts by 9P, as `share`. */
+  readonly share?: string;
 }
 
 /** A card without privileges (passt, or QEMU's slirp), or one on this TAP device. */
@@ -44,8 +46,9 @@ export function kernelCommandLine({ params }: LinuxGuest): string {
 /** Neither has the devices that our own program gives a guest unasked. */
 const NO_DEVICES = ['--no-rng', '--no-balloon'];
 
-function ourDevices({ disk, network }: LinuxGuest): string[] {
+function ourDevices({ disk, network, share }: LinuxGuest): string[] {
   return [
+    ...(share === undefined ? [] : ['--shared-dir', `${share}:share:type=p9`]),
     ...(disk === undefined ? [] : ['--rwdisk', disk]),
     ...(network === undefined ? [] : ['--net', network === 'user' ? 'user' : `tap-name=${network.tap}`]),
   ];
@@ -81,7 +84,7 @@ const qemuMachine = (memory: number, cpus: number) => [
   ...['-serial', 'stdio', '-no-reboot'],
 ];
 
-function qemuDevices({ disk, network }: LinuxGuest): string[] {
+function qemuDevices({ disk, network, share }: LinuxGuest): string[] {
   const words: string[] = [];
   if (disk !== undefined) {
     words.push('-drive', `if=none,id=disk,format=raw,file=${disk}`, '-device', 'virtio-blk-pci,drive=disk');
@@ -90,6 +93,7 @@ function qemuDevices({ disk, network }: LinuxGuest): string[] {
     const wire = network === 'user' ? 'user,id=net' : `tap,id=net,ifname=${network.tap},script=no,downscript=no`;
     words.push('-netdev', wire, '-device', 'virtio-net-pci,netdev=net,romfile=');
   }
+  if (share !== undefined) words.push('-virtfs', `local,path=${share},mount_tag=share,security_model=none`);
   return words;
 }
 
