@@ -6,7 +6,7 @@ export interface Goal {
    * How the measured number compares: `time` is ours divided by theirs, the other way round for `speed`; `count` counts,
    * `megabytes` is memory, and `milliseconds` is our time alone.
    */
-  readonly measure: 'time' | 'speed' | 'count' | 'megabytes' | 'milliseconds';
+  readonly measure: 'time' | 'speed' | 'count' | 'descriptors' | 'megabytes' | 'milliseconds';
   /** The least (of `time`, `megabytes` and `milliseconds` the most) that is acceptable. */
   readonly floor: number;
   readonly aim: number;
@@ -46,12 +46,24 @@ export const GOALS = {
     floor: 1,
     aim: 2,
   },
+  'virtio-fs': {
+    what: 'file system requests at a protocol level, against virtiofsd',
+    measure: 'speed',
+    floor: 0.5,
+    aim: 1,
+  },
+  'fs-memory': { what: 'memory for the files that a guest has found', measure: 'megabytes', floor: 64, aim: 32 },
+  'fs-descriptors': { what: 'descriptors for them', measure: 'descriptors', floor: 1000, aim: 256 },
   'disk-memory': {
     what: 'memory for a qcow2 image of 1 TB, all tables used',
     measure: 'megabytes',
     floor: 64,
     aim: 32,
   },
+  'io-random': { what: 'fio, 4 KiB here and there, against QEMU TCG', measure: 'speed', floor: 1, aim: 2 },
+  'io-sequential': { what: 'fio, 128 KiB in order, against QEMU TCG', measure: 'speed', floor: 1, aim: 1.5 },
+  'net-user': { what: 'iperf3 and ping without privileges, against slirp', measure: 'speed', floor: 1, aim: 3 },
+  'net-tap': { what: 'iperf3 and ping over TAP, against QEMU TCG', measure: 'speed', floor: 1, aim: 1.5 },
   'jail-time': {
     what: 'to fork and jail a device process, and its first answer',
     measure: 'milliseconds',
@@ -61,7 +73,7 @@ export const GOALS = {
   'jail-memory': { what: 'private memory of an idle device process', measure: 'megabytes', floor: 6, aim: 3 },
 } as const satisfies Record<string, Goal>;
 
-const LESS_IS_BETTER: ReadonlySet<Goal['measure']> = new Set(['time', 'megabytes', 'milliseconds']);
+const LESS_IS_BETTER: ReadonlySet<Goal['measure']> = new Set(['time', 'descriptors', 'megabytes', 'milliseconds']);
 
 export type GoalName = keyof typeof GOALS;
 

@@ -22,12 +22,19 @@ export function finding(goal: GoalName, value: number): Finding {
   return { goal, value, ...GOALS[goal], verdict: verdict(GOALS[goal], value) };
 }
 
-const UNITS = { time: ' x its time', speed: ' x its speed', count: '', megabytes: ' MB', milliseconds: ' ms' } as const;
+const UNITS = {
+  time: ' x its time',
+  speed: ' x its speed',
+  count: '',
+  descriptors: '',
+  megabytes: ' MB',
+  milliseconds: ' ms',
+} as const;
 
 export function findingsTable(findings: readonly Finding[]): string {
   const rows = findings.map(({ what, measure, value, floor, aim, verdict: judged }) => [
     what,
-    `${measure === 'count' ? value : value.toFixed(2)}${UNITS[measure]}`,
+    `${measure === 'count' || measure === 'descriptors' ? value : value.toFixed(2)}${UNITS[measure]}`,
     `${floor}${UNITS[measure]}`,
     `${aim}${UNITS[measure]}`,
     judged,

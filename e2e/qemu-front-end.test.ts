@@ -1,7 +1,7 @@
 /** Our devices behind QEMU's front end, used by Debian's kernel: every device is what the specification says, not only what we think. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createConnection, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -74,6 +74,31 @@ test('entropy', { skip }, async () => {
   assert.equal(outputs[0]!.output, 'virtio_rng.0\n100000\n');
   // What is random does not get smaller.
   assert.ok(Number(outputs[1]!.output) > 16384);
+});
+
+test('a shared folder', { skip }, async () => {
+  const share = join(folder, 'share');
+  mkdirSync(share);
+  writeFileSync(join(share, 'file'), numbered(3 * MIB));
+  const device = await DeviceProcess.start(join(folder, 'fs'), [
+    ...['fs', '--shared-dir', share, '--tag', 'unused', '--cfg', 'queues=2'],
+  ]);
+  const outputs = await runQemuGuest(
+    vhostUserDevice('vhost-user-fs-pci', device.socket).map((word) =>
+      word.replace(/^vhost-user-fs-pci,/, '$&tag=share,num-request-queues=2,'),
+    ),
+    [
+      'mount -t virtiofs share /mnt && sha256sum </mnt/file',
+      'cp /mnt/file /mnt/copy; mkdir /mnt/d; mv /mnt/copy /mnt/d; ln -s d/copy /mnt/link; sync; ls /mnt; umount /mnt',
+      'mount -t virtiofs share /mnt && cmp /mnt/file /mnt/link && echo the same',
+    ],
+    { modules: ['fs'] },
+  );
+  assert.deepEqual(await device.end(), { status: 0, stderr: '' });
+  assert.equal(outputs[0]!.output, `${await sha256(numbered(3 * MIB))}  -\n`);
+  assert.equal(outputs[1]!.output.replace(/\s+/g, ' '), 'd file link ');
+  assert.equal(outputs[2]!.output, 'the same\n');
+  assert.ok(readFileSync(join(share, 'd', 'copy')).equals(numbered(3 * MIB)), 'the host has the copy');
 });
 
 /** Everything that comes from a socket, which stays open for what is still to be sent. */

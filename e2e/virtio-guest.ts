@@ -2,8 +2,9 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
+import { closeAll } from '../src/base/fd.ts';
 import { IoUring } from '../src/base/io-uring.ts';
-import { openTap } from '../src/base/tap.ts';
+import { makeTap } from '../src/base/tap.ts';
 import { guestInitramfs } from '../tools/guest-initramfs.ts';
 import { CLOUD_KERNEL, fetchKernel, fetchModules, type ModuleSet } from '../tools/guest-packages.ts';
 import type { GuestFile } from '../tools/initramfs.ts';
@@ -101,7 +102,7 @@ export function checkExt4(image: string): void {
 /** Why no TAP device can be made here; undefined if one can. */
 export function noTap(): string | undefined {
   try {
-    for (const port of openTap('crosvmtest%d', 1).ports) port.close();
+    closeAll(makeTap('crosvmtest%d', 1));
     return undefined;
   } catch (error) {
     return (error as Error).message;

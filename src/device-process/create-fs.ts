@@ -5,8 +5,7 @@ import type { PreparedDevice } from './made-device.ts';
 import { shareFolder } from './share-folder.ts';
 
 export function prepareFs(spec: FsSpec): PreparedDevice {
-  const { tag, queues, options } = spec;
-  const { open, share } = shareFolder(spec, options.readOnly);
+  const { open, share } = shareFolder(spec, spec.options.readOnly);
   const timer = new PeriodicTimer();
-  return { share, finish: () => ({ device: new FsDevice(tag, queues, open(), options, timer) }) };
+  return { share, finish: () => ({ device: new FsDevice(spec, open(), timer) }) };
 }
