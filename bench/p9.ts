@@ -19,8 +19,8 @@ const { values } = parseArgs({
   options: { pairs: { type: 'string', default: '3' }, json: { type: 'boolean', default: false } },
 });
 const PAIRS = Number(values.pairs);
-const FILES = 1000;
-const MIB = 32;
+const FILES = 400;
+const MIB = 16;
 const OPTIONS = 'trans=virtio,version=9p2000.L,msize=512000';
 
 const machine = machineLine();
