@@ -25,6 +25,7 @@ const images = HOSTILE_FORMATS.map((format): [string, FuzzTarget] => [
 ]);
 const TARGETS: Readonly<Record<string, FuzzTarget>> = {
   cpu: { program: ['cpu.ts'], missing: hostMissing },
+  fuse: { program: ['fuse.ts'], missing: always },
   guest: { program: ['guest.ts'], missing: always },
   virtio: { program: ['virtio.ts'], missing: always },
   p9: { program: ['p9.ts'], missing: always },
