@@ -38,7 +38,8 @@ export const DEVICES: Readonly<Record<string, (random: Random) => VirtioDevice>>
   },
   fs: (random) => {
     const timer = { fd: 300, set: () => {}, clear: () => {}, close: () => {} };
-    return new FsDevice('fuzz', 1 + random.below(3), new MemoryFolder(1 << 20), DEFAULT_FUSE_OPTIONS, timer);
+    const setup = { tag: 'fuzz', queues: 1 + random.below(3), window: 0, options: DEFAULT_FUSE_OPTIONS };
+    return new FsDevice(setup, new MemoryFolder(1 << 20), timer);
   },
   net: (random) => {
     const ports = Array.from({ length: 1 + random.below(3) }, (_, i) => netPort(random, 100 + i));
