@@ -146,9 +146,23 @@ export class HostFile implements ByteStore {
     return HostFile.#unnamed(folder, `a temporary file in ${folder}`);
   }
 
-  /** The file of `temporary` that is open as `fd`, for who has the descriptor only. */
+  /**
+   * The file of `temporary` that is open as `fd`, which is closed, for one user at a time: requests to the system of a
+   * process that has ended may outlive it, and hold its lock. Throws `E_DISK_LOCKED`.
+   */
   static openTemporary(fd: number): HostFile {
-    return new HostFile('a temporary file', fd, -1, { writable: true, unsafe: true });
+    const name = 'a temporary file';
+    let own: number | undefined;
+    try {
+      own = open(`/proc/self/fd/${fd}`, O_RDWR);
+      lockFile(own, name, true);
+      return new HostFile(name, own, -1, { writable: true, unsafe: true });
+    } catch (error) {
+      if (own !== undefined) close(own);
+      throw error;
+    } finally {
+      close(fd);
+    }
   }
 
   /**
