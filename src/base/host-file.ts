@@ -238,6 +238,11 @@ export class HostFile implements ByteStore {
     return this.#directFd !== -1 && areAligned(vectors, at, count, offset) ? this.#directFd : this.fd;
   }
 
+  /** The descriptor for an fdatasync that somebody else will carry out; undefined where none is needed. */
+  get descriptorToFlush(): number | undefined {
+    return this.#unsafe ? undefined : this.fd;
+  }
+
   flush(): void {
     if (!this.#unsafe) fdatasync(this.fd, this.name);
   }
