@@ -26,11 +26,12 @@ export interface LinuxGuest {
   readonly cpus: number;
   /** Guest memory in MiB. */
   readonly memory: number;
-  /** Of our own program; left out: as a user has it. */
-  readonly jitCache?: string;
   /** The path of a raw image, which becomes /dev/vda. */
   readonly disk?: string;
-  readonly network?: Network;
+  /** Cards: eth0, eth1, ... */
+  readonly networks?: readonly Network[];
+  /** Of our own program; left out: as a user has it. */
+  readonly jitCache?: string;
 }
 
 /** A card without privileges (passt, or QEMU's slirp), or one on this TAP device. */
@@ -44,11 +45,9 @@ export function kernelCommandLine({ params }: LinuxGuest): string {
 /** Neither has the devices that our own program gives a guest unasked. */
 const NO_DEVICES = ['--no-rng', '--no-balloon'];
 
-function ourDevices({ disk, network }: LinuxGuest): string[] {
-  return [
-    ...(disk === undefined ? [] : ['--rwdisk', disk]),
-    ...(network === undefined ? [] : ['--net', network === 'user' ? 'user' : `tap-name=${network.tap}`]),
-  ];
+function ourDevices({ disk, networks = [] }: LinuxGuest): string[] {
+  const cards = networks.map((network) => (network === 'user' ? 'user' : `tap-name=${network.tap}`));
+  return [...(disk === undefined ? [] : ['--rwdisk', disk]), ...cards.flatMap((card) => ['--net', card])];
 }
 
 function crosvm(name: string, ...path: string[]): FirmwareContender {
@@ -58,8 +57,8 @@ function crosvm(name: string, ...path: string[]): FirmwareContender {
     program: process.execPath,
     ram: 'crosvm_guest',
     linux: (guest) => [
-      ...[program, 'run', '--hypervisor', 'soft', ...NO_DEVICES, ...ourDevices(guest)],
-      ...['--jit-cache', guest.jitCache ?? 'auto'],
+      ...[program, 'run', '--hypervisor', 'soft', '--jit-cache', guest.jitCache ?? 'auto'],
+      ...[...NO_DEVICES, ...ourDevices(guest)],
       ...['-c', `${guest.cpus}`, '-m', `${guest.memory}`, '--initrd', guest.initrd],
       ...['--serial', 'type=stdout,hardware=serial,num=1,console,stdin'],
       ...guest.params.flatMap((param) => ['-p', param]),
@@ -81,16 +80,14 @@ const qemuMachine = (memory: number, cpus: number) => [
   ...['-serial', 'stdio', '-no-reboot'],
 ];
 
-function qemuDevices({ disk, network }: LinuxGuest): string[] {
-  const words: string[] = [];
-  if (disk !== undefined) {
-    words.push('-drive', `if=none,id=disk,format=raw,file=${disk}`, '-device', 'virtio-blk-pci,drive=disk');
-  }
-  if (network !== undefined) {
-    const wire = network === 'user' ? 'user,id=net' : `tap,id=net,ifname=${network.tap},script=no,downscript=no`;
-    words.push('-netdev', wire, '-device', 'virtio-net-pci,netdev=net,romfile=');
-  }
-  return words;
+function qemuDevices({ disk, networks = [] }: LinuxGuest): string[] {
+  const drive = ['-drive', `if=none,id=disk,format=raw,file=${disk}`, '-device', 'virtio-blk-pci,drive=disk'];
+  const cards = networks.map((network, i) => {
+    const wire =
+      network === 'user' ? `user,id=net${i}` : `tap,id=net${i},ifname=${network.tap},script=no,downscript=no`;
+    return ['-netdev', wire, '-device', `virtio-net-pci,netdev=net${i},romfile=`];
+  });
+  return [...(disk === undefined ? [] : drive), ...cards.flat()];
 }
 
 /** With the processor that it shows a guest by itself, qemu64. */

@@ -69,7 +69,7 @@ for (const where of ['in processes', 'in threads']) {
   });
 }
 
-for (const words of [`,packed-queue${URING}`, ',overlay=temp']) {
+for (const words of [`,packed-queue${URING}`, ',overlay=temp,packed-queue']) {
   test(`a disk${words} whose process is killed again and again loses nothing`, { skip }, async () => {
     const image = newImage(words.includes('overlay') ? 'killed-overlay' : 'killed');
     const before = readFileSync(image);
@@ -149,17 +149,52 @@ test('qcow2 disks, and overlays that leave the image as it is', { skip: noQemuIm
   assert.deepEqual(digests, [DIGEST, 'none', DIGEST]);
 });
 
-test('a network card on a TAP device that is made for it', async (t) => {
+/** Processes of devices of VMs of this test, by what they call themselves. */
+function devicesNamed(name: string): number[] {
+  const status = (pid: number) => {
+    try {
+      return readFileSync(`/proc/${pid}/status`, 'utf8');
+    } catch {
+      return ''; // it has just ended
+    }
+  };
+  const isOurs = (pid: number): boolean => {
+    const parent = Number(/^PPid:\t(\d+)$/m.exec(status(pid))?.[1] ?? 0);
+    return parent === process.pid || (parent > 1 && isOurs(parent));
+  };
+  return readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .map(Number)
+    .filter((pid) => status(pid).startsWith(`Name:\t${name}\n`) && isOurs(pid));
+}
+
+test('a network card on a TAP device that is made for it, and stays when the card is killed', async (t) => {
   if (process.getuid?.() !== 0 || !existsSync('/dev/net/tun')) return t.skip('TAP devices take root and /dev/net/tun');
   const taps = () => readdirSync('/sys/class/net').filter((name) => name.startsWith('crosvm'));
   const before = taps();
   const card = ['--host_ip', '10.99.7.1', '--netmask', '255.255.255.0', '--mac', '02:00:00:00:00:07'];
-  const { outputs } = await runVirtioGuest(card, [
+  const isOver = new AbortController();
+  const packets = (tap: string) => Number(readFileSync(`/sys/class/net/${tap}/statistics/rx_packets`, 'utf8'));
+  const killer = (async () => {
+    const made = () => taps().find((name) => !before.includes(name));
+    await until(() => isOver.signal.aborted || made() !== undefined, 'the TAP device');
+    const tap = made()!;
+    await until(() => isOver.signal.aborted || packets(tap) > 5, 'packets of the guest');
+    const index = readFileSync(`/sys/class/net/${tap}/ifindex`, 'utf8');
+    const [pid] = devicesNamed('net device');
+    process.kill(pid!, 'SIGKILL');
+    const replaced = () => devicesNamed('net device').some((other) => other !== pid);
+    await until(() => isOver.signal.aborted || replaced(), 'another process');
+    assert.equal(readFileSync(`/sys/class/net/${tap}/ifindex`, 'utf8'), index, 'the interface is the same');
+  })();
+  const { outputs, finished } = await runVirtioGuest(card, [
     'cat /sys/class/net/eth0/address; ifconfig eth0 10.99.7.2 netmask 255.255.255.0 up; ping -c 3 10.99.7.1',
-    'ping -c 1 -s 1400 10.99.7.1',
-  ]);
+    'for i in $(seq 40); do ping -c 1 -W 1 10.99.7.1 >/dev/null; done; ping -c 3 -s 1400 10.99.7.1',
+  ]).finally(() => isOver.abort());
+  await killer;
   assert.match(outputs[0]!.output, /^02:00:00:00:00:07\n[\s\S]* 3 packets received, 0% packet loss/);
-  assert.match(outputs[1]!.output, / 1 packets received/);
+  assert.match(outputs[1]!.output, / 3 packets received/);
+  assert.match(finished.stderr, /the network card has ended \(killed by SIGKILL\) and is started again/);
   assert.deepEqual(taps(), before);
 });
 

@@ -1,10 +1,12 @@
 /** qcow2 images against qemu-img and qemu-io: both make them, change them in turns, and must agree on what they hold. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { hostDiskFiles } from '../src/base/host-disk-files.ts';
 import { HostFile } from '../src/base/host-file.ts';
 import { imageCodec } from '../src/base/image-codec.ts';
@@ -21,7 +23,7 @@ import { applySnapshot, createSnapshot } from '../src/disk/qcow2/snapshots.ts';
 import { DiskModel, readDisk } from '../src/disk/testing/disk-model.ts';
 import { Random } from '../src/disk/testing/random.ts';
 import { ScatterList } from '../src/memory/scatter-list.ts';
-import { runMatrixCase } from './disk/matrix-case.ts';
+import type { MatrixShare } from './disk/matrix-share.ts';
 import { qemuImg, qemuIo, qemuToolsMissing } from './disk/qemu-tools.ts';
 
 const missing = qemuToolsMissing();
@@ -34,14 +36,17 @@ const inMemory = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 const FIRST = Number(process.env.CROSVM_TEST_QCOW2_SEED ?? 1);
 
 test(`${CASES} images with random options, changed by qemu-io and by us`, { skip: missing }, async () => {
-  for (let seed = FIRST; seed < FIRST + CASES; seed++) {
-    const folder = mkdtempSync(join(inMemory, 'crosvm-qcow2-'));
-    try {
-      await runMatrixCase(folder, seed);
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
-  }
+  const program = fileURLToPath(new URL('./disk/matrix-share.ts', import.meta.url));
+  const step = Math.min(CASES, availableParallelism());
+  const ended = Array.from({ length: step }, async (_, i) => {
+    const share: MatrixShare = { first: FIRST + i, end: FIRST + CASES, step, root: inMemory };
+    const child = spawn(process.execPath, [program, JSON.stringify(share)], {
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
+    const [status] = (await once(child, 'exit')) as [number | null];
+    return status;
+  });
+  assert.deepEqual(await Promise.all(ended), new Array(step).fill(0));
 });
 
 /** A folder, open for as long as `use` runs. */

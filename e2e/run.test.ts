@@ -205,6 +205,19 @@ function testOn(hypervisor: string): void {
     }
   });
 
+  test('a program with a VM in it can exit at any time', () => {
+    const module = new URL('../src/vm/create-vm.ts', import.meta.url).href;
+    const config = { hypervisor, mem: 16, bios: join(folder, 'spin') };
+    const program = join(folder, 'program.mjs');
+    const text = `
+      const { createVm } = await import(${JSON.stringify(module)});
+      await createVm(${JSON.stringify(config)});
+      setTimeout(() => process.exit(7), 200);`;
+    writeFileSync(program, text);
+    const { status, stderr } = spawnSync(process.execPath, [program], { encoding: 'utf8', timeout: 60_000 });
+    assert.deepEqual([status, stderr], [7, '']);
+  });
+
   const hasScript = spawnSync('script', ['--version']).status === 0;
   test('on a terminal, Ctrl-A x quits and the mode is restored', { skip: !hasScript && 'no script(1)' }, async () => {
     const line = [process.execPath, CROSVM, ...words('echo')].map((w) => `'${w}'`).join(' ');

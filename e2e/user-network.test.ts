@@ -5,13 +5,14 @@ import { createHash } from 'node:crypto';
 import { resolve4 } from 'node:dns/promises';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer as createHttpServer, type IncomingMessage, type Server } from 'node:http';
-import { type AddressInfo, createServer } from 'node:net';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GuestFile } from '../tools/initramfs.ts';
+import { freePort } from './free-port.ts';
 import { CROSVM, finish, finishProgram } from './linux-guest.ts';
 import { DeviceProcess } from './qemu-guest.ts';
 import { print, rom } from './rom.ts';
@@ -48,20 +49,12 @@ function script(name: string, text: string): GuestFile {
 
 /** A server of the host, on its loopback interface. */
 async function hostServer(onRequest: (request: IncomingMessage) => void = () => {}): Promise<[Server, number]> {
-  const server = createHttpServer((request, response) => {
+  const server = createServer((request, response) => {
     onRequest(request);
     response.end(megabytes);
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   return [server, (server.address() as AddressInfo).port];
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
 }
 
 /** What the guest's server has, once it answers; says that it was heard. */

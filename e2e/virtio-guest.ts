@@ -2,8 +2,9 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
+import { closeAll } from '../src/base/fd.ts';
 import { IoUring } from '../src/base/io-uring.ts';
-import { openTap } from '../src/base/tap.ts';
+import { makeTap } from '../src/base/tap.ts';
 import { guestInitramfs } from '../tools/guest-initramfs.ts';
 import { CLOUD_KERNEL, fetchKernel, fetchModules, type ModuleSet } from '../tools/guest-packages.ts';
 import type { GuestFile } from '../tools/initramfs.ts';
@@ -37,13 +38,15 @@ export async function virtioGuestWords(
   extras?: GuestExtras,
 ): Promise<string[]> {
   const initrd = await virtioInitramfs(commands, extras);
-  const kernel = await fetchKernel(CLOUD_KERNEL);
+  const kernel = await fetchKernel(extras?.kernel);
   const options = ['--hypervisor', 'soft', '--initrd', initrd, '-p', 'panic=-1 cryptomgr.notests'];
   return ['run', ...options, ...words, kernel];
 }
 
 /** What a guest has besides the kernel and its virtio drivers. */
 export interface GuestExtras {
+  /** The package of its kernel. */
+  readonly kernel?: string;
   /** Sets of modules to load. */
   readonly modules?: readonly ModuleSet[];
   readonly files?: readonly GuestFile[];
@@ -54,9 +57,9 @@ export interface GuestExtras {
 /** The path of an initramfs that loads the drivers, as its first command, and runs the others. */
 export async function virtioInitramfs(
   commands: readonly string[],
-  { modules = [], files = [], root = false }: GuestExtras = {},
+  { kernel = CLOUD_KERNEL, modules = [], files = [], root = false }: GuestExtras = {},
 ): Promise<string> {
-  const paths = (await Promise.all((['virtio', ...modules] as const).map((set) => fetchModules(set)))).flat();
+  const paths = (await Promise.all((['virtio', ...modules] as const).map((set) => fetchModules(set, kernel)))).flat();
   const drivers = paths.map((path) => ({ name: basename(path), data: readFileSync(path) }));
   const load = `for m in ${drivers.map(({ name }) => name).join(' ')}; do insmod $m || exit; done; mkdir -p /mnt`;
   const kind = root ? 'root' : 'commands';
@@ -102,7 +105,7 @@ export function checkExt4(image: string): void {
 /** Why no TAP device can be made here; undefined if one can. */
 export function noTap(): string | undefined {
   try {
-    for (const port of openTap('crosvmtest%d', 1).ports) port.close();
+    closeAll(makeTap('crosvmtest%d', 1));
     return undefined;
   } catch (error) {
     return (error as Error).message;

@@ -28,6 +28,7 @@ const TARGETS: Readonly<Record<string, FuzzTarget>> = {
   fuse: { program: ['fuse.ts'], missing: always },
   guest: { program: ['guest.ts'], missing: always },
   virtio: { program: ['virtio.ts'], missing: always },
+  p9: { program: ['p9.ts'], missing: always },
   ...Object.fromEntries(images),
 };
 

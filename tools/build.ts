@@ -16,6 +16,7 @@ await build({
   entryPoints: {
     main: from('src/cli/main.ts'),
     'vcpu-worker-entry': from('src/vm/vcpu-worker-entry.js'),
+    'packing-entry': from('src/base/packing-entry.js'),
     'device-entry': from('src/vm/devices/device-entry.js'),
     'zygote-entry': from('src/vm/devices/zygote-entry.js'),
   },

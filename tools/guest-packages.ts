@@ -10,6 +10,8 @@ import type { PackageRecord } from './debian-control.ts';
 export const CLOUD_KERNEL = 'linux-image-cloud-amd64';
 /** The same of Linux 6.12: on Debian 12 a package of its own, from 13 on the one above. */
 export const CLOUD_KERNEL_6_12 = 'linux-image-6.12-cloud-amd64';
+/** Debian's kernel for all machines. */
+export const FULL_KERNEL = 'linux-image-amd64';
 /** A 32-bit kernel without PAE, and one with it. Debian has them up to release 12. */
 export const KERNEL_686 = 'linux-image-686';
 export const KERNEL_686_PAE = 'linux-image-686-pae';
@@ -38,6 +40,8 @@ const MODULES = {
   vsock: ['vsock', 'vmw_vsock_virtio_transport_common', 'vmw_vsock_virtio_transport'],
   /** Shared folders; needs the bus. */
   fs: ['fuse', 'virtiofs'],
+  /** The same by 9P; not in kernels for clouds. */
+  p9: ['netfs', 'fscache', '9pnet', '9p', '9pnet_virtio'],
   /** Persistent memory; needs the bus. */
   pmem: ['libnvdimm', 'nd_btt', 'nd_pmem', 'nd_virtio', 'virtio_pmem'],
 } as const;

@@ -1,7 +1,7 @@
 // `npm test`: everything that must hold, in the order in which it fails fastest. Runs on Node 20 with nothing installed
 // yet. Its last line is `N passed, N failed, N skipped`, over all runs of node:test.
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { step } from './progress.js';
 import { inOurPlace, output } from './run.js';
@@ -21,12 +21,19 @@ const REFERENCES = [
   { program: 'qemu-storage-daemon', packages: ['qemu-system-common'] },
   { program: 'mke2fs', packages: ['e2fsprogs'] },
   { program: 'passt', packages: ['passt'] },
+  { program: 'mmdebstrap', packages: ['mmdebstrap'] },
+  { program: 'diodls', packages: ['diod'] },
 ];
 
-/** Patterns of node:test, and how many files may run at a time (0: as many as there are CPUs). Guests run one by one. */
+/** Patterns of node:test, and how many files may run at a time: left to itself it does not use all CPUs. */
 const RUNS = [
-  { name: 'unit tests', patterns: ['src/**/*.test.ts', 'tools/**/*.test.ts', 'bench/**/*.test.ts'], concurrency: 0 },
-  { name: 'e2e tests', patterns: ['e2e/**/*.test.ts'], concurrency: 1 },
+  {
+    name: 'unit tests',
+    patterns: ['src/**/*.test.ts', 'tools/**/*.test.ts', 'bench/**/*.test.ts'],
+    concurrency: availableParallelism(),
+  },
+  // A guest takes hundreds of megabytes, and more than one CPU while much of it is compiled.
+  { name: 'e2e tests', patterns: ['e2e/**/*.test.ts'], concurrency: Math.min(availableParallelism(), 4) },
 ];
 
 try {
@@ -76,7 +83,7 @@ async function runTests(node, { name, patterns, concurrency }) {
   const results = join(folder, 'counts');
   const reporters = ['spec', 'stdout', `./tools/test-counts.js`, results];
   const flags = reporters.map((value, i) => `--test-reporter${i % 2 === 0 ? '' : '-destination'}=${value}`);
-  if (concurrency > 0) flags.push(`--test-concurrency=${concurrency}`);
+  flags.push(`--test-concurrency=${concurrency}`);
   try {
     const ok = await check(name, node, ['--test', ...flags, ...patterns]);
     // A run that ended before it could count is one failure.

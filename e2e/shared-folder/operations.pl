@@ -1,7 +1,7 @@
 # A sequence of operations on files that follows from a seed; prints what came of each, and then the tree that is there.
-# Usage: perl operations.pl FOLDER SEED STEPS MAY_CHOWN
+# Usage: perl operations.pl FOLDER SEED STEPS MAY_CHOWN [OPERATION-TO-LEAVE-OUT...]
 # There are no modules where this runs, so constants are numbers (of Linux on x86-64).
-my ($folder, $seed, $steps, $may_chown) = @ARGV;
+my ($folder, $seed, $steps, $may_chown, @left_out) = @ARGV;
 $| = 1;
 umask 022;
 chdir $folder or die "$folder: $!";
@@ -113,6 +113,10 @@ my @operations = (
     },
 );
 
+for (my $at = $#operations - 1; $at >= 0; $at -= 2) {
+    my $name = $operations[$at];
+    splice @operations, $at, 2 if grep { $_ eq $name } @left_out;
+}
 for my $i (1 .. $steps) {
     my $at = 2 * pick(@operations / 2);
     $! = 0;

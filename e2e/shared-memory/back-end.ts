@@ -36,7 +36,8 @@ class Showcase implements VirtioDevice {
       return;
     }
     const piece = { id: 1, offset: PAGE, length: PAGE };
-    if (this.config[0] !== 0) this.#host.unmapShared(piece);
+    // From page to page without anything in between.
+    if (this.config[0] !== 0 && page === 0) this.#host.unmapShared(piece);
     this.config[0] = page;
     const source = { fd: this.#fd, fdOffset: (page % FIRST_FIXED) * PAGE, writable: page < FIRST_FIXED };
     if (page !== 0) this.#host.mapShared({ ...piece, ...source });

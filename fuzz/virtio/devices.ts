@@ -6,6 +6,7 @@ import { HeldEngine } from '../../src/disk/testing/held-engine.ts';
 import { DEFAULT_FUSE_OPTIONS } from '../../src/fuse/fuse-options.ts';
 import { MemoryFolder } from '../../src/host-folder/memory/memory-folder.ts';
 import type { HostMemory, ScatterList } from '../../src/memory/scatter-list.ts';
+import { DEFAULT_P9_OPTIONS } from '../../src/p9/p9-options.ts';
 import { BalloonDevice } from '../../src/virtio/balloon/balloon-device.ts';
 import { BlockDevice } from '../../src/virtio/block/block-device.ts';
 import { ConsoleDevice } from '../../src/virtio/console/console-device.ts';
@@ -14,6 +15,7 @@ import type { VirtioDevice } from '../../src/virtio/device.ts';
 import { FsDevice } from '../../src/virtio/fs/fs-device.ts';
 import { NetDevice } from '../../src/virtio/net/net-device.ts';
 import type { NetPort } from '../../src/virtio/net/net-port.ts';
+import { P9Device } from '../../src/virtio/p9/p9-device.ts';
 import { PmemDevice } from '../../src/virtio/pmem/pmem-device.ts';
 import { RngDevice } from '../../src/virtio/rng/rng-device.ts';
 import { VsockDevice } from '../../src/virtio/vsock/vsock-device.ts';
@@ -23,6 +25,7 @@ const DISK_SIZE = 64 * 512;
 export const GUEST_CID = 3;
 
 export const DEVICES: Readonly<Record<string, (random: Random) => VirtioDevice>> = {
+  '9p': () => new P9Device('fuzz', new MemoryFolder(), DEFAULT_P9_OPTIONS),
   balloon: () => new BalloonDevice(zero, { deflateOnOom: true, pageReporting: true, size: 1 << 20 }),
   block(random) {
     const disk = new RawDisk(new MemoryStore('disk', new Uint8Array(DISK_SIZE), random.chance(0.8)), false);
@@ -35,7 +38,8 @@ export const DEVICES: Readonly<Record<string, (random: Random) => VirtioDevice>>
   },
   fs: (random) => {
     const timer = { fd: 300, set: () => {}, clear: () => {}, close: () => {} };
-    return new FsDevice('fuzz', 1 + random.below(3), new MemoryFolder(1 << 20), DEFAULT_FUSE_OPTIONS, timer);
+    const setup = { tag: 'fuzz', queues: 1 + random.below(3), window: 0, options: DEFAULT_FUSE_OPTIONS };
+    return new FsDevice(setup, new MemoryFolder(1 << 20), timer);
   },
   net: (random) => {
     const ports = Array.from({ length: 1 + random.below(3) }, (_, i) => netPort(random, 100 + i));

@@ -20,6 +20,7 @@ const F_DUPFD_CLOEXEC = 1030;
 const FD_CLOEXEC = 1;
 
 const cOpen = libc<(path: string, flags: number, mode: number) => number>('int open(const char *, int, int)');
+const cPipe2 = libc<(ends: Int32Array, flags: number) => number>('int pipe2(void *, int)');
 const cClose = libc<(fd: number) => number>('int close(int)');
 const cDup3 = libc<(from: number, to: number, flags: number) => number>('int dup3(int, int, int)');
 const cRead = libc<(fd: number, bytes: Uint8Array, n: number) => number>('int64_t read(int, void *, int64_t)');
@@ -48,6 +49,13 @@ export function open(path: string, flags: number, mode = 0o666): number {
 
 export function close(fd: number): void {
   check(cClose(fd), 'close');
+}
+
+/** A new pipe: the end to read from, and the one to write to. */
+export function pipe(): [reader: number, writer: number] {
+  const ends = new Int32Array(2);
+  check(cPipe2(ends, O_CLOEXEC), 'pipe2');
+  return [ends[0]!, ends[1]!];
 }
 
 export function closeAll(fds: readonly number[]): void {

@@ -1,6 +1,7 @@
 /** Namespaces and mounts (namespaces(7), mount_namespaces(7)) of the calling process, which must have one thread. */
-import { mkdirSync } from 'node:fs';
+import { lstatSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { CrosvmError } from '../errors.ts';
 import { close, O_WRONLY, open, write } from './fd.ts';
 import { check, libc } from './ffi.ts';
 
@@ -67,7 +68,7 @@ export function enterRoot(root: string, folders: readonly string[]): void {
 
 function enterRootAt(mountPoint: string, folders: readonly string[]): void {
   for (const folder of folders) {
-    mkdirSync(join(mountPoint, folder), { recursive: true });
+    makeMountPoint(mountPoint, folder);
     mount(folder, join(mountPoint, folder), '', MS_BIND | MS_REC);
   }
   check(cChdir(mountPoint), 'chdir', mountPoint);
@@ -75,6 +76,20 @@ function enterRootAt(mountPoint: string, folders: readonly string[]): void {
   check(cPivotRoot('.', '.'), 'pivot_root', mountPoint);
   check(cUmount('.', MNT_DETACH), 'umount2');
   check(cChdir('/'), 'chdir');
+}
+
+/** Makes `folder` exist within `root`: a symbolic link on the way could lead out of that. Throws `E_JAIL`. */
+function makeMountPoint(root: string, folder: string): void {
+  let at = root;
+  for (const name of folder.split('/').filter((part) => part !== '')) {
+    at = join(at, name);
+    try {
+      mkdirSync(at);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+    if (!lstatSync(at).isDirectory()) throw new CrosvmError('E_JAIL', `${at} is no folder, as a mount point has to be`);
+  }
 }
 
 function mount(source: string, target: string, type: string, flags: number, data: string | null = null): void {

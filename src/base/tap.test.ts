@@ -3,12 +3,20 @@ import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
 import { ScatterList } from '../memory/scatter-list.ts';
+import type { NetPort } from '../virtio/net/net-port.ts';
 import { waitReadable } from './readable.ts';
-import { configureInterface, openTap } from './tap.ts';
+import { type InterfaceAddress, makeTap, tapPorts } from './tap.ts';
+
+/** A TAP device that the system gives a number, and its name. */
+function newTap(pairs: number, address?: InterfaceAddress): { ports: NetPort[]; fds: number[]; name: string } {
+  const fds = makeTap('crosvmtest%d', pairs, address);
+  const [, name] = /^iff:\t(.*)$/m.exec(readFileSync(`/proc/self/fdinfo/${fds[0]}`, 'utf8'))!;
+  return { ports: tapPorts(fds), fds, name: name! };
+}
 
 function why(): string | false {
   try {
-    for (const port of openTap('crosvmtest%d', 1).ports) port.close();
+    for (const port of newTap(1).ports) port.close();
     return false;
   } catch (error) {
     return `no TAP device can be made here: ${(error as Error).message}`;
@@ -23,10 +31,9 @@ function listOf(bytes: Uint8Array): ScatterList {
 }
 
 test('a TAP device is made, gets an address, carries frames, and goes', { skip }, () => {
-  const { ports, name } = openTap('crosvmtest%d', 1);
+  const { ports, name } = newTap(1, { ip: [10, 99, 97, 1], netmask: [255, 255, 255, 0] });
   const [port] = ports;
   assert.match(name, /^crosvmtest\d+$/);
-  configureInterface(name, { ip: [10, 99, 97, 1], netmask: [255, 255, 255, 0] });
   assert.equal(networkInterfaces()[name]?.[0]?.cidr, '10.99.97.1/24');
   port!.setOffloads({ checksum: true, tso4: true, tso6: true, ecn: true, ufo: true });
   port!.setOffloads({ checksum: false, tso4: false, tso6: false, ecn: false, ufo: false });
@@ -55,12 +62,15 @@ test('a TAP device is made, gets an address, carries frames, and goes', { skip }
 });
 
 test('several queues of one device', { skip }, () => {
-  const { ports, name } = openTap('crosvmtest%d', 2);
+  const { ports, fds, name } = newTap(2);
   assert.equal(ports.length, 2);
   ports[1]!.setActive(false);
   ports[1]!.setActive(false);
   ports[1]!.setActive(true);
-  assert.throws(() => openTap(name, 1), {
+  ports[1]!.setActive(false);
+  // Who gets it next knows nothing of that.
+  tapPorts(fds)[1]!.setActive(false);
+  assert.throws(() => makeTap(name, 1), {
     code: 'E_TAP',
     message: /no TAP device, or one with another number of queues/,
   });
@@ -68,6 +78,6 @@ test('several queues of one device', { skip }, () => {
 });
 
 test('names that cannot be', { skip }, () => {
-  assert.throws(() => openTap('a name that is far too long', 1), { code: 'E_TAP' });
-  assert.throws(() => openTap('lo', 1), { code: 'E_TAP' });
+  assert.throws(() => makeTap('a name that is far too long', 1), { code: 'E_TAP' });
+  assert.throws(() => makeTap('lo', 1), { code: 'E_TAP' });
 });

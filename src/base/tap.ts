@@ -3,7 +3,7 @@ import { CrosvmError } from '../errors.ts';
 import type { ScatterList } from '../memory/scatter-list.ts';
 import { NET_HEADER_SIZE, type Offloads } from '../virtio/net/net-config.ts';
 import type { NetPort } from '../virtio/net/net-port.ts';
-import { close, ioctl, O_NONBLOCK, O_RDWR, open, rawIoctl, setNonBlocking } from './fd.ts';
+import { close, closeAll, ioctl, O_NONBLOCK, O_RDWR, open, rawIoctl, setNonBlocking } from './fd.ts';
 import { addressOf, check, libc } from './ffi.ts';
 import { readScattered, writeScattered } from './scatter-io.ts';
 import { SystemError } from './system-error.ts';
@@ -49,10 +49,11 @@ export interface InterfaceAddress {
 }
 
 /**
- * Opens a TAP device, one port for each pair of queues. One of that `name` is used if there is one, and made, until it is
- * closed, if not; `%d` in the name is a number of the system's choice. Throws `E_TAP` without the permission for that.
+ * Opens a TAP device, with a descriptor for each pair of queues. One of that `name` is used if there is one, and made,
+ * until it is closed, if not; `%d` in the name is a number of the system's choice. The interface gets the address, if there
+ * is one. Throws `E_TAP` without the permission for that.
  */
-export function openTap(name: string, pairs: number): { ports: NetPort[]; name: string } {
+export function makeTap(name: string, pairs: number, address?: InterfaceAddress): number[] {
   const fds: number[] = [];
   let real = name;
   try {
@@ -62,17 +63,23 @@ export function openTap(name: string, pairs: number): { ports: NetPort[]; name: 
       const flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (pairs > 1 ? IFF_MULTI_QUEUE : 0);
       real = attach(fd, real, flags);
     }
-    return { ports: fds.map((fd) => tapPort(fd, pairs > 1)), name: real };
+    if (address !== undefined) configureInterface(real, address);
+    return fds;
   } catch (error) {
-    for (const fd of fds) close(fd);
+    closeAll(fds);
     throw error;
   }
 }
 
-/** The port of a TAP device that is open already (IFF_TAP, IFF_NO_PI, IFF_VNET_HDR); it becomes the port's. */
-export function tapPort(fd: number, isOneOfSeveral = false): NetPort {
+/** The ports of a TAP device that is open (IFF_TAP, IFF_NO_PI, IFF_VNET_HDR), one for each queue; they become the ports'. */
+export function tapPorts(fds: readonly number[]): NetPort[] {
+  return fds.map((fd) => tapPort(fd, fds.length > 1));
+}
+
+function tapPort(fd: number, isOneOfSeveral: boolean): NetPort {
   setNonBlocking(fd, true);
   setHeaderSize(fd);
+  if (isOneOfSeveral) rawIoctl(fd, TUNSETQUEUE, addressOf(queueRequest(true))); // who had it before may have switched it off
   let isActive = true;
   return {
     fd,
@@ -82,16 +89,14 @@ export function tapPort(fd: number, isOneOfSeveral = false): NetPort {
     setActive(active: boolean) {
       if (!isOneOfSeveral || active === isActive) return;
       isActive = active;
-      const { bytes, view } = interfaceRequest('');
-      view.setUint16(NAME_SIZE, active ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE, true);
-      ioctl(fd, TUNSETQUEUE, addressOf(bytes), 'TUNSETQUEUE');
+      ioctl(fd, TUNSETQUEUE, addressOf(queueRequest(active)), 'TUNSETQUEUE');
     },
     close: () => close(fd),
   };
 }
 
 /** Gives an interface of the host its address and switches it on. Throws `E_TAP` without the permission for that. */
-export function configureInterface(name: string, { ip, netmask }: InterfaceAddress): void {
+function configureInterface(name: string, { ip, netmask }: InterfaceAddress): void {
   const socket = check(cSocket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), 'socket');
   const request = interfaceRequest(name);
   const call = (code: number, what: string) => tapIoctl(socket, code, request.bytes, what, name);
@@ -107,6 +112,13 @@ export function configureInterface(name: string, { ip, netmask }: InterfaceAddre
   } finally {
     close(socket);
   }
+}
+
+/** struct ifreq that switches a queue on or off. */
+function queueRequest(active: boolean): Uint8Array {
+  const { bytes, view } = interfaceRequest('');
+  view.setUint16(NAME_SIZE, active ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE, true);
+  return bytes;
 }
 
 /** The name of the interface that the descriptor is attached to now. */

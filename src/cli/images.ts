@@ -3,12 +3,14 @@ import { dirname, resolve } from 'node:path';
 import { hostDiskFiles } from '../base/host-disk-files.ts';
 import { HostFile } from '../base/host-file.ts';
 import { imageCodec } from '../base/image-codec.ts';
+import { ThreadPacker } from '../base/thread-packer.ts';
 import type { Disk } from '../disk/disk.ts';
 import { type DiskWorld, type OpenDiskOptions, openDisk } from '../disk/open-disk.ts';
 import { type CreateOptions, createQcow2 } from '../disk/qcow2/create.ts';
 import { readHeader } from '../disk/qcow2/open.ts';
 import { type Preallocation, preallocate } from '../disk/qcow2/preallocate.ts';
 import { Qcow2Disk } from '../disk/qcow2/qcow2-disk.ts';
+import { LocalPacker, type Packer } from '../disk/tools/packer.ts';
 import type { Progress } from '../disk/tools/progress.ts';
 import { CrosvmError } from '../errors.ts';
 import type { Qcow2Keys } from './options/image.ts';
@@ -71,6 +73,22 @@ const PREPARE: Readonly<Record<Exclude<Preallocation, 'off'>, (file: HostFile) =
 };
 
 const ZEROES = new Uint8Array(1 << 20);
+
+/** Disks of fewer bytes are compressed before threads have started. */
+const WORTH_THREADS = { zlib: 16 << 20, zstd: 128 << 20 } as const;
+
+/** Runs `use` with what compresses clusters of `target`. */
+export async function withPacker(target: Qcow2Disk, use: (packer: Packer) => void): Promise<void> {
+  const { header, clusterSize } = target.parts.image;
+  if (header.size < WORTH_THREADS[header.compression])
+    return use(new LocalPacker(imageCodec, header.compression, clusterSize));
+  const packer = new ThreadPacker(header.compression, clusterSize);
+  try {
+    use(packer);
+  } finally {
+    await packer.close();
+  }
+}
 
 /** Makes an empty qcow2 image and, if it has one, its data file. */
 export async function makeQcow2(path: string, options: CreateOptions, preallocation?: Preallocation): Promise<void> {

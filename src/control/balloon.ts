@@ -1,5 +1,5 @@
 /** The part of the control protocol that is about the memory balloon. */
-import { fields, wholeNumber } from './fields.ts';
+import { fields, wholeNumber } from '../fields.ts';
 
 /** `num_bytes`: what the balloon is to take of the guest's memory. */
 export type BalloonCommand = { readonly Adjust: { readonly num_bytes: number } } | 'Stats';

@@ -1,5 +1,5 @@
 /** The part of the control protocol that is about disks. */
-import { fields, wholeNumber } from './fields.ts';
+import { fields, wholeNumber } from '../fields.ts';
 
 export interface DiskCommand {
   /** The number of the disk, in the order of the VM's options. */

@@ -1,7 +1,8 @@
 /** The part of the control protocol that is about statistics: one request, and its answer. */
+
+import { fields, wholeNumber } from '../fields.ts';
 import type { HypervisorKind } from '../hypervisor/hypervisor.ts';
 import type { Counters } from '../hypervisor/statistics.ts';
-import { fields, wholeNumber } from './fields.ts';
 
 export interface StatisticsRequest {
   /** The number of the vCPU to begin with. */

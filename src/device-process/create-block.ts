@@ -1,13 +1,15 @@
 import { resolve } from 'node:path';
 import { close } from '../base/fd.ts';
-import { hostDiskFiles } from '../base/host-disk-files.ts';
+import { hostDiskFiles, identityOf } from '../base/host-disk-files.ts';
 import { HostFile } from '../base/host-file.ts';
 import { imageCodec } from '../base/image-codec.ts';
 import { IoUring } from '../base/io-uring.ts';
+import { mmap, view } from '../base/mmap.ts';
 import type { Disk } from '../disk/disk.ts';
 import type { FileAccess, OpenedFile } from '../disk/disk-files.ts';
 import { openDisk } from '../disk/open-disk.ts';
 import { openOverlay } from '../disk/overlay.ts';
+import { MAX_TABLE_LOGS, TABLE_LOG_SIZE, TABLE_LOGS_SIZE, TableLog } from '../disk/qcow2/table-log.ts';
 import type { TransferEngine } from '../disk/transfer-engine.ts';
 import { CrosvmError } from '../errors.ts';
 import { BlockDevice } from '../virtio/block/block-device.ts';
@@ -30,18 +32,19 @@ export function prepareBlock(spec: BlockSpec): PreparedDevice {
   opening.defer(() => store?.close());
   const engine = openEngine(spec);
   opening.defer(() => engine?.close());
+  const logs = openTableLogs(spec.tableLogs?.fd);
   // The name of the image in an overlay that is made; from inside of a jail no path can be found out.
   const base = overlay?.kind === 'file' ? resolve(path) : undefined;
   const resources = opening.move();
   return {
     finish() {
       using finishing = resources;
-      const disk = openImage(spec, () => {
+      const disk = openImage(spec, store === undefined ? logs : [], () => {
         const opened = image;
         image = undefined;
         return opened;
       });
-      const made = finish(spec, store === undefined ? disk : over(disk, store, base), engine);
+      const made = finish(spec, store === undefined ? disk : over(disk, store, base, logs[0]), engine);
       finishing.move();
       return made;
     },
@@ -49,9 +52,7 @@ export function prepareBlock(spec: BlockSpec): PreparedDevice {
 }
 
 function finish(spec: BlockSpec, disk: Disk, engine: TransferEngine | undefined): MadeDevice {
-  // A temporary file needs no power to be cut, so its flushes cost little; and then nothing is lost with this process.
-  const writeThrough = spec.overlay?.kind === 'temporary';
-  const device = new BlockDevice(disk, { ...spec, writeThrough }, engine);
+  const device = new BlockDevice(disk, spec, engine);
   return {
     device,
     orders: {
@@ -64,21 +65,22 @@ function finish(spec: BlockSpec, disk: Disk, engine: TransferEngine | undefined)
 }
 
 /** The disk in an image, of which the first file is open already. */
-function openImage(spec: BlockSpec, takeFirst: () => OpenedFile | undefined): Disk {
+function openImage(spec: BlockSpec, tableLogs: readonly Uint8Array[], takeFirst: () => OpenedFile | undefined): Disk {
   const { path, overlay, format, trust, writable, lock, direct, broker } = spec;
   const others = broker === undefined ? hostDiskFiles : brokeredDiskFiles(broker.fd);
   const files = { ...others, open: (name: string, access: FileAccess) => takeFirst() ?? others.open(name, access) };
   try {
-    const how = { format, trust, lock, direct, writable: writable && overlay === undefined };
+    const how = { format, trust, lock, direct, tableLogs, writable: writable && overlay === undefined };
     return openDisk({ files, codec: imageCodec }, path, how);
   } finally {
     if (broker !== undefined) close(broker.fd);
   }
 }
 
-function over(base: Disk, store: HostFile, basePath: string | undefined): Disk {
+function over(base: Disk, store: HostFile, basePath: string | undefined, memory: Uint8Array | undefined): Disk {
   try {
-    return openOverlay(imageCodec, base, store, basePath);
+    const log = memory && new TableLog(memory, identityOf(store.fd));
+    return openOverlay(imageCodec, base, store, basePath, log);
   } catch (error) {
     base.close();
     throw error;
@@ -93,6 +95,17 @@ function openEngine(spec: BlockSpec): TransferEngine | undefined {
     'E_IO_URING',
     `${spec.path}: async-executor=uring: the host does not let us use io_uring (it needs Linux 5.10; see sysctl kernel.io_uring_disabled)`,
   );
+}
+
+/** The logs in a memfd, which is closed and stays mapped until the process ends. */
+function openTableLogs(fd: number | undefined): readonly Uint8Array[] {
+  if (fd === undefined) return [];
+  try {
+    const all = new Uint8Array(view(mmap({ length: TABLE_LOGS_SIZE, fd }), TABLE_LOGS_SIZE));
+    return Array.from({ length: MAX_TABLE_LOGS }, (_, i) => all.subarray(i * TABLE_LOG_SIZE, (i + 1) * TABLE_LOG_SIZE));
+  } finally {
+    close(fd);
+  }
 }
 
 /** An overlay that is only read has to be there. */

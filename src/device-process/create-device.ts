@@ -8,6 +8,7 @@ type DeviceType = DeviceSpec['type'];
 
 /** Only the code of its own type is loaded for a device: what a process loads is most of what it costs. */
 const LOADERS: { readonly [T in DeviceType]: () => Promise<DeviceMaker<Extract<DeviceSpec, { type: T }>>> } = {
+  '9p': async () => (await import('./create-p9.ts')).prepareP9,
   balloon: async () => atOnce((await import('./create-balloon.ts')).createBalloon),
   block: async () => (await import('./create-block.ts')).prepareBlock,
   console: async () => atOnce((await import('./create-console.ts')).createConsole),

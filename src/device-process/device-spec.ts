@@ -4,7 +4,8 @@ import type { InterfaceAddress } from '../base/tap.ts';
 import type { IdRange } from '../base/user-maps.ts';
 import type { DiskFormat } from '../disk/disk.ts';
 import type { ImageTrust } from '../disk/image-trust.ts';
-import type { FuseOptions } from '../fuse/fuse-options.ts';
+import type { P9Options } from '../p9/p9-options.ts';
+import type { FsSetup } from '../virtio/fs/fs-device.ts';
 
 /**
  * Where what the guest writes to a disk goes, if not to its image: to a qcow2 image, which is made if it is not there; or
@@ -44,6 +45,8 @@ export interface BlockSpec {
    * type SOCK_SEQPACKET.
    */
   readonly broker?: { readonly fd: number } | undefined;
+  /** A memfd of TABLE_LOGS_SIZE bytes: what is not in the tables of qcow2 images yet survives the process there. */
+  readonly tableLogs?: { readonly fd: number } | undefined;
   /** Keeps other programs of ours from the image, and from writing it if it is read only. */
   readonly lock: boolean;
 }
@@ -94,21 +97,24 @@ export interface BalloonSpec {
 }
 
 /**
- * What the card is connected to: a TAP device by name, where it is made if there is none, or an open one; or a stream
- * socket, as passt speaks it.
+ * What the card is connected to: a TAP device by name, where it is made if there is none, or an open one, with a
+ * descriptor for each pair of queues; or a stream socket, as passt speaks it.
  */
 export type NetWire =
   | { readonly kind: 'tap'; readonly name: string }
-  | { readonly kind: 'tap' | 'stream'; readonly fd: number };
+  | { readonly kind: 'tap'; readonly queues: readonly { readonly fd: number }[] }
+  | { readonly kind: 'stream'; readonly fd: number };
 
 export interface NetSpec {
   readonly type: 'net';
   readonly wire: NetWire;
-  /** Pairs of queues; 1 for what is open already. */
+  /** Pairs of queues; 1 for a stream. */
   readonly pairs: number;
   /** The guest's hardware address, six bytes. */
   readonly mac?: readonly number[] | undefined;
   readonly mtu?: number | undefined;
+  /** A memfd of KEPT_STATE_SIZE bytes (kept-state.ts), for what the driver has told the device. */
+  readonly kept?: { readonly fd: number } | undefined;
   /** What the host's end of the wire gets. */
   readonly address?: InterfaceAddress | undefined;
 }
@@ -121,18 +127,23 @@ export interface VsockSpec {
   readonly path: string;
 }
 
-export interface FsSpec {
-  readonly type: 'fs';
-  /** The folder. */
+/** A folder of the host for the guest. */
+export interface FolderSpec {
   readonly path: string;
   /** By what the guest mounts it. */
   readonly tag: string;
-  /** For requests. */
-  readonly queues: number;
-  readonly options: FuseOptions;
   /** As `SharedFolder`. */
   readonly users?: readonly IdRange[] | undefined;
   readonly groups?: readonly IdRange[] | undefined;
+}
+
+export interface FsSpec extends FolderSpec, FsSetup {
+  readonly type: 'fs';
+}
+
+export interface P9Spec extends FolderSpec {
+  readonly type: '9p';
+  readonly options: P9Options;
 }
 
 /** In the page cache most requests end at once, and the ring only costs. */
@@ -140,4 +151,13 @@ export function preferredExecutor({ executor, direct }: Pick<BlockSpec, 'executo
   return executor ?? (direct ? 'uring' : 'epoll');
 }
 
-export type DeviceSpec = BalloonSpec | BlockSpec | ConsoleSpec | FsSpec | NetSpec | PmemSpec | RngSpec | VsockSpec;
+export type DeviceSpec =
+  | BalloonSpec
+  | BlockSpec
+  | ConsoleSpec
+  | FsSpec
+  | NetSpec
+  | P9Spec
+  | PmemSpec
+  | RngSpec
+  | VsockSpec;

@@ -7,6 +7,7 @@ import type { DiskFiles, OpenedFile } from './disk-files.ts';
 import { type ImageTrust, NO_TRUST } from './image-trust.ts';
 import { probeFormat } from './probe.ts';
 import { openQcow2 } from './qcow2/open.ts';
+import { TableLog } from './qcow2/table-log.ts';
 import { RawDisk } from './raw.ts';
 import { ZstdDisk } from './zstd-seekable.ts';
 
@@ -17,6 +18,8 @@ export interface OpenDiskOptions {
   readonly lock?: boolean;
   readonly direct?: boolean;
   readonly trust?: ImageTrust;
+  /** Memory for the logs of qcow2 images that are written, of TABLE_LOG_SIZE bytes each; what is not enough has none. */
+  readonly tableLogs?: readonly Uint8Array[];
 }
 
 /** What opening needs of the world. */
@@ -53,6 +56,7 @@ export class Opening {
   readonly options: Required<OpenDiskOptions>;
   /** Identities of the images between here and the first one. */
   readonly #chain: string[] = [];
+  #logsTaken = 0;
 
   constructor(world: DiskWorld, options: OpenDiskOptions) {
     this.world = world;
@@ -62,6 +66,7 @@ export class Opening {
       lock: false,
       direct: false,
       trust: NO_TRUST,
+      tableLogs: [],
       ...options,
     };
   }
@@ -101,6 +106,12 @@ export class Opening {
       );
     }
     return file;
+  }
+
+  /** The next log for an image that is written; a successor opens the same images in the same order. */
+  takeTableLog(identity: string): TableLog | undefined {
+    const memory = this.options.tableLogs[this.#logsTaken++];
+    return memory && new TableLog(memory, identity);
   }
 
   /** Closes the file if it fails. */

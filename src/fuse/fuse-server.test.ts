@@ -17,6 +17,7 @@ import * as errno from '../host-folder/errno.ts';
 import type { Folder } from '../host-folder/folder.ts';
 import { openFolder } from '../host-folder/linux/open-folder.ts';
 import { MemoryFolder } from '../host-folder/memory/memory-folder.ts';
+import type { FileWindow } from './file-window.ts';
 import { DEFAULT_FUSE_OPTIONS, type FuseOptions } from './fuse-options.ts';
 import { FuseServer } from './fuse-server.ts';
 import * as protocol from './protocol.ts';
@@ -267,3 +268,108 @@ test('what is outside of the folder is neither read nor written, whatever links 
 function zeroBytes(length: number): Uint8Array {
   return new Uint8Array(length);
 }
+
+/** Writes down what is mapped where; one place is taken. */
+class RecordingWindow implements FileWindow {
+  readonly size: number = 16 * 4096;
+  readonly calls: unknown[] = [];
+
+  map(fd: number, fdOffset: number, offset: number, length: number, writable: boolean): number {
+    this.calls.push(['map', fdOffset, offset, length, writable]);
+    return fd > 2 && offset !== 0x8000 ? 0 : -errno.ENOSPC;
+  }
+
+  unmap(offset: number, length: number): number {
+    this.calls.push(['unmap', offset, length]);
+    return 0;
+  }
+}
+
+/** struct fuse_setupmapping_in; Linux names no file. */
+function mapArgs(fdOffset: number, length: number, flags: number, offset: number): Uint8Array {
+  const request = new Uint8Array(40).fill(0xff, 0, 8);
+  const view = new DataView(request.buffer);
+  for (const [i, value] of [fdOffset, length, flags, offset].entries())
+    view.setBigUint64(8 + 8 * i, BigInt(value), true);
+  return request;
+}
+
+function unmapArgs(count: number, ...ranges: readonly number[]): Uint8Array {
+  const request = new Uint8Array(4 + 8 * ranges.length);
+  const view = new DataView(request.buffer);
+  view.setUint32(0, count, true);
+  for (const [i, value] of ranges.entries()) view.setBigUint64(4 + 8 * i, BigInt(value), true);
+  return request;
+}
+
+test('pieces of files are mapped into a window, as far as it goes', () => {
+  const path = mkdtempSync(joinPath(tmpdir(), 'crosvm-fuse-'));
+  writeFileSync(joinPath(path, 'file'), 'text');
+  const folder = openFolder(path);
+  const window = new RecordingWindow();
+  const options = { ...DEFAULT_FUSE_OPTIONS };
+  const client = new FuseClient(directTransport(new FuseServer(folder, options, window)));
+  const { flags } = client.init();
+  assert.equal((flags >>> protocol.FUSE_MAP_ALIGNMENT) & 1, 1);
+  const { nodeid } = client.lookup(ROOT, 'file');
+  const map = (...numbers: Parameters<typeof mapArgs>) =>
+    errorOf(client, protocol.FUSE_SETUPMAPPING, nodeid, mapArgs(...numbers));
+  const unmap = (...numbers: Parameters<typeof unmapArgs>) =>
+    errorOf(client, protocol.FUSE_REMOVEMAPPING, nodeid, unmapArgs(...numbers));
+  assert.equal(map(0x3000, 0x2000, 2, 0x1000), 0);
+  assert.equal(map(0, 0x1000, 3, 0xf000), 0);
+  assert.equal(map(0, 0x1000, 2, 0x8000), -errno.ENOSPC);
+  assert.deepEqual(window.calls.splice(0), [
+    ['map', 0x3000, 0x1000, 0x2000, false],
+    ['map', 0, 0xf000, 0x1000, true],
+    ['map', 0, 0x8000, 0x1000, false],
+  ]);
+  for (const [fdOffset, length, offset] of [
+    [0, 0, 0],
+    [0, 0x1_1000, 0],
+    [0, 0x1000, 0x1_0000],
+    [0, 0x2000, 0xf000],
+    [0, 0x800, 0],
+    [0x10, 0x1000, 0],
+    [0, 0x1000, 0x10],
+    [2 ** 60, 0x1000, 0],
+    [0, 2 ** 63, 0],
+    [0, 0x1000, 2 ** 63],
+  ] as const) {
+    assert.equal(map(fdOffset, length, 2, offset), -errno.EINVAL);
+  }
+  assert.equal(errorOf(client, protocol.FUSE_SETUPMAPPING, 99, mapArgs(0, 0x1000, 2, 0)), -errno.ESTALE);
+  assert.ok(errorOf(client, protocol.FUSE_SETUPMAPPING, ROOT, mapArgs(0, 0x1000, 2, 0))! < 0);
+  assert.equal(unmap(2, 0x1000, 0x2000, 0xf000, 0x1000), 0);
+  assert.equal(unmap(0), 0);
+  assert.equal(unmap(3, 0, 0x1000), -errno.EINVAL);
+  assert.equal(unmap(0xffff_ffff, 0, 0x1000), -errno.EINVAL);
+  assert.equal(unmap(1, 0, 2 ** 63), -errno.EINVAL);
+  assert.deepEqual(window.calls, [
+    ['unmap', 0x1000, 0x2000],
+    ['unmap', 0xf000, 0x1000],
+  ]);
+  folder.close();
+  rmSync(path, { recursive: true });
+});
+
+test('nothing is mapped without a window, writable in a folder that is read-only, or of files in memory', () => {
+  const request = mapArgs(0, 0x1000, 1, 0);
+  const answer = (window: FileWindow | undefined, options: Partial<FuseOptions> = {}) => {
+    const folder = new MemoryFolder();
+    const client = new FuseClient(
+      directTransport(new FuseServer(folder, { ...DEFAULT_FUSE_OPTIONS, ...options }, window)),
+    );
+    client.init();
+    return errorOf(client, protocol.FUSE_SETUPMAPPING, ROOT, request);
+  };
+  assert.equal(answer(undefined), -errno.ENOSYS);
+  assert.equal(answer(new RecordingWindow(), { readOnly: true }), -errno.EROFS);
+  assert.equal(answer(new RecordingWindow()), -errno.EISDIR);
+  const client = new FuseClient(
+    directTransport(new FuseServer(new MemoryFolder(), DEFAULT_FUSE_OPTIONS, new RecordingWindow())),
+  );
+  client.init();
+  const { node } = client.create(ROOT, 'file', O_RDWR, 0o644);
+  assert.equal(errorOf(client, protocol.FUSE_SETUPMAPPING, node.nodeid, request), -errno.EOPNOTSUPP);
+});

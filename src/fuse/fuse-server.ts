@@ -4,9 +4,11 @@ import { ScatterList } from '../memory/scatter-list.ts';
 import * as attributes from './attribute-operations.ts';
 import * as directories from './directory-operations.ts';
 import * as files from './file-operations.ts';
+import { type FileWindow, NO_WINDOW } from './file-window.ts';
 import type { FuseOptions } from './fuse-options.ts';
 import { init } from './init.ts';
 import * as locks from './lock-operations.ts';
+import * as mappings from './mapping-operations.ts';
 import * as names from './name-operations.ts';
 import * as protocol from './protocol.ts';
 import { BLOCKED, FuseSession, NO_REPLY, type Operation } from './session.ts';
@@ -75,6 +77,8 @@ const ENTRIES: readonly (Entry | undefined)[] = entriesOf([
   [protocol.FUSE_LSEEK, reads(24, files.seek)],
   [protocol.FUSE_COPY_FILE_RANGE, changes(56, files.copyRange)],
   [protocol.FUSE_IOCTL, reads(32, files.control)],
+  [protocol.FUSE_SETUPMAPPING, reads(40, mappings.setUpMapping)],
+  [protocol.FUSE_REMOVEMAPPING, reads(4, mappings.removeMapping)],
   [protocol.FUSE_READDIR, reads(40, directories.readDirectory)],
   [protocol.FUSE_READDIRPLUS, reads(40, directories.readDirectoryPlus)],
   [protocol.FUSE_GETLK, reads(48, locks.testLock)],
@@ -117,8 +121,8 @@ export class FuseServer {
   readonly #session: FuseSession;
   readonly #retry = new ScatterList();
 
-  constructor(folder: Folder, options: FuseOptions) {
-    this.#session = new FuseSession(folder, options);
+  constructor(folder: Folder, options: FuseOptions, window: FileWindow = NO_WINDOW) {
+    this.#session = new FuseSession(folder, options, window);
   }
 
   /**

@@ -1,5 +1,4 @@
 import { EPROTO } from '../host-folder/errno.ts';
-import type { FuseOptions } from './fuse-options.ts';
 import {
   FUSE_ASYNC_DIO,
   FUSE_ASYNC_READ,
@@ -15,6 +14,7 @@ import {
   FUSE_HAS_IOCTL_DIR,
   FUSE_INIT_EXT,
   FUSE_MAJOR,
+  FUSE_MAP_ALIGNMENT,
   FUSE_MAX_PAGES,
   FUSE_MINOR,
   FUSE_OLDEST_MINOR,
@@ -30,6 +30,8 @@ import type { FuseSession } from './session.ts';
 
 const INIT_OUT_SIZE = 64;
 const PAGE_SIZE = 4096;
+/** Binary logarithm of what offsets of mappings are multiples of. */
+const MAP_ALIGNMENT = 12;
 /** Data of one read or write. */
 const MAX_PAGES = 256;
 const MAX_BACKGROUND = 256;
@@ -56,7 +58,7 @@ const ALWAYS = [
 
 /** INIT: struct fuse_init_in is u32 major, minor, max_readahead, flags, flags2 and more. A guest that has crashed begins anew. */
 export function init(session: FuseSession): number {
-  const { request, reply, options } = session;
+  const { request, reply } = session;
   const [major, minor] = [request.u32(0), request.u32(4)];
   if (major < FUSE_MAJOR || (major === FUSE_MAJOR && minor < FUSE_OLDEST_MINOR)) return -EPROTO;
   reply.clear(0, INIT_OUT_SIZE);
@@ -69,7 +71,7 @@ export function init(session: FuseSession): number {
   session.minor = Math.min(minor, FUSE_MINOR);
   const flags = request.u32(12);
   const hasMore = (flags & (1 << FUSE_INIT_EXT)) !== 0;
-  session.agreed = new Set(wanted(options).filter((bit) => isSet(bit, flags, hasMore ? request.u32(16) : 0)));
+  session.agreed = new Set(wanted(session).filter((bit) => isSet(bit, flags, hasMore ? request.u32(16) : 0)));
   reply.u32(8, request.u32(8));
   reply.u32(12, maskOf(session.agreed, 0));
   reply.u16(16, MAX_BACKGROUND);
@@ -77,11 +79,13 @@ export function init(session: FuseSession): number {
   reply.u32(20, MAX_PAGES * PAGE_SIZE);
   reply.u32(24, 1); // granularity of times in ns
   reply.u16(28, MAX_PAGES);
+  reply.u16(30, MAP_ALIGNMENT);
   reply.u32(32, maskOf(session.agreed, 32));
   return INIT_OUT_SIZE;
 }
 
-function wanted({ cache, writeback, posixAcl, securityContext }: FuseOptions): number[] {
+function wanted({ options, window }: FuseSession): number[] {
+  const { cache, writeback, posixAcl, securityContext } = options;
   return [
     ...ALWAYS,
     ...(cache === 'auto' ? [FUSE_AUTO_INVAL_DATA] : []),
@@ -89,6 +93,7 @@ function wanted({ cache, writeback, posixAcl, securityContext }: FuseOptions): n
     ...(writeback ? [FUSE_WRITEBACK_CACHE] : []),
     ...(posixAcl ? [FUSE_POSIX_ACL] : []),
     ...(securityContext ? [FUSE_SECURITY_CTX] : []),
+    ...(window.size > 0 ? [FUSE_MAP_ALIGNMENT] : []),
   ];
 }
 

@@ -1,8 +1,8 @@
 /** Operations on names: the node of the request is a folder. */
+import { decodeMajor, decodeMinor } from '../host-folder/device-number.ts';
 import { EINVAL, ENOENT, EOPNOTSUPP } from '../host-folder/errno.ts';
 import type { Folder } from '../host-folder/folder.ts';
 import { FUSE_SECURITY_CTX } from './protocol.ts';
-import { decodeMajor, decodeMinor } from './reply.ts';
 import { storeSecurityContext } from './security-context.ts';
 import type { FuseSession } from './session.ts';
 

@@ -1,4 +1,5 @@
 import type { FileAttributes, FileEntry } from '../host-folder/attributes.ts';
+import { encodeDevice } from '../host-folder/device-number.ts';
 import { type HostMemory, ScatterList } from '../memory/scatter-list.ts';
 import { OUT_HEADER_SIZE } from './protocol.ts';
 
@@ -158,16 +159,3 @@ const STATX_BASIC_STATS = 0x7ff;
 const STATX_BTIME = 0x800;
 /** 32 bytes, and struct fuse_statx. */
 const STATX_OUT_SIZE = 32 + 256;
-
-/** A device number as the kernel's new_encode_dev makes it: 12 bits of major within 20 of minor. */
-function encodeDevice(major: number, minor: number): number {
-  return ((minor & 0xff) | ((major & 0xfff) << 8) | ((minor & ~0xff) << 12)) >>> 0;
-}
-
-export function decodeMajor(device: number): number {
-  return (device >>> 8) & 0xfff;
-}
-
-export function decodeMinor(device: number): number {
-  return (device & 0xff) | ((device >>> 12) & 0xf_ff00);
-}

@@ -5,11 +5,12 @@ import {
   FolderStatistics,
   RecordLock,
 } from '../host-folder/attributes.ts';
+import { findFolded } from '../host-folder/case-folding.ts';
 import { EINVAL, ENOENT } from '../host-folder/errno.ts';
 import type { Folder } from '../host-folder/folder.ts';
 import { Name } from '../host-folder/name.ts';
 import { ScatterList } from '../memory/scatter-list.ts';
-import { findFolded } from './case-folding.ts';
+import type { FileWindow } from './file-window.ts';
 import type { FuseOptions } from './fuse-options.ts';
 import { FuseReply } from './reply.ts';
 import { FuseRequest } from './request.ts';
@@ -48,10 +49,12 @@ export class FuseSession {
   /** Flags of INIT that both sides know, by the number of the bit. */
   agreed: ReadonlySet<number> = new Set();
   minor = 0;
+  readonly window: FileWindow;
 
-  constructor(folder: Folder, options: FuseOptions) {
+  constructor(folder: Folder, options: FuseOptions, window: FileWindow) {
     this.folder = folder;
     this.options = options;
+    this.window = window;
   }
 
   /** Seconds for which the guest may remember names and attributes. */

@@ -3,6 +3,8 @@ import { Name } from './name.ts';
 
 /** What stat(2) tells of a file. Times are seconds since 1970 (negative before) and nanoseconds. */
 export class FileAttributes {
+  /** The file system that it is on: any number, the same for all files of that one. With `ino` it tells files apart. */
+  fileSystem = 0;
   /** The file's number on its file system, 64 bits in two halves. */
   inoLow = 0;
   inoHigh = 0;

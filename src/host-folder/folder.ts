@@ -66,6 +66,8 @@ export interface Folder {
   /** Without a name (O_TMPFILE). */
   createUnnamed(parent: number, flags: number, mode: number, entry: FileEntry): number;
   release(file: number): void;
+  /** The descriptor of the host behind a file, which stays the folder's. -EOPNOTSUPP if there is none. */
+  descriptor(file: number): number;
   /** Fills a list from its start; returns how many bytes, fewer at the end of the file. */
   read(file: number, offset: number, list: ScatterList): number;
   /** Writes all of a list; returns how many bytes. */

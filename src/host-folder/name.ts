@@ -30,6 +30,12 @@ export class Name {
     return new Name({ bytes, address: 0 }, 0, bytes.length);
   }
 
+  /** The bytes that `toKey` has made a text of. */
+  static ofKey(key: string): Name {
+    const bytes = Uint8Array.from(key, (character) => character.charCodeAt(0));
+    return new Name({ bytes, address: 0 }, 0, bytes.length);
+  }
+
   set(memory: HostMemory, start: number, length: number): this {
     this.memory = memory;
     this.start = start;

@@ -3,6 +3,7 @@ import { O_RDWR, open, write } from '../base/fd.ts';
 import { exitNow, keepDescriptors, setThreadName } from '../base/process.ts';
 import { StreamConnection } from '../base/unix-stream.ts';
 import type { DeviceMaker } from '../device-process/create-device.ts';
+import type { DeviceSpec } from '../device-process/device-spec.ts';
 import { withInheritedFds } from '../device-process/inherited.ts';
 import { serveDevice } from '../device-process/run-device.ts';
 import { CrosvmError } from '../errors.ts';
@@ -35,7 +36,7 @@ export function runJailedDevice(
 ): never {
   const say = (line: string) => void write(MESSAGES, new TextEncoder().encode(`crosvm: ${name}: ${line}\n`));
   try {
-    if (newcomer !== undefined) settle(newcomer, spec.type === 'fs' ? 0 : undefined);
+    if (newcomer !== undefined) settle(newcomer, sharesFolder(spec) ? 0 : undefined);
     const nothing = open('/dev/null', O_RDWR);
     keepDescriptors([nothing, nothing, messages, frontEnd, orders, supervisor, ...inherited]);
     setThreadName(`${spec.type} device`);
@@ -53,4 +54,8 @@ export function runJailedDevice(
     say(error instanceof CrosvmError ? error.message : `internal error: ${(error as Error).stack}`);
     exitNow(1);
   }
+}
+
+function sharesFolder({ type }: DeviceSpec): boolean {
+  return type === 'fs' || type === '9p';
 }

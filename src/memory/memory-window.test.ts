@@ -24,6 +24,8 @@ const host: WindowHost = {
   isFree: (gpa) => gpa >= GPA,
   place: (gpa) => call('place', gpa),
   attach: ({ offset, length }, fd, fdOffset) => call('attach', offset / PAGE, length / PAGE, fd, fdOffset / PAGE),
+  replace: ({ index, writable }, fd, fdOffset, isShown) =>
+    call('replace', index, fd, fdOffset / PAGE, +writable, +isShown),
   detach: ({ offset }) => call('detach', offset / PAGE),
   show: (gpa, pieces) => call('show', gpa - GPA, ...pieces.map(({ index }) => index)),
   hide: (pieces) => call('hide', ...pieces.map(({ index }) => index)),
@@ -62,14 +64,29 @@ test('pieces are mapped at once, and shown where the window is', () => {
   assert.deepEqual(done(), ['detach 4']);
 });
 
+test('a piece takes the place of another in a window that can move', () => {
+  const window = make();
+  window.map(piece(1, 2));
+  window.map(piece(1, 2, { writable: false, fd: 8, fdOffset: PAGE }));
+  assert.deepEqual(done(), ['attach 1 2 9 0', 'replace 0 8 1 0 0']);
+  window.moveTo(GPA);
+  done();
+  window.map(piece(1, 2));
+  assert.deepEqual(done(), ['replace 0 9 0 1 1']);
+  window.unmap(PAGE, 2 * PAGE);
+  const fixed = make({ ...options, address: GPA });
+  fixed.map(piece(1, 2));
+  assert.throws(() => fixed.map(piece(1, 2)), { code: 'E_MEMORY_WINDOW' });
+});
+
 test('all threads see the same window', () => {
   const state = createWindowState(options);
   const [one, other] = [new MemoryWindow(options, state, host), new MemoryWindow(options, state, host)];
   one.moveTo(GPA);
-  one.map(piece(0, 1));
+  one.map(piece(0, 2));
   assert.equal(other.address, GPA);
   assert.throws(() => other.map(piece(0, 1)), { code: 'E_MEMORY_WINDOW' });
-  other.unmap(0, PAGE);
+  other.unmap(0, 2 * PAGE);
 });
 
 test('refuses what is no part of the window, what is taken, and too much', () => {

@@ -29,7 +29,10 @@ export interface WindowPiece {
   /** From the window's start; in whole pages, as the length. */
   readonly offset: number;
   readonly length: number;
-  /** Otherwise stores of the guest go to the MMIO bus, as those to where nothing is. */
+  /**
+   * Otherwise stores of the guest go to the MMIO bus, as those to where nothing is. (On KVM, in a window that can move, they
+   * end the VM.)
+   */
   readonly writable: boolean;
 }
 
@@ -48,7 +51,9 @@ export interface WindowHost {
   place(gpa: Gpa | undefined): void;
   /** Maps the file. The guest does not see it yet. */
   attach(piece: WindowPiece, fd: number, fdOffset: number): void;
-  /** The opposite. The guest does not see it any more. */
+  /** Maps another file in the place of a piece, which the guest sees at once, and never nothing, if it `isShown`. */
+  replace(piece: WindowPiece, fd: number, fdOffset: number, isShown: boolean): void;
+  /** The opposite of attach. The guest does not see it any more. */
   detach(piece: WindowPiece): void;
   /** These pieces of the window at `gpa` are memory of the guest from now on. */
   show(gpa: Gpa, pieces: readonly WindowPiece[]): void;
@@ -109,8 +114,8 @@ export class MemoryWindow {
   }
 
   /**
-   * Makes a part of a file memory; its descriptor may be closed then. Throws `E_MEMORY_WINDOW` if the part of the window
-   * is not one, or not free, and `SystemError`.
+   * Makes a part of a file memory; its descriptor may be closed then. In a window that can move it may take the place of
+   * just one other piece. Throws `E_MEMORY_WINDOW` if the part of the window is not one, or not free, and `SystemError`.
    */
   map({ offset, length, writable, fd, fdOffset }: FilePiece): void {
     if (!isPart(offset, length, this.size) || !isPart(fdOffset, length, Number.MAX_SAFE_INTEGER)) {
@@ -118,6 +123,12 @@ export class MemoryWindow {
     }
     this.#locked(() => {
       const s = this.#state;
+      const same = this.#options.address === undefined ? this.#indexOf(offset, length) : -1;
+      if (same >= 0) {
+        this.#host.replace({ index: same, offset, length, writable }, fd, fdOffset, s.address !== NOWHERE);
+        s.writable[same] = writable ? 1 : 0;
+        return;
+      }
       const index = this.#freePlace(offset, length);
       const piece = { index, offset, length, writable };
       this.#host.attach(piece, fd, fdOffset);
@@ -136,8 +147,7 @@ export class MemoryWindow {
   /** Takes a piece away that was mapped as just this. Throws `E_MEMORY_WINDOW` if there is none. */
   unmap(offset: number, length: number): void {
     this.#locked(() => {
-      const { offsets, lengths } = this.#state;
-      const index = lengths.findIndex((one, i) => one > 0 && one === length && offsets[i] === offset);
+      const index = this.#indexOf(offset, length);
       if (index < 0) throw windowError(`there are no ${length} bytes at ${offset} of the window to take away`);
       this.#remove([this.#piece(index)]);
     });
@@ -172,6 +182,12 @@ export class MemoryWindow {
       s.lengths[piece.index] = 0;
       this.#host.detach(piece);
     }
+  }
+
+  /** The number of the piece that is just there; -1 for none. */
+  #indexOf(offset: number, length: number): number {
+    const { offsets, lengths } = this.#state;
+    return lengths.findIndex((one, index) => one > 0 && one === length && offsets[index] === offset);
   }
 
   /** The number for a new piece. Throws `E_MEMORY_WINDOW` if there is none, or something where the piece is to be. */

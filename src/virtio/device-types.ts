@@ -21,6 +21,7 @@ export const virtioDeviceTypes = {
   rng: { id: 4, classCode: 0x08_8000, configSize: 0, queues: 1, queueSize: 256 },
   balloon: { id: 5, classCode: 0x08_8000, configSize: 12, queues: 3, queueSize: 128 },
   scsi: { id: 8, classCode: 0x01_0000, configSize: 36, queues: 3, queueSize: 256 },
+  '9p': { id: 9, classCode: 0x01_8000, configSize: 256, queues: 1, queueSize: 128 },
   gpu: { id: 16, classCode: 0x03_8000, configSize: 16, queues: 2, queueSize: 256, sharesMemory: true },
   input: { id: 18, classCode: 0x09_8000, configSize: 136, queues: 2, queueSize: 64 },
   vsock: { id: 19, classCode: 0x02_8000, configSize: 8, queues: 3, queueSize: 256 },

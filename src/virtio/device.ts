@@ -1,3 +1,4 @@
+import type { Fields } from '../fields.ts';
 import type { VirtioDeviceName } from './device-types.ts';
 import type { FeatureSet } from './features.ts';
 import type { DeviceMemory } from './queue/device-memory.ts';
@@ -37,6 +38,13 @@ export interface VirtioDevice {
   queueStopping?(index: number, queue: Virtqueue): void;
   /** Guest memory may go away: nothing that the device has under way may use it when this returns. */
   memoryChanging?(): void;
+  /** What the device knows besides its queues and what was negotiated: values that JSON can say. No queue runs. */
+  saveState?(): Fields;
+  /**
+   * Becomes as a device was that has said this of itself; also before anything is negotiated. No queue runs. Throws a
+   * `TypeError`, with nothing changed, for what cannot be.
+   */
+  loadState?(state: Fields): void;
   /** The driver starts again: all state is as at the beginning. No queue runs. */
   reset(): void;
   /** Gives files and other resources back. */
@@ -47,12 +55,16 @@ export interface VirtioDevice {
 export const EPOLLIN = 1;
 export const EPOLLOUT = 4;
 
-/** A piece of a file in one of a device's shared memories; all of it in whole pages of 4 KiB. */
-export interface SharedPiece {
+/** A part of one of a device's shared memories, in whole pages of 4 KiB. */
+export interface SharedRange {
   /** Which shared memory. */
   readonly id: number;
   readonly offset: number;
   readonly length: number;
+}
+
+/** A piece of a file in a part of a shared memory. */
+export interface SharedPiece extends SharedRange {
   /** May be closed when the piece is mapped. */
   readonly fd: number;
   /** The piece may go beyond the file's end; a driver that touches it there ends its VM. */
@@ -74,10 +86,14 @@ export interface DeviceHost {
   configChanged(): void;
   /** Whether the driver sees the shared memories: not every transport has them. Known once a queue runs. */
   readonly hasSharedMemory: boolean;
-  /** Shows the driver a piece of a file, where nothing may be yet, before it returns. Throws `E_SHARED_MEMORY`. */
+  /**
+   * Shows the driver a piece of a file, before it returns. It may take the place of just one other piece, so that the driver
+   * never sees nothing there; not every front end can do that. Throws `E_SHARED_MEMORY` if it cannot be, and other
+   * `CrosvmError`s if the front end is gone.
+   */
   mapShared(piece: SharedPiece): void;
-  /** Takes away what was mapped as just this. All is taken away by a reset. Throws `E_SHARED_MEMORY`. */
-  unmapShared(piece: Pick<SharedPiece, 'id' | 'offset' | 'length'>): void;
+  /** Takes away what was mapped as just this. All is taken away by a reset. Throws like `mapShared`. */
+  unmapShared(range: SharedRange): void;
   /** Calls back with the EPOLL flags whenever one of `events` is true of a descriptor, or it has an error. */
   watch(fd: number, events: number, callback: (events: number) => void): void;
   /** Waits for something else on a watched descriptor. Errors and hang-ups come all the same. */

@@ -4,13 +4,11 @@ import { highMmio, ramLayout } from '../arch/x86_64/memory-map.ts';
 import { FIRST_MSI_GSI } from '../arch/x86_64/platform.ts';
 import type { SoftOptions } from '../hypervisor/hypervisor.ts';
 import type { Log } from '../log.ts';
-import type { SharedMemoryBar } from '../pci/virtio-pci/shared-memory.ts';
 import type { VirtioDeviceName } from '../virtio/device-types.ts';
 import { jitThreshold, keptCodeFolder, type VmConfig } from './config.ts';
-import type { DevicePlace } from './devices/connect-device.ts';
 import { JailLauncher } from './devices/jail-launcher.ts';
 import { type DevicePlan, planDevices } from './devices/plan.ts';
-import { mapPmemFile, openPmemFiles, pmemSpec, pmemWindow, sharedPmem } from './devices/pmem.ts';
+import { openPmemFiles, pmemSpec } from './devices/pmem.ts';
 import { threadLauncher } from './devices/thread-launcher.ts';
 import type { VirtioDeviceHandle } from './devices/virtio-device.ts';
 import { VmDevice } from './devices/vm-device.ts';
@@ -23,12 +21,10 @@ import type { VmParts } from './running-vm.ts';
 import type { PortScript } from './scripted-input.ts';
 import { closeSerialTarget, openSerialTarget } from './serial-backends.ts';
 import type { SerialPorts } from './serial-ports.ts';
+import { VmWindows } from './windows.ts';
 
 /** Devices that a guest executes code from as they have put it into memory. What others bring the CPU copies first. */
-const CODE_SOURCES: readonly VirtioDeviceName[] = ['block', 'scsi', 'fs'];
-
-/** Pieces of files in the shared memory of one device: Linux maps 2 MiB at a time, so these are 8 GiB. */
-const MAX_SHARED_PIECES = 4096;
+const CODE_SOURCES: readonly VirtioDeviceName[] = ['block', 'scsi', 'fs', '9p'];
 
 const MIB = 1 << 20;
 
@@ -66,15 +62,12 @@ export async function buildVm(
   const hypervisor = await loadHypervisor(choice);
   const split = choice.kind === 'kvm' && (config.splitIrqchip || config.irqchip === 'split');
   const irqchip = split ? 'split' : 'kernel';
-  const shared = await sharedMemoryOf(devices);
+  const windows = await VmWindows.of(pmem, devices);
   const ram = ramLayout(ramSize);
   const memory = guestMemoryLayout(ram, files);
   const vm = hypervisor.createVm({
     memory,
-    windows: [
-      ...pmem.map(pmemWindow),
-      ...[...shared.values()].map(({ size }) => ({ size, maxPieces: MAX_SHARED_PIECES })),
-    ],
+    windows: windows.options,
     cpus,
     irqchip,
     hasExternalWriters: devices.some(({ plan }) => CODE_SOURCES.includes(plan.type)),
@@ -88,13 +81,10 @@ export async function buildVm(
   resources.defer(() => vm.close());
 
   const addressBits = physicalAddressBits(vm.supportedCpuid());
-  const fileRanges = pmem.map(({ range }) => range);
+  const { fileRanges } = windows;
   const entry = loadGuest(config, files, ports, vm.memory, { ramSize, files: fileRanges, addressBits });
-  const windowOf = new Map([...shared.keys()].map((device, i) => [device, pmem.length + i]));
-  for (const [i, file] of pmem.entries()) mapPmemFile(file, vm.windows[i]!);
-  const sharedFiles = pmem.map(sharedPmem).filter((file) => file !== undefined);
-  const place = (device: VmDevice) => ({ window: windowOf.get(device), files: sharedFiles });
-  const connected = await connectDevices(devices, place, log);
+  windows.mapFiles(vm);
+  const connected = await connectDevices(devices, windows, log);
   const handle = createMachine({
     cpus,
     irqchip,
@@ -123,8 +113,7 @@ export async function buildVm(
     setup: { cpus, entry: id === 0 ? entry : undefined },
     scripts,
   }));
-  const windowNames = [...pmem.map(({ file }) => file.name), ...[...shared.keys()].map(({ plan }) => plan.name)];
-  return { vm, windowNames, machine, starts, devices: connected.map(({ device }) => device) };
+  return { vm, windowNames: windows.names, machine, starts, devices: connected.map(({ device }) => device) };
 }
 
 async function startDevices(
@@ -153,30 +142,16 @@ interface ConnectedDevice {
   readonly handle: VirtioDeviceHandle;
 }
 
-/** The devices that share memory with the guest. */
-async function sharedMemoryOf(devices: readonly VmDevice[]): Promise<Map<VmDevice, SharedMemoryBar>> {
-  const shared = new Map<VmDevice, SharedMemoryBar>();
-  for (const device of devices) {
-    const memory = await device.sharedMemory();
-    if (memory !== undefined) shared.set(device, memory);
-  }
-  return shared;
-}
-
 /**
  * Each device has as many GSIs as it has MSI-X vectors, and a window if it shares memory. Without those that nobody asked
  * for and that cannot be.
  */
-async function connectDevices(
-  devices: readonly VmDevice[],
-  placeOf: (device: VmDevice) => Omit<DevicePlace, 'firstGsi'>,
-  log: Log,
-): Promise<ConnectedDevice[]> {
+async function connectDevices(devices: readonly VmDevice[], windows: VmWindows, log: Log): Promise<ConnectedDevice[]> {
   const connected: ConnectedDevice[] = [];
   let firstGsi = FIRST_MSI_GSI;
   for (const device of devices) {
     try {
-      const handle = await device.connect({ firstGsi, ...placeOf(device) });
+      const handle = await device.connect({ firstGsi, ...windows.placeOf(device) });
       firstGsi += handle.backEnd.wiring.vectors.length;
       connected.push({ device, handle });
     } catch (error) {

@@ -39,6 +39,7 @@ export async function startVm(
   const inputs = live.map((port) => openInput(port, resources));
   const built = await buildVm(config, choice, ports, runState, resources, { scripts, log });
   vm = new RunningVm({ ...built, threads, runState, log, resources: resources.move() });
+  endWithProcess(vm);
   // Before the guest starts: what it says may be answered at once, on a terminal that is in raw mode by then.
   for (const [i, port] of live.entries()) {
     const connect = port.stdin ? connectStdin : inputs[i]?.connect;
@@ -46,6 +47,14 @@ export async function startVm(
   }
   await vm.start();
   return vm;
+}
+
+/** A process that exits waits for its threads, and one that is halted would wait for ever. */
+function endWithProcess(vm: RunningVm): void {
+  const stop = () => vm.stop();
+  const forget = () => process.off('exit', stop);
+  process.once('exit', stop);
+  vm.ended.then(forget, forget);
 }
 
 /** Listens for requests at `path`; the socket is removed with `resources`, or at the latest when the process exits. */

@@ -119,6 +119,37 @@ export const mappedFileCases: readonly BareMetalCase[] = [
     },
   },
   {
+    name: 'a piece that takes the place of another is seen at once, and nothing in between',
+    async run(harness) {
+      using file = fileOf(...Array.from({ length: 40 }, (_, i) => Uint8Array.of(i + 1)));
+      const source = `
+        movl $${WINDOW}, %ebx
+        1: movl (%ebx), %eax
+        movl %eax, 0x7000
+        cmpl $40, %eax
+        jne 1b
+        movb %al, 0x800(%ebx)
+        exit 1`;
+      await using guest = await start(harness, source);
+      const window = guest.vm.windows[0]!;
+      window.moveTo(WINDOW);
+      const show = (page: number) =>
+        window.map({ offset: 0, length: PAGE, writable: page % 2 === 1, fd: file.fd, fdOffset: page * PAGE });
+      show(0);
+      const run = guest.finish();
+      for (let page = 1; page < 40; page++) {
+        show(page);
+        for (let i = 0; guest.vm.memory.getU32(0x7000) !== page + 1; i++) {
+          assert.ok(i < 10_000, `the guest does not see page ${page}`);
+          await new Promise((resolve) => setTimeout(resolve, 1));
+        }
+      }
+      // No access has come to the MMIO bus.
+      assert.deepEqual(await run, { code: 1, accesses: [] });
+      assert.equal(readByte(file.fd, 39 * PAGE + 0x800), 40);
+    },
+  },
+  {
     name: 'code of a piece that was taken away is not run any more',
     async run(harness) {
       using file = fileOf(returning(1), returning(2), returning(3));
@@ -166,7 +197,7 @@ export const mappedFileCases: readonly BareMetalCase[] = [
       const window = guest.vm.windows[0]!;
       for (let round = 0; round < 60; round++) {
         const page = round % 3;
-        const piece = { offset: page * PAGE, length: (1 + (round % 2)) * PAGE, writable: round % 5 !== 0 };
+        const piece = { offset: page * PAGE, length: (1 + (round % 2)) * PAGE, writable: true };
         window.map({ ...piece, fd: file.fd, fdOffset: (round % 7) * PAGE });
         window.moveTo([WINDOW, WINDOW + SIZE, undefined][round % 3]);
         await new Promise((resolve) => setTimeout(resolve, 2));

@@ -43,6 +43,9 @@ const idMap: ValueSyntax<readonly IdRange[]> = {
     }),
 };
 
+/** crosvm's own is 8 GiB; shared memory of a device ends at 1 TiB. */
+const MAX_WINDOW_MIB = 1 << 20;
+
 const keys = {
   type: {
     syntax: choice('p9', 'fs'),
@@ -81,7 +84,15 @@ const keys = {
     aliases: ['security-ctx'],
     help: 'New files get the security label that the guest gives them [default: true].',
   },
-  dax: { syntax: choice('false'), help: 'There is no DAX window [default: false].' },
+  dax: {
+    syntax: trueOrFalse,
+    help: "A guest that mounts it with -o dax reads and writes the host's page cache as memory [default: false].",
+  },
+  dax_window: {
+    syntax: integer({ min: 2, max: MAX_WINDOW_MIB, metavar: 'MIB' }),
+    aliases: ['dax-window'],
+    help: 'How much of files is memory of the guest at a time, with dax=true [default: 256].',
+  },
   queues: { syntax: integer({ min: 1, max: 16 }), help: 'Queues for requests [default: 1].' },
 } as const satisfies Readonly<Record<string, Key<unknown>>>;
 

@@ -13,10 +13,23 @@ const queueSize: ValueSyntax<number> = mapped(integer({ min: 2, max: MAX_QUEUE_S
   throw new CrosvmError('E_OPTION', `${size} is not a power of two`);
 });
 
+/** The name of a file system, which has a place of so many bytes in its configuration (VIRTIO 1.3, 5.11.4). */
+const MAX_TAG = 36;
+
+const fsTag: ValueSyntax<string> = mapped(text('TAG'), (tag): string => {
+  const bytes = new TextEncoder().encode(tag).length;
+  if (bytes > 0 && bytes <= MAX_TAG) return tag;
+  throw new CrosvmError('E_OPTION', `a tag has 1 to ${MAX_TAG} bytes, "${tag}" has ${bytes}`);
+});
+
 export const vhostUserSyntax = keyValues(
   {
     type: required({ ...choice(...types), metavar: 'TYPE' }, `What the device is: ${types.join(', ')}.`),
     socket: required(path(), 'Where its back end listens.'),
+    tag: optional(
+      fsTag,
+      'Of a file system: by what name the guest mounts it [default: the one that the back end has].',
+    ),
     'max-queue-size': optional(queueSize, 'The most entries of a queue, a power of two.'),
     'pci-address': optional(pciAddress, 'Where it is on the PCI bus [default: the first free place].'),
   },
@@ -30,10 +43,6 @@ export const vhostUserFsSyntax: ValueSyntax<{ readonly socket: string; readonly 
   parse(value) {
     const [, socket = '', tag] =
       /^(.*?)(?::([^:]*)|,tag=(.*))?$/s.exec(value)?.filter((part) => part !== undefined) ?? [];
-    const bytes = tag === undefined ? 0 : new TextEncoder().encode(tag).length;
-    if (tag !== undefined && (bytes === 0 || bytes > 36)) {
-      throw new CrosvmError('E_OPTION', `a tag has 1 to 36 bytes, "${tag}" has ${bytes}`);
-    }
-    return { socket: path().parse(socket), tag: tag === undefined ? undefined : text('TAG').parse(tag) };
+    return { socket: path().parse(socket), tag: tag === undefined ? undefined : fsTag.parse(tag) };
   },
 };

@@ -214,6 +214,7 @@ export class Allocator {
       this.#metadata.add(offset / clusterSize, clusters);
       this.#newTable = undefined;
       this.free(old, oldClusters);
+      this.#writer().writeTables(); // what was noted for the old table is of no use any more
     } finally {
       this.#moving = false;
     }

@@ -74,8 +74,8 @@ function compareCounts(report: CheckReport, counts: ClusterCounts, stored: Store
   const blocks = Math.max(stored.blocks, Math.ceil(end / perBlock));
   for (let block = 0; block < blocks; block++) {
     const from = block * perBlock;
-    // Files have large holes.
-    const to = from + perBlock;
+    // Files have large holes, and blocks a great many counts.
+    const to = Math.min(from + perBlock, Math.max(end, from + stored.usedIn(block)));
     if (stored.isEmpty(block) && !counts.mayHave(from, to) && !own.mayHave(from, to)) continue;
     for (let cluster = from; cluster < to; cluster++) {
       const references = counts.get(cluster) + own.get(cluster);

@@ -25,7 +25,8 @@ export class ClusterCounts {
 
   /** Whether something may have been counted from cluster `from` to before `to`; if not, that is certain. */
   mayHave(from: number, to: number): boolean {
-    for (let at = Math.floor(from / PER_CHUNK); at * PER_CHUNK < to; at++) if (this.#chunks.has(at)) return true;
+    const end = Math.min(to, this.end);
+    for (let at = Math.floor(from / PER_CHUNK); at * PER_CHUNK < end; at++) if (this.#chunks.has(at)) return true;
     return false;
   }
 

@@ -5,6 +5,7 @@ import type { ImageFile } from './image-file.ts';
 import { type ClusterKind, COMPRESSED, DATA, L2Entry, subclusterBits, UNALLOCATED } from './l2-entry.ts';
 import { HI_COPIED, LO_ZERO, TWO_32 } from './layout.ts';
 import type { Slice, TableCache } from './table-cache.ts';
+import { L1_TABLE, L2_TABLE, type TableLog } from './table-log.ts';
 
 /** From guest offsets to places in the file: the L1 table and the L2 tables behind it. */
 export class Mapping {
@@ -12,6 +13,7 @@ export class Mapping {
   readonly #cache: TableCache;
   readonly #allocator: Allocator;
   readonly #metadata: ClusterSet;
+  readonly #log: TableLog | undefined;
   /** The active L1 table. */
   l1: EntryTable;
   /** The entry that `at` loaded. */
@@ -26,12 +28,20 @@ export class Mapping {
   host = 0;
   copied = false;
 
-  constructor(image: ImageFile, cache: TableCache, allocator: Allocator, metadata: ClusterSet, l1: EntryTable) {
+  constructor(
+    image: ImageFile,
+    cache: TableCache,
+    allocator: Allocator,
+    metadata: ClusterSet,
+    l1: EntryTable,
+    log?: TableLog,
+  ) {
     this.#image = image;
     this.#cache = cache;
     this.#allocator = allocator;
     this.#metadata = metadata;
     this.l1 = l1;
+    this.#log = log;
     this.entry = new L2Entry(image);
   }
 
@@ -108,6 +118,7 @@ export class Mapping {
     this.#cache.forget(offset, clusterSize);
     this.#metadata.add(offset / clusterSize);
     this.l1.set(index, offset, HI_COPIED);
+    this.#log?.note(L1_TABLE, this.#image.header.l1Offset + index * 8, this.l1.hi[index]!, this.l1.lo[index]!);
     if (old !== 0) this.#allocator.free(old);
   }
 
@@ -174,6 +185,9 @@ export class Mapping {
       slice.view.setUint32(e + 12, allocated);
     }
     this.#cache.markDirty(slice);
+    this.#log?.note(L2_TABLE, slice.offset + e, hi, lo);
+    if (this.#image.extended) this.#log?.note(L2_TABLE, slice.offset + e + 8, zeroes, allocated);
+    this.#log?.relieve();
   }
 
   /** The piece of the L2 table with the entry for `at`. */

@@ -9,6 +9,7 @@ import { BACKING_FORMAT_NAMES, HEADER_READ_LENGTH, type Header, parseHeader } fr
 import { ImageFile } from './image-file.ts';
 import { INCOMPATIBLE_CORRUPT, INCOMPATIBLE_DIRTY } from './layout.ts';
 import { Qcow2Disk } from './qcow2-disk.ts';
+import type { TableLog } from './table-log.ts';
 
 /** Reads the header of the image in `store`. */
 export function readHeader(store: ByteStore): Header {
@@ -21,14 +22,15 @@ export function readHeader(store: ByteStore): Header {
 export function openQcow2(opening: Opening, file: OpenedFile): Qcow2Disk {
   const { store } = file;
   const header = readHeader(store);
-  if (store.writable) prepareForWriting(store, header);
+  const log = store.writable ? opening.takeTableLog(file.identity) : undefined;
+  if (store.writable) prepareForWriting(store, header, log);
   const opened: (Disk | ByteStore)[] = [];
   try {
     const dataFile = openDataFile(opening, file, header);
     if (dataFile !== undefined) opened.push(dataFile);
     const backing = openBacking(opening, file, header);
     if (backing !== undefined) opened.push(backing);
-    return new Qcow2Disk(store, header, { codec: opening.world.codec, dataFile, backing });
+    return new Qcow2Disk(store, header, { codec: opening.world.codec, dataFile, backing, log });
   } catch (error) {
     for (const one of opened) one.close();
     throw error;
@@ -60,10 +62,11 @@ function openBacking(opening: Opening, file: OpenedFile, header: Header): Disk |
 }
 
 /**
- * Makes the image fit to be written: repairs one that was not closed, and drops what we cannot keep true while the
+ * Makes the image fit to be written: brings to its tables what a predecessor has left in `log`, repairs one that was not closed, and drops what we cannot keep true while the
  * guest writes, as the autoclear bits demand.
  */
-export function prepareForWriting(store: ByteStore, header: Header): void {
+export function prepareForWriting(store: ByteStore, header: Header, log?: TableLog): void {
+  log?.replay(store);
   if ((header.incompatible & INCOMPATIBLE_CORRUPT) !== 0) {
     throw new CrosvmError(
       'E_DISK_CORRUPT',

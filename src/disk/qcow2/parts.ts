@@ -10,6 +10,7 @@ import { ImageFile } from './image-file.ts';
 import { Mapping } from './mapping.ts';
 import { Refcounts } from './refcounts.ts';
 import { TableCache } from './table-cache.ts';
+import type { TableLog } from './table-log.ts';
 import { WriteBack } from './write-back.ts';
 
 /** Memory for L2 tables: enough for 128 GiB with the usual clusters of 64 KiB, before tables are read again. */
@@ -32,6 +33,8 @@ export interface Parts {
   readonly mapping: Mapping;
   readonly compressed: CompressedClusters;
   readonly writeBack: WriteBack;
+  /** Where changes of tables are kept for a successor, if they are. */
+  readonly log: TableLog | undefined;
 }
 
 export interface PartsOptions {
@@ -40,6 +43,8 @@ export interface PartsOptions {
   readonly backing?: Disk | undefined;
   /** Bytes for L2 tables in memory. */
   readonly l2CacheBytes?: number;
+  /** One that was replayed. */
+  readonly log?: TableLog | undefined;
 }
 
 /** Puts an image together; reads its L1 and refcount tables. Throws `E_DISK_CORRUPT` where tables overlap. */
@@ -47,22 +52,24 @@ export function loadParts(store: ByteStore, header: Header, options: PartsOption
   const image = new ImageFile(store, header);
   const { clusterSize } = image;
   const data = options.dataFile ?? store;
+  const { log } = options;
   const metadata = new ClusterSet();
   const makeRoom = () => writeBack.writeTables();
+  if (log !== undefined) log.onCrowded = makeRoom;
   const l1 = EntryTable.parse(image.readTable('the L1 table', header.l1Offset, header.l1Size * 8));
   // Who only reads needs no counts.
   const tableBytes = image.writable ? header.refcountTableClusters * clusterSize : 0;
   const refcountTable = EntryTable.parse(image.readTable('the refcount table', header.refcountTableOffset, tableBytes));
   const refcountCache = new TableCache(store, clusterSize, REFCOUNT_CACHE_BYTES, makeRoom);
-  const refcounts = new Refcounts(image, refcountCache, metadata, refcountTable);
+  const refcounts = new Refcounts(image, refcountCache, metadata, refcountTable, log);
   const allocator = new Allocator(image, refcounts, metadata, () => writeBack);
   const l2Cache = new TableCache(store, clusterSize, options.l2CacheBytes ?? L2_CACHE_BYTES, makeRoom);
-  const mapping = new Mapping(image, l2Cache, allocator, metadata, l1);
+  const mapping = new Mapping(image, l2Cache, allocator, metadata, l1, log);
   const compressed = new CompressedClusters(image, options.codec);
-  const writeBack: WriteBack = new WriteBack(image, data, { refcounts, allocator, l2Cache, mapping });
+  const writeBack: WriteBack = new WriteBack(image, data, { refcounts, allocator, l2Cache, mapping, log });
   if (image.writable) markTables(image, metadata, l1, refcountTable);
   const { codec, backing } = options;
-  return { image, data, backing, codec, metadata, refcounts, allocator, l2Cache, mapping, compressed, writeBack };
+  return { image, data, backing, codec, metadata, refcounts, allocator, l2Cache, mapping, compressed, writeBack, log };
 }
 
 /** Enters all tables into `metadata`, and finds those that overlap or lie nowhere. */

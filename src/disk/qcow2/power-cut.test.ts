@@ -15,6 +15,7 @@ import { INCOMPATIBLE_DIRTY } from './layout.ts';
 import { readHeader } from './open.ts';
 import { Qcow2Disk } from './qcow2-disk.ts';
 import { applySnapshot, createSnapshot, deleteSnapshot } from './snapshots.ts';
+import { TableLog } from './table-log.ts';
 
 const SIZE = 192 << 10;
 
@@ -28,7 +29,8 @@ const SHAPES: readonly Omit<CreateOptions, 'size'>[] = [
 ];
 
 function open(store: MemoryStore | PowerCutStore): Qcow2Disk {
-  return new Qcow2Disk(store, readHeader(store), { codec: imageCodec, l2CacheBytes: 4096 });
+  const log = new TableLog(new Uint8Array(4096), store.name); // as a disk of a VM has one
+  return new Qcow2Disk(store, readHeader(store), { codec: imageCodec, l2CacheBytes: 4096, log });
 }
 
 /** The image is sound, or says that it has to be repaired and can be; and holds what was flushed. */

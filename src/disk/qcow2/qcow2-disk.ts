@@ -40,26 +40,44 @@ export class Qcow2Disk implements Disk {
 
   write(offset: number, list: ScatterList): void {
     this.#checkWrite(offset, list.length);
-    this.#writer.write(offset, list);
+    try {
+      this.#writer.write(offset, list);
+    } finally {
+      this.parts.writeBack.commit();
+    }
   }
 
   flush(): void {
-    if (this.writable) this.parts.writeBack.flush();
+    if (!this.writable) return;
+    this.parts.writeBack.flush();
+    this.parts.writeBack.commit();
   }
 
   discard(offset: number, length: number): void {
     this.#checkWrite(offset, length);
-    this.#eraser.discard(offset, length);
+    try {
+      this.#eraser.discard(offset, length);
+    } finally {
+      this.parts.writeBack.commit();
+    }
   }
 
   writeZeroes(offset: number, length: number, mayUnmap: boolean): void {
     this.#checkWrite(offset, length);
-    this.#eraser.writeZeroes(offset, length, mayUnmap);
+    try {
+      this.#eraser.writeZeroes(offset, length, mayUnmap);
+    } finally {
+      this.parts.writeBack.commit();
+    }
   }
 
   resize(size: number): void {
     checkWritable(this.parts.image.name, this.writable);
-    resizeImage(this.parts, size, (at, length) => this.#eraser.writeZeroes(at, length, true));
+    try {
+      resizeImage(this.parts, size, (at, length) => this.#eraser.writeZeroes(at, length, true));
+    } finally {
+      this.parts.writeBack.commit();
+    }
   }
 
   locate(offset: number, length: number, extent: Extent): void {

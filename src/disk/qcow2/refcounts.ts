@@ -5,6 +5,7 @@ import type { ImageFile } from './image-file.ts';
 import { MAX_REFCOUNT_TABLE_BYTES } from './layout.ts';
 import { maxRefcount, readRefcount, writeRefcount } from './refcount-block.ts';
 import type { Slice, TableCache } from './table-cache.ts';
+import { REFCOUNT_BLOCK, REFCOUNT_TABLE, type TableLog } from './table-log.ts';
 
 /** How often each cluster of the file is referenced: the refcount table and the blocks that it leads to. */
 export class Refcounts {
@@ -17,17 +18,19 @@ export class Refcounts {
   /** Counts in a block. */
   readonly perBlock: number;
   readonly #perSlice: number;
+  readonly #log: TableLog | undefined;
   #table: EntryTable;
   /** The table got longer and needs another place in the file. */
   #outgrown = false;
   /** Index of the count in the piece that `#slice` returned. */
   #index = 0;
 
-  constructor(image: ImageFile, cache: TableCache, metadata: ClusterSet, table: EntryTable) {
+  constructor(image: ImageFile, cache: TableCache, metadata: ClusterSet, table: EntryTable, log?: TableLog) {
     this.#image = image;
     this.#cache = cache;
     this.#metadata = metadata;
     this.#table = table;
+    this.#log = log;
     this.#order = image.header.refcountOrder;
     this.max = maxRefcount(this.#order);
     this.perBlock = (image.clusterSize * 8) / 2 ** this.#order;
@@ -64,6 +67,7 @@ export class Refcounts {
     if (slice === undefined) throw this.#image.corrupt(`cluster ${cluster} is used, but has no reference count`);
     writeRefcount(slice.view, this.#order, this.#index, after);
     this.#cache.markDirty(slice);
+    this.#noteCount(slice, this.#index);
     return after;
   }
 
@@ -91,10 +95,17 @@ export class Refcounts {
   /** Makes the free cluster `cluster`, which no block is about yet, the block that is about it. */
   createBlock(cluster: number): void {
     const block = Math.floor(cluster / this.perBlock);
-    const offset = cluster * this.#image.clusterSize;
-    for (let at = 0; at < this.#image.clusterSize; at += this.#cache.sliceSize) this.#cache.create(offset + at);
+    const { clusterSize, store, header } = this.#image;
+    const offset = cluster * clusterSize;
+    if (this.#log !== undefined) store.zeroRange(offset, clusterSize); // the log has only what is not 0
+    for (let at = 0; at < clusterSize; at += this.#cache.sliceSize) this.#cache.create(offset + at);
     this.#metadata.add(cluster);
     this.#table.set(block, offset);
+    // One that has outgrown its place is written as a whole.
+    if (!this.#outgrown) {
+      const { hi, lo } = this.#table;
+      this.#log?.note(REFCOUNT_TABLE, header.refcountTableOffset + block * 8, hi[block]!, lo[block]!);
+    }
     this.add(cluster, 1);
   }
 
@@ -134,6 +145,13 @@ export class Refcounts {
     }
     this.#table = this.#table.resized(Math.min(clusters, limit) * perCluster);
     this.#outgrown = true;
+  }
+
+  /** Notes the 64 bits that hold a count. */
+  #noteCount({ offset, view }: Slice, index: number): void {
+    const at = ((index * 2 ** this.#order) >>> 6) * 8;
+    this.#log?.note(REFCOUNT_BLOCK, offset + at, view.getUint32(at), view.getUint32(at + 4));
+    this.#log?.relieve();
   }
 
   /** The piece of the block with the count of a cluster, or undefined if there is no block; sets `#index`. */

@@ -14,6 +14,8 @@ export class StoredRefcounts {
   readonly #table: EntryTable;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
+  /** The same bytes. */
+  readonly #words: Uint32Array;
   #loaded = -1;
   #empty = true;
 
@@ -24,6 +26,7 @@ export class StoredRefcounts {
     this.perBlock = (clusterSize * 8) / 2 ** header.refcountOrder;
     this.#bytes = new Uint8Array(clusterSize);
     this.#view = new DataView(this.#bytes.buffer);
+    this.#words = new Uint32Array(this.#bytes.buffer);
     const length = header.refcountTableClusters * clusterSize;
     if (header.refcountTableOffset + length > store.size) {
       report.error('the refcount table lies beyond the end of the file');
@@ -47,6 +50,15 @@ export class StoredRefcounts {
     const index = cluster % this.perBlock;
     this.#load((cluster - index) / this.perBlock);
     return this.#empty ? 0 : readRefcount(this.#view, this.#image.header.refcountOrder, index);
+  }
+
+  /** How many counts a block has up to the last that is not 0. */
+  usedIn(block: number): number {
+    this.#load(block);
+    if (this.#empty) return 0;
+    let end = this.#words.length;
+    while (end > 0 && this.#words[end - 1] === 0) end--;
+    return Math.ceil((end * 32) / 2 ** this.#image.header.refcountOrder);
   }
 
   /** Whether all counts of a block are 0, as far as that shows without reading them. */

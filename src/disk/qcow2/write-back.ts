@@ -4,6 +4,7 @@ import type { ImageFile } from './image-file.ts';
 import type { Mapping } from './mapping.ts';
 import type { Refcounts } from './refcounts.ts';
 import type { TableCache } from './table-cache.ts';
+import type { TableLog } from './table-log.ts';
 
 /**
  * Writes changed tables in an order that leaves a sound image after a power cut at any moment: what refers to something
@@ -17,11 +18,18 @@ export class WriteBack {
   readonly #allocator: Allocator;
   readonly #l2Cache: TableCache;
   readonly #mapping: Mapping;
+  readonly #log: TableLog | undefined;
 
   constructor(
     image: ImageFile,
     data: ByteStore,
-    parts: { refcounts: Refcounts; allocator: Allocator; l2Cache: TableCache; mapping: Mapping },
+    parts: {
+      refcounts: Refcounts;
+      allocator: Allocator;
+      l2Cache: TableCache;
+      mapping: Mapping;
+      log: TableLog | undefined;
+    },
   ) {
     this.#image = image;
     this.#data = data;
@@ -29,11 +37,14 @@ export class WriteBack {
     this.#allocator = parts.allocator;
     this.#l2Cache = parts.l2Cache;
     this.#mapping = parts.mapping;
+    this.#log = parts.log;
   }
 
   /** Brings all changed tables into the file. They are on the medium after the next `barrier`. */
   writeTables(): void {
     if (!this.#image.writable) return;
+    // The file is not to be ahead of the log, which would set it back.
+    this.#log?.commit();
     if (this.#refcounts.dirty) this.#writeRefcounts();
     if (this.#l2Cache.dirty) {
       this.barrier();
@@ -43,6 +54,12 @@ export class WriteBack {
       this.barrier();
       this.#mapping.l1.writeDirty(this.#image.store, this.#image.header.l1Offset);
     }
+    this.#log?.clear();
+  }
+
+  /** A change of the disk is complete. */
+  commit(): void {
+    this.#log?.commit();
   }
 
   /** Everything that was written is on the medium, and so are the tables for it. */

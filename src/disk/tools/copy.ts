@@ -1,8 +1,8 @@
 import type { HostMemory } from '../../memory/scatter-list.ts';
 import { ScatterList } from '../../memory/scatter-list.ts';
-import type { Codec } from '../codec.ts';
 import { type Disk, Extent } from '../disk.ts';
 import { Qcow2Disk } from '../qcow2/qcow2-disk.ts';
+import type { Packer } from './packer.ts';
 import type { Progress } from './progress.ts';
 import { isZero } from './zeroes.ts';
 
@@ -33,30 +33,91 @@ export function copyDisk(source: Disk, target: Disk, progress: Progress): void {
   target.flush();
 }
 
-/**
- * The same, with each cluster compressed. On this thread: to hand clusters to others costs as much as it takes to
- * compress one.
- */
-export function copyCompressed(source: Disk, target: Qcow2Disk, codec: Codec, progress: Progress): void {
-  const { clusterSize, header } = target.parts.image;
-  const memory: HostMemory = { bytes: new Uint8Array(clusterSize), address: 0 };
-  const list = new ScatterList();
-  let cluster = 0;
-  for (const piece of dataPieces(source, progress)) {
-    const end = piece.offset + piece.length;
-    for (cluster = Math.max(cluster, Math.floor(piece.offset / clusterSize)); cluster * clusterSize < end; cluster++) {
-      const offset = cluster * clusterSize;
-      const length = Math.min(clusterSize, source.size - offset);
-      list.clear();
-      list.add(memory, 0, length);
-      source.read(offset, list);
-      memory.bytes.fill(0, length);
-      if (isZero(memory.bytes, 0, length)) continue;
-      const packed = codec.compress(header.compression, memory.bytes);
-      if (!target.writeCompressed(offset, packed)) target.write(offset, list);
-    }
+/** The same, with each cluster compressed by `packer`, whose batches are written in the order in which they are read. */
+export function copyCompressed(source: Disk, target: Qcow2Disk, packer: Packer, progress: Progress): void {
+  new CompressedCopy(source, target, packer).run(progress);
+}
+
+class CompressedCopy {
+  readonly #source: Disk;
+  readonly #target: Qcow2Disk;
+  readonly #packer: Packer;
+  readonly #clusterSize: number;
+  readonly #list = new ScatterList();
+  readonly #inputs: readonly HostMemory[];
+  /** Guest offsets of the clusters of each batch. */
+  readonly #offsets: readonly number[][];
+  #batch = 0;
+
+  constructor(source: Disk, target: Qcow2Disk, packer: Packer) {
+    this.#source = source;
+    this.#target = target;
+    this.#packer = packer;
+    this.#clusterSize = target.parts.image.clusterSize;
+    this.#inputs = Array.from({ length: packer.batches }, (_, i) => ({ bytes: packer.input(i), address: 0 }));
+    this.#offsets = this.#inputs.map(() => []);
   }
-  target.flush();
+
+  run(progress: Progress): void {
+    const clusterSize = this.#clusterSize;
+    let cluster = 0;
+    for (const piece of dataPieces(this.#source, progress)) {
+      const end = piece.offset + piece.length;
+      cluster = Math.max(cluster, Math.floor(piece.offset / clusterSize));
+      for (; cluster * clusterSize < end; cluster++) this.#add(cluster * clusterSize);
+    }
+    if (this.#offsets[this.#batch]!.length > 0) this.#start();
+    for (let left = this.#packer.batches; left > 0; left--) {
+      this.#write(this.#batch);
+      this.#next();
+    }
+    this.#target.flush();
+  }
+
+  /** Puts a cluster into the batch, unless it is all zeroes. */
+  #add(offset: number): void {
+    const offsets = this.#offsets[this.#batch]!;
+    const memory = this.#inputs[this.#batch]!;
+    const at = offsets.length * this.#clusterSize;
+    const length = Math.min(this.#clusterSize, this.#source.size - offset);
+    this.#list.clear();
+    this.#list.add(memory, at, length);
+    this.#source.read(offset, this.#list);
+    memory.bytes.fill(0, at + length, at + this.#clusterSize);
+    if (isZero(memory.bytes, at, at + length)) return;
+    offsets.push(offset);
+    if (offsets.length === this.#packer.room) this.#start();
+  }
+
+  /** Has the batch compressed, and makes the one that was started longest ago free. */
+  #start(): void {
+    this.#packer.start(this.#batch, this.#offsets[this.#batch]!.length);
+    this.#next();
+    this.#write(this.#batch);
+  }
+
+  #next(): void {
+    this.#batch = (this.#batch + 1) % this.#packer.batches;
+  }
+
+  /** Writes a batch that was started, if it was. */
+  #write(batch: number): void {
+    const offsets = this.#offsets[batch]!;
+    if (offsets.length === 0) return;
+    this.#packer.finish(batch);
+    for (const [i, offset] of offsets.entries()) {
+      const packed = this.#packer.packed(batch, i);
+      if (packed !== undefined && this.#target.writeCompressed(offset, packed)) continue;
+      this.#list.clear();
+      this.#list.add(
+        this.#inputs[batch]!,
+        i * this.#clusterSize,
+        Math.min(this.#clusterSize, this.#source.size - offset),
+      );
+      this.#target.write(offset, this.#list);
+    }
+    offsets.length = 0;
+  }
 }
 
 /** The stretches of a disk that may be other than zeroes, in pieces that end at multiples of CHUNK. */

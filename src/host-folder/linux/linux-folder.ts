@@ -283,6 +283,10 @@ export class LinuxFolder extends HostFiles implements Folder {
     this.files.release(file);
   }
 
+  descriptor(file: number): number {
+    return this.files.fd(file);
+  }
+
   nextEntry(file: number, cookieLow: number, cookieHigh: number, entry: DirectoryEntry): number {
     const fd = this.files.fd(file);
     return fd < 0 ? fd : this.#reader.next(fd, cookieLow, cookieHigh, entry);

@@ -10,6 +10,9 @@ const MODE = 7;
 const INO = 8;
 const DEV = 34;
 
+/** Minor numbers have 20 bits. */
+const MINORS = 0x10_0000;
+
 export function statxInoLow(): number {
   return words[INO]!;
 }
@@ -40,6 +43,7 @@ export function statxMinor(): number {
 }
 
 export function statxAttributes(to: FileAttributes): void {
+  to.fileSystem = statxMajor() * MINORS + statxMinor();
   to.inoLow = words[INO]!;
   to.inoHigh = words[INO + 1]!;
   to.mode = words[MODE]! & 0xffff;

@@ -269,6 +269,10 @@ export class MemoryFolder extends MemoryFiles implements Folder {
     return this.openNode(node, flags);
   }
 
+  descriptor(): number {
+    return -EOPNOTSUPP;
+  }
+
   openDirectory(inode: number): number {
     const node = this.#folder(inode);
     return typeof node === 'number' ? node : this.openNode(node, O_RDONLY);

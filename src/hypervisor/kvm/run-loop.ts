@@ -73,8 +73,8 @@ export class RunLoop {
     // A vCPU that waited for INIT or SIPI has just got it.
     if (reason === EAGAIN) return undefined;
     const { message, errno: name } = new SystemError('ioctl(KVM_RUN)', reason);
-    // Of guest memory only files can go.
-    const why = name === 'EFAULT' ? '; a file that is memory of the guest has become shorter, maybe' : '';
+    // Of guest memory only files can go, and only they cannot be written.
+    const why = name === 'EFAULT' ? ': a file that is memory of the guest has become shorter, or is read-only' : '';
     return { reason: 'error', detail: `${message}${why}` };
   }
 

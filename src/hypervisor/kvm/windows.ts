@@ -88,6 +88,11 @@ class KvmWindowHost implements WindowHost {
     mmap({ address: this.#window.address + offset, length, fd, offset: fdOffset, flags: MAP_SHARED, protection });
   }
 
+  /** The slot stays as it is: its memory is another from one moment to the next. */
+  replace(piece: WindowPiece, fd: number, fdOffset: number): void {
+    this.attach(piece, fd, fdOffset);
+  }
+
   detach({ offset, length }: WindowPiece): void {
     reserve(length, this.#window.address + offset);
   }
@@ -110,8 +115,9 @@ class KvmWindowHost implements WindowHost {
   }
 
   #setSlot({ index, offset, writable }: WindowPiece, gpa: Gpa, size: number): void {
-    const { address, firstSlot } = this.#window;
-    const flags = writable ? 0 : KVM_MEM_READONLY;
+    const { address, firstSlot, options } = this.#window;
+    // Pieces of windows that move can become writable, and slots cannot: there the mapping says it.
+    const flags = writable || options.address === undefined ? 0 : KVM_MEM_READONLY;
     setMemorySlot(this.#vmFd, { slot: firstSlot + index, flags, gpa, size, hostAddress: address + offset });
   }
 }

@@ -5,6 +5,7 @@
 import { readCachedFile, writeCachedFile } from '../../base/cached-file.ts';
 import { programVersion } from '../../base/program-version.ts';
 import { type WasmCode, wasmCode } from '../../base/wasm-code.ts';
+import { coreModule } from './interpreter/core.ts';
 import { type KeptContents, type KeptModule, MAX_KEPT } from './jit/kept-code.ts';
 import { decodeKeptCode, encodeKeptCode } from './jit/kept-code-file.ts';
 
@@ -23,32 +24,60 @@ export function keptPlace(folder: string, shared: boolean): KeptPlace {
   return { folder, version: `${programVersion(import.meta.dirname)}\n${shared ? 'shared' : 'alone'}` };
 }
 
+/** What a vCPU keeps of its code. */
+interface KeepingEngine {
+  readonly coreFunctions: readonly CallableFunction[];
+  readonly code: { readonly jit: { readonly kept: KeptContents | undefined } | undefined };
+}
+
 /** One file. */
 export class KeptFile {
   readonly wasm: WasmCode;
   readonly contents: KeptContents | undefined;
-  readonly #version: string;
-  readonly #path: string;
+  readonly #place: KeptPlace;
+  readonly #owner: number | 'core';
 
-  private constructor(wasm: WasmCode, { folder, version }: KeptPlace, name: string) {
+  private constructor(wasm: WasmCode, place: KeptPlace, owner: number | 'core') {
     this.wasm = wasm;
-    this.#version = version;
-    this.#path = `${folder}/${hashOf(version)}-${name}.wasm-code`;
+    this.#place = place;
+    this.#owner = owner;
     const file = readCachedFile(this.#path, 2 * MAX_KEPT);
-    this.contents = file && decodeKeptCode(version, file);
+    this.contents = file && decodeKeptCode(place.version, file);
   }
 
-  /** Undefined where compiled code cannot be kept. */
-  static open(place: KeptPlace | undefined, name: string): KeptFile | undefined {
+  /** That of a vCPU, or of the core module; undefined where compiled code cannot be kept. */
+  static open(place: KeptPlace | undefined, owner: number | 'core'): KeptFile | undefined {
     const wasm = place && wasmCode();
-    return wasm && new KeptFile(wasm, place!, name);
+    return wasm && new KeptFile(wasm, place!, owner);
+  }
+
+  /** Keeps what a vCPU has compiled; and the core module, if this is the file of the first one. */
+  keep(engine: KeepingEngine, core: WebAssembly.Module): void {
+    if (this.#owner === 0) new KeptFile(this.wasm, this.#place, 'core').#keepCore(core, engine.coreFunctions);
+    const contents = engine.code.jit?.kept;
+    if (contents !== undefined) this.#write(contents);
+  }
+
+  /** If V8 has optimized more of it than what is kept. */
+  #keepCore(module: WebAssembly.Module, functions: readonly CallableFunction[]): void {
+    const optimized = this.wasm.optimized(functions);
+    const known = this.contents?.modules[0];
+    if (optimized <= (known?.optimized ?? 0)) return;
+    const code = this.wasm.save(module, functions);
+    const kept: KeptModule = { bytes: known?.bytes ?? coreModule(), cells: 0, regions: [], code, optimized };
+    this.#write({ operations: new Map(), names: [], modules: [kept] });
   }
 
   /** A folder that cannot be written, or is full, costs only time: the next run compiles once more. */
-  write(contents: KeptContents): void {
+  #write(contents: KeptContents): void {
     try {
-      writeCachedFile(this.#path, encodeKeptCode(this.#version, contents), MAX_FOLDER);
+      writeCachedFile(this.#path, encodeKeptCode(this.#place.version, contents), MAX_FOLDER);
     } catch {}
+  }
+
+  get #path(): string {
+    const { folder, version } = this.#place;
+    return `${folder}/${hashOf(version)}-${this.#owner}.wasm-code`;
   }
 }
 
@@ -57,23 +86,6 @@ export function loadKeptCore(place: KeptPlace | undefined): WebAssembly.Module |
   const file = KeptFile.open(place, 'core');
   const kept = file?.contents?.modules[0];
   return kept && file.wasm.load(kept.bytes, kept.code!);
-}
-
-/** Keeps the core module if V8 has optimized more of it than what is kept. */
-export function keepCore(
-  place: KeptPlace | undefined,
-  bytes: () => Uint8Array<ArrayBuffer>,
-  module: WebAssembly.Module,
-  functions: readonly CallableFunction[],
-): void {
-  const file = KeptFile.open(place, 'core');
-  if (file === undefined) return;
-  const optimized = file.wasm.optimized(functions);
-  const known = file.contents?.modules[0];
-  if (optimized <= (known?.optimized ?? 0)) return;
-  const code = file.wasm.save(module, functions);
-  const kept: KeptModule = { bytes: known?.bytes ?? bytes(), cells: 0, regions: [], code, optimized };
-  file.write({ operations: new Map(), names: [], modules: [kept] });
 }
 
 /** FNV-1a, as hexadecimal digits: only a name, as the file says what it is of. */

@@ -10,9 +10,8 @@ import { Engine, type EngineHooks, type Next } from './engine.ts';
 import { Exact } from './fpu/exact.ts';
 import { X87 } from './fpu/x87.ts';
 import { InstructionClock } from './instruction-clock.ts';
-import { coreModule } from './interpreter/core.ts';
 import { IrqfdListener } from './irqfd-listener.ts';
-import { KeptFile, keepCore } from './kept-files.ts';
+import { KeptFile } from './kept-files.ts';
 import { CPU } from './state.ts';
 import { CpuState } from './system/cpu-state.ts';
 import { defaultCpuid } from './system/cpuid.ts';
@@ -87,7 +86,7 @@ export class Processor implements SystemCpu, EngineHooks {
     this.#exact = new Exact(this.state.view, this.state.block);
     const { clock, options } = vm;
     const exactTime = clock instanceof InstructionClock;
-    this.#keptFile = KeptFile.open(vm.keptPlace, `${id}`);
+    this.#keptFile = KeptFile.open(vm.keptPlace, id);
     this.#engine = new Engine(memory, id, this.state, this, {
       compiled: vm.core,
       blockLength: options.blockLength,
@@ -108,10 +107,7 @@ export class Processor implements SystemCpu, EngineHooks {
 
   /** Keeps what was compiled for other runs. */
   protected keepCode(): void {
-    const { id, vm } = this;
-    if (id === 0) keepCore(vm.keptPlace, coreModule, vm.core, this.#engine.coreFunctions);
-    const contents = this.#engine.code.jit?.kept;
-    if (contents !== undefined) this.#keptFile?.write(contents);
+    this.#keptFile?.keep(this.#engine, this.vm.core);
   }
 
   get clock() {

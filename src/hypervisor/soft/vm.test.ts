@@ -158,6 +158,23 @@ test('an irqfd interrupts its vCPU, halted or not, while no event loop turns', (
   other.close();
 });
 
+test('the vCPU that a message is for watches its eventfd', () => {
+  const vm = SoftVm.create({ memory: [{ gpa: 0, size: 2 * MIB }], cpus: 2, irqchip: 'kernel' });
+  const event = EventFd.create();
+  const watchers = () => vm.irqfds.contexts.map((context) => context.wait(0));
+  event.signal();
+  vm.addIrqfd(event.fd, 30, { address: 0xfee0_1000, data: 0x41 });
+  assert.deepEqual(watchers(), [0, 1]);
+  vm.setMsiRoute(30, { address: 0xfee0_0000, data: 0x41 });
+  assert.deepEqual(watchers(), [1, 0]);
+  vm.setMsiRoute(30, { address: 0xfee0_f000, data: 0x41 }); // nobody is there
+  assert.deepEqual(watchers(), [1, 0]);
+  vm.removeIrqfd(event.fd, 30);
+  assert.deepEqual(watchers(), [0, 0]);
+  vm.close();
+  event.close();
+});
+
 test('what a vCPU itself writes to guest memory is in the dirty log', () => {
   const vm = create();
   const vcpu = new SoftVcpu(vm.handle(0));

@@ -39,12 +39,13 @@ export class SoftVm extends SoftVmAccess implements Vm {
     heedBranchHints();
     // Where regions end, a deterministic VM looks at its devices: they must not depend on what ran before.
     const place = keptCode === undefined || seed !== undefined ? undefined : keptPlace(keptCode, options.cpus > 1);
+    const machine = createMachineMemory(options);
     const calls = Array.from({ length: options.cpus }, () => EventFd.create().fd);
     const vm = new SoftVm({
       options: options.soft ?? {},
       core: loadKeptCore(place) ?? compileCore(),
       keptPlace: place,
-      machine: createMachineMemory(options),
+      machine,
       windows: (options.windows ?? []).map(createWindowState),
       irqchip: createIrqchipState(options.cpus),
       wires: new SharedArrayBuffer(WiredOrState.byteLength),

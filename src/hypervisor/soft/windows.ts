@@ -71,16 +71,28 @@ class SoftWindowHost implements WindowHost {
     mmap({ address: this.#address + offset, length, fd, offset: fdOffset, flags });
   }
 
+  replace(piece: WindowPiece, fd: number, fdOffset: number, isShown: boolean): void {
+    this.attach(piece, fd, fdOffset);
+    if (!isShown) return;
+    this.#mark(piece, bytesOf(piece));
+    this.#forget([piece]);
+  }
+
   detach({ offset, length }: WindowPiece): void {
     mmap({ address: this.#address + offset, length, flags: MAP_PRIVATE | MAP_NORESERVE });
   }
 
   show(_gpa: Gpa, pieces: readonly WindowPiece[]): void {
-    for (const piece of pieces) this.#mark(piece, piece.writable ? PAGE_READABLE | PAGE_WRITABLE : PAGE_READABLE);
+    for (const piece of pieces) this.#mark(piece, bytesOf(piece));
   }
 
   hide(pieces: readonly WindowPiece[]): void {
     for (const piece of pieces) this.#mark(piece, 0);
+    this.#forget(pieces);
+  }
+
+  /** Makes all vCPUs forget what they know of these pieces. */
+  #forget(pieces: readonly WindowPiece[]): void {
     const [gpa] = this.#region(this.#index);
     // Whoever was decoding code of these pages has done so when all TLBs have been flushed.
     if (!this.#flushTlbs()) this.#codeWrites.postAll();
@@ -96,4 +108,8 @@ class SoftWindowHost implements WindowHost {
   #mark({ offset, length }: WindowPiece, flags: number): void {
     this.#pages.fill(flags, offset / GUEST_PAGE, (offset + length) / GUEST_PAGE);
   }
+}
+
+function bytesOf({ writable }: WindowPiece): number {
+  return writable ? PAGE_READABLE | PAGE_WRITABLE : PAGE_READABLE;
 }

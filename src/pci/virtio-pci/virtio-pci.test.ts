@@ -303,6 +303,24 @@ test('reset stops the device and forgets everything; then it starts again', () =
   assert.notEqual(started(), undefined);
 });
 
+test('a status that is written twice, or with bits taken away, changes nothing', () => {
+  startDevice();
+  const before = status();
+  const starts = () => calls.filter((call) => Array.isArray(call) && call[0] === 'start').length;
+  assert.equal(starts(), 1);
+  driverOk();
+  driverOk();
+  setStatus(at.ACKNOWLEDGE);
+  setStatus(at.ACKNOWLEDGE | at.DRIVER);
+  assert.equal(status(), before);
+  assert.equal(starts(), 1);
+  // FEATURES_OK was never agreed on.
+  setStatus(0);
+  setStatus(at.ACKNOWLEDGE | at.DRIVER | at.DRIVER_OK);
+  assert.equal(status() & at.DRIVER_OK, 0);
+  assert.equal(starts(), 1);
+});
+
 test('a device that fails to start needs a reset, and hears nothing before it', () => {
   failing = 'start';
   startDevice();

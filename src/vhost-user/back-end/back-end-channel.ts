@@ -1,5 +1,5 @@
 import { CrosvmError } from '../../errors.ts';
-import type { SharedPiece } from '../../virtio/device.ts';
+import type { SharedPiece, SharedRange } from '../../virtio/device.ts';
 import type { MessageChannel } from '../message-channel.ts';
 import {
   VHOST_USER_PROTOCOL_F_CONFIG,
@@ -47,7 +47,7 @@ export class BackEndChannel implements FrontEndServices {
     this.#change('SHMEM_MAP', mapping, [fd]);
   }
 
-  unmapShared({ id, offset, length }: Pick<SharedPiece, 'id' | 'offset' | 'length'>): void {
+  unmapShared({ id, offset, length }: SharedRange): void {
     this.#change('SHMEM_UNMAP', { id, offset, length, fdOffset: 0, writable: false });
   }
 

@@ -163,6 +163,29 @@ test('a driver that breaks its queue is reported, and can start again after a re
   frontEnd.close();
 });
 
+test('a broken queue takes none of the others with it, and kicks for nothing cost nothing', () => {
+  const device = new RngDevice(ones);
+  Object.assign(device, { queueSizes: [64, 64, 64] });
+  const frontEnd = started(device);
+  const serves = [0, 0, 0];
+  const serve = device.serve.bind(device);
+  device.serve = (index, queue) => {
+    serves[index]!++;
+    return serve(index, queue);
+  };
+  (frontEnd.ring(1).driver as SplitDriver).makeAvailable(0xffff);
+  frontEnd.kickAll();
+  frontEnd.run();
+  assert.match(frontEnd.complaints.join(), /queue 1 is broken/);
+  for (const index of [0, 2]) assert.equal(frontEnd.request(index, { writable: [1] })?.data[0], 1);
+  serves.fill(0);
+  for (let i = 0; i < 1000; i++) frontEnd.kickAll();
+  frontEnd.run();
+  assert.deepEqual(serves, [1, 0, 1], 'however many kicks there were');
+  assert.equal(frontEnd.complaints.length, 1);
+  frontEnd.close();
+});
+
 test('a ring that the guest has put beside its memory is broken, and the connection lives', () => {
   const frontEnd = started();
   frontEnd.call('GET_VRING_BASE', { index: 0, num: 0 });

@@ -11,6 +11,7 @@ import {
   VHOST_USER_PROTOCOL_F_BACKEND_REQ,
   VHOST_USER_PROTOCOL_F_CONFIG,
   VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
+  VHOST_USER_PROTOCOL_F_DEVICE_STATE,
   VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
   VHOST_USER_PROTOCOL_F_MQ,
   VHOST_USER_PROTOCOL_F_REPLY_ACK,
@@ -31,6 +32,7 @@ import {
 } from '../protocol/requests.ts';
 import { BackEndChannel } from './back-end-channel.ts';
 import { DeviceRunner } from './device-runner.ts';
+import { DeviceStateRequests } from './device-state-requests.ts';
 import { MAX_MEM_SLOTS } from './guest-memory-map.ts';
 import { InflightMemory } from './inflight-area.ts';
 import type { Vring, VringEvent } from './vring.ts';
@@ -52,6 +54,7 @@ const PROTOCOL_FEATURES = featureSet(
   VHOST_USER_PROTOCOL_F_RESET_DEVICE,
   VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
   VHOST_USER_PROTOCOL_F_STATUS,
+  VHOST_USER_PROTOCOL_F_DEVICE_STATE,
 );
 
 const SHARED_MEMORY = featureSet(VHOST_USER_PROTOCOL_F_SHMEM);
@@ -72,6 +75,7 @@ export class BackEnd {
   readonly #requests: BackEndChannel;
   #protocolFeatures = 0n;
   #acknowledged = 0n;
+  readonly #state: DeviceStateRequests;
   /** A descriptor that goes with the next reply. */
   #replyFd: number | undefined;
 
@@ -79,6 +83,7 @@ export class BackEnd {
     this.#channel = channel;
     this.#requests = new BackEndChannel((feature) => this.#has(feature));
     this.runner = new DeviceRunner(device, loop, log, this.#requests);
+    this.#state = new DeviceStateRequests(this.runner, loop, log);
   }
 
   /**
@@ -110,6 +115,7 @@ export class BackEnd {
   /** Gives everything of the front end back. */
   close(): void {
     this.#requests.close();
+    this.#state.end();
     this.runner.release();
     this.#channel.close();
   }
@@ -214,6 +220,8 @@ export class BackEnd {
     },
     GET_STATUS: () => BigInt(this.runner.status),
     GET_SHMEM_CONFIG: () => this.runner.device.sharedMemory ?? [],
+    SET_DEVICE_STATE_FD: (transfer, fds) => this.#state.start(transfer, fds),
+    CHECK_DEVICE_STATE: () => this.#state.check(),
   };
 
   #setFeatures(features: bigint): void {

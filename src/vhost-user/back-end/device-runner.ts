@@ -3,7 +3,7 @@ import type { EventLoop, ReadyCallback } from '../../base/event-loop.ts';
 import { setNonBlocking } from '../../base/fd.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
-import type { DeviceHost, SharedPiece, VirtioDevice } from '../../virtio/device.ts';
+import type { DeviceHost, SharedPiece, SharedRange, VirtioDevice } from '../../virtio/device.ts';
 import {
   type FeatureSet,
   featureSet,
@@ -28,12 +28,7 @@ const DEVICE_NEEDS_RESET = 0x40;
 const MAX_COMPLAINTS = 20;
 
 /** What a runner asks of the front end. */
-export interface FrontEndServices {
-  configChanged(): void;
-  readonly hasSharedMemory: boolean;
-  mapShared(piece: SharedPiece): void;
-  unmapShared(piece: Pick<SharedPiece, 'id' | 'offset' | 'length'>): void;
-}
+export type FrontEndServices = Pick<DeviceHost, 'configChanged' | 'hasSharedMemory' | 'mapShared' | 'unmapShared'>;
 
 /** A device with its rings: starts and stops them, wakes the device for kicks, and sees to broken ones. */
 export class DeviceRunner implements DeviceHost {
@@ -94,8 +89,8 @@ export class DeviceRunner implements DeviceHost {
     this.#frontEnd.mapShared(piece);
   }
 
-  unmapShared(piece: Pick<SharedPiece, 'id' | 'offset' | 'length'>): void {
-    this.#frontEnd.unmapShared(piece);
+  unmapShared(range: SharedRange): void {
+    this.#frontEnd.unmapShared(range);
   }
 
   watch(fd: number, events: number, callback: ReadyCallback): void {

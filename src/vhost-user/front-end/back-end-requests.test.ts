@@ -22,6 +22,7 @@ function served(withMemory = true) {
   const host: WindowHost = {
     isFree: () => true,
     place: () => {},
+    replace: () => {},
     attach: ({ offset, length }, _fd, fdOffset) =>
       events.push(`map ${[offset, length, fdOffset].map((n) => n / PAGE)}`),
     detach: ({ offset, length }) => events.push(`unmap ${[offset, length].map((n) => n / PAGE)}`),

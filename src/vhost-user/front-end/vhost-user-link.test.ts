@@ -208,9 +208,9 @@ test('a back end that takes the place of a lost one goes on where that was', () 
   assert.equal(new EventFd(handle.wiring.kicks[0]!).clear(), 1, 'a kick may have been lost');
   assert.equal(new EventFd(handle.wiring.vectors[1]!).clear(), 1, 'or an interrupt');
   device.restart(VERSION_1 | PACKED, QUEUES);
-  assert.deepEqual(sent().find(([name]) => name === 'SET_VRING_BASE')![1], { index: 0, num: 0x8000_8000 });
+  const [base] = sent().filter(([name]) => name === 'SET_VRING_BASE');
+  assert.deepEqual(base![1], { index: 0, num: 0x8000_8000 }, 'the area knows better where a packed ring stands');
   device.close();
-  assert.throws(() => device.restart(VERSION_1 | PACKED, QUEUES), { code: 'E_VHOST_USER' });
 });
 
 test('configuration', () => {

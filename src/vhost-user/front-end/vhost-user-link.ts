@@ -10,17 +10,17 @@ import { ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NOTIFY_MULTIPLIER } from '
 import { INTERRUPT_LINE, NO_INTERRUPT, type QueueSetup, type VirtioLink } from '../../pci/virtio-pci/virtio-link.ts';
 import { MAX_QUEUES } from '../../pci/virtio-pci/virtio-pci-state.ts';
 import { type FeatureSet, featureSet, hasFeature, VIRTIO_F_RING_PACKED } from '../../virtio/features.ts';
+import { PACKED_START } from '../../virtio/queue/packed-queue.ts';
 import { MessageChannel } from '../message-channel.ts';
 import * as f from '../protocol/features.ts';
 import { MAX_TABLE_REGIONS } from '../protocol/payloads.ts';
+import { loadDeviceState, saveDeviceState } from './device-state.ts';
 import { FrontEnd, RefusedError } from './front-end.ts';
 
 /** How long a vCPU waits for a back end before the device counts as broken. */
 export const RESPONSE_TIMEOUT_MS = 5_000;
 
 const PROTOCOL = featureSet(f.VHOST_USER_F_PROTOCOL_FEATURES);
-
-const PACKED_RING_START = 0x8000_8000;
 
 /** What all threads need to remember of a back end. */
 const VhostUserState = sharedStruct({
@@ -100,19 +100,14 @@ export class VhostUserLink implements VirtioLink {
 
   start(features: FeatureSet, queues: readonly QueueSetup[]): void {
     this.close();
-    // A packed ring's position is two indices with their wrap counters, which are 1 at first (2.8.1).
-    const base = hasFeature(features, VIRTIO_F_RING_PACKED) ? PACKED_RING_START : 0;
+    const base = isPacked(features) ? PACKED_START : 0;
     this.#talk(() => this.#start(features, queues, () => base));
   }
 
   restart(features: FeatureSet, queues: readonly QueueSetup[]): void {
-    const isPacked = hasFeature(features, VIRTIO_F_RING_PACKED);
-    if (isPacked && this.#state.hasInflight === 0) {
-      throw new CrosvmError('E_VHOST_USER', 'a device with packed rings cannot go on where another one was lost');
-    }
-    // What was not used yet is done (again) by the new one (vhost-user, "Inflight I/O tracking"). Where a packed ring stands,
-    // only the area knows.
-    const base = ({ device }: QueueSetup) => (isPacked ? PACKED_RING_START : this.#vm.memory.getU16(device + 2));
+    // What was not used yet is done (again) by the new one (vhost-user, "Inflight I/O tracking"). Of a packed ring the
+    // area for that says where it stands; without an area no queue has ever run.
+    const base = ({ device }: QueueSetup) => (isPacked(features) ? PACKED_START : this.#vm.memory.getU16(device + 2));
     this.#talk(() => this.#start(features, queues, base));
     for (const { index, interrupt } of queues) {
       // A kick or an interrupt may have been lost with the old one.
@@ -124,16 +119,35 @@ export class VhostUserLink implements VirtioLink {
 
   stop(): void {
     this.#talk(() => {
-      const { running } = this.#state;
-      for (let index = 0; index < running.length; index++) {
-        if (running[index] === 0) continue;
-        running[index] = 0;
-        this.#frontEnd.request('GET_VRING_BASE', { index, num: 0 });
-      }
+      this.#stopQueues();
       if (this.#frontEnd.has(f.VHOST_USER_PROTOCOL_F_STATUS)) this.#frontEnd.request('SET_STATUS', 0n);
       else if (this.#frontEnd.has(f.VHOST_USER_PROTOCOL_F_RESET_DEVICE))
         this.#frontEnd.request('RESET_DEVICE', undefined);
     });
+  }
+
+  /** The device stands still, until `resume`. Returns where each of its queues stood. */
+  suspend(): ReadonlyMap<number, number> {
+    return this.#talk(() => this.#stopQueues());
+  }
+
+  /** A device that stands still goes on, or another one that was given its state. */
+  resume(features: FeatureSet, queues: readonly QueueSetup[], bases: ReadonlyMap<number, number>): void {
+    this.#talk(() => this.#start(features, queues, ({ index }) => bases.get(index)!));
+    // What the driver wanted meanwhile.
+    for (const { index } of queues) this.kick(index);
+  }
+
+  /** What a device that stands still knows besides its queues. Throws `E_VHOST_REFUSED` for one that cannot say it. */
+  saveState(): Uint8Array {
+    this.#mustHaveState();
+    return this.#talk(() => saveDeviceState(this.#frontEnd));
+  }
+
+  /** A device that stands still goes on as another one, of which this is the state. Throws likewise. */
+  loadState(state: Uint8Array): void {
+    this.#mustHaveState();
+    this.#talk(() => loadDeviceState(this.#frontEnd, state));
   }
 
   setInterrupt(queue: number, interrupt: number): void {
@@ -198,10 +212,10 @@ export class VhostUserLink implements VirtioLink {
   }
 
   /** Anything but a refusal leaves the connection in an unknown state: nobody uses it any more. */
-  #talk(action: () => void): void {
+  #talk<T>(action: () => T): T {
     if (this.#state.lost !== 0) throw new CrosvmError('E_VHOST_USER', 'vhost-user: the back end is gone');
     try {
-      action();
+      return action();
     } catch (error) {
       if (!(error instanceof RefusedError)) {
         this.#state.lost = 1;
@@ -212,6 +226,21 @@ export class VhostUserLink implements VirtioLink {
       }
       throw error;
     }
+  }
+
+  #mustHaveState(): void {
+    if (!this.#frontEnd.has(f.VHOST_USER_PROTOCOL_F_DEVICE_STATE)) throw new RefusedError('SET_DEVICE_STATE_FD');
+  }
+
+  #stopQueues(): ReadonlyMap<number, number> {
+    const { running } = this.#state;
+    const bases = new Map<number, number>();
+    for (let index = 0; index < running.length; index++) {
+      if (running[index] === 0) continue;
+      running[index] = 0;
+      bases.set(index, this.#frontEnd.request('GET_VRING_BASE', { index, num: 0 }).num);
+    }
+    return bases;
   }
 
   #start(features: FeatureSet, queues: readonly QueueSetup[], base: (queue: QueueSetup) => number): void {
@@ -294,6 +323,10 @@ export class VhostUserLink implements VirtioLink {
     const area = { mmapSize: s.inflightSize, mmapOffset: s.inflightOffset, ...count };
     this.#frontEnd.request('SET_INFLIGHT_FD', area, [s.inflightFd]);
   }
+}
+
+function isPacked(features: FeatureSet): boolean {
+  return hasFeature(features, VIRTIO_F_RING_PACKED);
 }
 
 function frontEndOf({ fd, protocolFeatures }: VhostUserHandle): FrontEnd {

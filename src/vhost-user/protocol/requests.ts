@@ -102,7 +102,7 @@ export const frontEndRequests = {
 /** What the back end asks of the front end, on the connection of SET_BACKEND_REQ_FD. */
 export const backEndRequests = {
   CONFIG_CHANGE_MSG: send(2, nothing, { feature: VHOST_USER_PROTOCOL_F_CONFIG }),
-  /** The part of the shared memory must be free. */
+  /** The part of the shared memory must be free. (Ours may also take the place of just what another one has mapped.) */
   SHMEM_MAP: send(9, sharedMapping, { fds: 1, feature: VHOST_USER_PROTOCOL_F_SHMEM }),
   /** Of all that one SHMEM_MAP has mapped. */
   SHMEM_UNMAP: send(10, sharedMapping, { feature: VHOST_USER_PROTOCOL_F_SHMEM }),

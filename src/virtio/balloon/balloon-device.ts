@@ -1,4 +1,5 @@
 import { CrosvmError } from '../../errors.ts';
+import { type Fields, wholeNumber } from '../../fields.ts';
 import { type HostMemory, ScatterList } from '../../memory/scatter-list.ts';
 import type { DeviceHost, VirtioDevice } from '../device.ts';
 import { type FeatureSet, featureSet } from '../features.ts';
@@ -39,6 +40,8 @@ const PAGE_SIZE = 4096;
 const BATCH = 16;
 /** Page numbers of one request; Linux puts 256 into one. More are left alone, so that no request takes for ever. */
 const MAX_PAGES = 4096;
+
+const MAX_U32 = 0xffff_ffff;
 
 const CONFIG = { numPages: 0, actual: 4, size: 16 };
 
@@ -116,6 +119,20 @@ export class BalloonDevice implements VirtioDevice {
     if (index !== STATS || !this.#holdsStats) return;
     this.#holdsStats = false;
     queue.unpop(this.#stats);
+  }
+
+  saveState(): Fields {
+    return {
+      target: this.#config.getUint32(CONFIG.numPages, true),
+      actual: this.#config.getUint32(CONFIG.actual, true),
+    };
+  }
+
+  loadState(state: Fields): void {
+    const target = wholeNumber(state['target'], 'the size of the balloon', MAX_U32);
+    const actual = wholeNumber(state['actual'], 'what the balloon has', MAX_U32);
+    this.#config.setUint32(CONFIG.numPages, target, true);
+    this.#config.setUint32(CONFIG.actual, actual, true);
   }
 
   reset(): void {

@@ -1,6 +1,7 @@
 import { DiskQueue, DONE, type QueuedDisk } from '../../disk/disk-queue.ts';
 import type { TransferEngine } from '../../disk/transfer-engine.ts';
 import { CrosvmError } from '../../errors.ts';
+import { type Fields, wholeNumber } from '../../fields.ts';
 import { ScatterList } from '../../memory/scatter-list.ts';
 import { type DeviceHost, EPOLLIN, type VirtioDevice } from '../device.ts';
 import { type FeatureSet, featureSet, hasFeature } from '../features.ts';
@@ -41,8 +42,6 @@ export interface BlockOptions {
   readonly queues: number;
   /** The serial number, up to 20 bytes. */
   readonly id: string;
-  /** Flushes after each write, whatever the driver does. */
-  readonly writeThrough?: boolean;
 }
 
 const QUEUE_SIZE = 256;
@@ -83,21 +82,15 @@ export class BlockDevice implements VirtioDevice {
   #serving = 0;
   /** A queue was not served, as the engine had all that it takes. */
   #isStarved = false;
-  readonly #alwaysThrough: boolean;
   /** If the driver does not flush, every write has to be stable when it is done (5.2.6.2). */
   #writeThrough = true;
   #host!: DeviceHost;
 
   /** `engine` carries requests out beside us; without it each is done at once. Disk and engine are the device's to close. */
-  constructor(
-    disk: QueuedDisk,
-    { blockSize, sparse, queues, id, writeThrough = false }: BlockOptions,
-    engine?: TransferEngine,
-  ) {
+  constructor(disk: QueuedDisk, { blockSize, sparse, queues, id }: BlockOptions, engine?: TransferEngine) {
     this.#disk = new DiskQueue(disk, engine, this.#ended);
     this.#engine = engine;
     this.#pending = Array.from({ length: engine?.capacity ?? 0 }, () => new PendingRequest());
-    this.#alwaysThrough = writeThrough;
     this.#sparse = sparse;
     this.#id.set(new TextEncoder().encode(id).subarray(0, ID_SIZE));
     this.queueSizes = new Array<number>(queues).fill(QUEUE_SIZE);
@@ -116,7 +109,7 @@ export class BlockDevice implements VirtioDevice {
   }
 
   negotiated(features: FeatureSet): void {
-    this.#writeThrough = this.#alwaysThrough || !hasFeature(features, VIRTIO_BLK_F_FLUSH);
+    this.#writeThrough = !hasFeature(features, VIRTIO_BLK_F_FLUSH);
   }
 
   serve(index: number, queue: Virtqueue): boolean {
@@ -146,6 +139,16 @@ export class BlockDevice implements VirtioDevice {
     this.#interrupt();
     setCapacity(new DataView(this.config.buffer), size);
     this.#host.configChanged();
+  }
+
+  /** All else is in the disk. */
+  saveState(): Fields {
+    return { size: this.#disk.size };
+  }
+
+  loadState(state: Fields): void {
+    const size = wholeNumber(state['size'], 'the size of its disk');
+    if (size !== this.#disk.size) throw new TypeError(`its disk has ${size} bytes, and this one ${this.#disk.size}`);
   }
 
   reset(): void {

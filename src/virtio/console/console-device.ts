@@ -1,3 +1,4 @@
+import { type Fields, list, wholeNumber } from '../../fields.ts';
 import { ScatterList } from '../../memory/scatter-list.ts';
 import type { DeviceHost, VirtioDevice } from '../device.ts';
 import { type FeatureSet, featureSet, hasFeature } from '../features.ts';
@@ -24,7 +25,7 @@ import {
   VIRTIO_CONSOLE_PORT_READY,
   VIRTIO_CONSOLE_RESIZE,
 } from './console-config.ts';
-import { ConsolePort, type PortOptions } from './console-port.ts';
+import { ConsolePort, type PortOptions, parsePortState } from './console-port.ts';
 
 const QUEUE_SIZE = 256;
 
@@ -36,6 +37,9 @@ const BATCH = 16;
 
 /** Messages to a driver that does not take them; more than any sequence of ours needs for each port. */
 const MAX_PENDING_PER_PORT = 16;
+
+/** Bytes of the longest message: one with a name. */
+const MAX_MESSAGE = 1024;
 
 /** A console device of one or several ports (VIRTIO 1.3, section 5.3). */
 export class ConsoleDevice implements VirtioDevice {
@@ -112,6 +116,22 @@ export class ConsoleDevice implements VirtioDevice {
       this.#host.configChanged();
     }
     if (this.#multiport) this.#send(this.#sizes.get(port)!);
+  }
+
+  saveState(): Fields {
+    const messages = this.#pending.map((message) => [...message]);
+    return { ports: this.#ports.map((port) => port.saveState()), messages };
+  }
+
+  loadState(state: Fields): void {
+    const ports = list(state['ports'], 'the ports', this.#ports.length).map(parsePortState);
+    if (ports.length !== this.#ports.length) throw new TypeError(`it has ${ports.length} ports`);
+    const most = MAX_PENDING_PER_PORT * ports.length;
+    const messages = list(state['messages'], 'the messages', most).map((message) =>
+      Uint8Array.from(list(message, 'a message', MAX_MESSAGE), (byte) => wholeNumber(byte, 'a byte', 0xff)),
+    );
+    for (const [i, port] of ports.entries()) this.#ports[i]!.loadState(port);
+    this.#pending.splice(0, this.#pending.length, ...messages);
   }
 
   reset(): void {

@@ -1,3 +1,4 @@
+import { type Fields, fields, truth, wholeNumber } from '../../fields.ts';
 import type { ScatterList } from '../../memory/scatter-list.ts';
 import { type DeviceHost, EPOLLIN, EPOLLOUT } from '../device.ts';
 import { DescriptorChain } from '../queue/descriptor-chain.ts';
@@ -33,6 +34,23 @@ export interface PortOptions {
   readonly input: ConsoleInput | undefined;
   /** Without one, output goes nowhere. */
   readonly output: ConsoleOutput | undefined;
+}
+
+/** What a port knows besides its queues. */
+export interface ConsolePortState {
+  /** The guest listens. */
+  readonly open: boolean;
+  /** Bytes of the next request that have been written already. */
+  readonly written: number;
+}
+
+/** Throws a `TypeError`. */
+export function parsePortState(value: unknown): ConsolePortState {
+  const state = fields(value, 'a port');
+  return {
+    open: truth(state['open'], 'whether a port is open'),
+    written: wholeNumber(state['written'], 'how much a port has written'),
+  };
 }
 
 /** One port: moves bytes between two queues and the host, as fast as the slower side. */
@@ -94,6 +112,15 @@ export class ConsolePort {
   /** One character in an emergency: whoever has no room loses it. */
   emergencyWrite(list: ScatterList): void {
     if (this.#output !== undefined) this.#write(this.#output, list, 0);
+  }
+
+  saveState(): Fields {
+    return { open: this.#open, written: this.#written };
+  }
+
+  loadState({ open, written }: ConsolePortState): void {
+    this.#open = open || this.options.isConsole;
+    this.#written = written;
   }
 
   reset(): void {

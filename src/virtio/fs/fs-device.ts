@@ -5,6 +5,7 @@ import type { DeviceHost, VirtioDevice } from '../device.ts';
 import { DescriptorChain } from '../queue/descriptor-chain.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
 import { BlockedRequests, type RetryTimer } from './blocked-requests.ts';
+import { DaxWindow } from './dax-window.ts';
 import { fsConfig } from './fs-config.ts';
 
 /** Entries of a queue: Linux makes requests of as many pages as it has descriptors for. */
@@ -13,28 +14,44 @@ const QUEUE_SIZE = 1024;
 /** Requests of a queue that are served before others have their turn. */
 const BATCH = 32;
 
+/** What a file system device is to be. */
+export interface FsSetup {
+  /** By what the guest mounts it. */
+  readonly tag: string;
+  /** For requests. */
+  readonly queues: number;
+  /** Bytes of files that the guest can have as memory (DAX); 0 for none. */
+  readonly window: number;
+  readonly options: FuseOptions;
+}
+
 /** The file system device (VIRTIO 1.3, 5.11): FUSE requests in one queue for urgent ones and some for all others. */
 export class FsDevice implements VirtioDevice {
   readonly type = 'fs';
   readonly features = 0n;
   readonly queueSizes: readonly number[];
   readonly config: Uint8Array;
+  readonly sharedMemory?: readonly number[];
   readonly #server: FuseServer;
+  readonly #window: DaxWindow;
   readonly #timer: RetryTimer;
   readonly #chain = new DescriptorChain();
   #blocked!: BlockedRequests;
   #host!: DeviceHost;
 
-  /** `queues` are those for requests. Throws `E_FS_TAG`. */
-  constructor(tag: string, queues: number, folder: Folder, options: FuseOptions, timer: RetryTimer) {
+  /** Throws `E_FS_TAG`. */
+  constructor({ tag, queues, window, options }: FsSetup, folder: Folder, timer: RetryTimer) {
     this.config = fsConfig(tag, queues);
+    if (window > 0) this.sharedMemory = [window];
+    this.#window = new DaxWindow(window);
     this.queueSizes = new Array<number>(1 + queues).fill(QUEUE_SIZE);
-    this.#server = new FuseServer(folder, options);
+    this.#server = new FuseServer(folder, options, this.#window);
     this.#timer = timer;
   }
 
   attach(host: DeviceHost): void {
     this.#host = host;
+    this.#window.host = host;
     this.#blocked = new BlockedRequests(this.#server, this.#timer, host);
   }
 

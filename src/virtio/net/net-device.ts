@@ -1,3 +1,4 @@
+import { type Fields, wholeNumber } from '../../fields.ts';
 import { type DeviceHost, EPOLLIN, EPOLLOUT, type VirtioDevice } from '../device.ts';
 import { type FeatureSet, featureSet, hasFeature } from '../features.ts';
 import { DescriptorChain } from '../queue/descriptor-chain.ts';
@@ -59,6 +60,14 @@ export interface NetOptions {
   readonly mtu: number | undefined;
   /** Whether the ports look at the headers of frames. */
   readonly offloads: boolean;
+  /** Called when what `saveState` says has changed. */
+  readonly onStateChange?: () => void;
+}
+
+/** What a driver has told another device. */
+interface InheritedState {
+  readonly pairs: number;
+  readonly offloads: FeatureSet;
 }
 
 /** The network device (VIRTIO 1.3, section 5.1), with a pair of queues for each port. */
@@ -77,10 +86,16 @@ export class NetDevice implements VirtioDevice, NetCommands {
   #pairs = 1;
   #controlQueue = 2;
   #negotiated = 0n;
+  /** Of GUEST_OFFLOADS, what the driver wants now. */
+  #guestOffloads = 0n;
+  /** What a predecessor was told, which counts when the features are known. */
+  #inherited: InheritedState | undefined;
+  readonly #onStateChange: () => void;
   #host!: DeviceHost;
 
   /** The ports, at least one, are the device's to close. */
-  constructor(ports: readonly NetPort[], { mac, mtu, offloads }: NetOptions) {
+  constructor(ports: readonly NetPort[], { mac, mtu, offloads, onStateChange = () => {} }: NetOptions) {
+    this.#onStateChange = onStateChange;
     this.#ports = ports;
     this.#receivers = ports.map((port) => new FrameReceiver(port));
     this.#watched = ports.map(() => 0);
@@ -104,7 +119,8 @@ export class NetDevice implements VirtioDevice, NetCommands {
     this.#controlQueue = hasFeature(features, VIRTIO_NET_F_MQ) ? 2 * this.#ports.length : 2;
     const mergeable = hasFeature(features, VIRTIO_NET_F_MRG_RXBUF);
     for (const receiver of this.#receivers) receiver.mergeable = mergeable;
-    this.setOffloads(features & GUEST_OFFLOADS);
+    if (this.#inherited === undefined) this.setOffloads(features & GUEST_OFFLOADS);
+    else this.#inherit(this.#inherited);
   }
 
   serve(index: number, queue: Virtqueue): boolean {
@@ -122,6 +138,7 @@ export class NetDevice implements VirtioDevice, NetCommands {
   setPairs(pairs: number): boolean {
     if (!hasFeature(this.#negotiated, VIRTIO_NET_F_MQ) || pairs < 1 || pairs > this.#ports.length) return false;
     this.#pairs = pairs;
+    this.#onStateChange();
     for (const [i, port] of this.#ports.entries()) {
       port.setActive(i < pairs);
       if (i < pairs) this.#host.serveSoon(2 * i);
@@ -134,13 +151,31 @@ export class NetDevice implements VirtioDevice, NetCommands {
   setOffloads(features: FeatureSet): boolean {
     if ((features & ~(this.#negotiated & GUEST_OFFLOADS)) !== 0n) return false;
     for (const port of this.#ports) port.setOffloads(offloadsOf(features));
+    this.#guestOffloads = features;
+    this.#onStateChange();
     return true;
+  }
+
+  saveState(): Fields {
+    return { pairs: this.#pairs, offloads: Number(this.#guestOffloads) };
+  }
+
+  loadState(state: Fields): void {
+    const pairs = wholeNumber(state['pairs'], 'the number of pairs of queues', this.#ports.length);
+    const offloads = BigInt(wholeNumber(state['offloads'], 'what the driver does by itself'));
+    if (pairs < 1) throw new TypeError('it has no queues');
+    if ((offloads & ~GUEST_OFFLOADS) !== 0n)
+      throw new TypeError('what the driver does by itself is nothing that there is');
+    this.#inherited = { pairs, offloads };
+    if (this.#negotiated !== 0n) this.#inherit(this.#inherited);
   }
 
   reset(): void {
     for (const i of this.#ports.keys()) this.#ignore(i);
     this.#negotiated = 0n;
+    this.#inherited = undefined;
     this.#useDefaults();
+    this.#onStateChange();
   }
 
   close(): void {
@@ -151,10 +186,18 @@ export class NetDevice implements VirtioDevice, NetCommands {
   #useDefaults(): void {
     this.#pairs = 1;
     this.#controlQueue = 2;
+    this.#guestOffloads = 0n;
     for (const [i, port] of this.#ports.entries()) {
       port.setActive(i === 0);
       port.setOffloads(offloadsOf(0n));
     }
+  }
+
+  /** The driver has told a predecessor what it wants, within what it has negotiated. */
+  #inherit({ pairs, offloads }: InheritedState): void {
+    this.#inherited = undefined;
+    if (pairs > 1) this.setPairs(pairs);
+    this.setOffloads(offloads & this.#negotiated);
   }
 
   #serve(index: number, queue: Virtqueue): boolean {

@@ -4,6 +4,12 @@ import { MockGuest } from '../testing/mock-guest.ts';
 import { PackedDriver } from '../testing/packed-driver.ts';
 import { SplitDriver } from '../testing/split-driver.ts';
 import { DESCRIPTOR_SIZE, DescriptorChain } from './descriptor-chain.ts';
+import { DeviceRegion } from './device-memory.ts';
+import { inflightSize } from './inflight-size.ts';
+import { PackedInflight } from './packed-inflight.ts';
+import { PACKED_START, PackedQueue } from './packed-queue.ts';
+import { SplitInflight } from './split-inflight.ts';
+import { SplitQueue } from './split-queue.ts';
 import type { Virtqueue } from './virtqueue.ts';
 
 const NEXT = 1;
@@ -229,4 +235,79 @@ test('event indices out of range cost an interrupt too many or too few, and noth
       assert.equal(queue.broken, undefined);
     }
   }
+});
+
+test('a request that is made available twice is taken twice, and its notes stay right', () => {
+  const s = split();
+  const head = s.driver.add({ writable: [1] });
+  s.driver.makeAvailable(head);
+  const area = new DataView(new ArrayBuffer(inflightSize(SIZE)));
+  const openSplit = () =>
+    new SplitQueue(
+      s.guest.memory,
+      SIZE,
+      s.driver.addresses,
+      { eventIdx: false, indirect: true },
+      0,
+      new SplitInflight(area, SIZE),
+    );
+  const queue = openSplit();
+  const [one, two] = [new DescriptorChain(), new DescriptorChain()];
+  assert.ok(queue.pop(one) && queue.pop(two));
+  assert.deepEqual([one.id, two.id], [head, head]);
+  queue.push(one, 1);
+  queue.push(two, 1);
+  assert.equal(s.driver.usedIndex, 2);
+  assert.equal(openSplit().pop(one), false, 'nothing is left to be done');
+
+  // Packed: two requests with one id.
+  const p = packed();
+  for (const at of [0, 1]) p.driver.setDescriptor(at, { gpa: p.guest.gpa, length: 1 }, 7, AVAIL | WRITE);
+  const notes = new DataView(new ArrayBuffer(inflightSize(SIZE)));
+  const features = { eventIdx: false, indirect: true };
+  const openPacked = () =>
+    new PackedQueue(p.guest.memory, SIZE, p.driver.addresses, features, PACKED_START, new PackedInflight(notes, SIZE));
+  const ring = openPacked();
+  assert.ok(ring.pop(one) && ring.pop(two));
+  ring.push(two, 1);
+  ring.push(one, 1);
+  assert.equal(openPacked().pop(one), false);
+});
+
+test('a driver that hands out descriptors for ever, and takes none back, comes to an end', () => {
+  const { guest, driver } = packed();
+  const notes = new DataView(new ArrayBuffer(inflightSize(SIZE)));
+  const features = { eventIdx: false, indirect: true };
+  const inflight = new PackedInflight(notes, SIZE);
+  const queue = new PackedQueue(guest.memory, SIZE, driver.addresses, features, PACKED_START, inflight);
+  const chain = new DescriptorChain();
+  for (let round = 0; round < 3; round++) {
+    for (let i = 0; i < SIZE; i++) {
+      driver.setDescriptor(i, { gpa: guest.gpa, length: 1 }, i, round % 2 === 0 ? AVAIL : 0x8000);
+      if (round === 0) assert.ok(queue.pop(chain));
+    }
+  }
+  driver.setDescriptor(0, { gpa: guest.gpa, length: 1 }, 0, 0x8000);
+  breaks(queue, /more descriptors are under way than the ring has/);
+});
+
+test('a buffer that reaches into a hole of memory breaks the queue', () => {
+  const { guest, driver } = split();
+  const piece = (from: number, length: number) =>
+    new DeviceRegion(guest.gpa + from, guest.userAddress(guest.gpa + from), {
+      bytes: guest.region.bytes.subarray(from, from + length),
+      address: 0,
+    });
+  guest.memory.replace([piece(0, 0x8000), piece(0x8000, 0x1000), piece(0xa000, 0x1000)]);
+  const ask = (from: number, length: number) => {
+    driver.setDescriptor(0, guest.gpa + from, length, WRITE, 0);
+    driver.makeAvailable(0);
+  };
+  const queue = driver.open();
+  const chain = new DescriptorChain();
+  ask(0x7000, 0x2000); // over the border of two that lie side by side
+  assert.ok(queue.pop(chain));
+  assert.equal(chain.writable.count, 2);
+  ask(0x8000, 0x1001);
+  breaks(queue, /where not all is guest memory/);
 });

@@ -3,18 +3,21 @@
  * (vhost-user, "Inflight I/O tracking"). Requests are given back in any order, and what is given back is written over
  * descriptors in the ring, so the area holds copies of those of requests that are under way. A header:
  *
- *     u16 version at 8, u16 used index at 16, u16 old used index at 18, u8 used wrap counter at 20, u8 old one at 21
+ *     u16 version at 8, u16 next used place at 16, u16 used place at 18
  *
- * and an entry for each descriptor; those of one request are a list, whose first one has all that is said once:
+ * where a place is an index with the wrap counter in bit 15, so that one store moves both; and an entry for each descriptor; those of one request are a list, whose first one has all that is said once:
  *
  *     u8 state, u8 padding, u16 next, u16 last, u16 number of descriptors, u64 counter, u16 buffer id, u16 flags, u32 length, u64 address
+ *
+ * The process may be killed between any two stores (killed.test.ts), so the order of stores matters everywhere here.
  */
 import { brokenRing } from './broken-ring.ts';
 
 const VERSION = 1;
 const HEADER_SIZE = 32;
 const ENTRY_SIZE = 32;
-const AT = { version: 8, usedIndex: 16, oldUsedIndex: 18, usedWrap: 20, oldUsedWrap: 21 };
+const AT = { version: 8, next: 16, used: 18 };
+const WRAP_SHIFT = 15;
 const ENTRY = { state: 0, next: 2, count: 6, counter: 8, id: 16, flags: 18, length: 20, address: 24 };
 
 /** States of an entry. The driver may, or may not yet, see a request that is returning as given back. */
@@ -22,10 +25,18 @@ const FREE = 0;
 const UNDER_WAY = 1;
 const RETURNING = 2;
 
-/** Where a ring goes on. */
+/** A descriptor of the ring, in one of its rounds. */
 export interface PackedPlace {
   readonly index: number;
   readonly wrap: number;
+}
+
+/** What a predecessor has left in the ring. */
+export interface PackedRemains {
+  /** The next used descriptor. */
+  readonly used: PackedPlace;
+  /** Up to here the ring may show descriptors behind that as used which the driver was not told of. */
+  readonly marked: PackedPlace;
 }
 
 /** A descriptor as it is noted. `address` is beyond all memory where it is not exact. */
@@ -64,26 +75,35 @@ export class PackedInflight {
   }
 
   /**
-   * Where to go on: the place of the next used descriptor, which is `place` for a new area. `isUsed` looks whether the
-   * driver can see that the descriptor there was given back in that round. Throws `E_VIRTQUEUE` when what the area says
-   * is impossible.
+   * Where to go on: at `start` for a new area. `isAvailable` looks whether the descriptor at a place is the device's in
+   * that round, so that the driver was not told that it is used. What is `marked` is to be corrected, and then `recovered`
+   * called. Throws `E_VIRTQUEUE` when what the area says is impossible.
    */
-  recover(place: PackedPlace, isUsed: (place: PackedPlace) => boolean): PackedPlace {
+  recover(start: PackedPlace, isAvailable: (place: PackedPlace) => boolean): PackedRemains {
     const view = this.#view;
-    let found = place;
-    if (view.getUint16(AT.version, true) === VERSION) {
-      const old = { index: view.getUint16(AT.oldUsedIndex, true), wrap: view.getUint8(AT.oldUsedWrap) & 1 };
-      const next = { index: view.getUint16(AT.usedIndex, true), wrap: view.getUint8(AT.usedWrap) & 1 };
-      // The predecessor may have died before or after it made its last requests visible.
-      const areVisible = isUsed(old);
-      found = areVisible ? next : old;
-      this.#settle(areVisible ? FREE : UNDER_WAY);
+    if (view.getUint16(AT.version, true) !== VERSION) {
+      this.moving(start.index, start.wrap);
+      this.moved(start.index, start.wrap);
+      view.setUint16(AT.version, VERSION, true);
     }
-    view.setUint16(AT.version, VERSION, true);
+    const next = this.#place(AT.next);
+    let used = this.#place(AT.used);
+    const isMoving = next.index !== used.index || next.wrap !== used.wrap;
+    // The predecessor may have died before or after it made its last requests visible. Where they were, the driver may
+    // have made others available since, in the next round.
+    if (isMoving && !isAvailable(used)) {
+      this.#settle(FREE);
+      this.moved(next.index, next.wrap);
+      used = next;
+    }
     this.#collect();
-    this.moving(found.index, found.wrap);
-    this.moved(found.index, found.wrap);
-    return found;
+    return { used, marked: next };
+  }
+
+  /** Nothing in the ring is marked that the driver was not told of. */
+  recovered({ index, wrap }: PackedPlace): void {
+    this.#settle(UNDER_WAY);
+    this.moving(index, wrap);
   }
 
   /** The first entry of the next request to do again; -1 when none is left. */
@@ -154,7 +174,7 @@ export class PackedInflight {
     this.#slotsAgain += this.count(note);
   }
 
-  /** To be called before a request becomes visible to the driver as given back. */
+  /** A request is about to be given back; to be called before `moving`. */
   returning(note: number): void {
     this.#view.setUint8(entry(note) + ENTRY.state, RETURNING);
   }
@@ -170,16 +190,19 @@ export class PackedInflight {
     }
   }
 
-  /** To be called before requests become visible to the driver as given back, with where the ring stands then. */
+  /** To be called before requests are written to the ring as given back, with where that stands then. */
   moving(index: number, wrap: number): void {
-    this.#view.setUint16(AT.usedIndex, index, true);
-    this.#view.setUint8(AT.usedWrap, wrap);
+    this.#view.setUint16(AT.next, index | (wrap << WRAP_SHIFT), true);
   }
 
   /** To be called when they have become visible, and are `returned`. */
   moved(index: number, wrap: number): void {
-    this.#view.setUint16(AT.oldUsedIndex, index, true);
-    this.#view.setUint8(AT.oldUsedWrap, wrap);
+    this.#view.setUint16(AT.used, index | (wrap << WRAP_SHIFT), true);
+  }
+
+  #place(at: number): PackedPlace {
+    const place = this.#view.getUint16(at, true);
+    return { index: place & ~(1 << WRAP_SHIFT), wrap: place >>> WRAP_SHIFT };
   }
 
   /** Requests that were returning are as `state` says. */
@@ -195,7 +218,7 @@ export class PackedInflight {
     const view = this.#view;
     const isUsed = new Uint8Array(this.#size);
     for (let note = 0; note < this.#size; note++) {
-      if (view.getUint8(entry(note) + ENTRY.state) !== UNDER_WAY) continue;
+      if (view.getUint8(entry(note) + ENTRY.state) === FREE) continue;
       this.#again.push(note);
       let at = note;
       const count = this.count(note);

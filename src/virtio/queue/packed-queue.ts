@@ -10,7 +10,7 @@ import {
   VIRTQ_DESC_F_WRITE,
 } from './descriptor-chain.ts';
 import type { DeviceMemory, RingPart } from './device-memory.ts';
-import type { NotedDescriptor, PackedInflight } from './packed-inflight.ts';
+import type { NotedDescriptor, PackedInflight, PackedPlace } from './packed-inflight.ts';
 import { passed, type RingAddresses, type RingFeatures, type Virtqueue } from './virtqueue.ts';
 
 const VIRTQ_DESC_F_AVAIL = 1 << 7;
@@ -107,21 +107,26 @@ export class PackedQueue implements Virtqueue {
   }
 
   push(chain: TakenChain, written: number): void {
+    const inflight = this.#inflight;
     const place = this.#flagsPlace();
-    this.#publish(place, this.#writeUsed(chain, written));
+    inflight?.returning(chain.note);
+    const flags = this.#writeUsed(chain, written);
+    inflight?.moving(this.#nextUsed, this.#usedWrap);
+    Atomics.store(this.#ring.region.halfWords, place, flags);
     this.#returned(chain);
-    this.#inflight?.moved(this.#nextUsed, this.#usedWrap);
+    inflight?.moved(this.#nextUsed, this.#usedWrap);
   }
 
   /** A driver looks at the first one first, so that one becomes visible last. */
   pushTogether(chains: readonly TakenChain[], written: readonly number[], count: number): void {
+    if (this.#inflight !== undefined) this.#announce(this.#inflight, chains, count);
     const first = this.#flagsPlace();
     const firstFlags = this.#writeUsed(chains[0]!, written[0]!);
     for (let i = 1; i < count; i++) {
       const place = this.#flagsPlace();
       Atomics.store(this.#ring.region.halfWords, place, this.#writeUsed(chains[i]!, written[i]!));
     }
-    this.#publish(first, firstFlags);
+    Atomics.store(this.#ring.region.halfWords, first, firstFlags);
     for (let i = 0; i < count; i++) this.#returned(chains[i]!);
     this.#inflight?.moved(this.#nextUsed, this.#usedWrap);
   }
@@ -187,7 +192,6 @@ export class PackedQueue implements Virtqueue {
     const at = this.#ring.offset + this.#nextUsed * DESCRIPTOR_SIZE;
     view.setUint32(at + 8, written, true);
     view.setUint16(at + 12, chain.id, true);
-    this.#inflight?.returning(chain.note);
     const mark = this.#usedWrap === 1 ? VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED : 0;
     this.#unsignalled += chain.slots;
     this.#nextUsed += chain.slots;
@@ -198,10 +202,16 @@ export class PackedQueue implements Virtqueue {
     return mark | (written > 0 ? VIRTQ_DESC_F_WRITE : 0);
   }
 
-  /** Makes the request with these flags, and what was written behind it, visible to the driver. */
-  #publish(flagsPlace: number, flags: number): void {
-    this.#inflight?.moving(this.#nextUsed, this.#usedWrap);
-    Atomics.store(this.#ring.region.halfWords, flagsPlace, flags);
+  /** Notes that requests are to be given back, before the ring shows anything of it. */
+  #announce(inflight: PackedInflight, chains: readonly TakenChain[], count: number): void {
+    let slots = 0;
+    for (let i = 0; i < count; i++) {
+      inflight.returning(chains[i]!.note);
+      slots += chains[i]!.slots;
+    }
+    const index = this.#nextUsed + slots;
+    if (index < this.size) inflight.moving(index, this.#usedWrap);
+    else inflight.moving(index - this.size, this.#usedWrap ^ 1);
   }
 
   #returned(chain: TakenChain): void {
@@ -209,11 +219,16 @@ export class PackedQueue implements Virtqueue {
     this.#inflight?.returned(chain.note);
   }
 
-  /** Whether the next descriptor is available: its two bits differ, and the one for available is as our wrap counter. */
   #hasNext(): boolean {
-    const flags = this.#flags(this.#nextAvailable);
+    return this.#isAvailable(this.#nextAvailable, this.#availableWrap);
+  }
+
+  /** Whether a descriptor is available in a round: its two bits differ, and the one for available is as the wrap counter. */
+  #isAvailable(index: number, wrap: number): boolean {
+    const { region, offset } = this.#ring;
+    const flags = Atomics.load(region.halfWords, (offset + index * DESCRIPTOR_SIZE + DESCRIPTOR_FLAGS) >> 1);
     const available = (flags & VIRTQ_DESC_F_AVAIL) !== 0;
-    return available === (this.#availableWrap === 1) && available !== ((flags & VIRTQ_DESC_F_USED) !== 0);
+    return available === (wrap === 1) && available !== ((flags & VIRTQ_DESC_F_USED) !== 0);
   }
 
   #readChain(chain: DescriptorChain): void {
@@ -284,20 +299,31 @@ export class PackedQueue implements Virtqueue {
 
   /** Goes on where a predecessor was. What it had taken and not given back lies between the two places. */
   #succeed(inflight: PackedInflight): void {
-    const place = inflight.recover({ index: this.#nextUsed, wrap: this.#usedWrap }, ({ index, wrap }) => {
-      const flags = index < this.size ? this.#flags(index) : 0;
-      const mark = wrap === 1 ? VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED : 0;
-      return (flags & (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED)) === mark;
-    });
-    this.#nextUsed = this.#nextAvailable = place.index;
-    this.#usedWrap = this.#availableWrap = place.wrap;
+    const start = { index: this.#nextUsed, wrap: this.#usedWrap };
+    const isAvailable = ({ index, wrap }: PackedPlace) => index < this.size && this.#isAvailable(index, wrap);
+    const { used, marked } = inflight.recover(start, isAvailable);
+    this.#nextUsed = this.#nextAvailable = used.index;
+    this.#usedWrap = this.#availableWrap = used.wrap;
     this.#mustBeInRing();
+    this.#unmark(marked, inflight.slotsAgain);
+    inflight.recovered(used);
     this.#advance(inflight.slotsAgain);
   }
 
-  #flags(index: number): number {
-    const { region, offset } = this.#ring;
-    return Atomics.load(region.halfWords, (offset + index * DESCRIPTOR_SIZE + DESCRIPTOR_FLAGS) >> 1);
+  /**
+   * Descriptors behind the next used one look available again, up to `end` and at most `slots` with that one: the
+   * predecessor may have begun to give several requests back at once.
+   */
+  #unmark(end: PackedPlace, slots: number): void {
+    const isMoving = end.index !== this.#nextUsed || end.wrap !== this.#usedWrap;
+    for (let i = 1; isMoving && i < slots; i++) {
+      const wraps = this.#nextUsed + i >= this.size;
+      const index = this.#nextUsed + i - (wraps ? this.size : 0);
+      if (index === end.index) return;
+      const flags = wraps === (this.#usedWrap === 0) ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
+      const at = this.#ring.offset + index * DESCRIPTOR_SIZE + DESCRIPTOR_FLAGS;
+      Atomics.store(this.#ring.region.halfWords, at >> 1, flags);
+    }
   }
 
   #locate(): void {

@@ -31,11 +31,7 @@ export class SplitInflight {
     if (view.getUint16(AT.version, true) !== VERSION) {
       view.setUint16(AT.version, VERSION, true);
       view.setUint16(AT.descriptors, this.#size, true);
-    } else if (view.getUint16(AT.usedIndex, true) !== usedIndex) {
-      // The predecessor gave its last request back and had no time to note it.
-      const head = view.getUint16(AT.lastBatchHead, true);
-      if (head < this.#size) this.#set(head, 0);
-    }
+    } else this.#forgetLastBatch((usedIndex - view.getUint16(AT.usedIndex, true)) & 0xffff);
     view.setUint16(AT.usedIndex, usedIndex, true);
     const heads = Array.from({ length: this.#size }, (_, head) => head).filter(
       (head) => view.getUint8(entry(head) + ENTRY.inflight) === 1,
@@ -75,10 +71,23 @@ export class SplitInflight {
     this.#view.setUint16(AT.lastBatchHead, head, true);
   }
 
-  /** To be called when the used index has moved on to `usedIndex`. */
-  returned(head: number, usedIndex: number): void {
+  /** The used index has moved on, beyond this request. */
+  returned(head: number): void {
     this.#set(head, 0);
+  }
+
+  /** All requests up to where the used index is now are `returned`. */
+  moved(usedIndex: number): void {
     this.#view.setUint16(AT.usedIndex, usedIndex, true);
+  }
+
+  /** The predecessor gave so many requests back at once, and had no time to note it. */
+  #forgetLastBatch(count: number): void {
+    let head = this.#view.getUint16(AT.lastBatchHead, true);
+    for (let left = Math.min(count, this.#size); left > 0 && head < this.#size; left--) {
+      this.#set(head, 0);
+      head = this.#view.getUint16(entry(head) + ENTRY.next, true);
+    }
   }
 
   #set(head: number, inflight: number): void {

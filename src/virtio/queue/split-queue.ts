@@ -82,13 +82,15 @@ export class SplitQueue implements Virtqueue {
   push(chain: TakenChain, written: number): void {
     this.#writeUsed(chain, written);
     this.#publish();
-    this.#inflight?.returned(chain.id, this.#nextUsed);
+    this.#inflight?.returned(chain.id);
+    this.#inflight?.moved(this.#nextUsed);
   }
 
   pushTogether(chains: readonly TakenChain[], written: readonly number[], count: number): void {
     for (let i = 0; i < count; i++) this.#writeUsed(chains[i]!, written[i]!);
     this.#publish();
-    for (let i = 0; i < count; i++) this.#inflight?.returned(chains[i]!.id, this.#nextUsed);
+    for (let i = 0; i < count; i++) this.#inflight?.returned(chains[i]!.id);
+    this.#inflight?.moved(this.#nextUsed);
   }
 
   unpop(chain: TakenChain): void {

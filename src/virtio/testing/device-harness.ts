@@ -1,5 +1,5 @@
 import { CrosvmError } from '../../errors.ts';
-import type { DeviceHost, SharedPiece, VirtioDevice } from '../device.ts';
+import type { DeviceHost, SharedPiece, SharedRange, VirtioDevice } from '../device.ts';
 import type { FeatureSet } from '../features.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
 import { type MockDriver, MockGuest, type MockRequest, type MockResult, type RingFormat } from './mock-guest.ts';
@@ -63,6 +63,9 @@ export class DeviceHarness implements DeviceHost {
 
   mapShared(piece: SharedPiece): void {
     const end = piece.offset + piece.length;
+    const isSame = ({ id, offset, length }: SharedPiece) =>
+      id === piece.id && offset === piece.offset && length === piece.length;
+    this.shared = this.shared.filter((other) => !isSame(other));
     const isFree = !this.shared.some(
       (other) => other.id === piece.id && other.offset < end && piece.offset < other.offset + other.length,
     );
@@ -71,7 +74,7 @@ export class DeviceHarness implements DeviceHost {
     this.shared.push(piece);
   }
 
-  unmapShared({ id, offset, length }: Pick<SharedPiece, 'id' | 'offset' | 'length'>): void {
+  unmapShared({ id, offset, length }: SharedRange): void {
     const index = this.shared.findIndex((one) => one.id === id && one.offset === offset && one.length === length);
     if (index < 0) throw new CrosvmError('E_SHARED_MEMORY', 'it is not mapped');
     this.shared.splice(index, 1);

@@ -47,7 +47,8 @@ export class PackedDriver implements MockDriver {
   add(request: MockRequest): number {
     const buffers = placeRequest(this.#guest, request);
     const list = request.indirect ? [this.#indirect(buffers)] : buffers;
-    const id = this.#nextId++;
+    const id = this.#nextId;
+    this.#nextId = (this.#nextId + 1) & 0xffff;
     this.#pending.set(id, { slots: list.length, buffers });
     // The flags of the first descriptor make the whole list available, so they come last.
     const places = list.map((_, i) => (this.#nextAvailable + i) % this.size);

@@ -13,6 +13,10 @@ export class ConnectionTable {
   #count = 0;
   #nextHostPort = 0;
 
+  get count(): number {
+    return this.#count;
+  }
+
   get isFull(): boolean {
     return this.#count >= MAX_CONNECTIONS;
   }

@@ -1,3 +1,4 @@
+import { type Fields, wholeNumber } from '../../fields.ts';
 import { ScatterList } from '../../memory/scatter-list.ts';
 import { type DeviceHost, EPOLLIN, EPOLLOUT, type VirtioDevice } from '../device.ts';
 import { DescriptorChain } from '../queue/descriptor-chain.ts';
@@ -27,6 +28,9 @@ const TRANSMIT = 1;
 const EVENT = 2;
 const QUEUE_SIZE = 256;
 
+/** struct virtio_vsock_event with VIRTIO_VSOCK_EVENT_TRANSPORT_RESET (VIRTIO 1.3, 5.10.6.7). */
+const TRANSPORT_RESET = new Uint8Array(4);
+
 /** Packets handled before others have their turn. */
 const BATCH = 32;
 
@@ -46,6 +50,8 @@ export class VsockDevice implements VirtioDevice {
   readonly #ready = new Set<VsockConnection>();
   /** Answers to packets that belong to no connection: [guest's port, host's port]. */
   readonly #refusals: [guestPort: number, hostPort: number][] = [];
+  /** Connections of the guest are gone, and it has not been told. */
+  #hasLost = false;
   readonly #chain = new DescriptorChain();
   readonly #payload = new ScatterList();
   readonly #received = new VsockHeader();
@@ -67,15 +73,24 @@ export class VsockDevice implements VirtioDevice {
 
   negotiated(): void {}
 
-  /** Nothing happens to a guest's address, so nothing is ever said on the event queue. */
   serve(index: number, queue: Virtqueue): boolean {
-    if (index === EVENT) return false;
+    if (index === EVENT) return this.#tellOfLoss(queue);
     const more = index === RECEIVE ? this.#toGuest(queue) : this.#fromGuest(queue);
     this.#host.interrupt(index);
     return more;
   }
 
+  /** Connections cannot be handed on, as their other ends are programs of this host. */
+  saveState(): Fields {
+    return { connections: this.#connections.count };
+  }
+
+  loadState(state: Fields): void {
+    if (wholeNumber(state['connections'], 'the number of connections') > 0) this.#hasLost = true;
+  }
+
   reset(): void {
+    this.#hasLost = false;
     for (const connection of this.#connections.all()) this.#remove(connection);
     this.#refusals.length = 0;
   }
@@ -84,6 +99,16 @@ export class VsockDevice implements VirtioDevice {
     this.reset();
     this.#greeters.close();
     this.#sockets.close();
+  }
+
+  /** The driver ends all of its connections when it hears of this (5.10.6.7). */
+  #tellOfLoss(queue: Virtqueue): boolean {
+    if (!this.#hasLost) return false;
+    if (!queue.pop(this.#chain)) return queue.enableNotification();
+    this.#hasLost = false;
+    queue.push(this.#chain, this.#chain.writable.copyFrom(TRANSPORT_RESET));
+    this.#host.interrupt(EVENT);
+    return false;
   }
 
   #fromGuest(queue: Virtqueue): boolean {

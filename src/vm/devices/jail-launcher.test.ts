@@ -1,7 +1,16 @@
 /** Jails as they are: what /proc says of device processes, and what happens when one does what it may not. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -265,6 +274,19 @@ test('a root folder of the user', async () => {
     assert.equal(how, 'exit status 1');
     assert.match(words!, /^crosvm: the device: mount failed for .*\/none: no such file or directory \(ENOENT\)$/);
   })();
+});
+
+test('a symbolic link in a root folder of the user leads nowhere else', async () => {
+  const [root, elsewhere] = [join(folder, 'linked-root'), join(folder, 'elsewhere')];
+  const first = folder.split('/')[1]!;
+  for (const path of [root, elsewhere]) mkdirSync(path);
+  symlinkSync(elsewhere, join(root, first));
+  await withLauncher({ root }, undefined, async (launcher) => {
+    const { how, words } = await failure(launcher, SPECS['vsock']!.spec);
+    assert.equal(how, 'exit status 1');
+    assert.match(words!, /linked-root\/.* is no folder, as a mount point has to be$/);
+  })();
+  assert.deepEqual(readdirSync(elsewhere), []);
 });
 
 test('what is wrong with a device is said before it enters its jail', async () => {

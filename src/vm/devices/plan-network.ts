@@ -45,7 +45,7 @@ function tapCard(option: NetOption): DeviceSource {
   if ((ip === undefined) !== (netmask === undefined)) fail('host-ip= and netmask= belong together');
   if (fd === undefined && name === undefined && ip === undefined)
     fail('a network card needs user, tap-name=, tap-fd= or host-ip=');
-  const wire = { kind: 'tap' as const, ...(fd === undefined ? { name: name ?? NEW_TAP } : { fd }) };
+  const wire = { kind: 'tap' as const, ...(fd === undefined ? { name: name ?? NEW_TAP } : { queues: [{ fd }] }) };
   const address = ip && netmask && { ip, netmask };
   return { kind: 'own', spec: { type: 'net', wire, pairs, mac, mtu, address } };
 }

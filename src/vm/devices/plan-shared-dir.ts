@@ -1,16 +1,33 @@
 import type { SharedDirOption } from '../../cli/options/shared-dir.ts';
-import type { FsSpec } from '../../device-process/device-spec.ts';
-import { CrosvmError } from '../../errors.ts';
+import type { FolderSpec, FsSpec, P9Spec } from '../../device-process/device-spec.ts';
 import { DEFAULT_FUSE_OPTIONS, type FuseOptions } from '../../fuse/fuse-options.ts';
+import type { P9Options } from '../../p9/p9-options.ts';
+import type { FsSetup } from '../../virtio/fs/fs-device.ts';
 
 /** With cache=always nothing changes behind the guest's back, so it may as well remember it for a day. */
 const ALWAYS_TIMEOUT = 86_400;
 
-/** The device for a folder that the user wants to share. Throws `E_OPTION`. */
-export function sharedFolderSpec(option: SharedDirOption): FsSpec {
-  const { path, tag, type = 'p9', queues = 1, uidmap, gidmap } = option;
-  if (type !== 'fs') throw new CrosvmError('E_OPTION', `--shared-dir ${path}:${tag}: say type=fs; there is no 9P yet`);
-  return { type: 'fs', path, tag, queues, options: fuseOptions(option), users: uidmap, groups: gidmap };
+/** What a guest pays for a window is 1/64 of it, of its memory. */
+const DAX_WINDOW_MIB = 256;
+const MIB = 1 << 20;
+
+/** The device for a folder that the user wants to share. */
+export function sharedFolderSpec(option: SharedDirOption): FsSpec | P9Spec {
+  const { path, tag, type = 'p9', uidmap, gidmap } = option;
+  const folder: FolderSpec = { path, tag, users: uidmap, groups: gidmap };
+  return type === 'fs'
+    ? { type, ...folder, ...fsSetup(option) }
+    : { type: '9p', ...folder, options: p9Options(option) };
+}
+
+function fsSetup(option: SharedDirOption): FsSetup {
+  const { tag, queues = 1, dax = false, dax_window: windowMib = DAX_WINDOW_MIB } = option;
+  return { tag, queues, window: dax ? windowMib * MIB : 0, options: fuseOptions(option) };
+}
+
+/** The rest of the keys is about what the guest remembers, which its own mount options say for 9P. */
+function p9Options({ ascii_casefold: asciiCasefold = false, ro: readOnly = false }: SharedDirOption): P9Options {
+  return { asciiCasefold, readOnly };
 }
 
 function fuseOptions(option: SharedDirOption): FuseOptions {

@@ -137,6 +137,7 @@ for (const words of [
   ['--vhost-user', 'type=rng,socket=s,pci-address=01:01.0'],
   ['--vhost-user-fs', `s:${'x'.repeat(37)}`],
   ['--vhost-user-fs', 's:'],
+  ['--vhost-user', 'type=fs,socket=s,tag='],
   ['--vhost-user-blk', ''],
   ['-d', 'a,sparse=maybe'],
   ['-d', 'a,block-size=513'],
@@ -150,12 +151,17 @@ for (const words of [
 
 test('a file system has its tag from the command line, or from its back end', () => {
   const tags = planDevices(
-    config(...bare, '--vhost-user-fs', 's:tag', '--vhost-user-fs', 's,tag=other', '--vhost-user-fs', 's'),
+    config(
+      ...[...bare, '--vhost-user-fs', 's:tag', '--vhost-user-fs', 's,tag=other', '--vhost-user-fs', 's'],
+      ...['--vhost-user', 'type=fs,socket=s,tag=third'],
+    ),
   );
   assert.deepEqual(
     tags.map(({ tag }) => tag),
-    ['tag', 'other', undefined],
+    ['tag', 'other', undefined, 'third'],
   );
+  const other = config(...bare, '--vhost-user', 'type=net,socket=s,tag=name');
+  assert.throws(() => planDevices(other), { code: 'E_OPTION', message: /only a file system has a tag/ });
 });
 
 test('network cards', () => {
@@ -169,7 +175,7 @@ test('network cards', () => {
   assert.deepEqual(specs, [
     { ...common, wire: { kind: 'tap', name: 'tap0' }, pairs: 2, mtu: 9000 },
     { ...common, wire: { kind: 'tap', name: 'tap1' } },
-    { ...common, wire: { kind: 'tap', fd: 7 } },
+    { ...common, wire: { kind: 'tap', queues: [{ fd: 7 }] } },
     {
       ...common,
       wire: { kind: 'tap', name: 'crosvm%d' },

@@ -91,6 +91,7 @@ function wantedDevices(config: VmConfig, pmem: readonly PmemSpec[]): Wanted[] {
     ...bySocket('snd', config.vhostUserSnd),
     ...config.vhostUser.map((option) => ({
       ...foreign(option.type, option.socket),
+      tag: tagOf(option),
       maxQueueSize: option['max-queue-size'],
       slot: option['pci-address'],
     })),
@@ -99,6 +100,12 @@ function wantedDevices(config: VmConfig, pmem: readonly PmemSpec[]): Wanted[] {
 
 function foreign(type: VirtioDeviceName, path: string): Wanted {
   return { name: `the ${type} device at ${path}`, type, source: { kind: 'socket', path }, packed: true };
+}
+
+/** Throws `E_OPTION` for a device that has none. */
+function tagOf({ type, tag }: VmConfig['vhostUser'][number]): string | undefined {
+  if (tag === undefined || type === 'fs') return tag;
+  throw new CrosvmError('E_OPTION', `only a file system has a tag, and not a device of type ${type}`);
 }
 
 function own(name: string, spec: DeviceSpec): Wanted {

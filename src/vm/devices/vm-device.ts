@@ -140,7 +140,9 @@ export class VmDevice {
   async order<K extends 'done' | 'balloonStats'>(order: DeviceOrder, kind: K) {
     if (this.#master === undefined) throw new CrosvmError('E_DEVICE_ORDER', `${this.plan.name} takes no orders`);
     try {
-      return await this.#master.order(order, kind);
+      const answer = await this.#master.order(order, kind);
+      this.#own?.obeyed?.(order);
+      return answer;
     } catch (error) {
       throw namedError(this.plan, error as Error);
     }

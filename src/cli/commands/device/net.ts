@@ -79,7 +79,7 @@ export const deviceNet = command({
 });
 
 function tapWire(name: string | undefined, fd: number | undefined): NetWire {
-  return fd === undefined ? { kind: 'tap', name: name ?? 'crosvm%d' } : { kind: 'tap', fd };
+  return fd === undefined ? { kind: 'tap', name: name ?? 'crosvm%d' } : { kind: 'tap', queues: [{ fd }] };
 }
 
 async function userCard(...words: Parameters<typeof userNetwork>): Promise<NetSpec> {

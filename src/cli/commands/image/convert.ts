@@ -64,7 +64,7 @@ function checkTogether({ to, compress, options: keys }: Options): void {
 }
 
 async function fill(source: Disk, file: HostFile, given: Options, progress: Progress): Promise<void> {
-  const { createOptions, hostWorld, newQcow2 } = await import('../../images.ts');
+  const { createOptions, hostWorld, newQcow2, withPacker } = await import('../../images.ts');
   const { codec } = hostWorld;
   if (given.to === 'zstd') {
     const { writeZstd } = await import('../../../disk/zstd-writer.ts');
@@ -81,7 +81,7 @@ async function fill(source: Disk, file: HostFile, given: Options, progress: Prog
     return copyDisk(source, new RawDisk(file), progress);
   }
   const target = newQcow2(file, createOptions(source.size, given.options), given.options?.preallocation);
-  if (given.compress) copyCompressed(source, target, codec, progress);
+  if (given.compress) await withPacker(target, (packer) => copyCompressed(source, target, packer, progress));
   else copyDisk(source, target, progress);
   target.finish();
 }

@@ -30,7 +30,7 @@ test('executions count less in each later epoch: half the threshold each time is
   assert.equal(compiledAfter(50, THRESHOLD / 2 - 5), 0);
 });
 
-test('an epoch is over after so many instructions', () => {
+test('an epoch is over after so many instructions, and the next is longer if hardly anything was compiled', () => {
   const m = new TestEngine(DEFAULT_THRESHOLD);
   m.enterLong(0);
   m.code(CODE, 'eb fe'); // jmp to itself
@@ -41,4 +41,10 @@ test('an epoch is over after so many instructions', () => {
   m.resume(EPOCH / 4);
   m.resume(1);
   assert.equal(m.state.u32(CPU.jitEpoch), 1);
+  m.resume(EPOCH + EPOCH / 2);
+  m.resume(1);
+  assert.equal(m.state.u32(CPU.jitEpoch), 1);
+  m.resume(EPOCH / 2);
+  m.resume(1);
+  assert.equal(m.state.u32(CPU.jitEpoch), 2);
 });

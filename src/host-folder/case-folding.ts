@@ -1,6 +1,6 @@
-import type { DirectoryEntry } from '../host-folder/attributes.ts';
-import type { Folder } from '../host-folder/folder.ts';
-import type { Name } from '../host-folder/name.ts';
+import type { DirectoryEntry } from './attributes.ts';
+import type { Folder } from './folder.ts';
+import type { Name } from './name.ts';
 
 /**
  * Makes `name` the first entry of a folder that is the same but for the case of ASCII letters; false if there is none. `entry` is

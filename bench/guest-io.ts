@@ -1,0 +1,204 @@
+/**
+ * Disks and network cards of a guest, beside QEMU: `node bench/guest-io.ts [disk] [user] [tap] [--pairs N] [--json]`. One
+ * guest of each contender stays up; they take turns. What is done is counted, not timed by the guest: the time is that of
+ * much work less that of the same command with hardly any. TAP devices take root; they are made and removed.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { guestInitramfs } from '../tools/guest-initramfs.ts';
+import { CLOUD_KERNEL, fetchKernel, fetchModules } from '../tools/guest-packages.ts';
+import { fetchProgram } from '../tools/guest-program.ts';
+import { vmlinuxOf } from '../tools/vmlinux.ts';
+import { COMPARISON_HEADER, type Comparison, comparisonRow, meanSpeed, type Sample } from './comparison.ts';
+import { type Contender, type LinuxGuest, type Network, OURS, QEMU } from './contenders.ts';
+import type { GoalName } from './goals.ts';
+import { GuestSession } from './guest-session.ts';
+import { machineLine, table } from './report.ts';
+import { type Finding, finding, printResult } from './result.ts';
+
+interface Work {
+  readonly goal: GoalName;
+  readonly name: string;
+  /** The command that does `amount` of it. */
+  command(amount: number): string;
+  /** Of requests, or MiB. */
+  readonly much: number;
+  readonly hardly: number;
+}
+
+const PARTS = ['disk', 'user', 'tap'] as const;
+type Part = (typeof PARTS)[number];
+const isPart = (name: string): name is Part => PARTS.some((part) => part === name);
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { pairs: { type: 'string', default: '5' }, json: { type: 'boolean', default: false } },
+});
+const pairs = Number(values.pairs);
+if (!positionals.every(isPart)) throw new Error(`parts are ${PARTS.join(', ')}`);
+const parts: readonly Part[] = positionals.length > 0 ? positionals.filter(isPart) : PARTS;
+
+const DISK_SIZE = 256 << 20;
+const PORT = 5201;
+/** One for each contender, with the networks that the host has on them. */
+const TAPS = { ours: ['crosvmbench0', '10.99.81'], theirs: ['crosvmbench1', '10.99.82'] } as const;
+type Side = keyof typeof TAPS;
+
+using cleanUp = new DisposableStack();
+const folder = mkdtempSync(join(tmpdir(), 'crosvm-bench-'));
+cleanUp.defer(() => rmSync(folder, { recursive: true }));
+const fio = await fetchProgram('fio');
+const iperf = await fetchProgram('iperf3');
+
+/** What busybox's DHCP client does with what it was told. */
+const DHCP_SCRIPT = `#!/bin/sh
+[ "$1" = bound ] || exit 0
+ifconfig "$interface" "$ip" netmask "$subnet"
+route add default gw "$router"
+echo "$router" >router
+`;
+
+function fioWork(goal: GoalName, name: string, words: string, much: number): Work {
+  const common = '--name=it --filename=/dev/vda --direct=1 --randrepeat=1 --output=/dev/null';
+  const command = (amount: number) => `${fio.command} ${common} ${words} --number_ios=${amount}`;
+  return { goal, name, command, much, hardly: 1 };
+}
+
+function networkWorks(goal: GoalName, kind: string, host: string): Work[] {
+  const transfer = (name: string, words: string): Work => ({
+    goal,
+    name: `iperf3, ${kind}, ${name}`,
+    command: (amount) => `${iperf.command} -c ${host} -p ${PORT} -n ${amount}M ${words} >/dev/null`,
+    much: 129,
+    hardly: 1,
+  });
+  const ping: Work = {
+    goal,
+    name: `ping, ${kind}, 200`,
+    // The next one leaves when the answer to the one before is here.
+    command: (amount) =>
+      `i=0; while [ $i -lt ${amount} ]; do ping -c 1 -q ${host} >/dev/null || exit; i=$((i+1)); done`,
+    much: 201,
+    hardly: 1,
+  };
+  return [transfer('to the host', ''), transfer('to the guest', '-R'), ping];
+}
+
+const WORKS: Readonly<Record<Part, (side: Side) => Work[]>> = {
+  disk: () => [
+    fioWork('io-random', '8,000 reads of 4 KiB, 1 at a time', '--rw=randread --bs=4k --ioengine=psync', 8001),
+    fioWork(
+      'io-random',
+      '16,000 reads of 4 KiB, 16 at a time',
+      '--rw=randread --bs=4k --ioengine=libaio --iodepth=16',
+      16001,
+    ),
+    fioWork(
+      'io-sequential',
+      '8,000 reads of 128 KiB',
+      '--rw=read --bs=128k --loops=8 --ioengine=libaio --iodepth=4',
+      8001,
+    ),
+    fioWork(
+      'io-sequential',
+      '8,000 writes of 128 KiB',
+      '--rw=write --bs=128k --loops=8 --ioengine=libaio --iodepth=4',
+      8001,
+    ),
+  ],
+  user: () => networkWorks('net-user', 'no privileges', '$(cat router)'),
+  tap: (side) => networkWorks('net-tap', 'TAP', `${TAPS[side][1]}.1`),
+};
+
+/** What makes a guest of that side ready. */
+function setup(side: Side, modules: readonly string[]): string[] {
+  const cards = parts.filter((part) => part !== 'disk');
+  const commands = modules.map((path) => `insmod ${basename(path)}`);
+  for (const [i, part] of cards.entries()) {
+    if (part === 'user')
+      commands.push(`chmod +x dhcp; ifconfig eth${i} up; udhcpc -i eth${i} -n -q -s ./dhcp; cat router`);
+    else commands.push(`ifconfig eth${i} ${TAPS[side][1]}.2 netmask 255.255.255.0 up`);
+  }
+  return commands;
+}
+
+async function boot(
+  side: Side,
+  contender: Contender,
+  guest: Omit<LinuxGuest, 'disk' | 'networks'>,
+  modules: readonly string[],
+) {
+  const networks: Network[] = parts.flatMap((part) =>
+    part === 'disk' ? [] : [part === 'user' ? 'user' : { tap: TAPS[side][0] }],
+  );
+  const disk = join(folder, `${side}.img`);
+  if (parts.includes('disk')) writeFileSync(disk, Buffer.alloc(DISK_SIZE, 7));
+  console.error(`${contender.name}: boot`);
+  const session = await GuestSession.boot(contender, { ...guest, networks, ...(parts.includes('disk') && { disk }) });
+  for (const command of setup(side, modules)) await run(session, command);
+  return session;
+}
+
+async function run(session: GuestSession, command: string): Promise<Sample> {
+  const { status, output, seconds, cpuSeconds } = await session.run(command);
+  if (status !== 0) throw new Error(`${session.contender.name}: ${command} gives status ${status}: ${output}`);
+  return { seconds, cpuSeconds };
+}
+
+async function measure(session: GuestSession, { command, much, hardly }: Work): Promise<Sample> {
+  const all = await run(session, command(much));
+  const rest = await run(session, command(hardly));
+  return { seconds: all.seconds - rest.seconds, cpuSeconds: Math.max(0, all.cpuSeconds - rest.cpuSeconds) };
+}
+
+function makeTap([name, network]: readonly [string, string]): void {
+  execFileSync('ip', ['tuntap', 'add', 'dev', name, 'mode', 'tap', 'vnet_hdr']);
+  cleanUp.defer(() => execFileSync('ip', ['link', 'delete', name]));
+  execFileSync('ip', ['address', 'add', `${network}.1/24`, 'dev', name]);
+  execFileSync('ip', ['link', 'set', name, 'up']);
+}
+
+function startServer(): void {
+  const place = mkdtempSync(join(folder, 'iperf-'));
+  for (const { name, data } of iperf.files) writeFileSync(join(place, name), data, { mode: 0o755 });
+  const [program = '', ...words] = iperf.command.split(' ');
+  const server = spawn(program, [...words, '-s', '-p', `${PORT}`], { cwd: place, stdio: 'ignore' });
+  cleanUp.defer(() => server.kill());
+}
+
+const machine = `${machineLine()}; pairs: ${pairs}`;
+if (parts.includes('tap')) for (const tap of Object.values(TAPS)) makeTap(tap);
+if (parts.some((part) => part !== 'disk')) startServer();
+const modules = await fetchModules('virtio');
+const files = [
+  ...fio.files,
+  ...iperf.files.filter(({ name }) => !fio.files.some((file) => file.name === name)),
+  ...modules.map((path) => ({ name: basename(path), data: readFileSync(path) })),
+  { name: 'dhcp', data: new TextEncoder().encode(DHCP_SCRIPT), executable: true },
+];
+const initrd = await guestInitramfs({ kind: 'console-lines' }, files);
+const kernel = await vmlinuxOf(await fetchKernel(CLOUD_KERNEL));
+const guest = { kernel, initrd, params: ['cryptomgr.notests'], cpus: 1, memory: 512 };
+using our = await boot('ours', OURS, guest, modules);
+using their = await boot('theirs', QEMU, guest, modules);
+const compared = new Map<GoalName, Comparison[]>();
+for (const part of parts) {
+  const theirWorks = WORKS[part]('theirs');
+  for (const [i, work] of WORKS[part]('ours').entries()) {
+    const samples: { ours: Sample[]; theirs: Sample[] } = { ours: [], theirs: [] };
+    for (let pair = 0; pair < pairs; pair++) {
+      console.error(`${work.name}: ${pair + 1} of ${pairs}`);
+      samples.ours.push(await measure(our, work));
+      samples.theirs.push(await measure(their, theirWorks[i]!));
+    }
+    compared.set(work.goal, [...(compared.get(work.goal) ?? []), { name: work.name, ...samples }]);
+  }
+}
+const findings: Finding[] = [...compared].map(([goal, comparisons]) => finding(goal, meanSpeed(comparisons)));
+const comparisons = [...compared.values()].flat();
+printResult({ machine, findings, comparisons }, values.json, [
+  table(COMPARISON_HEADER('crosvm', 'QEMU'), comparisons.map(comparisonRow)),
+]);

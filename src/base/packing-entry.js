@@ -1,0 +1,2 @@
+// Starts a thread that compresses clusters. JavaScript, as threads are started from bundles, too.
+await import('./packing-thread.ts');

@@ -1,0 +1,3 @@
+import { sharedFolderCommand } from './shared-folder.ts';
+
+export const deviceP9 = sharedFolderCommand('p9', '9P', '--cfg ro');

@@ -1,0 +1,42 @@
+import { CrosvmError } from '../../../errors.ts';
+import { sharedFolderSpec } from '../../../vm/devices/plan-shared-dir.ts';
+import { command } from '../../command.ts';
+import { frontEndOptions } from '../../options/front-end.ts';
+import { value } from '../../options/option.ts';
+import { sharedDirSyntax } from '../../options/shared-dir.ts';
+import { path, text } from '../../options/syntax.ts';
+import { serveDevice } from './serve.ts';
+
+/** `crosvm device fs` and `device p9`: a folder of the host by one of two protocols. `protocol` is what people call it. */
+export function sharedFolderCommand(type: 'fs' | 'p9', protocol: string, example: string) {
+  return command({
+    name: `device ${type}`,
+    summary: `A folder of the host, by ${protocol}.`,
+    description: `Shares a folder of the host by ${protocol}, until its front end goes away.`,
+    options: {
+      sharedDir: value({
+        section: 'Device',
+        syntax: path(),
+        help: 'The folder.',
+      }),
+      tag: value({ section: 'Device', syntax: text('TAG'), help: 'By what name the guest mounts it.' }),
+      cfg: value({
+        section: 'Device',
+        syntax: text('KEY=VALUE[:...]'),
+        help: 'How it is shared: keys of --shared-dir of "crosvm run", but type, uidmap and gidmap.',
+      }),
+      ...frontEndOptions,
+    },
+    positionals: [],
+    examples: [`crosvm device ${type} --socket-path /run/${type}.sock --tag home --shared-dir /home/me ${example}`],
+    run({ sharedDir, tag, cfg, ...frontEnd }, _positionals, output) {
+      if (sharedDir === undefined) throw new CrosvmError('E_USAGE', '--shared-dir is missing');
+      if (tag === undefined) throw new CrosvmError('E_USAGE', '--tag is missing');
+      const option = sharedDirSyntax.parse(`.:tag:type=${type}${cfg === undefined ? '' : `:${cfg}`}`);
+      if (option.uidmap !== undefined || option.gidmap !== undefined) {
+        throw new CrosvmError('E_USAGE', '--cfg: maps of users are for devices that "crosvm run" starts');
+      }
+      return serveDevice(sharedFolderSpec({ ...option, path: sharedDir, tag }), frontEnd, output);
+    },
+  });
+}
