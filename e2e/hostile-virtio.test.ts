@@ -1,7 +1,8 @@
 /** Virtio devices with hostile drivers, and their back ends with hostile front ends; `npm run fuzz -- virtio` goes on. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { runHostileClient } from '../fuzz/fuse/hostile-client.ts';
+import { runHostileClient as runFuseClient } from '../fuzz/fuse/hostile-client.ts';
+import { runHostileClient as runP9Client } from '../fuzz/p9/hostile-client.ts';
 import { DEVICES } from '../fuzz/virtio/devices.ts';
 import { runHostileDriver } from '../fuzz/virtio/hostile-driver.ts';
 import { runHostileFrontEnd } from '../fuzz/virtio/hostile-front-end.ts';
@@ -17,7 +18,10 @@ for (const device of Object.keys(DEVICES)) {
 }
 
 test('hostile clients of a file server, in a folder that others change', () => {
-  for (let seed = 0; seed < CLIENTS; seed++) assert.equal(runHostileClient(seed), undefined, `seed ${seed}`);
+  for (let seed = 0; seed < CLIENTS; seed++) {
+    assert.equal(runFuseClient(seed), undefined, `FUSE, seed ${seed}`);
+    assert.equal(runP9Client(seed), undefined, `9P, seed ${seed}`);
+  }
 });
 
 test('hostile front ends', () => {
