@@ -5,6 +5,7 @@
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -43,6 +44,8 @@ const parts: readonly Part[] = positionals.length > 0 ? positionals.filter(isPar
 
 const DISK_SIZE = 256 << 20;
 const PORT = 5201;
+/** Of a web server. */
+const GREETER_PORT = 5202;
 /** One for each contender, with the networks that the host has on them. */
 const TAPS = { ours: ['crosvmbench0', '10.99.81'], theirs: ['crosvmbench1', '10.99.82'] } as const;
 type Side = keyof typeof TAPS;
@@ -70,21 +73,19 @@ function fioWork(goal: GoalName, name: string, words: string, much: number): Wor
 function networkWorks(goal: GoalName, kind: string, host: string): Work[] {
   const transfer = (name: string, words: string): Work => ({
     goal,
-    name: `iperf3, ${kind}, ${name}`,
+    name: `iperf3, ${kind}, 128 MiB ${name}`,
     command: (amount) => `${iperf.command} -c ${host} -p ${PORT} -n ${amount}M ${words} >/dev/null`,
     much: 129,
     hardly: 1,
   });
-  const ping: Work = {
-    goal,
-    name: `ping, ${kind}, 200`,
-    // The next one leaves when the answer to the one before is here.
-    command: (amount) =>
-      `i=0; while [ $i -lt ${amount} ]; do ping -c 1 -q ${host} >/dev/null || exit; i=$((i+1)); done`,
-    much: 201,
-    hardly: 1,
-  };
-  return [transfer('to the host', ''), transfer('to the guest', '-R'), ping];
+  return [transfer('to the host', ''), transfer('to the guest', '-R')];
+}
+
+/** One after the other: the next starts when the one before has been answered. */
+function roundTrips(goal: GoalName, name: string, command: string): Work {
+  const times = (amount: number) =>
+    `i=0; while [ $i -lt ${amount} ]; do ${command} >/dev/null || exit; i=$((i+1)); done`;
+  return { goal, name, command: times, much: 101, hardly: 1 };
 }
 
 const WORKS: Readonly<Record<Part, (side: Side) => Work[]>> = {
@@ -109,8 +110,15 @@ const WORKS: Readonly<Record<Part, (side: Side) => Work[]>> = {
       8001,
     ),
   ],
-  user: () => networkWorks('net-user', 'no privileges', '$(cat router)'),
-  tap: (side) => networkWorks('net-tap', 'TAP', `${TAPS[side][1]}.1`),
+  user: () => [
+    ...networkWorks('net-user', 'no privileges', '$(cat router)'),
+    // Pings take a permission of the host's that few users have.
+    roundTrips('net-user', '100 requests, no privileges', `wget -q -O - http://$(cat router):${GREETER_PORT}/`),
+  ],
+  tap: (side) => [
+    ...networkWorks('net-tap', 'TAP', `${TAPS[side][1]}.1`),
+    roundTrips('net-tap', '100 pings, TAP', `ping -c 1 -q ${TAPS[side][1]}.1`),
+  ],
 };
 
 /** What makes a guest of that side ready. */
@@ -161,7 +169,10 @@ function makeTap([name, network]: readonly [string, string]): void {
   execFileSync('ip', ['link', 'set', name, 'up']);
 }
 
-function startServer(): void {
+function startServers(): void {
+  const greeter = createServer((_, response) => response.end('hello\n')).listen(GREETER_PORT, '127.0.0.1');
+  cleanUp.defer(() => greeter.close());
+
   const place = mkdtempSync(join(folder, 'iperf-'));
   for (const { name, data } of iperf.files) writeFileSync(join(place, name), data, { mode: 0o755 });
   const [program = '', ...words] = iperf.command.split(' ');
@@ -171,7 +182,7 @@ function startServer(): void {
 
 const machine = `${machineLine()}; pairs: ${pairs}`;
 if (parts.includes('tap')) for (const tap of Object.values(TAPS)) makeTap(tap);
-if (parts.some((part) => part !== 'disk')) startServer();
+if (parts.some((part) => part !== 'disk')) startServers();
 const modules = await fetchModules('virtio');
 const files = [
   ...fio.files,
@@ -190,9 +201,10 @@ for (const part of parts) {
   for (const [i, work] of WORKS[part]('ours').entries()) {
     const samples: { ours: Sample[]; theirs: Sample[] } = { ours: [], theirs: [] };
     for (let pair = 0; pair < pairs; pair++) {
-      console.error(`${work.name}: ${pair + 1} of ${pairs}`);
       samples.ours.push(await measure(our, work));
       samples.theirs.push(await measure(their, theirWorks[i]!));
+      const seconds = [samples.ours, samples.theirs].map((side) => side.at(-1)!.seconds.toFixed(2)).join(' and ');
+      console.error(`${work.name}: ${pair + 1} of ${pairs}: ${seconds} s`);
     }
     compared.set(work.goal, [...(compared.get(work.goal) ?? []), { name: work.name, ...samples }]);
   }

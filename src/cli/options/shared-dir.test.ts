@@ -21,7 +21,7 @@ test('a folder, its tag and how it is shared', () => {
     'rewrite-security-xattrs': true,
     ascii_casefold: true,
     security_ctx: false,
-    dax: 'false',
+    dax: false,
     queues: 4,
     uidmap: [
       { inside: 0, outside: 1000, count: 1 },
