@@ -5,6 +5,7 @@
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -26,8 +27,10 @@ interface Work {
   command(amount: number): string;
   /** Of requests, or MiB. */
   readonly much: number;
-  readonly hardly: number;
 }
+
+/** The amount whose time is taken off. */
+const HARDLY_ANY = 1;
 
 const PARTS = ['disk', 'user', 'tap'] as const;
 type Part = (typeof PARTS)[number];
@@ -43,6 +46,8 @@ const parts: readonly Part[] = positionals.length > 0 ? positionals.filter(isPar
 
 const DISK_SIZE = 256 << 20;
 const PORT = 5201;
+/** Of a web server. */
+const GREETER_PORT = 5202;
 /** One for each contender, with the networks that the host has on them. */
 const TAPS = { ours: ['crosvmbench0', '10.99.81'], theirs: ['crosvmbench1', '10.99.82'] } as const;
 type Side = keyof typeof TAPS;
@@ -64,53 +69,62 @@ echo "$router" >router
 function fioWork(goal: GoalName, name: string, words: string, much: number): Work {
   const common = '--name=it --filename=/dev/vda --direct=1 --randrepeat=1 --output=/dev/null';
   const command = (amount: number) => `${fio.command} ${common} ${words} --number_ios=${amount}`;
-  return { goal, name, command, much, hardly: 1 };
+  return { goal, name, command, much };
 }
 
 function networkWorks(goal: GoalName, kind: string, host: string): Work[] {
   const transfer = (name: string, words: string): Work => ({
     goal,
-    name: `iperf3, ${kind}, ${name}`,
+    name: `iperf3, ${kind}, 128 MiB ${name}`,
     command: (amount) => `${iperf.command} -c ${host} -p ${PORT} -n ${amount}M ${words} >/dev/null`,
-    much: 129,
-    hardly: 1,
+    much: 128 + HARDLY_ANY,
   });
-  const ping: Work = {
-    goal,
-    name: `ping, ${kind}, 200`,
-    // The next one leaves when the answer to the one before is here.
-    command: (amount) =>
-      `i=0; while [ $i -lt ${amount} ]; do ping -c 1 -q ${host} >/dev/null || exit; i=$((i+1)); done`,
-    much: 201,
-    hardly: 1,
-  };
-  return [transfer('to the host', ''), transfer('to the guest', '-R'), ping];
+  return [transfer('to the host', ''), transfer('to the guest', '-R')];
+}
+
+/** One after the other: the next starts when the one before has been answered. */
+function roundTrips(goal: GoalName, name: string, command: string): Work {
+  const times = (amount: number) =>
+    `i=0; while [ $i -lt ${amount} ]; do ${command} >/dev/null || exit; i=$((i+1)); done`;
+  return { goal, name, command: times, much: 100 + HARDLY_ANY };
 }
 
 const WORKS: Readonly<Record<Part, (side: Side) => Work[]>> = {
   disk: () => [
-    fioWork('io-random', '8,000 reads of 4 KiB, 1 at a time', '--rw=randread --bs=4k --ioengine=psync', 8001),
+    fioWork(
+      'io-random',
+      '8,000 reads of 4 KiB, 1 at a time',
+      '--rw=randread --bs=4k --ioengine=psync',
+      8000 + HARDLY_ANY,
+    ),
     fioWork(
       'io-random',
       '16,000 reads of 4 KiB, 16 at a time',
       '--rw=randread --bs=4k --ioengine=libaio --iodepth=16',
-      16001,
+      16_000 + HARDLY_ANY,
     ),
     fioWork(
       'io-sequential',
       '8,000 reads of 128 KiB',
       '--rw=read --bs=128k --loops=8 --ioengine=libaio --iodepth=4',
-      8001,
+      8000 + HARDLY_ANY,
     ),
     fioWork(
       'io-sequential',
       '8,000 writes of 128 KiB',
       '--rw=write --bs=128k --loops=8 --ioengine=libaio --iodepth=4',
-      8001,
+      8000 + HARDLY_ANY,
     ),
   ],
-  user: () => networkWorks('net-user', 'no privileges', '$(cat router)'),
-  tap: (side) => networkWorks('net-tap', 'TAP', `${TAPS[side][1]}.1`),
+  user: () => [
+    ...networkWorks('net-user', 'no privileges', '$(cat router)'),
+    // Pings take a permission of the host's that few users have.
+    roundTrips('net-user', '100 requests, no privileges', `wget -q -O - http://$(cat router):${GREETER_PORT}/`),
+  ],
+  tap: (side) => [
+    ...networkWorks('net-tap', 'TAP', `${TAPS[side][1]}.1`),
+    roundTrips('net-tap', '100 pings, TAP', `ping -c 1 -q ${TAPS[side][1]}.1`),
+  ],
 };
 
 /** What makes a guest of that side ready. */
@@ -148,9 +162,9 @@ async function run(session: GuestSession, command: string): Promise<Sample> {
   return { seconds, cpuSeconds };
 }
 
-async function measure(session: GuestSession, { command, much, hardly }: Work): Promise<Sample> {
+async function measure(session: GuestSession, { command, much }: Work): Promise<Sample> {
   const all = await run(session, command(much));
-  const rest = await run(session, command(hardly));
+  const rest = await run(session, command(HARDLY_ANY));
   return { seconds: all.seconds - rest.seconds, cpuSeconds: Math.max(0, all.cpuSeconds - rest.cpuSeconds) };
 }
 
@@ -161,7 +175,9 @@ function makeTap([name, network]: readonly [string, string]): void {
   execFileSync('ip', ['link', 'set', name, 'up']);
 }
 
-function startServer(): void {
+function startServers(): void {
+  const greeter = createServer((_, response) => response.end('hello\n')).listen(GREETER_PORT, '127.0.0.1');
+  cleanUp.defer(() => greeter.close());
   const place = mkdtempSync(join(folder, 'iperf-'));
   for (const { name, data } of iperf.files) writeFileSync(join(place, name), data, { mode: 0o755 });
   const [program = '', ...words] = iperf.command.split(' ');
@@ -171,7 +187,7 @@ function startServer(): void {
 
 const machine = `${machineLine()}; pairs: ${pairs}`;
 if (parts.includes('tap')) for (const tap of Object.values(TAPS)) makeTap(tap);
-if (parts.some((part) => part !== 'disk')) startServer();
+if (parts.some((part) => part !== 'disk')) startServers();
 const modules = await fetchModules('virtio');
 const files = [
   ...fio.files,
@@ -190,9 +206,10 @@ for (const part of parts) {
   for (const [i, work] of WORKS[part]('ours').entries()) {
     const samples: { ours: Sample[]; theirs: Sample[] } = { ours: [], theirs: [] };
     for (let pair = 0; pair < pairs; pair++) {
-      console.error(`${work.name}: ${pair + 1} of ${pairs}`);
       samples.ours.push(await measure(our, work));
       samples.theirs.push(await measure(their, theirWorks[i]!));
+      const seconds = [samples.ours, samples.theirs].map((side) => side.at(-1)!.seconds.toFixed(2)).join(' and ');
+      console.error(`${work.name}: ${pair + 1} of ${pairs}: ${seconds} s`);
     }
     compared.set(work.goal, [...(compared.get(work.goal) ?? []), { name: work.name, ...samples }]);
   }

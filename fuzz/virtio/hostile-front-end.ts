@@ -2,24 +2,28 @@
 import { readdirSync } from 'node:fs';
 import { Random } from '../../e2e/differential/random.ts';
 import { EventFd } from '../../src/base/event-fd.ts';
-import { close } from '../../src/base/fd.ts';
+import { close, closeAll, pipe, writeAll } from '../../src/base/fd.ts';
 import { createMemfd } from '../../src/base/memfd.ts';
 import { CrosvmError } from '../../src/errors.ts';
 import { encodeMessage } from '../../src/vhost-user/protocol/message.ts';
 import { type FrontEndRequest, frontEndRequests } from '../../src/vhost-user/protocol/requests.ts';
 import { TestFrontEnd } from '../../src/vhost-user/testing/test-front-end.ts';
+import { encodeDeviceState } from '../../src/virtio/device-state.ts';
 import { RING_FORMATS } from '../../src/virtio/testing/mock-guest.ts';
 import { DEVICES } from './devices.ts';
 
 const STEPS = 60;
+/** Devices that watch no descriptors, as those of a fuzzed device are none. */
+const REAL = ['rng', 'balloon', 'pmem'] as const;
 const NAMES = Object.keys(frontEndRequests) as FrontEndRequest[];
 
 /** Runs the program of a seed. Returns what the back end did wrong; undefined if nothing. */
 export function runHostileFrontEnd(seed: number): string | undefined {
   const random = new Random(seed);
   const before = openDescriptors();
-  const frontEnd = new TestFrontEnd(DEVICES['rng']!(random));
-  const files = [createMemfd('fuzz', 8192), EventFd.create().fd, frontEnd.guest.fd];
+  const frontEnd = new TestFrontEnd(DEVICES[random.pick(REAL)]!(random));
+  const own = [createMemfd('fuzz', 8192), EventFd.create().fd, ...statePipe(random, frontEnd)];
+  const files = [...own, frontEnd.guest.fd];
   let problem: string | undefined;
   try {
     if (random.chance(0.8)) frontEnd.start(random.pick(RING_FORMATS));
@@ -28,9 +32,20 @@ export function runHostileFrontEnd(seed: number): string | undefined {
     if (!(error instanceof CrosvmError)) problem = error instanceof Error ? error.stack : String(error);
   }
   frontEnd.close();
-  for (const fd of files.slice(0, 2)) close(fd);
+  closeAll(own);
   const left = openDescriptors() - before;
   return problem ?? (left === 0 ? undefined : `${left} descriptors were left open`);
+}
+
+/** A pipe in which there may be the state of a device, or something like it. */
+function statePipe(random: Random, frontEnd: TestFrontEnd): number[] {
+  const [reader, writer] = pipe();
+  const state = encodeDeviceState(frontEnd.backEnd.runner.device);
+  for (let i = random.below(3); i > 0; i--) state[random.below(state.length)] = random.u32();
+  if (random.chance(0.5)) writeAll(writer, state);
+  if (random.chance(0.5)) return [reader, writer];
+  close(writer);
+  return [reader];
 }
 
 function openDescriptors(): number {

@@ -146,9 +146,23 @@ export class HostFile implements ByteStore {
     return HostFile.#unnamed(folder, `a temporary file in ${folder}`);
   }
 
-  /** The file of `temporary` that is open as `fd`, for who has the descriptor only. */
+  /**
+   * The file of `temporary` that is open as `fd`, which is closed, for one user at a time: requests to the system of a
+   * process that has ended may outlive it, and hold its lock. Throws `E_DISK_LOCKED`.
+   */
   static openTemporary(fd: number): HostFile {
-    return new HostFile('a temporary file', fd, -1, { writable: true, unsafe: true });
+    const name = 'a temporary file';
+    let own: number | undefined;
+    try {
+      own = open(`/proc/self/fd/${fd}`, O_RDWR);
+      lockFile(own, name, true);
+      return new HostFile(name, own, -1, { writable: true, unsafe: true });
+    } catch (error) {
+      if (own !== undefined) close(own);
+      throw error;
+    } finally {
+      close(fd);
+    }
   }
 
   /**
@@ -222,6 +236,11 @@ export class HostFile implements ByteStore {
     // Nobody says when it is carried out, so from now on any look at the file is one at the moment.
     if (write) this.#changesUnseen = true;
     return this.#directFd !== -1 && areAligned(vectors, at, count, offset) ? this.#directFd : this.fd;
+  }
+
+  /** The descriptor for an fdatasync that somebody else will carry out; undefined where none is needed. */
+  get descriptorToFlush(): number | undefined {
+    return this.#unsafe ? undefined : this.fd;
   }
 
   flush(): void {
@@ -329,8 +348,10 @@ export class HostFile implements ByteStore {
 
   #transfer(function_: Transfer, call: string, address: number, length: number, offset: number): void {
     for (let done = 0; done < length; ) {
-      const [a, n, o] = [address + done, length - done, offset + done];
-      done += this.#once(function_, call, a, n, o, this.#directFd !== -1 && isAligned(a, n, o));
+      const at = address + done;
+      const n = length - done;
+      const o = offset + done;
+      done += this.#once(function_, call, at, n, o, this.#directFd !== -1 && isAligned(at, n, o));
     }
   }
 

@@ -133,6 +133,48 @@ test('a request that cannot be carried out ends with its error', { skip }, () =>
   file.close();
 });
 
+test('a flush is carried out beside reads', { skip }, () => {
+  const file = newFile();
+  file.write(0, new Uint8Array(65536).fill(7));
+  const ring = openRing(4);
+  const { queue, finish } = noting(new RawDisk(file), ring);
+  const bytes = new Uint8Array(512);
+  const slots = [queue.flush(), queue.read(0, bytesList(bytes)), queue.flush()];
+  assert.ok(!slots.includes(DONE));
+  assert.deepEqual(finish().sort(), slots.sort());
+  assert.equal(bytes[511], 7);
+  ring.close();
+  file.close();
+});
+
+test('the ring itself does all that it is for, without a second try by others', { skip }, () => {
+  const file = newFile();
+  file.write(0, new Uint8Array(4096));
+  const ring = openRing(2);
+  const list = bytesList(new Uint8Array(4096).fill(9));
+  for (const start of [
+    () => ring.start(true, file, 0, list, 1),
+    () => ring.start(false, file, 0, list, 1),
+    () => ring.startFlush(file, 1),
+  ]) {
+    assert.ok(start());
+    ring.submit();
+    ring.wait();
+    assert.equal(ring.ended(), 1);
+    assert.equal(ring.complete, true);
+  }
+  ring.close();
+  file.close();
+});
+
+test('a flush of what need not survive a power cut is none', { skip }, () => {
+  const file = HostFile.temporary();
+  const ring = openRing(2);
+  assert.equal(noting(new RawDisk(file), ring).queue.flush(), DONE);
+  ring.close();
+  file.close();
+});
+
 test('a qcow2 image through the queue is what it is without one', { skip }, () => {
   for (let seed = 1; seed <= 5; seed++) {
     const random = new Random(seed);

@@ -24,6 +24,8 @@ const IORING_OFF_SQ_RING = 0;
 const IORING_OFF_SQES = 0x1000_0000;
 const IORING_OP_READV = 1;
 const IORING_OP_WRITEV = 2;
+const IORING_OP_FSYNC = 3;
+const IORING_FSYNC_DATASYNC = 1;
 const MAP_POPULATE = 0x8000;
 
 /** Words of struct io_uring_params, struct io_uring_sqe and struct io_uring_cqe. */
@@ -46,15 +48,15 @@ const RING_MASK = 2;
 const SQ_ARRAY = 6;
 const CQ_CQES = 5;
 
-/** Pieces of a request; one with more is not for the ring. */
-const PIECES = 64;
+/** Pieces of a request, as many as a request of a driver can have; one with more is not for the ring. */
+const PIECES = 256;
 
 const cSyscall = libc<(number: number, a: number, b: number, c: number, d: number, e: number, f: number) => number>(
   'int64_t syscall(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t)',
 );
 
 /**
- * io_uring(7): reads and writes that the kernel carries out beside us, and nothing else: the ring refuses all other
+ * io_uring(7): reads, writes and flushes that the kernel carries out beside us, and nothing else: the ring refuses all other
  * operations, which no seccomp filter would see. One thread uses it. `eventFd` wakes it when something has ended.
  */
 export class IoUring implements TransferEngine {
@@ -76,10 +78,10 @@ export class IoUring implements TransferEngine {
   readonly #cqTail: number;
   readonly #cqMask: number;
   readonly #cqes: number;
-  /** Pieces of each request that is under way, and its bytes. */
+  /** Pieces of each request that is under way, and what the kernel says when it is done: how many bytes. */
   readonly #iovecs: Uint32Array;
   readonly #iovecsAddress: number;
-  readonly #lengths: Float64Array;
+  readonly #results: Float64Array;
   #unsubmitted = 0;
 
   /** A ring for `entries` requests at a time; or undefined where the kernel has none (before 5.10) or forbids it. */
@@ -120,21 +122,22 @@ export class IoUring implements TransferEngine {
     this.#cqes = at(CQ_OFFSETS, CQ_CQES);
     this.#iovecs = new Uint32Array(this.capacity * PIECES * IOVEC_WORDS);
     this.#iovecsAddress = addressOf(this.#iovecs);
-    this.#lengths = new Float64Array(this.capacity);
+    this.#results = new Float64Array(this.capacity);
     this.eventFd = EventFd.create();
   }
 
   /** Restricts the ring to what we do with it, and lets it begin; false where the kernel cannot. */
   #enable(): boolean {
     const fds = Int32Array.of(this.eventFd.fd);
-    const allowed = new Uint8Array(2 * RESTRICTION_BYTES);
-    for (const [i, operation] of [IORING_OP_READV, IORING_OP_WRITEV].entries()) {
+    const operations = [IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC];
+    const allowed = new Uint8Array(operations.length * RESTRICTION_BYTES);
+    for (const [i, operation] of operations.entries()) {
       allowed[i * RESTRICTION_BYTES] = IORING_RESTRICTION_SQE_OP;
       allowed[i * RESTRICTION_BYTES + 2] = operation;
     }
     return (
       this.#register(IORING_REGISTER_EVENTFD, addressOf(fds), 1) &&
-      this.#register(IORING_REGISTER_RESTRICTIONS, addressOf(allowed), 2) &&
+      this.#register(IORING_REGISTER_RESTRICTIONS, addressOf(allowed), operations.length) &&
       this.#register(IORING_REGISTER_ENABLE_RINGS, 0, 0)
     );
   }
@@ -149,23 +152,24 @@ export class IoUring implements TransferEngine {
     if (offset + list.length > store.size) return false;
     const first = token * PIECES;
     const count = fillIovecs(this.#iovecs, first, list, 0, 0, list.length, PIECES);
-    const tail = this.#ring[this.#sqTail]!;
-    const index = tail & this.#sqMask;
-    const sqe = index * SQE_WORDS;
-    this.#sqes.fill(0, sqe, sqe + SQE_WORDS);
+    const fd = store.descriptorFor(this.#iovecs, first, count, offset, write);
+    const sqe = this.#entry(write ? IORING_OP_WRITEV : IORING_OP_READV, fd, token);
     const iovecsAt = this.#iovecsAddress + first * IOVEC_WORDS * 4;
-    this.#sqes[sqe] = write ? IORING_OP_WRITEV : IORING_OP_READV;
-    this.#sqes[sqe + 1] = store.descriptorFor(this.#iovecs, first, count, offset, write);
     this.#sqes[sqe + 2] = offset;
     this.#sqes[sqe + 3] = offset / 0x1_0000_0000;
     this.#sqes[sqe + 4] = iovecsAt;
     this.#sqes[sqe + 5] = iovecsAt / 0x1_0000_0000;
     this.#sqes[sqe + 6] = count;
-    this.#sqes[sqe + 8] = token;
-    this.#ring[this.#sqArray + index] = index;
-    this.#lengths[token] = list.length;
-    Atomics.store(this.#ring, this.#sqTail, (tail + 1) | 0);
-    this.#unsubmitted++;
+    this.#add(token, list.length);
+    return true;
+  }
+
+  startFlush(store: ByteStore, token: number): boolean {
+    const fd = store instanceof HostFile ? store.descriptorToFlush : undefined;
+    if (fd === undefined) return false;
+    const sqe = this.#entry(IORING_OP_FSYNC, fd, token);
+    this.#sqes[sqe + 7] = IORING_FSYNC_DATASYNC;
+    this.#add(token, 0);
     return true;
   }
 
@@ -182,7 +186,7 @@ export class IoUring implements TransferEngine {
     if (head === Atomics.load(this.#ring, this.#cqTail)) return -1;
     const cqe = this.#cqes + (head & this.#cqMask) * CQE_WORDS;
     const token = this.#ring[cqe]!;
-    this.complete = this.#ring[cqe + 2] === this.#lengths[token];
+    this.complete = this.#ring[cqe + 2] === this.#results[token];
     Atomics.store(this.#ring, this.#cqHead, (head + 1) | 0);
     return token;
   }
@@ -193,6 +197,25 @@ export class IoUring implements TransferEngine {
     munmap(this.#sqesAddress, this.#sqesBytes);
     close(this.#fd);
     this.eventFd.close();
+  }
+
+  /** Begins the next entry of the submission queue: its first word. */
+  #entry(operation: number, fd: number, token: number): number {
+    const index = this.#ring[this.#sqTail]! & this.#sqMask;
+    const sqe = index * SQE_WORDS;
+    this.#sqes.fill(0, sqe, sqe + SQE_WORDS);
+    this.#sqes[sqe] = operation;
+    this.#sqes[sqe + 1] = fd;
+    this.#sqes[sqe + 8] = token;
+    this.#ring[this.#sqArray + index] = index;
+    return sqe;
+  }
+
+  /** The entry is complete; the kernel will say `result` of it if all goes well. */
+  #add(token: number, result: number): void {
+    this.#results[token] = result;
+    Atomics.store(this.#ring, this.#sqTail, (this.#ring[this.#sqTail]! + 1) | 0);
+    this.#unsubmitted++;
   }
 
   /** Submits everything, and returns when `least` of all have ended and were not asked for. */

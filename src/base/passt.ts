@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { CrosvmError } from '../errors.ts';
-import { streamPair } from './unix-stream.ts';
+import { setSendBuffer, streamPair } from './unix-stream.ts';
 
 /** A TCP port of the host, on its loopback interface, that leads to one of the guest. */
 export interface ForwardedPort {
@@ -13,6 +13,11 @@ const FD = 3;
 /** How long it may take to start. */
 const START_TIMEOUT_MS = 10_000;
 const MAX_WORDS = 10_000;
+/**
+ * What passt may have on its way to us, in bytes: it sends a whole TCP window at once, loses what does not fit, and then sends
+ * it again. A guest's window has up to 6 MiB.
+ */
+const SEND_BUFFER = 8 << 20;
 /** What it says besides the reason of a failure. */
 const CHATTER = /^(|Failed to send \d+ bytes to syslog|Don't run as root\. .*)$/;
 
@@ -23,6 +28,7 @@ const CHATTER = /^(|Failed to send \d+ bytes to syslog|Don't run as root\. .*)$/
  */
 export async function startPasst(forwards: readonly ForwardedPort[], mtu: number): Promise<number> {
   const [ours, theirs] = streamPair();
+  setSendBuffer(theirs.fd, SEND_BUFFER);
   try {
     await untilStarted(forwards, mtu, theirs.fd);
   } catch (error) {

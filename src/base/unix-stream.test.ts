@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { EventFd } from './event-fd.ts';
-import { close } from './fd.ts';
-import { connectStream, MAX_DESCRIPTORS, StreamListener, streamPair } from './unix-stream.ts';
+import { close, setNonBlocking, write } from './fd.ts';
+import { connectStream, MAX_DESCRIPTORS, StreamListener, setSendBuffer, streamPair } from './unix-stream.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'stream-test-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -75,4 +75,22 @@ test('a listener takes connections with and without waiting', () => {
   assert.equal(openDescriptors(), before);
   listener.close();
   assert.throws(() => connectStream(listener.path), { code: 'E_SOCKET_CONNECT' });
+});
+
+test('as many bytes are on their way as was asked for', () => {
+  const [a, b] = streamPair();
+  setNonBlocking(a.fd, true);
+  const bytes = new Uint8Array(4096);
+  const fill = () => {
+    let sent = 0;
+    while (write(a.fd, bytes) > 0) sent++;
+    return sent;
+  };
+  setSendBuffer(a.fd, 16384);
+  const few = fill();
+  setSendBuffer(a.fd, 150_000);
+  assert.ok(few > 0 && fill() > few);
+  a.close();
+  b.close();
+  assert.throws(() => setSendBuffer(a.fd, 16384), { code: 'E_SYSTEM' });
 });

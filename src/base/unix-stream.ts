@@ -4,7 +4,7 @@
  */
 import { CrosvmError } from '../errors.ts';
 import { close, closeAll } from './fd.ts';
-import { addressOf, EAGAIN, EINTR, errno, libc, pin } from './ffi.ts';
+import { addressOf, check, EAGAIN, EINTR, errno, libc, pin } from './ffi.ts';
 import { waitReadable, waitWritable } from './readable.ts';
 import { SystemError } from './system-error.ts';
 import { connectUnix, SOCK_STREAM, UnixListener, unixPair } from './unix-listener.ts';
@@ -16,6 +16,8 @@ const MSG_CMSG_CLOEXEC = 0x4000_0000;
 const ECONNRESET = 104;
 const SHUT_WR = 1;
 const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
+const SO_SNDBUFFORCE = 32;
 const SCM_RIGHTS = 1;
 
 /** The most descriptors that one `send` or `receive` carries. */
@@ -27,6 +29,9 @@ const cReceiveMessage = libc<(fd: number, header: number, flags: number) => numb
 );
 
 const cShutdown = libc<(fd: number, how: number) => number>('int shutdown(int, int)');
+const cSetsockopt = libc<(fd: number, level: number, name: number, value: Int32Array, length: number) => number>(
+  'int setsockopt(int, int, int, const void *, unsigned int)',
+);
 const SHUT_RDWR = 2;
 
 /** struct cmsghdr: u64 length, int level, int type; then the descriptors. One such is all that Linux sends. */
@@ -142,6 +147,16 @@ export function connectStream(path: string): StreamConnection {
 export function streamPair(): [StreamConnection, StreamConnection] {
   const [one, other] = unixPair(SOCK_STREAM);
   return [new StreamConnection(one), new StreamConnection(other)];
+}
+
+/**
+ * How many bytes may be on their way from this end of a connection. The system may allow less: as much as
+ * net.core.wmem_max says, unless we have CAP_NET_ADMIN (socket(7)).
+ */
+export function setSendBuffer(fd: number, bytes: number): void {
+  const size = Int32Array.of(bytes);
+  if (cSetsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, size, size.byteLength) === 0) return;
+  check(cSetsockopt(fd, SOL_SOCKET, SO_SNDBUF, size, size.byteLength), 'setsockopt(SO_SNDBUF)');
 }
 
 function setU64(words: Uint32Array | Int32Array, at: number, value: number): void {

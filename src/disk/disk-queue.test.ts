@@ -72,7 +72,7 @@ class Subject {
     if (step.kind === 'end') {
       if (this.engine.held.length > 0) this.engine.end(step.which % this.engine.held.length, step.fails);
       this.#queue.collect();
-    } else if (step.kind === 'flush') this.#queue.flush();
+    } else if (step.kind === 'flush') this.#flush();
     else {
       const offset = (step.sector * SECTOR) % SIZE;
       const length = Math.min(step.sectors * SECTOR, SIZE - offset);
@@ -85,10 +85,15 @@ class Subject {
   }
 
   finish(): Uint8Array {
+    this.#flush();
     this.#queue.drain();
-    this.#queue.flush();
     assert.equal(this.#underWay.size, 0);
     return this.#model.contents;
+  }
+
+  #flush(): void {
+    const slot = this.#queue.flush();
+    if (slot !== DONE) this.#note(slot, { offset: 0, length: 0, found: undefined });
   }
 
   #carryOut(step: Exclude<Step, { kind: 'end' | 'flush' }>, offset: number, length: number): void {

@@ -14,7 +14,7 @@ export type RequestEnded = (slot: number, error: CrosvmError | undefined) => voi
 
 /** A request that the engine has. */
 class Request {
-  write = false;
+  kind: 'read' | 'write' | 'flush' = 'read';
   offset = 0;
   readonly list = new ScatterList();
 }
@@ -73,23 +73,33 @@ export class DiskQueue {
   /** Writes; likewise. */
   write(offset: number, list: ScatterList): number {
     const slot = this.#start(true, offset, list);
-    if (slot === DONE) {
-      this.drain();
-      this.#disk.write(offset, list);
-    }
+    if (slot === DONE) this.writeNow(offset, list);
     return slot;
   }
 
-  /** Writes; what was written survives a power cut when this returns. */
-  writeThrough(offset: number, list: ScatterList): void {
+  /** Writes at once, after what the engine has. */
+  writeNow(offset: number, list: ScatterList): void {
     this.drain();
     this.#disk.write(offset, list);
+  }
+
+  /** Everything whose end was told before survives a power cut when this returns. */
+  flushNow(): void {
     this.#disk.flush();
   }
 
-  /** Everything whose end was told survives a power cut when this returns. */
-  flush(): void {
-    this.#disk.flush();
+  /** The same as `flushNow`, when it has ended; likewise. */
+  flush(): number {
+    const store = this.#freeCount === 0 ? undefined : this.#disk.storeToFlush();
+    if (store !== undefined) {
+      const slot = this.#free[this.#freeCount - 1]!;
+      if (this.#engine!.startFlush(store, slot)) {
+        this.#take(slot).kind = 'flush';
+        return slot;
+      }
+    }
+    this.flushNow();
+    return DONE;
   }
 
   discard(offset: number, length: number): void {
@@ -143,19 +153,25 @@ export class DiskQueue {
     if (!this.#disk.placeOf(write, offset, list.length, place)) return DONE;
     const slot = this.#free[this.#freeCount - 1]!;
     if (!this.#engine!.start(write, place.store!, place.offset, list, slot)) return DONE;
-    this.#freeCount--;
-    const request = this.#requests[slot]!;
-    request.write = write;
+    const request = this.#take(slot);
+    request.kind = write ? 'write' : 'read';
     request.offset = offset;
     request.list.clear();
     request.list.addRange(list, 0, list.length);
     return slot;
   }
 
+  /** The free slot that was looked at has a request. */
+  #take(slot: number): Request {
+    this.#freeCount--;
+    return this.#requests[slot]!;
+  }
+
   /** Does what the engine could not: it is a rare end, and tells the reason. */
-  #again({ write, offset, list }: Request): CrosvmError | undefined {
+  #again({ kind, offset, list }: Request): CrosvmError | undefined {
     try {
-      if (write) this.#disk.write(offset, list);
+      if (kind === 'flush') this.#disk.flush();
+      else if (kind === 'write') this.#disk.write(offset, list);
       else this.#disk.read(offset, list);
       return undefined;
     } catch (error) {

@@ -53,6 +53,8 @@ export interface Disk {
    * somebody who carries it out himself. The disk must not be changed otherwise until that has ended.
    */
   placeOf(write: boolean, offset: number, length: number, place: Place): boolean;
+  /** The store that a flush is an fdatasync of, and nothing else, for somebody who does that himself. */
+  storeToFlush(): ByteStore | undefined;
   /** Writes what is pending and closes the files, backing files too. */
   close(): void;
 }

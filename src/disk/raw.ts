@@ -80,6 +80,10 @@ export class RawDisk implements Disk {
     return true;
   }
 
+  storeToFlush(): ByteStore | undefined {
+    return this.writable ? this.#store : undefined;
+  }
+
   close(): void {
     this.#store.close();
   }

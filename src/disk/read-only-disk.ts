@@ -36,6 +36,8 @@ export abstract class ReadOnlyDisk implements Disk {
     return false;
   }
 
+  storeToFlush(): undefined {}
+
   resize(): void {
     throw new CrosvmError('E_DISK_RESIZE', `${this.store.name}: an image of format ${this.format} keeps its size`);
   }

@@ -12,6 +12,8 @@ export interface TransferEngine {
    * in use until the end. False if it is not for this engine: the caller does it itself.
    */
   start(write: boolean, store: ByteStore, offset: number, list: ScatterList, token: number): boolean;
+  /** The same for an fdatasync of a store, which covers the requests that have ended before. */
+  startFlush(store: ByteStore, token: number): boolean;
   /** Hands what was taken to the system. */
   submit(): void;
   /** Returns when at least one of those under way has ended. */

@@ -81,6 +81,9 @@ export class CompositeDisk implements Disk {
     return part.disk.placeOf(write, offset - part.offset, length, place);
   }
 
+  /** There are several. */
+  storeToFlush(): undefined {}
+
   close(): void {
     for (const { disk } of this.#parts) disk.close();
   }

@@ -56,6 +56,11 @@ export class Allocator {
     return this.#pending.length >= MAX_PENDING;
   }
 
+  /** Whether something waits to be given back. */
+  get hasPending(): boolean {
+    return this.#pending.length > 0;
+  }
+
   /** Whether the cluster lies where the file has been written, or has a count. */
   exists(cluster: number): boolean {
     return cluster < this.#end || this.#refcounts.get(cluster) > 0;

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { imageCodec } from '../../base/image-codec.ts';
 import { killedAt, type Mortal } from '../../virtio/testing/kill-points.ts';
+import { bytesList } from '../bytes-list.ts';
 import { MemoryStore } from '../memory-store.ts';
 import { DiskModel, readDisk } from '../testing/disk-model.ts';
 import { PowerCutStore, WatchedStore } from '../testing/failing-stores.ts';
@@ -90,6 +91,44 @@ for (const shape of SHAPES) {
     assert.ok(kills > SEEDS, String(kills));
   });
 }
+
+test('a process that is killed while its disk grows, with other tables than before, loses nothing', () => {
+  const [before, after] = [64 << 10, 5 << 19];
+  let kills = 0;
+  const places = new Set<number>();
+  for (let store = 0, wasKilled = true; wasKilled; store += 1499) {
+    const base = new MemoryStore('image');
+    // Wide counts, so that the first table is soon too small.
+    createQcow2(base, { clusterSize: 512, refcountBits: 64, size: before });
+    const memory = new Uint8Array(1 << 16);
+    const first = open(base, memory);
+    const ones = new Uint8Array(before).fill(1);
+    first.write(0, bytesList(ones));
+    first.flush();
+    const random = new Random(store);
+    let written = 0;
+    wasKilled = killedAt(store, (mortal) => {
+      const fatal = new FatalStore(base);
+      fatal.onChange = () => mortal.store();
+      const disk = mortal.spare(() => open(fatal, memory));
+      disk.resize(after);
+      for (let at = before; at < after; at += 32768) {
+        disk.write(at, bytesList(new Uint8Array(32768).fill(2)));
+        written = at + 32768 - before;
+      }
+    });
+    if (wasKilled) kills++;
+    places.add(readHeader(base).refcountTableOffset);
+    const disk = succeed(base, memory, (left) => verifyImage(left, `store ${store}`), random);
+    verifyImage(copyOf(base), `store ${store}`);
+    assert.deepEqual(readDisk(disk, 0, before), ones);
+    assert.ok(
+      readDisk(disk, before, written).every((byte) => byte === 2),
+      `store ${store}`,
+    );
+  }
+  assert.ok(kills > 10 && places.size > 1, `${kills} kills, tables at ${[...places]}`);
+});
 
 function copyOf(store: MemoryStore): MemoryStore {
   return new MemoryStore('a copy', store.contents());

@@ -116,6 +116,11 @@ export class Qcow2Disk implements Disk {
     return true;
   }
 
+  storeToFlush(): ByteStore | undefined {
+    const { writeBack, image, data } = this.parts;
+    return this.writable && !writeBack.isNeeded && data === image.store ? data : undefined;
+  }
+
   close(): void {
     const { image, data, backing } = this.parts;
     try {

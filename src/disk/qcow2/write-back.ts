@@ -62,6 +62,12 @@ export class WriteBack {
     this.#log?.commit();
   }
 
+  /** Whether a flush has more to do than what `barrier` does. */
+  get isNeeded(): boolean {
+    const tables = this.#refcounts.dirty || this.#l2Cache.dirty || this.#mapping.l1.dirty;
+    return tables || this.#allocator.hasPending;
+  }
+
   /** Everything that was written is on the medium, and so are the tables for it. */
   flush(): void {
     this.writeTables();

@@ -3,7 +3,7 @@ import type { ByteStore } from '../byte-store.ts';
 import type { TransferEngine } from '../transfer-engine.ts';
 
 interface Held {
-  readonly write: boolean;
+  readonly kind: 'read' | 'write' | 'flush';
   readonly store: ByteStore;
   readonly offset: number;
   readonly list: ScatterList;
@@ -29,7 +29,12 @@ export class HeldEngine implements TransferEngine {
   start(write: boolean, store: ByteStore, offset: number, list: ScatterList, token: number): boolean {
     const copy = new ScatterList();
     copy.addRange(list, 0, list.length);
-    this.held.push({ write, store, offset, list: copy, token });
+    this.held.push({ kind: write ? 'write' : 'read', store, offset, list: copy, token });
+    return true;
+  }
+
+  startFlush(store: ByteStore, token: number): boolean {
+    this.held.push({ kind: 'flush', store, offset: 0, list: new ScatterList(), token });
     return true;
   }
 
@@ -51,9 +56,10 @@ export class HeldEngine implements TransferEngine {
 
   /** Ends the request at this place of `held`: it is carried out now, or fails. */
   end(place: number, fails = false): void {
-    const [{ write, store, offset, list, token }] = this.held.splice(place, 1) as [Held];
-    if (!fails && write) store.writeList(offset, list);
-    else if (!fails) store.readList(offset, list);
+    const [{ kind, store, offset, list, token }] = this.held.splice(place, 1) as [Held];
+    if (!fails && kind === 'write') store.writeList(offset, list);
+    else if (!fails && kind === 'read') store.readList(offset, list);
+    else if (!fails) store.flush();
     this.#ended.push([token, !fails]);
   }
 }

@@ -220,6 +220,7 @@ for (const format of RING_FORMATS) {
         writeZeroes: () => fail(),
         resize: () => fail(),
         placeOf: () => false,
+        storeToFlush: () => undefined,
         close: () => {},
       },
       { blockSize: 512, sparse: true, queues: 1, id: '' },

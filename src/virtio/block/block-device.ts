@@ -135,8 +135,8 @@ export class BlockDevice implements VirtioDevice {
 
   /** Changes the size of the disk to `size` bytes while the guest uses it. Throws `E_DISK_RESIZE`. */
   resize(size: number): void {
+    this.#drain();
     this.#disk.resize(size);
-    this.#interrupt();
     setCapacity(new DataView(this.config.buffer), size);
     this.#host.configChanged();
   }
@@ -164,16 +164,21 @@ export class BlockDevice implements VirtioDevice {
   readonly #collect = (): void => {
     this.#engine!.eventFd.clear();
     this.#disk.collect();
-    this.#interrupt();
-    if (!this.#isStarved) return;
-    this.#isStarved = false;
-    for (let index = 0; index < this.queueSizes.length; index++) this.#host.serveSoon(index);
+    this.#goOn();
   };
 
   /** Waits for the end of all that the engine has, and answers it. */
   #drain(): void {
     this.#disk.drain();
+    this.#goOn();
+  }
+
+  /** The engine has room again. */
+  #goOn(): void {
     this.#interrupt();
+    if (!this.#isStarved) return;
+    this.#isStarved = false;
+    for (let index = 0; index < this.queueSizes.length; index++) this.#host.serveSoon(index);
   }
 
   /** Tells the driver of what was answered: a request may have had to wait for those of any queue. */
@@ -211,8 +216,7 @@ export class BlockDevice implements VirtioDevice {
           this.#data.addRange(readable, HEADER_SIZE, readable.length - HEADER_SIZE);
           return this.#write(offset);
         case VIRTIO_BLK_T_FLUSH:
-          this.#disk.flush();
-          return VIRTIO_BLK_S_OK;
+          return this.#statusOf(this.#disk.flush());
         case VIRTIO_BLK_T_GET_ID:
           this.#data.addRange(writable, 0, writable.length - 1);
           this.#data.copyFrom(this.#id);
@@ -239,7 +243,8 @@ export class BlockDevice implements VirtioDevice {
   #write(offset: number): number {
     if (!this.#disk.writable || !this.#isRange(offset, this.#data.length)) return VIRTIO_BLK_S_IOERR;
     if (!this.#writeThrough) return this.#statusOf(this.#disk.write(offset, this.#data));
-    this.#disk.writeThrough(offset, this.#data);
+    this.#disk.writeNow(offset, this.#data);
+    this.#disk.flushNow();
     return VIRTIO_BLK_S_OK;
   }
 
@@ -267,7 +272,7 @@ export class BlockDevice implements VirtioDevice {
     for (let at = 0; at < size; at += RANGE_SIZE) {
       act(sectorOffset(view, at), rangeLength(view, at), view.getUint32(at + 12, true));
     }
-    if (this.#writeThrough) this.#disk.flush();
+    if (this.#writeThrough) this.#disk.flushNow();
     return VIRTIO_BLK_S_OK;
   }
 

@@ -117,8 +117,11 @@ for (const format of RING_FORMATS) {
   });
 
   test(`${format}: a flush does not wait for what was not answered; what changes the disk otherwise does`, () => {
-    const { engine, driver, flushes, make } = setUp(format);
+    const { engine, driver, flushes, make, collect } = setUp(format);
     const ids = make(write(1, 5), flush);
+    assert.equal(driver.take(), undefined);
+    engine.end(1);
+    collect();
     assert.deepEqual(flushes, [1]);
     assert.equal(driver.take()?.id, ids[1]);
     const range = new Uint8Array(16);
@@ -126,14 +129,27 @@ for (const format of RING_FORMATS) {
     const [discard] = make({ readable: [header(VIRTIO_BLK_T_DISCARD), range], writable: [1] });
     assert.equal(engine.held.length, 0);
     assert.deepEqual([driver.take()?.id, driver.take()?.id], [ids[0], discard]);
+    // One that the engine could not do is done.
+    make(flush);
+    engine.end(0, true);
+    collect();
+    assert.deepEqual(driver.take()?.data, Uint8Array.of(OK));
+    assert.deepEqual(flushes, [1, 0]);
   });
 
   test(`${format}: without flushes of the driver, a write is stable when it is answered`, () => {
     const { engine, driver, flushes, make } = setUp(format, { features: 0n });
-    make(read(1), write(1, 5));
+    const range = new Uint8Array(16);
+    range[8] = 1;
+    const ids = make(read(1), write(1, 5), { readable: [header(VIRTIO_BLK_T_DISCARD), range], writable: [1] });
     assert.equal(engine.held.length, 0);
-    assert.deepEqual(flushes, [0]);
-    assert.ok(driver.take() && driver.take());
+    assert.deepEqual(flushes, [0, 0]);
+    const back = ids.map(() => driver.take()!);
+    assert.deepEqual(
+      back.map(({ id, data }) => [id, data.at(-1)]),
+      ids.map((id) => [id, OK]),
+    );
+    assert.equal(driver.take(), undefined);
   });
 
   test(`${format}: what is more than the engine takes waits in the ring, of each queue`, () => {
@@ -151,6 +167,22 @@ for (const format of RING_FORMATS) {
     }
     assert.deepEqual(sectors.sort(), [1, 2, 3, 4, 5]);
     assert.equal(engine.held.length, 0);
+  });
+
+  test(`${format}: what is under way is answered before the size changes, or cannot`, () => {
+    const { engine, device, harness, driver, make, store } = setUp(format);
+    const last = read(SECTORS - 1);
+    make(last);
+    device.resize((SECTORS * 512) / 2);
+    assert.deepEqual([engine.held.length, harness.interrupts[0]], [0, 1]);
+    assert.deepEqual([...driver.take()!.data.subarray(511)], [SECTORS - 1, OK]);
+    driver.wantInterrupt(true);
+    make(read(1));
+    store.resize = () => {
+      throw new CrosvmError('E_DISK_RESIZE', 'it keeps its size');
+    };
+    assert.throws(() => device.resize(512), { code: 'E_DISK_RESIZE' });
+    assert.equal(harness.interrupts[0], 2);
   });
 
   test(`${format}: bad requests fail at once and beside others`, () => {

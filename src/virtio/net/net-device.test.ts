@@ -136,6 +136,36 @@ for (const format of RING_FORMATS) {
     assert.equal(harness.request(0, { writable: [100] }).written, 50);
   });
 
+  test(`${format}: a frame waits for buffers that the driver is known to have, and all behind it`, () => {
+    const { ports, harness } = setUp(format);
+    const driver = harness.drivers[0]!;
+    const add = (count: number) => {
+      for (let i = 0; i < count; i++) driver.add({ writable: [100] });
+      harness.kick(0);
+    };
+    const taken = () => Array.from({ length: 5 }, () => driver.take()).filter((buffer) => buffer !== undefined);
+    const large = () => {
+      const bytes = frame(390);
+      bytes[10] = 4; // that many buffers
+      return bytes;
+    };
+    ports[0]!.incoming.push(frame(390));
+    add(4);
+    assert.equal(taken().length, 4);
+    ports[0]!.incoming.push(frame(390), frame(60));
+    add(2);
+    add(1);
+    assert.deepEqual([taken().length, ports[0]!.incoming.length, harness.watched], [0, 1, []]);
+    add(2);
+    const parts = taken();
+    assert.deepEqual(
+      parts.map(({ written }) => written),
+      [100, 100, 100, 90, 60],
+    );
+    const all = Buffer.concat(parts.slice(0, 4).map(({ data, written }) => data.subarray(0, written)));
+    assert.deepEqual(new Uint8Array(all), large());
+  });
+
   test(`${format}: a port that has ended is not waited for`, () => {
     const { ports, harness } = setUp(format);
     harness.drivers[0]!.add({ writable: [100] });

@@ -172,6 +172,7 @@ export class NetDevice implements VirtioDevice, NetCommands {
 
   reset(): void {
     for (const i of this.#ports.keys()) this.#ignore(i);
+    for (const receiver of this.#receivers) receiver.reset();
     this.#negotiated = 0n;
     this.#inherited = undefined;
     this.#useDefaults();
@@ -220,12 +221,9 @@ export class NetDevice implements VirtioDevice, NetCommands {
           this.#watch(pair, EPOLLIN, true);
           return false;
         case 'end':
+        case 'no buffer':
           this.#watch(pair, EPOLLIN, false);
           return false;
-        case 'no buffer':
-          // The driver will say when there is one.
-          this.#watch(pair, EPOLLIN, false);
-          if (!queue.enableNotification()) return false;
       }
     }
     return true;

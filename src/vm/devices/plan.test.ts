@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runOptions } from '../../cli/options/run.ts';
 import { parseCommandLine } from '../../cli/parser.ts';
+import { preferredExecutor } from '../../device-process/device-spec.ts';
 import { completeConfig, type VmConfig } from '../config.ts';
 import { planDevices } from './plan.ts';
 import { rootDisk } from './root-disk.ts';
@@ -19,6 +20,23 @@ test('a VM has entropy and a memory balloon, unless it is told otherwise', () =>
   assert.deepEqual(places(), ['rng 1', 'balloon 2']);
   assert.deepEqual(places(...bare), []);
   assert.deepEqual(places('--deterministic'), []);
+});
+
+test('how requests to disks are carried out: what the disk says, else what is said for all, else what suits it', () => {
+  const executors = (...words: string[]) =>
+    planDevices(config(...bare, ...words)).map(({ source }) => {
+      assert.ok(source.kind === 'own' && source.spec.type === 'block');
+      return [source.spec.executor, preferredExecutor(source.spec)];
+    });
+  const disks = ['-b', 'a', '-b', 'b,direct', '-b', 'c,direct,async-executor=epoll', '-d', 'd,async-executor=uring'];
+  const own = [
+    ['epoll', 'epoll'],
+    ['uring', 'uring'],
+  ];
+  assert.deepEqual(executors(...disks), [[undefined, 'epoll'], [undefined, 'uring'], ...own]);
+  assert.deepEqual(executors('--async-executor', 'epoll', ...disks), [['epoll', 'epoll'], ['epoll', 'epoll'], ...own]);
+  assert.deepEqual(executors('--async-executor=uring', ...disks), [['uring', 'uring'], ['uring', 'uring'], ...own]);
+  assert.throws(() => config('-b', 'a,async-executor=threads'), { code: 'E_USAGE' });
 });
 
 test('disks in the order of the command line, whatever option they come from', () => {
