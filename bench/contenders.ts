@@ -30,6 +30,8 @@ export interface LinuxGuest {
   readonly disk?: string;
   /** Cards: eth0, eth1, ... */
   readonly networks?: readonly Network[];
+  /** The path of a folder that the guest mounts by 9P, as `share`. */
+  readonly share?: string;
   /** Of our own program; left out: as a user has it. */
   readonly jitCache?: string;
 }
@@ -45,9 +47,13 @@ export function kernelCommandLine({ params }: LinuxGuest): string {
 /** Neither has the devices that our own program gives a guest unasked. */
 const NO_DEVICES = ['--no-rng', '--no-balloon'];
 
-function ourDevices({ disk, networks = [] }: LinuxGuest): string[] {
+function ourDevices({ disk, networks = [], share }: LinuxGuest): string[] {
   const cards = networks.map((network) => (network === 'user' ? 'user' : `tap-name=${network.tap}`));
-  return [...(disk === undefined ? [] : ['--rwdisk', disk]), ...cards.flatMap((card) => ['--net', card])];
+  return [
+    ...(disk === undefined ? [] : ['--rwdisk', disk]),
+    ...cards.flatMap((card) => ['--net', card]),
+    ...(share === undefined ? [] : ['--shared-dir', `${share}:share:type=p9`]),
+  ];
 }
 
 function crosvm(name: string, ...path: string[]): FirmwareContender {
@@ -80,14 +86,15 @@ const qemuMachine = (memory: number, cpus: number) => [
   ...['-serial', 'stdio', '-no-reboot'],
 ];
 
-function qemuDevices({ disk, networks = [] }: LinuxGuest): string[] {
+function qemuDevices({ disk, networks = [], share }: LinuxGuest): string[] {
   const drive = ['-drive', `if=none,id=disk,format=raw,file=${disk}`, '-device', 'virtio-blk-pci,drive=disk'];
   const cards = networks.map((network, i) => {
     const wire =
       network === 'user' ? `user,id=net${i}` : `tap,id=net${i},ifname=${network.tap},script=no,downscript=no`;
     return ['-netdev', wire, '-device', `virtio-net-pci,netdev=net${i},romfile=`];
   });
-  return [...(disk === undefined ? [] : drive), ...cards.flat()];
+  const folder = ['-virtfs', `local,path=${share},mount_tag=share,security_model=none`];
+  return [...(disk === undefined ? [] : drive), ...cards.flat(), ...(share === undefined ? [] : folder)];
 }
 
 /** With the processor that it shows a guest by itself, qemu64. */

@@ -40,6 +40,12 @@ export const GOALS = {
     floor: 0.7,
     aim: 1,
   },
+  p9: {
+    what: 'work in a folder that is shared by 9P, against QEMU',
+    measure: 'speed',
+    floor: 1,
+    aim: 2,
+  },
   'virtio-fs': {
     what: 'file system requests at a protocol level, against virtiofsd',
     measure: 'speed',

@@ -2,6 +2,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -17,9 +20,11 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { fetchProgram } from '../tools/guest-program.ts';
+import { fetchBusybox } from '../tools/guest-packages.ts';
+import { fetchProgram, fetchTree } from '../tools/guest-program.ts';
 import type { GuestFile } from '../tools/initramfs.ts';
-import { missingProgram, runVirtioGuest } from './virtio-guest.ts';
+import { CROSVM, finish } from './linux-guest.ts';
+import { missingProgram, runVirtioGuest, virtioGuestWords } from './virtio-guest.ts';
 
 const skip = missingProgram('perl', 'readelf') ?? false;
 const folder = mkdtempSync(join(tmpdir(), 'crosvm-shared-'));
@@ -30,6 +35,9 @@ const STEPS = process.env['CROSVM_TEST_FOLDER_STEPS'] ?? '1500';
 const SEED = process.env['CROSVM_TEST_FOLDER_SEED'] ?? '1';
 /** Who is not root has no files of others. */
 const MAY_CHOWN = process.geteuid!() === 0 ? '1' : '0';
+
+/** Then root of the host is nobody that the guest knows. */
+const MAPS = MAY_CHOWN === '1' ? ':uidmap=0 100000 65536:gidmap=0 100000 65536' : '';
 
 function newFolder(name: string): string {
   mkdirSync(join(folder, name));
@@ -67,7 +75,12 @@ test('a guest uses a shared folder as it would use its own', { skip }, async () 
   const isOver = new AbortController();
   const changed = changeOnceReady(share, isOver.signal);
   const { finished, outputs } = await runVirtioGuest(
-    ['--shared-dir', `${share}:share:type=fs:timeout=0.1`, '--shared-dir', `${readOnly}:other:type=fs:ro:cache=always`],
+    [
+      '--shared-dir',
+      `${share}:share:type=fs:timeout=0.1`,
+      '--shared-dir',
+      `${readOnly}:other:type=fs:ro:cache=always${MAPS}`,
+    ],
     [
       'mount -t virtiofs share /mnt && mkdir /other && mount -t virtiofs other /other',
       operations(perl.command, 'operations.pl', '/mnt/operations'),
@@ -76,7 +89,7 @@ test('a guest uses a shared folder as it would use its own', { skip }, async () 
       'cat /mnt/changing; echo; touch /mnt/ready; for i in $(seq 100); do [ -e /mnt/changed ] && break; sleep 0.2; done; cat /mnt/changing; echo',
       `${perl.command} locks.pl`,
       `${perl.command} -e '$) = "1001 1001"; $> = 1000; mkdir "/mnt/of-1000" or print "no: $!\\n"; $> = 0; chown 1000, 1001, "/mnt/tree"; $> = 1000; open F, ">", "/mnt/tree/file" or print "no: $!\\n"'`,
-      'cat /other/file; touch /other/x 2>&1; echo x >>/other/file; cat /mnt/out 2>&1; ls /mnt/..  >/dev/null; dd if=/dev/zero of=/mnt/sparse bs=1 count=1 seek=1G 2>/dev/null; du -k /mnt/sparse | cut -f1',
+      'stat -c %u:%g /other/file; cat /other/file; touch /other/x 2>&1; echo x >>/other/file; cat /mnt/out 2>&1; ls /mnt/..  >/dev/null; dd if=/dev/zero of=/mnt/sparse bs=1 count=1 seek=1G 2>/dev/null; du -k /mnt/sparse | cut -f1',
       'umount /mnt /other',
     ],
     { modules: ['fs'], files },
@@ -93,17 +106,46 @@ test('a guest uses a shared folder as it would use its own', { skip }, async () 
   assert.equal(all[5], '0 refused\nfirst\nsecond\n');
   assert.match(
     all[7]!,
-    /^0 for reading.*Read-only file system\n.*cat: can't open '\/mnt\/out': No such file or directory\n\d+\n$/s,
+    /^0 (65534:65534|0:0)\nfor reading.*Read-only file system\n.*cat: can't open '\/mnt\/out': No such file or directory\n\d+\n$/s,
   );
   assert.ok(Number(outputs[7]!.output.trim().split('\n').at(-1)) < 100, 'holes take no space');
   assert.deepEqual([all[8], finished.status, finished.stderr], ['0 ', 0, '']);
   await checkDatabase(join(share, 'db'));
   assert.equal(readFileSync(join(readOnly, 'file'), 'utf8'), 'for reading');
   if (MAY_CHOWN === '1') {
+    assert.match(all[7]!, /^0 65534:65534/);
     assert.match(all[6]!, /^0 no: Permission denied\n$/, 'a user of the guest is no more than that');
     const { uid, gid } = lstatSync(join(share, 'tree', 'file'));
     assert.deepEqual([uid, gid], [1000, 1001]);
   }
+});
+
+const INIT = `#!/bin/bash
+exec </dev/console >/dev/console 2>&1
+echo "init: $EUID of Debian $(</etc/debian_version), $(/usr/bin/perl -e 'print 6 * 7')"
+echo made >/made && busybox mkdir -p /srv/tree && busybox cp -a /etc /srv/tree
+busybox poweroff -f
+`;
+
+test('a guest boots from a folder that holds a Debian system', { skip }, async () => {
+  const root = newFolder('debian');
+  cpSync(await fetchTree(['base-files', 'bash', 'perl-base']), root, {
+    recursive: true,
+    verbatimSymlinks: true,
+  });
+  writeFileSync(join(root, 'sbin', 'init'), INIT, { mode: 0o755 });
+  copyFileSync(await fetchBusybox(), join(root, 'bin', 'busybox'));
+  chmodSync(join(root, 'bin', 'busybox'), 0o755);
+  const words = await virtioGuestWords(
+    ['--shared-dir', `${root}:mtdfake:type=fs:cache=always`, '-p', 'rootfstype=virtiofs root=mtdfake'],
+    [],
+    { modules: ['fs'], root: true },
+  );
+  const finished = await finish(CROSVM, words);
+  assert.match(finished.console, /^init: 0 of Debian .+, 42$/m, finished.console.slice(-2000));
+  assert.equal(readFileSync(join(root, 'made'), 'utf8'), 'made\n');
+  execFileSync('diff', ['-r', '--no-dereference', join(root, 'etc'), join(root, 'srv', 'tree', 'etc')]);
+  assert.deepEqual([finished.status, finished.stderr], [0, '']);
 });
 
 function onlyNew(files: readonly GuestFile[], others: readonly GuestFile[]): GuestFile[] {

@@ -25,9 +25,10 @@ const images = HOSTILE_FORMATS.map((format): [string, FuzzTarget] => [
 ]);
 const TARGETS: Readonly<Record<string, FuzzTarget>> = {
   cpu: { program: ['cpu.ts'], missing: hostMissing },
+  fuse: { program: ['file-server.ts', 'fuse'], missing: always },
   guest: { program: ['guest.ts'], missing: always },
   virtio: { program: ['virtio.ts'], missing: always },
-  p9: { program: ['p9.ts'], missing: always },
+  p9: { program: ['file-server.ts', 'p9'], missing: always },
   ...Object.fromEntries(images),
 };
 

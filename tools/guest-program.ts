@@ -39,6 +39,15 @@ export async function fetchProgram(
   return { files, command: `./${loader.name} --library-path . ./${name}` };
 }
 
+/** A folder with these packages of Debian and the libraries that they need, as they are unpacked. */
+export async function fetchTree(packages: readonly string[]): Promise<string> {
+  return cachedFolder(`guest/tree-${packages.join('-')}`, async (target) => {
+    const archive = debianArchive();
+    const closures = await Promise.all(packages.map((name) => libraryClosure(name, archive.lookUp)));
+    for (const name of new Set(closures.flat())) await archive.fetch(() => archive.lookUp(name), target);
+  });
+}
+
 /** The package and the libraries among those that it depends on, directly or not. */
 export async function libraryClosure(name: string, look: Lookup): Promise<string[]> {
   const found = new Set([name]);

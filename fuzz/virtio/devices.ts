@@ -3,6 +3,7 @@ import type { Random } from '../../e2e/differential/random.ts';
 import { MemoryStore } from '../../src/disk/memory-store.ts';
 import { RawDisk } from '../../src/disk/raw.ts';
 import { HeldEngine } from '../../src/disk/testing/held-engine.ts';
+import { DEFAULT_FUSE_OPTIONS } from '../../src/fuse/fuse-options.ts';
 import { MemoryFolder } from '../../src/host-folder/memory/memory-folder.ts';
 import type { HostMemory, ScatterList } from '../../src/memory/scatter-list.ts';
 import { DEFAULT_P9_OPTIONS } from '../../src/p9/p9-options.ts';
@@ -11,6 +12,7 @@ import { BlockDevice } from '../../src/virtio/block/block-device.ts';
 import { ConsoleDevice } from '../../src/virtio/console/console-device.ts';
 import type { PortOptions } from '../../src/virtio/console/console-port.ts';
 import type { VirtioDevice } from '../../src/virtio/device.ts';
+import { FsDevice } from '../../src/virtio/fs/fs-device.ts';
 import { NetDevice } from '../../src/virtio/net/net-device.ts';
 import type { NetPort } from '../../src/virtio/net/net-port.ts';
 import { P9Device } from '../../src/virtio/p9/p9-device.ts';
@@ -33,6 +35,11 @@ export const DEVICES: Readonly<Record<string, (random: Random) => VirtioDevice>>
   console: (random) => {
     const ports = Array.from({ length: 1 + random.below(3) }, (_, i) => consolePort(random, i));
     return new ConsoleDevice(ports as [PortOptions, ...PortOptions[]]);
+  },
+  fs: (random) => {
+    const timer = { fd: 300, set: () => {}, clear: () => {}, close: () => {} };
+    const setup = { tag: 'fuzz', queues: 1 + random.below(3), window: 0, options: DEFAULT_FUSE_OPTIONS };
+    return new FsDevice(setup, new MemoryFolder(1 << 20), timer);
   },
   net: (random) => {
     const ports = Array.from({ length: 1 + random.below(3) }, (_, i) => netPort(random, 100 + i));

@@ -6,6 +6,7 @@ import { Random } from '../../e2e/differential/random.ts';
 import type { VirtioDevice } from '../../src/virtio/device.ts';
 import { DeviceHarness } from '../../src/virtio/testing/device-harness.ts';
 import { MockGuest, RING_FORMATS } from '../../src/virtio/testing/mock-guest.ts';
+import { hostileRequest } from '../fuse/hostile-request.ts';
 import { DEVICES, GUEST_CID } from './devices.ts';
 
 const MEMORY_SIZE = 256 * 1024;
@@ -106,6 +107,7 @@ function addRequest(random: Random, harness: DeviceHarness, queue: number): void
 
 /** Bytes that a request of the device could begin with, more or less. */
 function content(random: Random, device: VirtioDevice): Uint8Array {
+  if (device.type === 'fs' && random.chance(0.9)) return hostileRequest(random, random.below(20));
   const bytes = new Uint8Array(random.pick([1, 2, 8, 10, 16, 32, 44, 60, 512, 528]));
   const view = new DataView(bytes.buffer);
   for (let at = 0; at < bytes.length; at++) bytes[at] = random.chance(0.7) ? 0 : random.u32();

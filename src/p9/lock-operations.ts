@@ -21,7 +21,7 @@ export function setLock(session: P9Session): number {
   const owner = ownerOf(lock.pid, name);
   const result = folder.setLock(fid.file, owner, lock);
   if (result < 0 && result !== -EAGAIN) return result;
-  if (result >= 0 && !fid.lockOwners?.includes(owner)) (fid.lockOwners ??= []).push(owner);
+  if (result >= 0 && type !== F_UNLCK && !fid.lockOwners?.includes(owner)) (fid.lockOwners ??= []).push(owner);
   reply.u8(result === -EAGAIN ? P9_LOCK_BLOCKED : P9_LOCK_SUCCESS);
   return 0;
 }

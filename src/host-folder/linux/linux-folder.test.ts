@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import {
   existsSync,
   linkSync,
@@ -123,6 +124,52 @@ test('a folder that the host swaps for a link to elsewhere does not lead there',
   else assert.equal(opened, -ESTALE);
   assert.equal(look(look(ROOT_INODE, 'sub'), 'file'), -ENOTDIR);
 });
+
+/** Makes `sub` a link to `../outside` and the folder again, as fast as it can. */
+const SWAPPER = `
+  const fs = require('node:fs');
+  for (let i = 0; i < 10000; i++) {
+    fs.renameSync('sub', 'moved');
+    fs.symlinkSync('../outside', 'sub');
+    fs.unlinkSync('sub');
+    fs.renameSync('moved', 'sub');
+  }
+`;
+
+test('a process that swaps a folder for a link ten thousand times gets no look-up outside', async () => {
+  mkdirSync(inShare('sub'));
+  writeFileSync(inShare('sub', 'file'), 'inside');
+  mkdirSync(join(path, 'outside'));
+  writeFileSync(join(path, 'outside', 'file'), 'outside');
+  const child = spawn(process.execPath, ['-e', SWAPPER], { cwd: inShare(), stdio: 'ignore' });
+  let isOver = false;
+  child.once('exit', () => (isOver = true));
+  const seen = new Map<string, number>();
+  while (!isOver) {
+    for (let i = 0; i < 100; i++) {
+      const result = readThrough();
+      seen.set(result, (seen.get(result) ?? 0) + 1);
+    }
+    await new Promise(setImmediate);
+  }
+  assert.equal(child.exitCode, 0);
+  assert.ok(seen.has('inside'), [...seen.keys()].join());
+  assert.ok(!seen.has('outside'));
+  assert.ok(seen.size > 1, 'it was in the way');
+});
+
+/** What is in \`sub/file\`, all looked up anew; or what went wrong. */
+function readThrough(): string {
+  const sub = look(ROOT_INODE, 'sub');
+  if (sub < 0) return `${sub}`;
+  const inode = look(sub, 'file');
+  const file = inode < 0 ? inode : folder.open(inode, O_RDONLY);
+  const result = file < 0 ? `${file}` : read(file);
+  if (file > 0) folder.release(file);
+  if (inode > 0) folder.forget(inode, 1);
+  folder.forget(sub, 1);
+  return result;
+}
 
 test('entries are read with cookies, and an entry that did not fit is given again', () => {
   for (let i = 0; i < 500; i++) writeFileSync(inShare(`file with a rather long name ${i}`.repeat(3)), '');
