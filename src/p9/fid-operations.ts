@@ -1,12 +1,12 @@
 /** Operations on the connection and on fids: what they stand for, until they are clunked. */
-import { XATTR_REPLACE } from '../host-folder/constants.ts';
+import { S_IFDIR, XATTR_REPLACE } from '../host-folder/constants.ts';
 import { EBADF, EBUSY, EINVAL, EMSGSIZE, ENFILE, ENOENT, EROFS, ESTALE } from '../host-folder/errno.ts';
 import { Name } from '../host-folder/name.ts';
 import type { ExtendedAttribute } from './extended-attribute.ts';
 import { Fid } from './fid-table.ts';
 import type { Place } from './place-tree.ts';
-import { MAX_MSIZE, MIN_MSIZE, NOFID, NONUNAME, QTDIR, UNKNOWN_VERSION, VERSION } from './protocol.ts';
-import { type P9Session, qidType } from './session.ts';
+import { MAX_MSIZE, MIN_MSIZE, NOFID, NONUNAME, UNKNOWN_VERSION, VERSION } from './protocol.ts';
+import type { P9Session } from './session.ts';
 
 /** Who has no number is nobody (the kernel's overflow user). */
 const NOBODY = 65534;
@@ -117,22 +117,25 @@ export function remove(session: P9Session): number {
   return result;
 }
 
-function removePlace(session: P9Session, { parent, key, inode, type }: Place): number {
+function removePlace(session: P9Session, place: Place): number {
   const { folder, places } = session;
-  if (parent === undefined) return -EBUSY;
-  const name = Name.ofKey(key);
-  if (!isStillAt(session, parent.inode, name, inode)) return -ESTALE;
-  const isFolder = qidType(type) === QTDIR;
-  const result = isFolder ? folder.removeDirectory(parent.inode, name) : folder.unlink(parent.inode, name);
+  const found = nameOf(session, place);
+  if (typeof found === 'number') return found;
+  const { parent, name } = found;
+  const { inode } = parent;
+  const result = place.type === S_IFDIR ? folder.removeDirectory(inode, name) : folder.unlink(inode, name);
   if (result === 0) places.removed(parent, name);
   return result;
 }
 
-/** Whether a name is that of an inode still: the host may have put another file there. */
-export function isStillAt({ folder, entry }: P9Session, parent: number, name: Name, inode: number): boolean {
-  if (folder.lookup(parent, name, entry) < 0) return false;
+/** What a place is called, and where; or a negative errno if the host has put another file there. */
+export function nameOf({ folder, places, entry }: P9Session, place: Place): { parent: Place; name: Name } | number {
+  const { parent, key, inode } = place;
+  if (parent === undefined) return place === places.root ? -EBUSY : -ESTALE;
+  const name = Name.ofKey(key);
+  if (folder.lookup(parent.inode, name, entry) < 0) return -ESTALE;
   folder.forget(entry.inode, 1);
-  return entry.inode === inode;
+  return entry.inode === inode ? { parent, name } : -ESTALE;
 }
 
 /** Ends a fid. The result is that of what was put off until now. */

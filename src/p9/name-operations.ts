@@ -1,7 +1,7 @@
 /** Operations on names in folders. */
-import { EBADF, EBUSY, ESTALE } from '../host-folder/errno.ts';
-import { Name } from '../host-folder/name.ts';
-import { isStillAt } from './fid-operations.ts';
+import { EBADF } from '../host-folder/errno.ts';
+import type { Name } from '../host-folder/name.ts';
+import { nameOf } from './fid-operations.ts';
 import type { Fid } from './fid-table.ts';
 import type { Place } from './place-tree.ts';
 import { AT_REMOVEDIR } from './protocol.ts';
@@ -93,10 +93,8 @@ export function rename(session: P9Session): number {
   const to = session.takeFid();
   if (fid === undefined || to === undefined) return -EBADF;
   request.text(otherName);
-  const { parent, key, inode } = fid.place;
-  if (parent === undefined) return -EBUSY;
-  const name = Name.ofKey(key);
-  return isStillAt(session, parent.inode, name, inode) ? move(session, parent, name, to, otherName) : -ESTALE;
+  const found = nameOf(session, fid.place);
+  return typeof found === 'number' ? found : move(session, found.parent, found.name, to, otherName);
 }
 
 function move({ folder, places }: P9Session, from: Place, name: Name, to: Fid, newName: Name): number {

@@ -180,6 +180,17 @@ test('remove and rename of a name that the host has given to another file do not
   assert.equal(readFileSync(inShare('mine'), 'utf8'), 'another');
 });
 
+test('what was removed is not removed or renamed again by another fid', () => {
+  create(1, 'a');
+  client.walk(ROOT, 2, 'a');
+  client.walk(ROOT, 3, 'a');
+  client.ask(protocol.Tremove, d(1));
+  create(4, 'a', 'another');
+  assert.equal(client.errno(protocol.Tremove, d(2)), ESTALE);
+  assert.equal(client.errno(protocol.Trename, d(3), d(ROOT), 'b'), ESTALE);
+  assert.equal(readFileSync(inShare('a'), 'utf8'), 'another');
+});
+
 test('remove takes a fid away even if it fails', () => {
   mkdirSync(inShare('full', 'x'), { recursive: true });
   client.walk(ROOT, 1, 'full');
