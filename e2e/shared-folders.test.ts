@@ -167,8 +167,24 @@ async function changeOnceReady(share: string, isOver: AbortSignal): Promise<void
     if (isOver.aborted) return;
     await sleep(50);
   }
+  if (MAY_CHOWN === '1') checkJail(share);
   writeFileSync(join(share, 'changing'), 'after');
   writeFileSync(join(share, 'changed'), '');
+}
+
+/** The device's process: its root is the share, where nothing is executed, and it has capabilities on files only. */
+function checkJail(share: string): void {
+  const pid = readdirSync('/proc').find(
+    (name) => existsSync(`/proc/${name}/root/ready`) && !existsSync(`/proc/${name}/root/proc`),
+  );
+  assert.ok(pid !== undefined, 'a process has the share as its root');
+  const read = (name: string) => readFileSync(`/proc/${pid}/${name}`, 'utf8');
+  assert.equal(read('comm'), 'fs device\n');
+  assert.deepEqual(readdirSync(`/proc/${pid}/root/..`), readdirSync(share));
+  assert.match(read('mountinfo'), /^\S+ \S+ \S+ \S+ \/ rw,nosuid,nodev,noexec/);
+  assert.equal(read('mountinfo').split('\n').length, 2, 'nothing else is mounted');
+  assert.match(read('status'), /^CapEff:\t00000000880001df$/m);
+  assert.match(read('status'), /^Seccomp:\t2$/m);
 }
 
 /** The first lines that are not the same. */
