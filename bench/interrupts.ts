@@ -42,7 +42,7 @@ const HANDLER_CODE = Uint8Array.of(
 );
 
 type Job =
-  | { readonly kind: 'device'; readonly bell: number; readonly irq: number }
+  | { readonly kind: 'device'; readonly bell: number; readonly irq: number; readonly stop: number }
   | { readonly kind: 'vcpu'; readonly handle: SoftVcpuHandle; readonly rounds: number };
 
 if (isMainThread) {
@@ -50,18 +50,17 @@ if (isMainThread) {
   await measure(Number(values.rounds));
 } else {
   const job = workerData as Job;
-  if (job.kind === 'device') answer(job.bell, job.irq);
+  if (job.kind === 'device') answer(job.bell, job.irq, job.stop);
   else parentPort!.postMessage(timeRounds(job.handle, job.rounds));
 }
 
-function answer(bell: number, irq: number): void {
+function answer(bell: number, irq: number, stop: number): void {
   const context = new WaitContext();
-  context.add(bell, 0);
+  context.add(bell, bell);
+  context.add(stop, stop);
   const [from, to] = [new EventFd(bell), new EventFd(irq)];
-  for (;;) {
-    if (context.wait(-1) === 0) continue;
-    from.clear();
-    to.signal();
+  while (context.wait(-1) === 0 || context.token(0) === bell) {
+    if (from.clear() > 0) to.signal();
   }
 }
 
@@ -69,13 +68,15 @@ async function measure(rounds: number): Promise<void> {
   const bell = EventFd.create();
   const irq = EventFd.create();
   const alone = await run(rounds, false, bell, irq);
-  const device = start({ kind: 'device', bell: bell.fd, irq: irq.fd });
+  bell.clear();
+  const stop = EventFd.create();
+  const device = start({ kind: 'device', bell: bell.fd, irq: irq.fd, stop: stop.fd });
   await new Promise((resolve) => device.once('online', resolve));
   const answered = await run(rounds, true, bell, irq);
+  stop.signal();
   const row = (what: string, milliseconds: number) => [what, ((milliseconds / rounds) * 1000).toFixed(1)];
   const rows = [row('doorbell that nobody waits for', alone), row('doorbell, device, interrupt', answered)];
   console.log(`${machineLine()}\n\n${table(['what', 'us'], rows)}`);
-  process.exit();
 }
 
 /** Milliseconds that a guest needs for so many rounds. */

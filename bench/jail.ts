@@ -6,9 +6,8 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { greetBackEnd } from '../src/vm/devices/connect-device.ts';
 import { JailLauncher } from '../src/vm/devices/jail-launcher.ts';
-import type { LaunchedDevice } from '../src/vm/devices/launcher.ts';
+import { type ConnectedDevice, endDevice, launchDevice, untilItAnswers } from '../src/vm/devices/testing/launch.ts';
 import { machineLine, median, spread, table } from './report.ts';
 import { finding, printResult } from './result.ts';
 
@@ -17,13 +16,11 @@ const { values } = parseArgs({
 });
 const launcher = new JailLauncher({});
 
-async function launch(): Promise<{ device: LaunchedDevice; ms: number }> {
+async function launch(): Promise<{ device: ConnectedDevice; ms: number }> {
   const start = performance.now();
-  const device = launcher.launch('bench', { type: 'rng' }, console.error);
-  const { requests } = await greetBackEnd(device.connection, 'rng');
-  const ms = performance.now() - start;
-  requests.close();
-  return { device, ms };
+  const device = launchDevice(launcher, { type: 'rng' }, console.error);
+  await untilItAnswers(device);
+  return { device, ms: performance.now() - start };
 }
 
 /** Memory of a process in kB, by the lines of /proc/PID/smaps_rollup. */
@@ -49,7 +46,7 @@ function zygote(): string {
 }
 
 const first = await launch();
-const others: LaunchedDevice[] = [];
+const others: ConnectedDevice[] = [];
 const times: number[] = [];
 for (let i = 0; i < Number(values.devices); i++) {
   const { device, ms } = await launch();
@@ -68,8 +65,5 @@ const findings = [
   finding('jail-memory', megabytes(memories.map(({ own }) => own))),
 ];
 printResult({ machine: machineLine(), findings, comparisons: [] }, values.json, [table(['what', 'measured'], rows)]);
-for (const { connection, orders } of [first.device, ...others]) {
-  connection.close();
-  orders.close();
-}
+for (const device of [first.device, ...others]) void endDevice(device);
 launcher.close();

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { close } from '../src/base/fd.ts';
-import type { BlockSpec, DiskExecutor } from '../src/device-process/device-spec.ts';
+import type { DiskExecutor, DiskRequest } from '../src/device-process/device-spec.ts';
 import { NO_TRUST } from '../src/disk/image-trust.ts';
 import { Random } from '../src/disk/testing/random.ts';
 import { featureSet } from '../src/virtio/features.ts';
@@ -31,9 +31,9 @@ const MEMORY = 256 << 20;
 const folder = mkdtempSync(join(tmpdir(), 'crosvm-losses-'));
 after(() => rmSync(folder, { recursive: true }));
 
-function blockSpec(path: string, executor: DiskExecutor = 'epoll'): BlockSpec {
+function diskRequest(path: string, executor: DiskExecutor = 'epoll'): DiskRequest {
   const more = { executor, writable: true, sparse: true, blockSize: 512, id: '', queues: 1, direct: false, lock: true };
-  return { type: 'block', path, trust: NO_TRUST, ...more };
+  return { path, trust: NO_TRUST, ...more };
 }
 
 /** Works a device until it was killed often enough. `turn` is the driver's; it returns whether anything came back. */
@@ -67,7 +67,7 @@ const BLOCK = 1024;
 
 /** Kills the process of a disk while it is written and read; what it should have is `check`ed when that is over. */
 async function killDisk(
-  spec: BlockSpec,
+  spec: DiskRequest,
   format: RingFormat,
   check: (customer: DiskCustomer) => void,
   how: 'kill' | 'move' = 'kill',
@@ -105,8 +105,8 @@ for (const format of RING_FORMATS) {
     writeFileSync(path, '');
     truncateSync(path, BLOCKS * BLOCK * 7);
     // One of them with requests that the system carries out, and answers that come in any order.
-    const spec = blockSpec(path, format === 'packed' && URING !== '' ? 'uring' : 'epoll');
-    await killDisk(spec, format, (customer) => customer.checkAll(new Uint8Array(readFileSync(path))));
+    const request = diskRequest(path, format === 'packed' && URING !== '' ? 'uring' : 'epoll');
+    await killDisk(request, format, (customer) => customer.checkAll(new Uint8Array(readFileSync(path))));
   });
 }
 
@@ -116,7 +116,7 @@ for (const format of RING_FORMATS) {
     writeFileSync(path, '');
     truncateSync(path, BLOCKS * BLOCK * 7);
     const check = (customer: DiskCustomer) => customer.checkAll(new Uint8Array(readFileSync(path)));
-    await killDisk(blockSpec(path), format, check, 'move');
+    await killDisk(diskRequest(path), format, check, 'move');
   });
 }
 
@@ -138,7 +138,7 @@ for (const overlay of [false, true]) {
     const image = overlay ? `${path}.overlay` : path;
     // Small clusters, so that tables change all the time.
     execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', 'cluster_size=2k', path, `${BLOCKS * BLOCK * 7}`]);
-    const spec = blockSpec(path);
+    const spec = diskRequest(path);
     await killDisk(overlay ? { ...spec, overlay: { kind: 'file', path: image } } : spec, 'split', (customer) => {
       // Clusters may be lost (3): whoever was killed had taken them for something.
       const { status, stdout } = spawnSync('qemu-img', ['check', image], { encoding: 'utf8' });
@@ -158,7 +158,7 @@ for (const format of RING_FORMATS) {
     const own: OwnDevice = {
       async give() {
         const fd = customer.newWire();
-        return { spec: { type: 'net', wire: { kind: 'stream', fd }, pairs: 1 }, [Symbol.dispose]: () => close(fd) };
+        return { spec: { type: 'net', wire: { kind: 'stream', fd } }, [Symbol.dispose]: () => close(fd) };
       },
       close() {},
     };

@@ -24,11 +24,12 @@ function newImage(name: string): string {
   return image;
 }
 
-/** Processes that have `image` open: those of devices. */
+/** Processes of disks that have `image` open; the VMM has it, too, for a moment. */
 function deviceProcesses(image: string): number[] {
   const isOne = (pid: string) => {
     try {
       const fds = `/proc/${pid}/fd`;
+      if (readFileSync(`/proc/${pid}/comm`, 'utf8') !== 'block device\n') return false;
       return readdirSync(fds).some((fd) => readlinkSync(join(fds, fd)) === image);
     } catch {
       return false;
@@ -37,6 +38,11 @@ function deviceProcesses(image: string): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && isOne(name))
     .map(Number);
+}
+
+/** A device gets guest memory when its driver starts it. */
+function hasGuestMemory(pid: number): boolean {
+  return readFileSync(`/proc/${pid}/maps`, 'utf8').includes('/memfd:crosvm_guest');
 }
 
 const numbers = Array.from({ length: 100_000 }, (_, i) => `${i + 1}\n`).join('');
@@ -76,8 +82,8 @@ for (const words of [`,packed-queue${URING}`, ',overlay=temp,packed-queue']) {
     let kills = 0;
     const isOver = new AbortController();
     const killer = (async () => {
-      await until(() => deviceProcesses(image).length > 0, 'the device process');
-      await sleep(3000);
+      await until(() => deviceProcesses(image).some(hasGuestMemory), 'a device process whose driver has started it');
+      await sleep(1000);
       while (kills < 3 && !isOver.signal.aborted) {
         await until(() => isOver.signal.aborted || deviceProcesses(image).length > 0, 'the next device process');
         for (const pid of deviceProcesses(image)) {

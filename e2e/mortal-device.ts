@@ -5,7 +5,8 @@ import { onHangUp, type Subscription, waitReadable } from '../src/base/readable.
 import type { StreamConnection } from '../src/base/unix-stream.ts';
 import type { VmAccess } from '../src/hypervisor/hypervisor.ts';
 import type { QueueSetup } from '../src/pci/virtio-pci/virtio-link.ts';
-import { createVhostUserState, type QueueWiring, VhostUserLink } from '../src/vhost-user/front-end/vhost-user-link.ts';
+import type { QueueWiring } from '../src/vhost-user/front-end/queue-wiring.ts';
+import { createVhostUserState, VhostUserLink } from '../src/vhost-user/front-end/vhost-user-link.ts';
 import type { MessageChannel } from '../src/vhost-user/message-channel.ts';
 import { SharedGuest } from '../src/vhost-user/testing/test-front-end.ts';
 import {
@@ -18,8 +19,8 @@ import {
 import type { MockDriver, RingFormat } from '../src/virtio/testing/mock-guest.ts';
 import { greetBackEnd } from '../src/vm/devices/connect-device.ts';
 import { JailLauncher } from '../src/vm/devices/jail-launcher.ts';
-import type { LaunchedDevice } from '../src/vm/devices/launcher.ts';
 import type { OwnDevice } from '../src/vm/devices/own-device.ts';
+import { type ConnectedDevice, launchDevice } from '../src/vm/devices/testing/launch.ts';
 import { closeWiring, createWiring } from '../src/vm/devices/wiring.ts';
 
 const RING_FEATURES = featureSet(VIRTIO_F_VERSION_1, VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC);
@@ -51,7 +52,7 @@ export class MortalDevice {
   readonly #wiring: QueueWiring;
   readonly #kicks: readonly EventFd[];
   readonly #calls: readonly EventFd[];
-  #device: LaunchedDevice | undefined;
+  #device: ConnectedDevice | undefined;
   #requests: MessageChannel | undefined;
   #connection: StreamConnection | undefined;
   #link: VhostUserLink | undefined;
@@ -142,7 +143,7 @@ export class MortalDevice {
 
   async #launch() {
     using given = await this.#own.give(true);
-    this.#device = this.#launcher.launch('the device', given.spec, (line) => this.said.push(line));
+    this.#device = launchDevice(this.#launcher, given.spec, (line) => this.said.push(line));
     const { connection } = this.#device;
     const backEnd = await greetBackEnd(connection, given.spec.type);
     this.#own.isUp?.();

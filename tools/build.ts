@@ -19,6 +19,8 @@ await build({
     'packing-entry': from('src/base/packing-entry.js'),
     'device-entry': from('src/vm/devices/device-entry.js'),
     'zygote-entry': from('src/vm/devices/zygote-entry.js'),
+    'spawned-entry': from('src/vm/devices/spawned-entry.js'),
+    'root-entry': from('src/vm/devices/root-entry.js'),
   },
   outdir: join(dist, 'lib'),
   bundle: true,

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { ScatterList } from '../memory/scatter-list.ts';
-import { consoleInput, consoleOutput } from './console-files.ts';
+import { consoleInput, consoleOutput, openConsoleInput, openConsoleOutput } from './console-files.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'console-files-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -20,16 +20,16 @@ function listOf(text: string): ScatterList {
 test('files never keep anybody waiting and have an end', () => {
   const path = join(folder, 'file');
   writeFileSync(path, 'old and longer');
-  const output = consoleOutput(path);
+  const output = consoleOutput(openConsoleOutput(path));
   assert.equal(output.fd, -1);
   assert.equal(output.write(listOf('new'), 0), 3);
   output.close();
   assert.equal(readFileSync(path, 'utf8'), 'new');
-  const input = consoleInput({ path });
+  const input = consoleInput(openConsoleInput(path));
   const list = listOf('..........');
   assert.deepEqual([input.fd, input.read(list), input.read(list)], [-1, 3, 0]);
   input.close();
-  const nowhere = consoleOutput('/dev/null');
+  const nowhere = consoleOutput(openConsoleOutput('/dev/null'));
   assert.deepEqual([nowhere.fd, nowhere.write(list, 0)], [-1, 10]);
   nowhere.close();
 });
@@ -37,8 +37,8 @@ test('files never keep anybody waiting and have an end', () => {
 test('a pipe waits for its other end without blocking', () => {
   const path = join(folder, 'pipe');
   execFileSync('mkfifo', [path]);
-  const input = consoleInput({ path });
-  const output = consoleOutput(path);
+  const input = consoleInput(openConsoleInput(path));
+  const output = consoleOutput(openConsoleOutput(path));
   const list = listOf('.....');
   assert.ok(input.fd !== -1 && output.fd !== -1);
   assert.equal(input.read(list), -1);
@@ -47,5 +47,5 @@ test('a pipe waits for its other end without blocking', () => {
   output.close();
   assert.equal(input.read(list), -1);
   input.close();
-  assert.throws(() => consoleInput({ path: join(folder, 'absent') }), { errno: 'ENOENT' });
+  assert.throws(() => openConsoleInput(join(folder, 'absent')), { errno: 'ENOENT' });
 });

@@ -7,12 +7,28 @@ import { close, O_CREAT, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, open, 
 import { waitWritable } from './readable.ts';
 import { readScattered, writeScattered } from './scatter-io.ts';
 
-/** A file by its path, or one that is open already and becomes the console's. */
-export type ConsoleFile = { readonly path: string } | { readonly fd: number };
+/** Pipes and sockets that have room at all take so many bytes without making anybody wait (pipe(7), PIPE_BUF). */
+const ROOM = 4096;
 
-/** Throws `SystemError` when it cannot be opened. */
-export function consoleInput(file: ConsoleFile): ConsoleInput {
-  const fd = openEnd(file, O_RDONLY);
+/** Opens what a console reads. Throws `SystemError`. */
+export function openConsoleInput(path: string): number {
+  return openEnd(path, O_RDONLY);
+}
+
+/** Opens what a console writes to: makes the file, or empties it. Throws `SystemError`. */
+export function openConsoleOutput(path: string): number {
+  return openEnd(path, O_WRONLY | O_CREAT | O_TRUNC);
+}
+
+/** A pipe that has both ends here neither waits for its other one nor ends with it. */
+function openEnd(path: string, flags: number): number {
+  const isPipe = statSync(path, { throwIfNoEntry: false })?.isFIFO() ?? false;
+  return open(path, (isPipe ? O_RDWR : flags) | O_NONBLOCK);
+}
+
+/** Input from an open descriptor, which becomes the console's. */
+export function consoleInput(fd: number): ConsoleInput {
+  setNonBlocking(fd, true);
   return {
     fd: isAlwaysReady(fd) ? -1 : fd,
     read: (list: ScatterList) => readScattered(fd, list),
@@ -20,29 +36,17 @@ export function consoleInput(file: ConsoleFile): ConsoleInput {
   };
 }
 
-/** Makes the file, or empties it. Throws `SystemError` when it cannot be opened. */
-export function consoleOutput(path: string): ConsoleOutput {
-  const fd = openEnd({ path }, O_WRONLY | O_CREAT | O_TRUNC);
-  return {
-    fd: isAlwaysReady(fd) ? -1 : fd,
-    write: (list: ScatterList, from: number) => writeScattered(fd, list, from),
-    close: () => close(fd),
-  };
-}
-
-/** Pipes and sockets that have room at all take so many bytes without making anybody wait (pipe(7), PIPE_BUF). */
-const ROOM = 4096;
-
 /**
- * What others have open too, such as standard output: whether it blocks is theirs to say, so it is asked for room first. It
- * becomes the console's.
+ * Output to an open descriptor, which becomes the console's. Others may have it too, as they have standard output: whether
+ * it blocks is theirs to say, so it is asked for room first.
  */
-export function sharedOutput(fd: number): ConsoleOutput {
-  const isReady = isAlwaysReady(fd);
+export function consoleOutput(fd: number): ConsoleOutput {
+  if (isAlwaysReady(fd)) {
+    return { fd: -1, write: (list, from) => writeScattered(fd, list, from), close: () => close(fd) };
+  }
   return {
-    fd: isReady ? -1 : fd,
-    write: (list: ScatterList, from: number) =>
-      isReady || waitWritable(fd, 0) ? writeScattered(fd, list, from, ROOM) : -1,
+    fd,
+    write: (list, from) => (waitWritable(fd, 0) ? writeScattered(fd, list, from, ROOM) : -1),
     close: () => close(fd),
   };
 }
@@ -59,19 +63,6 @@ export function sinkOutput(sink: ByteSink & { close(): void }): ConsoleOutput {
     },
     close: () => sink.close(),
   };
-}
-
-function openEnd(file: ConsoleFile, flags: number): number {
-  if ('fd' in file) {
-    setNonBlocking(file.fd, true);
-    return file.fd;
-  }
-  // A pipe that has both ends here neither waits for its other one nor ends with it.
-  return open(file.path, (isPipe(file.path) ? O_RDWR : flags) | O_NONBLOCK);
-}
-
-function isPipe(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isFIFO() ?? false;
 }
 
 /** epoll does not take regular files and block devices, which never keep anybody waiting; nor does it take /dev/null. */

@@ -348,8 +348,10 @@ export class HostFile implements ByteStore {
 
   #transfer(function_: Transfer, call: string, address: number, length: number, offset: number): void {
     for (let done = 0; done < length; ) {
-      const [a, n, o] = [address + done, length - done, offset + done];
-      done += this.#once(function_, call, a, n, o, this.#directFd !== -1 && isAligned(a, n, o));
+      const at = address + done;
+      const n = length - done;
+      const o = offset + done;
+      done += this.#once(function_, call, at, n, o, this.#directFd !== -1 && isAligned(at, n, o));
     }
   }
 

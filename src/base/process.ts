@@ -1,4 +1,5 @@
 /** Processes as the kernel sees them, for programs that fork: Node's own `child_process` always starts another program. */
+import { readdirSync, readlinkSync } from 'node:fs';
 import { check, EINTR, errno, libc, pin } from './ffi.ts';
 import { prctl } from './prctl.ts';
 import { systemCall } from './system-call.ts';
@@ -90,11 +91,46 @@ export function setThreadName(name: string): void {
   prctl('PR_SET_NAME', PR_SET_NAME, pin(bytes));
 }
 
-/** Makes `fds` the process's descriptors 0, 1, 2 and so on, and closes all others. */
-export function keepDescriptors(fds: readonly number[]): void {
+/**
+ * The descriptors by which V8 and Node wake an event loop of this process: eventfds, if no others are open yet. Also where
+ * no loop runs any more, what happens in V8 (garbage collection, compilation) makes them write there.
+ */
+export function wakeDescriptors(): number[] {
+  return readdirSync('/proc/self/fd')
+    .map(Number)
+    .filter((fd) => descriptorLink(fd) === 'anon_inode:[eventfd]');
+}
+
+function descriptorLink(fd: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return undefined; // that of the folder which is being read
+  }
+}
+
+/**
+ * Gives `fds` the lowest numbers from 0 on, in their order, and closes all others. Numbers in `taken`, as `wakeDescriptors`
+ * returns them, lead to what `fds[0]` is, and none of `fds` gets one: so that what is written there harms nothing. Returns
+ * the new numbers.
+ */
+export function keepDescriptors(fds: readonly number[], taken: readonly number[]): number[] {
   // Out of the way first: one may have a number that another is to get.
-  const above = Math.max(fds.length, ...fds) + 1;
+  const above = Math.max(fds.length + taken.length, ...fds, ...taken) + 1;
   const copies = fds.map((fd) => check(cFcntl(fd, F_DUPFD, above), 'dup'));
-  for (const [to, fd] of copies.entries()) check(cDup2(fd, to), 'dup2');
-  check(systemCall(SYS_CLOSE_RANGE, fds.length, LAST_FD, 0, 0, 0, 0), 'close_range');
+  const numbers = Array.from({ length: fds.length + taken.length }, (_, i) => i).filter((i) => !taken.includes(i));
+  const kept = numbers.slice(0, fds.length);
+  for (const [i, fd] of copies.entries()) check(cDup2(fd, kept[i]!), 'dup2');
+  for (const number of taken) check(cDup2(copies[0]!, number), 'dup2');
+  let first = 0;
+  for (const number of [...kept, ...taken].sort((a, b) => a - b)) {
+    if (number > first) closeRange(first, number - 1);
+    first = number + 1;
+  }
+  closeRange(first, LAST_FD);
+  return kept;
+}
+
+function closeRange(first: number, last: number): void {
+  check(systemCall(SYS_CLOSE_RANGE, first, last, 0, 0, 0, 0), 'close_range');
 }

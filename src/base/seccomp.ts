@@ -8,6 +8,7 @@ const SYS_SECCOMP = 317;
 const SECCOMP_SET_MODE_FILTER = 1;
 const SECCOMP_FILTER_FLAG_TSYNC = 1;
 const SECCOMP_FILTER_FLAG_NEW_LISTENER = 8;
+const SECCOMP_FILTER_FLAG_TSYNC_ESRCH = 16;
 const SECCOMP_IOCTL_NOTIF_RECV = 0xc050_2100;
 const PR_SET_NO_NEW_PRIVS = 38;
 /** struct sock_filter. */
@@ -25,9 +26,10 @@ export function filterSystemCalls(program: Uint8Array): void {
   check(result === 0 ? 0 : -1, 'seccomp');
 }
 
-/** Filters the calling thread, and returns the descriptor at which calls that SECCOMP_RET_USER_NOTIF answers arrive. */
+/** The same; returns the descriptor at which calls that SECCOMP_RET_USER_NOTIF answers arrive. Needs Linux 5.7. */
 export function filterWithListener(program: Uint8Array): number {
-  return check(install(program, SECCOMP_FILTER_FLAG_NEW_LISTENER), 'seccomp');
+  const flags = SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH | SECCOMP_FILTER_FLAG_NEW_LISTENER;
+  return check(install(program, flags), 'seccomp');
 }
 
 function install(program: Uint8Array, flags: number): number {

@@ -77,8 +77,7 @@ export function tapPorts(fds: readonly number[]): NetPort[] {
 }
 
 function tapPort(fd: number, isOneOfSeveral: boolean): NetPort {
-  setNonBlocking(fd, true);
-  setHeaderSize(fd);
+  prepareTap(fd);
   if (isOneOfSeveral) rawIoctl(fd, TUNSETQUEUE, addressOf(queueRequest(true))); // who had it before may have switched it off
   let isActive = true;
   return {
@@ -154,13 +153,19 @@ const REASONS: Readonly<Record<string, string>> = {
   EINVAL: 'it is no TAP device, or one with another number of queues',
 };
 
+/** Makes a TAP device that somebody has opened what a network card of ours, or the kernel's, takes. */
+export function prepareTap(fd: number): void {
+  setNonBlocking(fd, true);
+  setHeaderSize(fd);
+}
+
 function setHeaderSize(fd: number): void {
   const size = Int32Array.of(NET_HEADER_SIZE);
   ioctl(fd, TUNSETVNETHDRSZ, addressOf(size), 'TUNSETVNETHDRSZ');
 }
 
 /** Systems without fragmentation offload for UDP do not know its flag. */
-function setOffloads(fd: number, { checksum, tso4, tso6, ecn, ufo }: Offloads): void {
+export function setOffloads(fd: number, { checksum, tso4, tso6, ecn, ufo }: Offloads): void {
   const flags =
     (checksum ? TUN_F_CSUM : 0) | (tso4 ? TUN_F_TSO4 : 0) | (tso6 ? TUN_F_TSO6 : 0) | (ecn ? TUN_F_TSO_ECN : 0);
   if (ufo && rawIoctl(fd, TUNSETOFFLOAD, flags | TUN_F_UFO) === 0) return;

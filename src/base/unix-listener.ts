@@ -71,13 +71,10 @@ export class UnixListener<Connection> {
     return this.#connection(check(cAccept(this.fd, 0, 0, SOCK_CLOEXEC), 'accept', this.path));
   }
 
-  /**
-   * Takes a connection if there is one. Its sends and receives never block. Undefined also for a peer that gave up, and
-   * when no descriptor is left: the next one may fare better.
-   */
+  /** Takes a connection as `acceptUnix` does. */
   acceptNow(): Connection | undefined {
-    const fd = cAccept(this.fd, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    return fd === -1 ? undefined : this.#connection(fd);
+    const fd = acceptUnix(this.fd);
+    return fd === undefined ? undefined : this.#connection(fd);
   }
 
   close(): void {
@@ -88,6 +85,15 @@ export class UnixListener<Connection> {
     // Somebody may have removed our socket and put their own there.
     if (lstatSync(this.path, { throwIfNoEntry: false })?.ino === this.#inode) unlinkSync(this.path);
   }
+}
+
+/**
+ * The descriptor of a connection to a socket that listens, if there is one. Its sends and receives never block. Undefined
+ * also for a peer that gave up, and when no descriptor is left: the next one may fare better.
+ */
+export function acceptUnix(listener: number): number | undefined {
+  const fd = cAccept(listener, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  return fd === -1 ? undefined : fd;
 }
 
 /** A connected descriptor whose sends and receives block. Throws `E_SOCKET_CONNECT` when nobody listens there. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { ScatterList } from '../memory/scatter-list.ts';
+import { dup } from './fd.ts';
 import { connectStream, StreamListener } from './unix-stream.ts';
 import { unixVsockHost } from './unix-vsock-host.ts';
 
@@ -12,7 +13,8 @@ after(() => rmSync(folder, { recursive: true }));
 
 test('services are found by their ports, and programs of the host are let in', () => {
   const path = join(folder, 'vm');
-  const host = unixVsockHost(path);
+  const listener = new StreamListener(path);
+  const host = unixVsockHost(path, dup(listener.fd));
   const service = new StreamListener(`${path}_5000`);
   const list = new ScatterList();
   list.add({ bytes: new TextEncoder().encode('hello'), address: 0 }, 0, 5);
@@ -41,5 +43,6 @@ test('services are found by their ports, and programs of the host are let in', (
   client.close();
   service.close();
   host.close();
+  listener.close();
   assert.deepEqual(readdirSync(folder), []);
 });

@@ -1,24 +1,24 @@
 import { CrosvmError } from '../errors.ts';
 import type { ScatterList } from '../memory/scatter-list.ts';
 import type { VsockHost, VsockStream } from '../virtio/vsock/vsock-host.ts';
+import { close } from './fd.ts';
 import { readScattered, writeScattered } from './scatter-io.ts';
-import { connectUnix, SOCK_NONBLOCK, SOCK_STREAM } from './unix-listener.ts';
-import { StreamConnection, StreamListener } from './unix-stream.ts';
+import { acceptUnix, connectUnix, SOCK_NONBLOCK, SOCK_STREAM } from './unix-listener.ts';
+import { StreamConnection } from './unix-stream.ts';
 
 /**
  * The host's ends of a guest's sockets as unix sockets: the guest reaches what listens at `PATH_PORT`, and who connects
- * to `PATH` reaches the guest. Throws `E_SOCKET_PATH`, `E_SOCKET_IN_USE`.
+ * to `listener`, a socket that listens and becomes the host's, reaches the guest.
  */
-export function unixVsockHost(path: string): VsockHost {
-  const listener = new StreamListener(path);
+export function unixVsockHost(path: string, listener: number): VsockHost {
   return {
-    listenFd: listener.fd,
+    listenFd: listener,
     connect: (port) => connectToService(`${path}_${port}`),
     accept() {
-      const connection = listener.acceptNow();
-      return connection && streamOf(connection);
+      const fd = acceptUnix(listener);
+      return fd === undefined ? undefined : streamOf(new StreamConnection(fd));
     },
-    close: () => listener.close(),
+    close: () => close(listener),
   };
 }
 

@@ -9,7 +9,8 @@ import { IoUring } from '../base/io-uring.ts';
 import { NO_TRUST } from '../disk/image-trust.ts';
 import { DeviceHarness } from '../virtio/testing/device-harness.ts';
 import { prepareBlock } from './create-block.ts';
-import type { BlockSpec, DiskExecutor } from './device-spec.ts';
+import type { DiskExecutor, DiskRequest } from './device-spec.ts';
+import { openDiskFiles } from './open-disk-files.ts';
 
 const WITHOUT_IO_URING = fileURLToPath(new URL('./testing/without-io-uring.ts', import.meta.url));
 const probe = IoUring.open(1);
@@ -21,9 +22,9 @@ after(() => rmSync(folder, { recursive: true }));
 const image = join(folder, 'disk.img');
 writeFileSync(image, Buffer.alloc(65536));
 
-function spec(executor: DiskExecutor | undefined, direct: boolean): BlockSpec {
+function spec(executor: DiskExecutor | undefined, direct: boolean): DiskRequest {
   return {
-    ...{ type: 'block', path: image, trust: NO_TRUST, writable: true, sparse: true, blockSize: 512, id: '' },
+    ...{ path: image, trust: NO_TRUST, writable: true, sparse: true, blockSize: 512, id: '' },
     ...{ queues: 1, lock: false, executor, direct },
   };
 }
@@ -44,7 +45,7 @@ test('a ring is made for who asks for it, and goes with the device', { skip }, (
     ['epoll', 0],
     [undefined, 0],
   ] as const) {
-    const { device } = prepareBlock(spec(executor, false)).finish();
+    const { device } = prepareBlock(openDiskFiles(spec(executor, false)).spec).finish();
     new DeviceHarness(device, 'split');
     assert.equal(openRings(), before + rings);
     device.close();
@@ -53,7 +54,7 @@ test('a ring is made for who asks for it, and goes with the device', { skip }, (
 });
 
 test('where the host refuses io_uring, only who asked for it hears of it', () => {
-  const outcome = (given: BlockSpec) =>
+  const outcome = (given: DiskRequest) =>
     execFileSync(process.execPath, [WITHOUT_IO_URING, JSON.stringify(given)], { encoding: 'utf8' });
   assert.match(
     outcome(spec('uring', false)),

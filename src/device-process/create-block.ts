@@ -6,47 +6,33 @@ import { imageCodec } from '../base/image-codec.ts';
 import { IoUring } from '../base/io-uring.ts';
 import { mmap, view } from '../base/mmap.ts';
 import type { Disk } from '../disk/disk.ts';
-import type { FileAccess, OpenedFile } from '../disk/disk-files.ts';
-import { openDisk } from '../disk/open-disk.ts';
+import { openDiskIn } from '../disk/open-disk.ts';
 import { openOverlay } from '../disk/overlay.ts';
 import { MAX_TABLE_LOGS, TABLE_LOG_SIZE, TABLE_LOGS_SIZE, TableLog } from '../disk/qcow2/table-log.ts';
 import type { TransferEngine } from '../disk/transfer-engine.ts';
 import { CrosvmError } from '../errors.ts';
 import { BlockDevice } from '../virtio/block/block-device.ts';
-import { type BlockSpec, type OverlaySpec, preferredExecutor } from './device-spec.ts';
+import { type BlockSpec, type OpenFile, preferredExecutor } from './device-spec.ts';
 import { brokeredDiskFiles } from './file-broker.ts';
 import type { MadeDevice, PreparedDevice } from './made-device.ts';
 
 /** Requests that io_uring has at a time: as many as a queue. */
 const RING_ENTRIES = 256;
 
-/** Opens the image and what is written beside it. Throws `E_FILE_OPEN`, `E_DISK_LOCKED`, `E_IO_URING`. */
+/** Gets a ring. The files in `spec` become the device's, which reads them when it is made. Throws `E_IO_URING`. */
 export function prepareBlock(spec: BlockSpec): PreparedDevice {
-  const { path, overlay, writable, lock, direct } = spec;
-  using opening = new DisposableStack();
-  const access = { writable: writable && overlay === undefined, lock, direct, regular: false };
-  let image: OpenedFile | undefined = hostDiskFiles.open(path, access);
-  opening.defer(() => image?.store.close());
-  const hasStore = overlay !== undefined && (writable || overlay.kind === 'file');
-  const store = hasStore ? openOverlayFile(overlay, { writable, lock, direct }) : undefined;
-  opening.defer(() => store?.close());
   const engine = openEngine(spec);
-  opening.defer(() => engine?.close());
   const logs = openTableLogs(spec.tableLogs?.fd);
-  // The name of the image in an overlay that is made; from inside of a jail no path can be found out.
-  const base = overlay?.kind === 'file' ? resolve(path) : undefined;
-  const resources = opening.move();
+  // The name of the image in an overlay that is made; in a jail the folder that paths start at is another one.
+  const imagePath = resolve(spec.path);
   return {
     finish() {
-      using finishing = resources;
-      const disk = openImage(spec, store === undefined ? logs : [], () => {
-        const opened = image;
-        image = undefined;
-        return opened;
-      });
-      const made = finish(spec, store === undefined ? disk : over(disk, store, base, logs[0]), engine);
-      finishing.move();
-      return made;
+      try {
+        return finish(spec, openDisk(spec, imagePath, logs), engine);
+      } catch (error) {
+        engine?.close();
+        throw error;
+      }
     },
   };
 }
@@ -64,29 +50,6 @@ function finish(spec: BlockSpec, disk: Disk, engine: TransferEngine | undefined)
   };
 }
 
-/** The disk in an image, of which the first file is open already. */
-function openImage(spec: BlockSpec, tableLogs: readonly Uint8Array[], takeFirst: () => OpenedFile | undefined): Disk {
-  const { path, overlay, format, trust, writable, lock, direct, broker } = spec;
-  const others = broker === undefined ? hostDiskFiles : brokeredDiskFiles(broker.fd);
-  const files = { ...others, open: (name: string, access: FileAccess) => takeFirst() ?? others.open(name, access) };
-  try {
-    const how = { format, trust, lock, direct, tableLogs, writable: writable && overlay === undefined };
-    return openDisk({ files, codec: imageCodec }, path, how);
-  } finally {
-    if (broker !== undefined) close(broker.fd);
-  }
-}
-
-function over(base: Disk, store: HostFile, basePath: string | undefined, memory: Uint8Array | undefined): Disk {
-  try {
-    const log = memory && new TableLog(memory, identityOf(store.fd));
-    return openOverlay(imageCodec, base, store, basePath, log);
-  } catch (error) {
-    base.close();
-    throw error;
-  }
-}
-
 function openEngine(spec: BlockSpec): TransferEngine | undefined {
   if (preferredExecutor(spec) === 'epoll') return undefined;
   const ring = IoUring.open(RING_ENTRIES);
@@ -95,6 +58,41 @@ function openEngine(spec: BlockSpec): TransferEngine | undefined {
     'E_IO_URING',
     `${spec.path}: async-executor=uring: the host does not let us use io_uring (it needs Linux 5.10; see sysctl kernel.io_uring_disabled)`,
   );
+}
+
+function openDisk(spec: BlockSpec, imagePath: string, logs: readonly Uint8Array[]): Disk {
+  const { written, overlay, writable, direct } = spec;
+  if (written === undefined || overlay === undefined) return openImage(spec, logs);
+  const base = openImage(spec, []);
+  const isTemporary = overlay.kind === 'temporary';
+  const name = isTemporary ? 'a temporary file' : overlay.path;
+  const store = HostFile.fromDescriptors(name, fdsOf(written), { writable, direct, unsafe: isTemporary });
+  try {
+    const log = logs[0] && new TableLog(logs[0], identityOf(store.fd));
+    return openOverlay(imageCodec, base, store, isTemporary ? undefined : imagePath, log);
+  } catch (error) {
+    store.close();
+    base.close();
+    throw error;
+  }
+}
+
+/** The disk in the image, with all that the image refers to. */
+function openImage(spec: BlockSpec, tableLogs: readonly Uint8Array[]): Disk {
+  const { path, image, overlay, format, trust, writable, lock, direct, broker } = spec;
+  const how = { format, trust, lock, direct, tableLogs, writable: writable && overlay === undefined };
+  const store = HostFile.fromDescriptors(path, fdsOf(image), { ...how, blockDevice: true });
+  const files = broker === undefined ? hostDiskFiles : brokeredDiskFiles(broker.fd);
+  try {
+    const file = { store, path: image.realPath, identity: identityOf(store.fd) };
+    return openDiskIn({ files, codec: imageCodec }, file, how);
+  } finally {
+    if (broker !== undefined) close(broker.fd);
+  }
+}
+
+function fdsOf({ descriptors }: OpenFile): number[] {
+  return descriptors.map(({ fd }) => fd);
 }
 
 /** The logs in a memfd, which is closed and stays mapped until the process ends. */
@@ -106,14 +104,4 @@ function openTableLogs(fd: number | undefined): readonly Uint8Array[] {
   } finally {
     close(fd);
   }
-}
-
-/** An overlay that is only read has to be there. */
-function openOverlayFile(
-  overlay: OverlaySpec,
-  how: { readonly writable: boolean; readonly lock: boolean; readonly direct: boolean },
-): HostFile {
-  if (overlay.kind === 'file')
-    return HostFile.open(overlay.path, how.writable ? { ...how, create: 'if missing' } : how);
-  return overlay.fd === undefined ? HostFile.temporary() : HostFile.openTemporary(overlay.fd);
 }

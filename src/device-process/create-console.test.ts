@@ -50,7 +50,7 @@ test('output as datagrams, and as lines of the system log', () => {
 test('output that others have open too waits for its reader without blocking, whatever it is set to', () => {
   const [ours, its] = unixPair(SOCK_STREAM);
   setNonBlocking(ours, true);
-  const { say, harness } = consoleWith({ kind: 'shared', fd: its });
+  const { say, harness } = consoleWith({ kind: 'stream', fd: its });
   const text = 'x'.repeat(10_000);
   let said = 0;
   while (say(text)) said += text.length;

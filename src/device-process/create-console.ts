@@ -1,4 +1,4 @@
-import { consoleInput, consoleOutput, sharedOutput, sinkOutput } from '../base/console-files.ts';
+import { consoleInput, consoleOutput, sinkOutput } from '../base/console-files.ts';
 import { SyslogSink, socketLog } from '../base/syslog.ts';
 import { UnixDatagramSink } from '../base/unix-datagram.ts';
 import { ConsoleDevice } from '../virtio/console/console-device.ts';
@@ -7,23 +7,12 @@ import type { ConsoleOutputSpec, ConsoleSpec } from './device-spec.ts';
 import type { MadeDevice } from './made-device.ts';
 
 export function createConsole({ ports }: ConsoleSpec): MadeDevice {
-  const opened: PortOptions[] = [];
-  try {
-    for (const { name, isConsole, input, output } of ports) {
-      opened.push({
-        name,
-        isConsole,
-        input: input && consoleInput(input),
-        output: output && openOutput(output),
-      });
-    }
-  } catch (error) {
-    for (const { input, output } of opened) {
-      input?.close();
-      output?.close();
-    }
-    throw error;
-  }
+  const opened: PortOptions[] = ports.map(({ name, isConsole, input, output }) => ({
+    name,
+    isConsole,
+    input: input && consoleInput(input.fd),
+    output: output && openOutput(output),
+  }));
   const device = new ConsoleDevice(opened as [PortOptions, ...PortOptions[]]);
   return {
     device,
@@ -38,10 +27,8 @@ export function createConsole({ ports }: ConsoleSpec): MadeDevice {
 
 function openOutput(output: ConsoleOutputSpec): ConsoleOutput {
   switch (output.kind) {
-    case 'file':
-      return consoleOutput(output.path);
-    case 'shared':
-      return sharedOutput(output.fd);
+    case 'stream':
+      return consoleOutput(output.fd);
     case 'datagrams':
       return sinkOutput(new UnixDatagramSink(output.fd));
     case 'syslog': {

@@ -1,6 +1,4 @@
 /** What a device process is told to be. It travels as JSON. */
-import type { ConsoleFile } from '../base/console-files.ts';
-import type { InterfaceAddress } from '../base/tap.ts';
 import type { IdRange } from '../base/user-maps.ts';
 import type { DiskFormat } from '../disk/disk.ts';
 import type { ImageTrust } from '../disk/image-trust.ts';
@@ -9,18 +7,16 @@ import type { FsSetup } from '../virtio/fs/fs-device.ts';
 
 /**
  * Where what the guest writes to a disk goes, if not to its image: to a qcow2 image, which is made if it is not there; or
- * to a temporary file, a new one or the one that is open as `fd`.
+ * to a temporary file.
  */
-export type OverlaySpec =
-  | { readonly kind: 'file'; readonly path: string }
-  | { readonly kind: 'temporary'; readonly fd?: number };
+export type OverlaySpec = { readonly kind: 'file'; readonly path: string } | { readonly kind: 'temporary' };
 
 /** How requests to a disk are carried out: by io_uring, many at a time; or by the device's own loop, one after the other. */
 export const DISK_EXECUTORS = ['uring', 'epoll'] as const;
 export type DiskExecutor = (typeof DISK_EXECUTORS)[number];
 
-export interface BlockSpec {
-  readonly type: 'block';
+/** A disk that somebody wants. */
+export interface DiskRequest {
   /** The disk image. */
   readonly path: string;
   /** Told by the contents if it is not given. */
@@ -40,6 +36,21 @@ export interface BlockSpec {
   readonly direct: boolean;
   /** If nobody asked for one, what `preferredExecutor` says, where that is possible. */
   readonly executor?: DiskExecutor | undefined;
+  /** Keeps other programs of ours from the image, and from writing it if it is read only. */
+  readonly lock: boolean;
+}
+
+/** A file that is open, and once more if it is to be used past the page cache. */
+export interface OpenFile {
+  readonly descriptors: readonly { readonly fd: number }[];
+}
+
+export interface BlockSpec extends DiskRequest {
+  readonly type: 'block';
+  /** The image, and where it really is. */
+  readonly image: OpenFile & { readonly realPath: string };
+  /** What `overlay` describes. */
+  readonly written?: OpenFile | undefined;
   /**
    * Who opens the files that the image refers to (file-broker.ts), for a process that cannot do that itself; a socket of
    * type SOCK_SEQPACKET.
@@ -47,8 +58,6 @@ export interface BlockSpec {
   readonly broker?: { readonly fd: number } | undefined;
   /** A memfd of TABLE_LOGS_SIZE bytes: what is not in the tables of qcow2 images yet survives the process there. */
   readonly tableLogs?: { readonly fd: number } | undefined;
-  /** Keeps other programs of ours from the image, and from writing it if it is read only. */
-  readonly lock: boolean;
 }
 
 export interface PmemSpec {
@@ -69,15 +78,14 @@ export interface ConsolePortSpec {
   readonly name: string;
   /** A terminal of the guest, not just a channel. */
   readonly isConsole: boolean;
-  readonly input: ConsoleFile | undefined;
+  readonly input: { readonly fd: number } | undefined;
   /** Without one, what the guest writes is lost. */
   readonly output: ConsoleOutputSpec | undefined;
 }
 
-/** A file; something that the VMM has open too; or a socket that leads to who takes datagrams, or to the system's log. */
+/** A file, a pipe or a terminal; or a socket that leads to who takes datagrams, or to the system's log. */
 export type ConsoleOutputSpec =
-  | { readonly kind: 'file'; readonly path: string }
-  | { readonly kind: 'shared' | 'datagrams'; readonly fd: number }
+  | { readonly kind: 'stream' | 'datagrams'; readonly fd: number }
   | { readonly kind: 'syslog'; readonly fd: number; readonly tag: string };
 
 export interface ConsoleSpec {
@@ -96,35 +104,29 @@ export interface BalloonSpec {
   readonly size: number;
 }
 
-/**
- * What the card is connected to: a TAP device by name, where it is made if there is none, or an open one, with a
- * descriptor for each pair of queues; or a stream socket, as passt speaks it.
- */
+/** What the card is connected to: a TAP device, open once for each pair of queues; or a stream socket, as passt speaks it. */
 export type NetWire =
-  | { readonly kind: 'tap'; readonly name: string }
   | { readonly kind: 'tap'; readonly queues: readonly { readonly fd: number }[] }
   | { readonly kind: 'stream'; readonly fd: number };
 
 export interface NetSpec {
   readonly type: 'net';
   readonly wire: NetWire;
-  /** Pairs of queues; 1 for a stream. */
-  readonly pairs: number;
   /** The guest's hardware address, six bytes. */
   readonly mac?: readonly number[] | undefined;
   readonly mtu?: number | undefined;
   /** A memfd of KEPT_STATE_SIZE bytes (kept-state.ts), for what the driver has told the device. */
   readonly kept?: { readonly fd: number } | undefined;
-  /** What the host's end of the wire gets. */
-  readonly address?: InterfaceAddress | undefined;
 }
 
 export interface VsockSpec {
   readonly type: 'vsock';
   /** The guest's address, 3 or more. */
   readonly cid: number;
-  /** Where programs of the host connect; with `_PORT` behind it, where services of the host listen. */
+  /** With `_PORT` behind it, where services of the host listen; absolute. */
   readonly path: string;
+  /** A socket at which programs of the host connect. */
+  readonly listener: { readonly fd: number };
 }
 
 /** A folder of the host for the guest. */
@@ -147,7 +149,7 @@ export interface P9Spec extends FolderSpec {
 }
 
 /** In the page cache most requests end at once, and the ring only costs. */
-export function preferredExecutor({ executor, direct }: Pick<BlockSpec, 'executor' | 'direct'>): DiskExecutor {
+export function preferredExecutor({ executor, direct }: Pick<DiskRequest, 'executor' | 'direct'>): DiskExecutor {
   return executor ?? (direct ? 'uring' : 'epoll');
 }
 

@@ -4,6 +4,7 @@
  */
 import { StreamConnection } from '../base/unix-stream.ts';
 import { CrosvmError } from '../errors.ts';
+import { loadDeviceMaker } from './create-device.ts';
 import type { DeviceSpec } from './device-spec.ts';
 import { runDevice } from './run-device.ts';
 
@@ -21,7 +22,8 @@ const { name, spec, socket, orders } = JSON.parse(process.argv[2]!) as DeviceJob
 const say = (line: string) => process.stderr.write(`crosvm: ${name}: ${line}\n`);
 const connection = new StreamConnection(socket);
 try {
-  const isWell = await runDevice(spec, connection, (level, line) => say(`${level}: ${line}`), orders);
+  const made = (await loadDeviceMaker(spec.type))(spec).finish();
+  const isWell = runDevice(made, connection, (level, line) => say(`${level}: ${line}`), orders);
   process.exitCode = isWell ? 0 : 1;
 } catch (error) {
   say(error instanceof CrosvmError ? error.message : `internal error: ${(error as Error).stack}`);

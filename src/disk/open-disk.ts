@@ -39,6 +39,11 @@ export function openDisk(world: DiskWorld, path: string, options: OpenDiskOption
   return new Opening(world, options).open(path);
 }
 
+/** The same for an image in a file that is open already, as `options` say, and becomes the disk's. */
+export function openDiskIn(world: DiskWorld, file: OpenedFile, options: OpenDiskOptions = {}): Disk {
+  return new Opening(world, options).openFirst(file);
+}
+
 /** A file that an image refers to. */
 export interface Reference {
   /** As the image has it. */
@@ -72,9 +77,12 @@ export class Opening {
   }
 
   open(path: string): Disk {
-    const { writable, lock, direct, format } = this.options;
-    const file = this.world.files.open(path, { writable, lock, direct, regular: false });
-    return this.#openImage(file, format);
+    const { writable, lock, direct } = this.options;
+    return this.openFirst(this.world.files.open(path, { writable, lock, direct, regular: false }));
+  }
+
+  openFirst(file: OpenedFile): Disk {
+    return this.#openImage(file, this.options.format);
   }
 
   /** Opens the image that the one at `from` refers to. */

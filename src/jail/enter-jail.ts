@@ -1,4 +1,4 @@
-/** How a process that has loaded its code and opened its files shuts itself in, for good. */
+/** How a process that has loaded its code and has its files shuts itself in, for good. */
 import { close } from '../base/fd.ts';
 import { enterEmptyRoot, enterRoot, makeMountsPrivate, mapUser, unshare } from '../base/namespaces.ts';
 import {
@@ -63,7 +63,7 @@ export interface JailedFork {
 
 /**
  * Goes on as two processes, of which the new one is the first of a process namespace. Who may make one, keeps its rights
- * in the new process until it enters its jail, so that it can open what it needs; others get a user namespace with it.
+ * in the new process until it enters its jail, so that it can share what others own; others get a user namespace with it.
  * Throws `E_JAIL` where the host allows neither.
  */
 export function forkForJail(): JailedFork {
@@ -86,12 +86,11 @@ function currentOwner(): Owner {
 }
 
 /**
- * Enters the jail, in which the device's `folders` of the host remain, or all that there is is the folder that it shares. A
- * system call that the filter refuses ends the process: who is at the other end of `supervisor` gets the filter's listener
- * and does that, or the kernel where there is no listener. Throws `E_JAIL` where the host forbids something, `SystemError`.
+ * The way of a fork: enters the jail, in which the device's `folders` of the host remain, or all that there is is the folder
+ * that it shares. Throws `E_JAIL` where the host forbids something, `SystemError`.
  */
 export function enterJail(
-  { filters, root, threads }: JailSpec,
+  jail: JailSpec,
   { folders = [], share }: PreparedDevice,
   isSettled: boolean,
   supervisor: StreamConnection,
@@ -105,25 +104,49 @@ export function enterJail(
   });
   if (!isSettled && share === undefined) settle(owner);
   explained(() => {
+    if (share === undefined) {
+      changeRoot(jail.root, folders);
+      return;
+    }
     makeMountsPrivate();
-    if (share !== undefined) enterSharedRoot(share.path, share.readOnly);
-    else if (root === undefined) enterEmptyRoot(folders);
-    else enterRoot(root, folders);
+    enterSharedRoot(share.path, share.readOnly);
   });
   share?.becameRoot();
   dropCapabilities(share === undefined ? [] : FILE_CAPABILITIES);
-  lowerLimit(RLIMIT_NOFILE, share === undefined ? MAX_DESCRIPTORS : MAX_SHARED_FILES);
+  shutIn(jail, share === undefined ? MAX_DESCRIPTORS : MAX_SHARED_FILES, supervisor);
+}
+
+/** Users of the guest are those of the host with the same numbers, if nobody says otherwise. */
+function unshareForShare({ users = ALL_IDS, groups = ALL_IDS }: SharedFolder): void {
+  unshareWithUsers(NAMESPACES | CLONE_NEWUSER, users, groups);
+}
+
+/** Makes `root`, or an empty folder in memory, the root in the calling process's mount namespace. Throws `SystemError`. */
+export function changeRoot(root: string | undefined, folders: readonly string[]): void {
+  makeMountsPrivate();
+  if (root === undefined) enterEmptyRoot(folders);
+  else enterRoot(root, folders);
+}
+
+/** The way of a process that is in its namespaces and at its root, without capabilities: what it has to do itself. */
+export function enterJailAtRoot(jail: JailSpec, supervisor: StreamConnection): void {
+  // The working folder is still one of the host.
+  process.chdir('/');
+  shutIn(jail, MAX_DESCRIPTORS, supervisor);
+}
+
+/**
+ * Limits and filters all threads. A system call that the filter refuses ends the process: who is at the other end of
+ * `supervisor` gets the filter's listener and does that, or the kernel where there is no listener.
+ */
+function shutIn({ filters, threads }: JailSpec, maxFiles: number, supervisor: StreamConnection): void {
+  lowerLimit(RLIMIT_NOFILE, maxFiles);
   for (const [resource, value] of LIMITS) setLimit(resource, value);
   setLimit(RLIMIT_NPROC, threads);
   // After the credentials have changed for the last time, as that forgets it.
   setDeathSignal(SIGKILL);
   setNoNewPrivileges();
   filter(filters, supervisor);
-}
-
-/** Users of the guest are those of the host with the same numbers, if nobody says otherwise. */
-function unshareForShare({ users = ALL_IDS, groups = ALL_IDS }: SharedFolder): void {
-  unshareWithUsers(NAMESPACES | CLONE_NEWUSER, users, groups);
 }
 
 function filter({ notify, kill }: JailSpec['filters'], supervisor: StreamConnection): void {
@@ -148,16 +171,30 @@ function tryListener(program: string): number | undefined {
   }
 }
 
+/** What `shutIn` has sent to the supervisor: the listener, if there is one. */
+export function receiveListener(supervisor: StreamConnection): number | undefined {
+  const fds: number[] = [];
+  const n = supervisor.receive(new Uint8Array(1), 0, 1, fds);
+  const [listener, ...others] = fds;
+  for (const fd of others) close(fd);
+  return n > 0 ? listener : undefined;
+}
+
 /** Runs what needs the rights of a user namespace, and says what to do where there are none. */
-function explained<T>(act: () => T): T {
+export function explained<T>(act: () => T): T {
   try {
     return act();
   } catch (cause) {
     if (!(cause instanceof SystemError) || !['EPERM', 'EACCES', 'ENOSPC', 'EUSERS'].includes(cause.errno)) throw cause;
-    const message =
-      `this host does not allow the sandbox (${cause.message}): allow user namespaces ` +
-      '(sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns; ' +
-      'in a container, its seccomp profile), run as root, or use --disable-sandbox';
-    throw new CrosvmError('E_JAIL', message, { cause });
+    throw new CrosvmError('E_JAIL', jailRefused(cause.message), { cause });
   }
+}
+
+/** What a user can do about a host that refuses to make a jail. */
+export function jailRefused(reason: string): string {
+  return (
+    `this host does not allow the sandbox (${reason}): allow user namespaces ` +
+    '(sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns; ' +
+    'in a container, its seccomp profile), run as root, or use --disable-sandbox'
+  );
 }

@@ -12,10 +12,14 @@ import { parsePolicy } from './policy/parse-policy.ts';
 import { syscallNumbers } from './policy/syscalls.ts';
 import { RULES } from './policy/testing/rules.ts';
 import { runFilter } from './policy/testing/run-filter.ts';
+import { isAllowed, samplesOf } from './policy/testing/samples.ts';
 
 const PROGRAM = fileURLToPath(new URL('./testing/filtered-calls.ts', import.meta.url));
 /** Numbers that no system call has: one that is allowed fails with ENOSYS. */
 const FIRST_UNUSED = 340;
+const LAST_UNUSED = 423;
+/** Calls made for each rule. */
+const MAX_CALLS = 40;
 const ENOSYS = 38;
 const REFUSED = 77;
 
@@ -42,6 +46,37 @@ test('the kernel takes every rule as it is meant', () => {
   }
   const output = execFileSync(process.execPath, words(policy.join('\n'), calls), { encoding: 'utf8' });
   assert.deepEqual(JSON.parse(output), expected);
+});
+
+test('the kernel takes every rule of the policies that we ship as it is meant', () => {
+  const folder = ownPolicyFolder();
+  const read = (path: string) => readFileSync(join(folder, path), 'utf8');
+  const files = readdirSync(folder).filter((name) => name.endsWith('_device.policy'));
+  for (const file of files) {
+    const { rules } = parsePolicy(file, read(file), read);
+    // Under numbers that no call has, so that nothing is done; what a rule does otherwise is here to fail.
+    const calls: bigint[][] = [];
+    const expected: number[] = [];
+    const renumbered = new Map(
+      [...rules.values()].map((rule, i) => {
+        const number = FIRST_UNUSED + i;
+        const samples = samplesOf(rule);
+        const some = samples.filter((_, j) => j % Math.ceil(samples.length / MAX_CALLS) === 0);
+        for (const args of some) {
+          calls.push([BigInt(number), ...args]);
+          expected.push(isAllowed(rule, args) ? ENOSYS : REFUSED);
+        }
+        return [number, { ...rule, otherwise: { kind: 'errno', errno: REFUSED } }] as const;
+      }),
+    );
+    assert.ok(FIRST_UNUSED + renumbered.size <= LAST_UNUSED);
+    const program = encodeProgram(compilePolicy({ rules: renumbered, defaultAction: { kind: 'allow' } }, 'kill'));
+    const all = calls.map((call) => Array.from({ length: 7 }, (_, i) => String(call[i] ?? 0)));
+    const words = [PROGRAM, Buffer.from(program).toString('base64'), JSON.stringify(all)];
+    const output = execFileSync(process.execPath, words, { encoding: 'utf8' });
+    assert.deepEqual(JSON.parse(output), expected, file);
+    assert.ok(expected.includes(ENOSYS) && expected.includes(REFUSED), file);
+  }
 });
 
 test('what has no rule ends the process, and so does a call of the x32 interface', () => {

@@ -17,6 +17,8 @@ export interface JailOptions {
   readonly policyFolder?: string | undefined;
   /** Calls that a policy refuses are written to the kernel's log, and done all the same. */
   readonly logFailures?: boolean | undefined;
+  /** Device processes are programs that are spawned, also where a zygote could fork them. */
+  readonly spawns?: boolean | undefined;
   /** An empty folder that becomes the root of device processes. */
   readonly root?: string | undefined;
 }

@@ -1,16 +1,10 @@
 /** What a VMM and its zygote say to each other. `id` is the VMM's name for a device process. */
-import type { DeviceSpec } from '../device-process/device-spec.ts';
-import type { JailSpec } from './jail-spec.ts';
+import type { StartOrder } from './start-order.ts';
 
-/** Descriptors come with it: where the device's messages go, its connection to the front end, that for its orders, and the
- * ones that its specification names (device-process/inherited.ts). */
-export interface StartOrder {
+/** `DeviceDescriptors` come with it. */
+export interface ZygoteStartOrder extends StartOrder {
   readonly kind: 'start';
   readonly id: number;
-  /** What messages call the device. */
-  readonly name: string;
-  readonly spec: DeviceSpec;
-  readonly jail: JailSpec;
 }
 
 export interface KillOrder {
@@ -18,11 +12,19 @@ export interface KillOrder {
   readonly id: number;
 }
 
-export type ZygoteOrder = StartOrder | KillOrder;
+export type ZygoteOrder = ZygoteStartOrder | KillOrder;
 
 /** A device process has ended, or could not be started. */
 export interface EndReport {
+  readonly kind: 'end';
   readonly id: number;
-  /** `exit status 1`, `killed by SIGKILL`, `killed because its policy refuses the system call ptrace`, ... */
+  /** `exit status 1`, `killed by SIGKILL`, `killed for the system call ptrace`, ... */
   readonly how: string;
 }
+
+/** Its forks work. It says this before anything else; one that ends without that is of no use on this host. */
+export interface FitReport {
+  readonly kind: 'fit';
+}
+
+export type ZygoteReport = EndReport | FitReport;

@@ -4,18 +4,18 @@
  */
 import { EPOLLIN } from '../base/epoll.ts';
 import { EventLoop } from '../base/event-loop.ts';
-import { closeAll } from '../base/fd.ts';
-import { openPidfd, type ProcessEnd, SIGKILL, signalProcess, waitForEnd } from '../base/process.ts';
+import { closeAll, write } from '../base/fd.ts';
+import { openPidfd, SIGKILL, signalProcess, waitForEnd } from '../base/process.ts';
 import { waitingSystemCall } from '../base/seccomp.ts';
-import { signalName } from '../base/signal.ts';
 import { type StreamConnection, streamPair } from '../base/unix-stream.ts';
 import type { DeviceMaker } from '../device-process/create-device.ts';
 import type { DeviceSpec } from '../device-process/device-spec.ts';
-import { forkForJail } from './enter-jail.ts';
-import { runJailedDevice } from './jailed-device.ts';
+import { endWords, refusedWords } from './end-words.ts';
+import { enterJail, forkForJail, type Owner, receiveListener, settle } from './enter-jail.ts';
+import { runJailedDevice, type WayIn } from './jailed-device.ts';
 import type { MessageStream } from './message-stream.ts';
-import { syscallName } from './policy/syscalls.ts';
-import type { EndReport, StartOrder, ZygoteOrder } from './zygote-messages.ts';
+import type { DeviceDescriptors } from './start-order.ts';
+import type { ZygoteOrder, ZygoteReport, ZygoteStartOrder } from './zygote-messages.ts';
 
 /** How long children may go on without a master. */
 const END_TIMEOUT_MS = 3_000;
@@ -32,15 +32,22 @@ interface Child {
 }
 
 export class Zygote {
-  readonly #master: MessageStream<EndReport, ZygoteOrder>;
+  readonly #master: MessageStream<ZygoteReport, ZygoteOrder>;
   readonly #makers: ReadonlyMap<DeviceSpec['type'], DeviceMaker>;
   readonly #loop = new EventLoop();
   readonly #children = new Map<number, Child>();
+  readonly #wakeFds: readonly number[];
   #isOver = false;
 
-  constructor(master: MessageStream<EndReport, ZygoteOrder>, makers: ReadonlyMap<DeviceSpec['type'], DeviceMaker>) {
+  /** `wakeFds` are those of `wakeDescriptors`. */
+  constructor(
+    master: MessageStream<ZygoteReport, ZygoteOrder>,
+    makers: ReadonlyMap<DeviceSpec['type'], DeviceMaker>,
+    wakeFds: readonly number[],
+  ) {
     this.#master = master;
     this.#makers = makers;
+    this.#wakeFds = wakeFds;
   }
 
   /**
@@ -48,6 +55,7 @@ export class Zygote {
    * the zygote ends, so do they.
    */
   run(): void {
+    this.#report({ kind: 'fit' });
     const { fd } = this.#master.connection;
     this.#loop.watch(fd, EPOLLIN, () => this.#takeOrders());
     while (!this.#isOver) this.#loop.turn(-1);
@@ -60,19 +68,18 @@ export class Zygote {
     const received = this.#master.receive();
     if (received === undefined) this.#isOver = true;
     for (const { message, fds } of received ?? []) {
-      if (message.kind === 'start') this.#start(message, fds);
+      if (message.kind === 'start') this.#start(message, fds as number[] as [number, number, number]);
       else this.#kill(message.id);
     }
   }
 
-  #start(order: StartOrder, fds: readonly number[]): void {
+  #start(order: ZygoteStartOrder, fds: DeviceDescriptors): void {
     const [ours, theirs] = streamPair();
     try {
       const { pid, newcomer } = forkForJail();
       if (pid === 0) {
-        const [messages, frontEnd, orders, ...inherited] = fds as [number, number, number, ...number[]];
-        const descriptors = { messages, frontEnd, orders, inherited, supervisor: theirs.fd };
-        runJailedDevice(order, this.#makers.get(order.spec.type)!, descriptors, newcomer);
+        const { spec } = order;
+        runJailedDevice(order, this.#makers.get(spec.type)!, fds, theirs.fd, this.#wakeFds, wayOf(newcomer, spec));
       }
       this.#watch({
         id: order.id,
@@ -84,7 +91,8 @@ export class Zygote {
       });
     } catch (error) {
       ours.close();
-      this.#report({ id: order.id, how: (error as Error).message });
+      write(fds[0], new TextEncoder().encode(`crosvm: ${order.name}: ${(error as Error).message}\n`));
+      this.#report({ kind: 'end', id: order.id, how: 'it was not started' });
     } finally {
       theirs.close();
       closeAll(fds);
@@ -103,11 +111,9 @@ export class Zygote {
   }
 
   #takeListener(child: Child): void {
-    const fds: number[] = [];
-    const n = child.supervisor.receive(new Uint8Array(1), 0, 1, fds);
+    const listener = receiveListener(child.supervisor);
     this.#loop.unwatch(child.supervisor.fd);
-    const [listener] = fds;
-    if (n <= 0 || listener === undefined) return;
+    if (listener === undefined) return;
     child.listener = listener;
     this.#loop.watch(listener, EPOLLIN, () => this.#refuse(child, listener));
   }
@@ -126,13 +132,10 @@ export class Zygote {
     for (const fd of [pidfd, supervisor.fd, listener]) if (fd !== undefined) this.#loop.unwatch(fd);
     closeAll([pidfd, ...(listener === undefined ? [] : [listener])]);
     supervisor.close();
-    this.#report({
-      id,
-      how: refused === undefined ? endWords(end) : `killed for the system call ${syscallName(refused)}`,
-    });
+    this.#report({ kind: 'end', id, how: refused === undefined ? endWords(end) : refusedWords(refused) });
   }
 
-  #report(report: EndReport): void {
+  #report(report: ZygoteReport): void {
     try {
       this.#master.send(report);
     } catch {
@@ -141,6 +144,15 @@ export class Zygote {
   }
 }
 
-function endWords(end: ProcessEnd): string {
-  return 'exitStatus' in end ? `exit status ${end.exitStatus}` : `killed by ${signalName(end.signal)}`;
+function wayOf(newcomer: Owner | undefined, spec: DeviceSpec): WayIn {
+  return {
+    begin() {
+      if (newcomer !== undefined) settle(newcomer, sharesFolder(spec) ? 0 : undefined);
+    },
+    enter: (jail, prepared, supervisor) => enterJail(jail, prepared, newcomer !== undefined, supervisor),
+  };
+}
+
+function sharesFolder({ type }: DeviceSpec): boolean {
+  return type === 'fs' || type === '9p';
 }

@@ -2,6 +2,7 @@
 import { physicalAddressBits } from '../arch/x86_64/cpuid.ts';
 import { highMmio, ramLayout } from '../arch/x86_64/memory-map.ts';
 import { FIRST_MSI_GSI } from '../arch/x86_64/platform.ts';
+import { jailOptions } from '../cli/options/sandbox.ts';
 import type { SoftOptions } from '../hypervisor/hypervisor.ts';
 import type { Log } from '../log.ts';
 import type { VirtioDeviceName } from '../virtio/device-types.ts';
@@ -9,9 +10,10 @@ import { jitThreshold, keptCodeFolder, type VmConfig } from './config.ts';
 import { JailLauncher } from './devices/jail-launcher.ts';
 import { type DevicePlan, planDevices } from './devices/plan.ts';
 import { openPmemFiles, pmemSpec } from './devices/pmem.ts';
+import { startDevice } from './devices/start-device.ts';
 import { threadLauncher } from './devices/thread-launcher.ts';
 import type { VirtioDeviceHandle } from './devices/virtio-device.ts';
-import { VmDevice } from './devices/vm-device.ts';
+import type { ManagedDevice } from './devices/vm-device.ts';
 import { guestMemoryLayout, loadGuest } from './guest.ts';
 import { openGuestFiles } from './guest-files.ts';
 import { type HypervisorChoice, loadHypervisor } from './hypervisors.ts';
@@ -121,24 +123,19 @@ async function startDevices(
   plans: readonly DevicePlan[],
   log: Log,
   resources: DisposableStack,
-): Promise<VmDevice[]> {
-  const jail = {
-    policyFolder: config.seccompPolicyDir,
-    logFailures: config.seccompLogFailures,
-    root: config.pivotRoot,
-  };
+): Promise<ManagedDevice[]> {
   const launcher = config.disableSandbox
     ? threadLauncher
-    : resources.adopt(new JailLauncher(jail), (own) => own.close());
-  const devices: VmDevice[] = [];
+    : resources.adopt(new JailLauncher(jailOptions(config)), (own) => own.close());
+  const devices: ManagedDevice[] = [];
   for (const plan of plans) {
-    devices.push(resources.adopt(await VmDevice.start(plan, launcher, log), (device) => void device.close()));
+    devices.push(resources.adopt(await startDevice(plan, launcher, log), (device) => void device.close()));
   }
   return devices;
 }
 
 interface ConnectedDevice {
-  readonly device: VmDevice;
+  readonly device: ManagedDevice;
   readonly handle: VirtioDeviceHandle;
 }
 
@@ -146,7 +143,11 @@ interface ConnectedDevice {
  * Each device has as many GSIs as it has MSI-X vectors, and a window if it shares memory. Without those that nobody asked
  * for and that cannot be.
  */
-async function connectDevices(devices: readonly VmDevice[], windows: VmWindows, log: Log): Promise<ConnectedDevice[]> {
+async function connectDevices(
+  devices: readonly ManagedDevice[],
+  windows: VmWindows,
+  log: Log,
+): Promise<ConnectedDevice[]> {
   const connected: ConnectedDevice[] = [];
   let firstGsi = FIRST_MSI_GSI;
   for (const device of devices) {

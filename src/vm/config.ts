@@ -6,6 +6,7 @@ import { withDefaults } from '../cli/options/option.ts';
 import { type RunOptions, runOptions } from '../cli/options/run.ts';
 import { CrosvmError } from '../errors.ts';
 import { planDevices } from './devices/plan.ts';
+import { rootDisk } from './devices/root-disk.ts';
 
 /** Everything that describes a VM: the options of `crosvm run`, and the kernel. */
 export interface VmConfig extends Omit<RunOptions, 'extendedStatus' | 'logLevel'> {
@@ -28,6 +29,7 @@ export function completeConfig(input: VmConfigInput, hostMemory = totalmem()): V
     option('a split irqchip and irqchip=kernel exclude each other');
   if (config.deterministic !== undefined) checkDeterministic(config);
   checkJit(config);
+  rootDisk(config); // throws for two
   checkMemory(config.mem, Math.floor(hostMemory / MIB));
   return config;
 }

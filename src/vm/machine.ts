@@ -9,8 +9,7 @@ import type { Serial } from '../devices/serial.ts';
 import { TimerGroup } from '../devices/timer-group.ts';
 import type { IrqchipKind, VcpuBuses, VmAccess } from '../hypervisor/hypervisor.ts';
 import type { VirtioPci } from '../pci/virtio-pci/virtio-pci.ts';
-import type { VhostUserLink } from '../vhost-user/front-end/vhost-user-link.ts';
-import { attachVirtioDevice, type VirtioDeviceHandle } from './devices/virtio-device.ts';
+import { attachVirtioDevice, type DeviceLink, type VirtioDeviceHandle } from './devices/virtio-device.ts';
 import { attachSerialTarget, type SerialTarget } from './serial-backends.ts';
 
 export interface MachineConfig {
@@ -52,7 +51,7 @@ export interface Machine {
   /** A request to the guest to shut itself down. */
   pressPowerButton(): void;
   /** In the order of the configuration, with what leads to their back ends. */
-  readonly virtio: readonly { readonly device: VirtioPci; readonly link: VhostUserLink }[];
+  readonly virtio: readonly { readonly device: VirtioPci; readonly link: DeviceLink }[];
   /** RTC and, with a split irqchip, PIT: the main thread ticks them, or the vCPU of a deterministic VM. */
   readonly timers: TimedDevice;
   /** Where the exits of this thread's vCPU go. */

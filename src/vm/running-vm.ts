@@ -7,7 +7,7 @@ import type { Log } from '../log.ts';
 import type { BalloonStats } from '../virtio/balloon/balloon-stats.ts';
 import type { ConsoleInput } from './console-input.ts';
 import { DeadlineTimer } from './deadline-timer.ts';
-import type { VmDevice } from './devices/vm-device.ts';
+import type { ManagedDevice } from './devices/vm-device.ts';
 import type { InputPort } from './input-pump.ts';
 import type { Machine } from './machine.ts';
 import type { RunState } from './run-state.ts';
@@ -29,7 +29,7 @@ export interface VmParts {
   readonly threads: VcpuThreads;
   /** What each thread is to run. */
   readonly starts: readonly VcpuStart[];
-  readonly devices: readonly VmDevice[];
+  readonly devices: readonly ManagedDevice[];
   readonly log: Log;
   /** Disposed of when the VM has ended and its threads are gone. */
   readonly resources: DisposableStack;
@@ -129,7 +129,7 @@ export class RunningVm {
     return this.#balloon().order({ kind: 'balloonStats' }, 'balloonStats');
   }
 
-  #balloon(): VmDevice {
+  #balloon(): ManagedDevice {
     const balloon = this.#parts.devices.find(({ plan }) => plan.type === 'balloon');
     if (balloon === undefined) throw new CrosvmError('E_DEVICE', 'the VM has no memory balloon');
     return balloon;
@@ -179,7 +179,7 @@ export class RunningVm {
   }
 
   #virtioConsole(num: number): InputPort {
-    const isIt = ({ plan: { source } }: VmDevice) => source.kind === 'console' && source.port.num === num;
+    const isIt = ({ plan: { source } }: ManagedDevice) => source.kind === 'console' && source.port.num === num;
     return this.#parts.devices.find(isIt)!.input!;
   }
 

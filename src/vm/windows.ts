@@ -5,13 +5,13 @@ import type { WindowOptions } from '../memory/memory-window.ts';
 import type { SharedMemoryBar } from '../pci/virtio-pci/shared-memory.ts';
 import type { DevicePlace } from './devices/connect-device.ts';
 import { mapPmemFile, type PmemFile, pmemWindow, sharedPmem } from './devices/pmem.ts';
-import type { VmDevice } from './devices/vm-device.ts';
+import type { ManagedDevice } from './devices/vm-device.ts';
 
 /** Pieces of files in the shared memory of one device: Linux maps 2 MiB at a time, so these are 8 GiB. */
 const MAX_SHARED_PIECES = 4096;
 
 interface Sharer {
-  readonly device: VmDevice;
+  readonly device: ManagedDevice;
   readonly bar: SharedMemoryBar;
 }
 
@@ -20,7 +20,7 @@ export class VmWindows {
   readonly #sharers: readonly Sharer[];
 
   /** Asks all devices that may share memory. Throws `E_DEVICE`. */
-  static async of(files: readonly PmemFile[], devices: readonly VmDevice[]): Promise<VmWindows> {
+  static async of(files: readonly PmemFile[], devices: readonly ManagedDevice[]): Promise<VmWindows> {
     const sharers: Sharer[] = [];
     for (const device of devices) {
       const bar = await device.sharedMemory();
@@ -56,7 +56,7 @@ export class VmWindows {
   }
 
   /** What of all this is for one device. */
-  placeOf(device: VmDevice): Omit<DevicePlace, 'firstGsi'> {
+  placeOf(device: ManagedDevice): Omit<DevicePlace, 'firstGsi'> {
     const index = this.#sharers.findIndex((sharer) => sharer.device === device);
     return {
       window: index < 0 ? undefined : this.#files.length + index,

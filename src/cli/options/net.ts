@@ -31,6 +31,7 @@ const keys = {
     'The largest packet [default: with user 65520, otherwise 1500].',
   ),
   'vq-pairs': defaulted(integer({ min: 1, max: 8 }), 1, 'Pairs of queues.'),
+  'vhost-net': boolean("Let the host's kernel move the frames (/dev/vhost-net); needs a TAP device."),
   'pci-address': optional(pciAddress, 'Where it is on the PCI bus [default: the first free place].'),
 };
 

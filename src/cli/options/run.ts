@@ -6,6 +6,7 @@ import { netSyntax, tapFdSyntax, tapNameSyntax } from './net.ts';
 import { ipv4, macAddress } from './network.ts';
 import { flag, list, type Parsed, value, valueOr, valueOrImplied } from './option.ts';
 import { pmemSyntax, pmemSyntaxAs } from './pmem.ts';
+import { sandboxOptions } from './sandbox.ts';
 import { serialSyntax } from './serial.ts';
 import { sharedDirSyntax } from './shared-dir.ts';
 import { choice, integer, keyValues, mapped, path, required, text } from './syntax.ts';
@@ -213,11 +214,33 @@ export const runOptions = {
     syntax: macAddress,
     help: "The guest's hardware address that goes with --host_ip.",
   }),
+  vhostNet: flag({
+    section: 'Devices',
+    help: "Let the host's kernel move the frames of all network cards that have a TAP device.",
+  }),
+  vhostNetDevice: valueOr({
+    section: 'Devices',
+    syntax: path(),
+    fallback: '/dev/vhost-net',
+    help: "The host kernel's device for that.",
+  }),
   vsock: value({
     section: 'Devices',
     aliases: ['cid'],
     syntax: vsockSyntax,
-    help: 'Add a device for sockets between the guest and the host, whose ends there are unix sockets.',
+    help:
+      'Add a device for sockets between the guest and the host: sockets of the kernel (/dev/vhost-vsock) where that is ' +
+      'possible and no path is given, else unix sockets.',
+  }),
+  vhostVsockDevice: value({
+    section: 'Devices',
+    syntax: path(),
+    help: 'The same as device= of --vsock.',
+  }),
+  vhostVsockFd: value({
+    section: 'Devices',
+    syntax: integer({ min: 3, max: 2 ** 31 - 1, metavar: 'N' }),
+    help: "The host kernel's vhost device for sockets, which is open as this descriptor.",
   }),
   vhostUser: list({
     section: 'Devices',
@@ -240,24 +263,7 @@ export const runOptions = {
     syntax: sharedDirSyntax,
     help: 'Share a folder of the host with the guest, which mounts it by its tag.',
   }),
-  disableSandbox: flag({
-    section: 'Devices',
-    help: 'Run devices as threads of one process, not as processes of their own.',
-  }),
-  seccompPolicyDir: value({
-    section: 'Devices',
-    syntax: path(),
-    help: 'Folder of the seccomp policies of device processes, TYPE_device.policy [default: those of the package].',
-  }),
-  seccompLogFailures: flag({
-    section: 'Devices',
-    help: "Write system calls that a policy refuses to the kernel's log, and allow them.",
-  }),
-  pivotRoot: value({
-    section: 'Devices',
-    syntax: path(),
-    help: 'Folder that becomes the root of device processes [default: an empty one in memory].',
-  }),
+  ...sandboxOptions,
 
   socket: value({
     short: 's',

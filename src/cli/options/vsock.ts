@@ -10,6 +10,7 @@ const keys = {
     'Where programs of the host connect to the guest, and with _PORT behind it, where their services listen for the ' +
       "guest [default: crosvm-vsock-CID in the folder of the user's runtime files].",
   ),
+  device: optional(path(), "The host kernel's vhost device [default: /dev/vhost-vsock where it opens, without path]."),
   'pci-address': optional(pciAddress, 'Where it is on the PCI bus [default: the first free place].'),
 };
 

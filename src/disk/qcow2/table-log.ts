@@ -47,8 +47,14 @@ export class TableLog {
   /** Writes all tables to the file and clears the log. */
   onCrowded: () => void = () => {};
 
-  /** Notes the new value of the 64-bit word at `offset` of the file, a multiple of 8. */
+  /**
+   * Notes the new value of the 64-bit word at `offset` of the file, a multiple of 8. Throws `E_DISK_TABLE_LOG` when it is
+   * full, as tables could not be written again and again.
+   */
   note(kind: TableKind, offset: number, hi: number, lo: number): void {
+    if (this.#count === this.#capacity) {
+      throw new CrosvmError('E_DISK_TABLE_LOG', 'the tables of an image cannot be written');
+    }
     const view = this.#view;
     const at = HEADER_SIZE + WORD_SIZE * this.#count++;
     view.setUint32(at + WORD.place, offset + kind, true);

@@ -1,13 +1,12 @@
 import { EventFd } from '../../base/event-fd.ts';
 import { close } from '../../base/fd.ts';
-import { SystemError } from '../../base/system-error.ts';
 import { StreamConnection } from '../../base/unix-stream.ts';
 import { CrosvmError } from '../../errors.ts';
-import type { IoEvent, VmAccess } from '../../hypervisor/hypervisor.ts';
+import type { VmAccess } from '../../hypervisor/hypervisor.ts';
 import type { Gpa } from '../../memory/guest-memory.ts';
 import { sharedStruct } from '../../memory/shared-struct.ts';
-import { ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NOTIFY_MULTIPLIER } from '../../pci/virtio-pci/layout.ts';
-import { INTERRUPT_LINE, NO_INTERRUPT, type QueueSetup, type VirtioLink } from '../../pci/virtio-pci/virtio-link.ts';
+import { ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK } from '../../pci/virtio-pci/layout.ts';
+import type { QueueSetup, VirtioLink } from '../../pci/virtio-pci/virtio-link.ts';
 import { MAX_QUEUES } from '../../pci/virtio-pci/virtio-pci-state.ts';
 import { type FeatureSet, featureSet, hasFeature, VIRTIO_F_RING_PACKED } from '../../virtio/features.ts';
 import { PACKED_START } from '../../virtio/queue/packed-queue.ts';
@@ -16,6 +15,7 @@ import * as f from '../protocol/features.ts';
 import { MAX_TABLE_REGIONS } from '../protocol/payloads.ts';
 import { loadDeviceState, saveDeviceState } from './device-state.ts';
 import { FrontEnd, RefusedError } from './front-end.ts';
+import { interruptFd, moveDoorbells, type QueueWiring } from './queue-wiring.ts';
 
 /** How long a vCPU waits for a back end before the device counts as broken. */
 export const RESPONSE_TIMEOUT_MS = 5_000;
@@ -36,18 +36,6 @@ const VhostUserState = sharedStruct({
   inflightSize: 'f64',
   inflightOffset: 'f64',
 });
-
-/** The eventfds of a device. */
-export interface QueueWiring {
-  /** One for each queue: the driver has made buffers available. */
-  readonly kicks: readonly number[];
-  /** One for each MSI-X vector. */
-  readonly vectors: readonly number[];
-  /** Queues without a vector interrupt by this one. */
-  readonly line: number;
-  /** The back end cannot go on with a queue. */
-  readonly error: number;
-}
 
 /** A file that is memory of the guest besides its RAM. */
 export interface SharedFile {
@@ -112,7 +100,7 @@ export class VhostUserLink implements VirtioLink {
     for (const { index, interrupt } of queues) {
       // A kick or an interrupt may have been lost with the old one.
       this.kick(index);
-      const fd = this.#interruptFd(interrupt);
+      const fd = interruptFd(this.#handle.wiring, interrupt);
       if (fd !== undefined) new EventFd(fd).signal();
     }
   }
@@ -179,16 +167,7 @@ export class VhostUserLink implements VirtioLink {
   }
 
   moveDoorbells(from: number, to: number): void {
-    for (const [queue, { fd }] of this.#kicks.entries()) {
-      const at = (doorbells: number): IoEvent => ({
-        address: doorbells + queue * NOTIFY_MULTIPLIER,
-        space: 'mmio',
-        length: 0,
-        fd,
-      });
-      if (from >= 0) unlessRefused(() => this.#vm.removeIoEvent(at(from)));
-      if (to >= 0) unlessRefused(() => this.#vm.addIoEvent(at(to)));
-    }
+    moveDoorbells(this.#vm, this.#kicks, from, to);
   }
 
   /** Another back end has taken the place of one that was lost. Only with the transport's lock held. */
@@ -275,14 +254,8 @@ export class VhostUserLink implements VirtioLink {
   }
 
   #setCall(index: number, interrupt: number): void {
-    const fd = this.#interruptFd(interrupt);
+    const fd = interruptFd(this.#handle.wiring, interrupt);
     this.#frontEnd.request('SET_VRING_CALL', { index, absent: fd === undefined }, fd === undefined ? [] : [fd]);
-  }
-
-  #interruptFd(interrupt: number): number | undefined {
-    const { vectors, line } = this.#handle.wiring;
-    if (interrupt === NO_INTERRUPT) return undefined;
-    return interrupt === INTERRUPT_LINE ? line : vectors[interrupt];
   }
 
   /** User addresses are only names for places in guest memory: ours are the guest physical ones. */
@@ -331,13 +304,4 @@ function isPacked(features: FeatureSet): boolean {
 
 function frontEndOf({ fd, protocolFeatures }: VhostUserHandle): FrontEnd {
   return new FrontEnd(new MessageChannel(new StreamConnection(fd), RESPONSE_TIMEOUT_MS), protocolFeatures);
-}
-
-/** Two BARs that a guest lays over each other can be too much for a hypervisor; doorbells then ring through the bus. */
-function unlessRefused(action: () => void): void {
-  try {
-    action();
-  } catch (error) {
-    if (!(error instanceof SystemError)) throw error;
-  }
 }

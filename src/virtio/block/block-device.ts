@@ -164,16 +164,21 @@ export class BlockDevice implements VirtioDevice {
   readonly #collect = (): void => {
     this.#engine!.eventFd.clear();
     this.#disk.collect();
-    this.#interrupt();
-    if (!this.#isStarved) return;
-    this.#isStarved = false;
-    for (let index = 0; index < this.queueSizes.length; index++) this.#host.serveSoon(index);
+    this.#goOn();
   };
 
   /** Waits for the end of all that the engine has, and answers it. */
   #drain(): void {
     this.#disk.drain();
+    this.#goOn();
+  }
+
+  /** The engine has room again. */
+  #goOn(): void {
     this.#interrupt();
+    if (!this.#isStarved) return;
+    this.#isStarved = false;
+    for (let index = 0; index < this.queueSizes.length; index++) this.#host.serveSoon(index);
   }
 
   /** Tells the driver of what was answered: a request may have had to wait for those of any queue. */

@@ -42,7 +42,7 @@ const GUEST_OFFLOADS = featureSet(
 );
 
 /** What a port can finish for the guest, or leave to it. */
-const OFFLOADS =
+export const OFFLOADS =
   GUEST_OFFLOADS |
   featureSet(
     VIRTIO_NET_F_CSUM,

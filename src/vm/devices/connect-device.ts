@@ -11,6 +11,7 @@ import {
   createVhostUserState,
   RESPONSE_TIMEOUT_MS,
   type SharedFile,
+  type VhostUserHandle,
 } from '../../vhost-user/front-end/vhost-user-link.ts';
 import { MessageChannel } from '../../vhost-user/message-channel.ts';
 import { VHOST_USER_PROTOCOL_F_CONFIG } from '../../vhost-user/protocol/features.ts';
@@ -52,6 +53,11 @@ export async function greetBackEnd(connection: StreamConnection, name: VirtioDev
   }
 }
 
+/** A device whose back end speaks vhost-user. */
+export interface VhostUserDeviceHandle extends VirtioDeviceHandle {
+  readonly backEnd: VhostUserHandle;
+}
+
 /** What of the machine is for one device. */
 export interface DevicePlace {
   /** The GSIs of its MSI-X vectors start here. */
@@ -68,7 +74,7 @@ export function describeDevice(
   offer: BackEndOffer,
   fd: number,
   { firstGsi, window, files }: DevicePlace,
-): VirtioDeviceHandle {
+): VhostUserDeviceHandle {
   const type: VirtioDeviceType = virtioDeviceTypes[plan.type];
   const hasConfig = (offer.protocolFeatures & (1 << VHOST_USER_PROTOCOL_F_CONFIG)) !== 0;
   const isBareNet = plan.type === 'net' && !hasConfig;

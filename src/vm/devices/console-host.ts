@@ -72,7 +72,7 @@ function consoleOutput(target: SerialTarget, resources: DisposableStack): Consol
     case 'nothing':
       return undefined;
     case 'descriptor':
-      return { kind: 'shared', fd: target.fd };
+      return { kind: 'stream', fd: target.fd };
     case 'datagrams':
       return { kind: 'datagrams', fd: resources.adopt(connectDatagrams(target.path), close) };
     case 'syslog': {

@@ -4,7 +4,7 @@ import { hostDiskFiles } from '../../base/host-disk-files.ts';
 import type { HostFile } from '../../base/host-file.ts';
 import { type PacketConnection, packetPair } from '../../base/unix-socket.ts';
 import { StreamConnection } from '../../base/unix-stream.ts';
-import type { BlockSpec } from '../../device-process/device-spec.ts';
+import type { DiskRequest } from '../../device-process/device-spec.ts';
 import { type FileAnswer, type FileQuestion, parseQuestion } from '../../device-process/file-broker.ts';
 import { CrosvmError } from '../../errors.ts';
 
@@ -23,11 +23,11 @@ export class DiskFileServer implements Disposable {
   readonly fd: number;
   readonly #theirs: PacketConnection;
   readonly #ours: PacketConnection;
-  readonly #spec: BlockSpec;
+  readonly #disk: DiskRequest;
   #left = MAX_FILES;
 
-  constructor(spec: BlockSpec) {
-    this.#spec = spec;
+  constructor(disk: DiskRequest) {
+    this.#disk = disk;
     [this.#ours, this.#theirs] = packetPair();
     this.fd = this.#theirs.fd;
     this.#ours.onMessage((packet) => {
@@ -50,7 +50,7 @@ export class DiskFileServer implements Disposable {
   #answer(packet: Uint8Array): void {
     let file: HostFile;
     try {
-      const opened = openReference(this.#spec, parseQuestion(packet));
+      const opened = openReference(this.#disk, parseQuestion(packet));
       file = opened.file;
       this.#send({ kind: 'file', path: opened.path }, file.descriptors);
     } catch (error) {
@@ -71,9 +71,9 @@ export class DiskFileServer implements Disposable {
   }
 }
 
-function openReference(spec: BlockSpec, question: FileQuestion): { file: HostFile; path: string } {
-  const { path: image, overlay, trust, lock, direct } = spec;
-  const writable = question.writable && spec.writable && overlay === undefined;
+function openReference(disk: DiskRequest, question: FileQuestion): { file: HostFile; path: string } {
+  const { path: image, overlay, trust, lock, direct } = disk;
+  const writable = question.writable && disk.writable && overlay === undefined;
   const { store, path } = hostDiskFiles.open(question.path, { writable, lock, direct, regular: true });
   const file = store as HostFile;
   if (trust.outside || hostDiskFiles.isBeside(realpathSync(image), path)) return { file, path };

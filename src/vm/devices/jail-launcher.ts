@@ -1,54 +1,87 @@
+import { closeAll, dup } from '../../base/fd.ts';
 import { packetPair } from '../../base/unix-socket.ts';
 import { streamPair } from '../../base/unix-stream.ts';
 import { type DeviceSpec, preferredExecutor } from '../../device-process/device-spec.ts';
 import { inheritedFds } from '../../device-process/inherited.ts';
 import type { JailOptions, JailSpec } from '../../jail/jail-spec.ts';
 import { loadFilters } from '../../jail/load-policy.ts';
+import type { DeviceDescriptors, StartOrder } from '../../jail/start-order.ts';
 import { readMessages } from './device-messages.ts';
+import type { JailedProcess } from './jailed-process.ts';
 import type { DeviceLauncher, LaunchedDevice } from './launcher.ts';
+import { spawnDevice } from './spawned-device.ts';
 import { ZygoteProcess } from './zygote-process.ts';
 
 /** Threads of a process that io_uring works for, the process included; it could not make any itself. */
 const RING_THREADS = 64;
 
-/** Runs each device in a process of its own and in a jail, as a fork of a zygote that is started with the first. */
+/** The files to run, if they are not the usual ones. */
+export interface JailPrograms {
+  readonly zygote?: string;
+  readonly spawned?: string;
+}
+
+/**
+ * Runs each device in a process of its own and in a jail: as a fork of a zygote that is started with the first, or, where
+ * this Node cannot be forked, as a program that is spawned.
+ */
 export class JailLauncher implements DeviceLauncher {
   readonly inJail = true;
   readonly #options: JailOptions;
-  readonly #program: string | undefined;
+  readonly #programs: JailPrograms;
   readonly #filters = new Map<string, JailSpec['filters']>();
+  #spawns: boolean;
   #zygote: ZygoteProcess | undefined;
 
-  /** `program` is the zygote's, if it is not the usual one. */
-  constructor(options: JailOptions, program?: string) {
+  constructor(options: JailOptions, programs: JailPrograms = {}) {
     this.#options = options;
-    this.#program = program;
+    this.#programs = programs;
+    this.#spawns = options.spawns ?? false;
   }
 
   /** Throws `E_SECCOMP_POLICY` and `E_FILE_OPEN` for the device's policy. */
-  launch(name: string, given: DeviceSpec, say: (line: string) => void): LaunchedDevice {
+  launch(name: string, given: DeviceSpec, frontEnd: number, say: (line: string) => void): LaunchedDevice {
     const spec = this.#settled(given);
     const jail = this.#jailOf(spec);
-    if (this.#zygote === undefined || this.#zygote.isGone) this.#zygote = new ZygoteProcess(this.#program);
-    const zygote = this.#zygote;
-    const [connection, frontEnd] = streamPair();
     const [orders, theirOrders] = packetPair();
     const [messages, theirMessages] = streamPair();
-    const fds = [theirMessages.fd, frontEnd.fd, theirOrders.fd, ...inheritedFds(spec)];
-    const { id, ended } = zygote.start({ name, spec, jail }, fds);
-    for (const theirs of [frontEnd, theirOrders, theirMessages]) theirs.close();
+    const device = this.#start({ name, spec, jail }, [
+      theirMessages.fd,
+      frontEnd,
+      theirOrders.fd,
+      ...inheritedFds(spec),
+    ]);
+    for (const theirs of [theirOrders, theirMessages]) theirs.close();
     let last: string | undefined;
     const saidAll = readMessages(messages.fd, (line) => {
       last = line;
       say(line);
     });
-    const gone = Promise.all([ended, saidAll]).then(([how]) => how);
-    return { connection, orders, gone, lastWords: () => last, kill: () => zygote.kill(id) };
+    const gone = Promise.all([device.ended, saidAll]).then(([how]) => how);
+    return { orders, gone, lastWords: () => last, kill: () => device.kill() };
   }
 
   /** No device is launched any more; the zygote ends when those that were are gone, or are late with that. */
   close(): void {
     this.#zygote?.close();
+  }
+
+  #start(order: StartOrder, fds: DeviceDescriptors): JailedProcess {
+    if (this.#spawns) return spawnDevice(order, fds, this.#programs.spawned);
+    if (this.#zygote === undefined || this.#zygote.isGone) this.#zygote = new ZygoteProcess(this.#programs.zygote);
+    const zygote = this.#zygote;
+    let current = zygote.start(order, fds);
+    // For the case that the zygote cannot.
+    const spare = fds.map(dup) as number[] as [number, number, number];
+    const ended = zygote.isFit.then((isFit) => {
+      if (!isFit) {
+        this.#spawns = true;
+        current = spawnDevice(order, spare, this.#programs.spawned);
+      }
+      closeAll(spare);
+      return current.ended;
+    });
+    return { ended, kill: () => current.kill() };
   }
 
   /** Policies of the user's need know of io_uring only if the user asked for it. */

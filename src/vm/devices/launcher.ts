@@ -1,12 +1,9 @@
 import type { PacketConnection } from '../../base/unix-socket.ts';
-import type { StreamConnection } from '../../base/unix-stream.ts';
 import type { DeviceSpec } from '../../device-process/device-spec.ts';
 
 /** A device of ours that was started. */
 export interface LaunchedDevice {
-  /** The front end's end of its vhost-user connection, which is the launcher's caller's to close. The device then ends. */
-  readonly connection: StreamConnection;
-  /** Where it takes orders (device-orders.ts); also the caller's to close. */
+  /** Where it takes orders (device-orders.ts); the caller's to close. */
   readonly orders: PacketConnection;
   /** Settles when the device is gone, with how that was: `exit status 1`, `killed by SIGKILL`. Never rejects. */
   readonly gone: Promise<string>;
@@ -22,7 +19,8 @@ export interface DeviceLauncher {
   readonly inJail: boolean;
   /**
    * Starts a device; it is not waited for. `name` is what messages call it, and `say` gets whole lines that it says, with
-   * their level. Descriptors in `spec` stay the caller's.
+   * their level. `frontEnd` is a descriptor of the connection with its front end, at whose end it ends. All descriptors stay
+   * the caller's.
    */
-  launch(name: string, spec: DeviceSpec, say: (line: string) => void): LaunchedDevice;
+  launch(name: string, spec: DeviceSpec, frontEnd: number, say: (line: string) => void): LaunchedDevice;
 }

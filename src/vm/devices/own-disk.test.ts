@@ -8,15 +8,15 @@ import { close, closeAll, dup, O_RDONLY, O_RDWR } from '../../base/fd.ts';
 import { HostFile } from '../../base/host-file.ts';
 import { untilReadable } from '../../base/readable.ts';
 import { StreamConnection } from '../../base/unix-stream.ts';
-import type { BlockSpec } from '../../device-process/device-spec.ts';
+import type { BlockSpec, DiskRequest } from '../../device-process/device-spec.ts';
 import { brokeredDiskFiles } from '../../device-process/file-broker.ts';
 import { NO_TRUST } from '../../disk/image-trust.ts';
 import { createQcow2 } from '../../disk/qcow2/create.ts';
 import { ownPolicyFolder } from '../../jail/load-policy.ts';
-import { greetBackEnd } from './connect-device.ts';
 import { DiskFileServer } from './disk-file-server.ts';
 import { JailLauncher } from './jail-launcher.ts';
 import { OwnDisk } from './own-disk.ts';
+import { endDevice, launchDevice, untilItAnswers } from './testing/launch.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'own-disk-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -34,31 +34,29 @@ function overlayOf(name: string, backingFile: string): string {
   return path;
 }
 
-function specOf(path: string, more: Partial<BlockSpec> = {}): BlockSpec {
+function specOf(path: string, more: Partial<DiskRequest> = {}): DiskRequest {
   return {
-    ...{ type: 'block', path, trust: NO_TRUST, writable: true, sparse: true, blockSize: 512, id: '', queues: 1 },
+    ...{ path, trust: NO_TRUST, writable: true, sparse: true, blockSize: 512, id: '', queues: 1 },
     ...{ direct: false, lock: true },
     ...more,
   };
 }
 
 /** How a disk in its jail comes up: undefined, or what it says when it does not. */
-async function failureOf(spec: BlockSpec, policyFolder?: string): Promise<string | undefined> {
+async function failureOf(spec: DiskRequest, policyFolder?: string): Promise<string | undefined> {
   const launcher = new JailLauncher({ policyFolder });
   const disk = new OwnDisk(spec);
   try {
     using given = await disk.give(true);
-    const device = launcher.launch('the disk', given.spec, () => {});
+    const device = launchDevice(launcher, given.spec);
     try {
-      (await greetBackEnd(device.connection, 'block')).requests.close();
+      await untilItAnswers(device);
       disk.isUp();
       return undefined;
     } catch {
       return `${await device.gone}: ${device.lastWords()}`;
     } finally {
-      device.connection.close();
-      device.orders.close();
-      await device.gone;
+      await endDevice(device);
     }
   } finally {
     disk.close();
@@ -70,7 +68,7 @@ test('an image is read in the jail, and what it refers to is opened for it', asy
   assert.equal(await failureOf(specOf(overlayOf('good', 'base'))), undefined);
   assert.match(
     (await failureOf(specOf(overlayOf('outside', '../secret'))))!,
-    /^exit status 1: crosvm: the disk: .*outside: .*secret, which it refers to, is outside of the image's folder; .*"outside"$/,
+    /^exit status 1: crosvm: the device: .*outside: .*secret, which it refers to, is outside of the image's folder; .*"outside"$/,
   );
   const trust = { ...NO_TRUST, outside: true };
   assert.equal(await failureOf(specOf(at('images/outside'), { trust })), undefined);
@@ -87,7 +85,7 @@ test('an image is read in the jail, and what it refers to is opened for it', asy
 });
 
 /** What the process of a disk gets when it asks: the code of a refusal, or the access mode of the open file. */
-async function ask(spec: BlockSpec, question: string): Promise<string | number> {
+async function ask(spec: DiskRequest, question: string): Promise<string | number> {
   const server = new DiskFileServer(spec);
   const asker = new StreamConnection(server.fd);
   asker.send(new TextEncoder().encode(question));

@@ -1,12 +1,11 @@
 import type { DiskOption } from '../../cli/options/disk.ts';
-import type { BlockSpec, OverlaySpec } from '../../device-process/device-spec.ts';
+import type { DiskRequest, OverlaySpec } from '../../device-process/device-spec.ts';
 import { trustOf } from '../../disk/image-trust.ts';
 
 /** The device for a disk that the user has described. */
-export function blockSpec(option: DiskOption): BlockSpec {
+export function diskRequest(option: DiskOption): DiskRequest {
   const { path, ro, sparse = true, id = '', direct, format, allow = [], overlay, lock = true, queues } = option;
   return {
-    type: 'block',
     path,
     format,
     trust: trustOf(allow),

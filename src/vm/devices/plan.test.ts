@@ -44,9 +44,7 @@ test('disks in the order of the command line, whatever option they come from', (
     config(...bare, '-d', 'a', '--rwroot', 'b', '-b', 'c,ro,id=x', '--rwdisk=d', '--vhost-user-blk', 'e'),
   );
   const told = plans.map(({ source }) =>
-    source.kind === 'own' && source.spec.type === 'block'
-      ? [source.spec.path, source.spec.writable, source.spec.id]
-      : source,
+    source.kind === 'disk' ? [source.disk.path, source.disk.writable, source.disk.id] : source,
   );
   assert.deepEqual(told, [
     ['a', false, ''],
@@ -60,16 +58,16 @@ test('disks in the order of the command line, whatever option they come from', (
 test('old and new ways to say the same of a disk', () => {
   for (const value of ['p,block-size=4096,direct', 'path=p,block_size=4096,o_direct=true']) {
     const [plan] = planDevices(config(...bare, '-b', value));
-    assert.ok(plan!.source.kind === 'own' && plan!.source.spec.type === 'block');
-    assert.deepEqual([plan!.source.spec.blockSize, plan!.source.spec.direct], [4096, true]);
+    assert.ok(plan!.source.kind === 'disk');
+    assert.deepEqual([plan!.source.disk.blockSize, plan!.source.disk.direct], [4096, true]);
   }
 });
 
 test('formats, trust and overlays of disks, in every option for one', () => {
   const told = (option: string, value: string) => {
     const [plan] = planDevices(config(...bare, option, value));
-    assert.ok(plan!.source.kind === 'own' && plan!.source.spec.type === 'block');
-    const { path, format, trust, overlay } = plan!.source.spec;
+    assert.ok(plan!.source.kind === 'disk');
+    const { path, format, trust, overlay } = plan!.source.disk;
     return { path, format, trust, overlay };
   };
   const trust = { outside: false, probe: false, dataFile: false };
@@ -186,18 +184,17 @@ test('network cards', () => {
   const mac = [2, 0, 0, 0, 0, 7];
   const words = ['--net', 'tap-name=tap0,vq-pairs=2,mtu=9000', '--tap-name', 'tap1', '--tap-fd', '7'];
   const made = ['--host_ip', '10.0.0.1', '--netmask', '255.0.0.0', '--mac', '02:00:00:00:00:07'];
-  const specs = planDevices(config(...bare, ...words, ...made)).map(
-    ({ source }) => source.kind === 'own' && source.spec,
-  );
-  const common = { type: 'net', mac: undefined, mtu: undefined, address: undefined, pairs: 1 };
-  assert.deepEqual(specs, [
-    { ...common, wire: { kind: 'tap', name: 'tap0' }, pairs: 2, mtu: 9000 },
-    { ...common, wire: { kind: 'tap', name: 'tap1' } },
-    { ...common, wire: { kind: 'tap', queues: [{ fd: 7 }] } },
+  const sources = planDevices(config(...bare, ...words, ...made)).map(({ source }) => source);
+  const card = { type: 'net', mac: undefined, mtu: undefined };
+  const common = { kind: 'tap', card, address: undefined };
+  assert.deepEqual(sources, [
+    { ...common, card: { ...card, mtu: 9000 }, tap: { name: 'tap0', pairs: 2 } },
+    { ...common, tap: { name: 'tap1', pairs: 1 } },
+    { ...common, tap: { fd: 7 } },
     {
       ...common,
-      wire: { kind: 'tap', name: 'crosvm%d' },
-      mac,
+      card: { ...card, mac },
+      tap: { name: 'crosvm%d', pairs: 1 },
       address: { ip: [10, 0, 0, 1], netmask: [255, 0, 0, 0] },
     },
   ]);
@@ -217,21 +214,52 @@ test('network cards', () => {
   }
 });
 
+test('network cards in the kernel', () => {
+  const kinds = (...words: string[]) => planDevices(config(...bare, ...words)).map(({ source }) => source.kind);
+  const cards = ['--net', 'tap-name=a', '--net', 'tap-name=b,vhost-net', '--tap-fd', '7'];
+  assert.deepEqual(kinds(...cards), ['tap', 'vhost-net', 'tap']);
+  assert.deepEqual(kinds(...cards, '--net', 'user', '--vhost-net'), [
+    'vhost-net',
+    'vhost-net',
+    'vhost-net',
+    'user-network',
+  ]);
+  const [plan] = planDevices(config(...bare, '--net', 'tap-name=a,vhost-net', '--vhost-net-device', '/dev/x'));
+  assert.ok(plan!.source.kind === 'vhost-net' && plan!.source.device === '/dev/x');
+  for (const wrong of ['tap-name=a,vhost-net,vq-pairs=2', 'user,vhost-net']) {
+    assert.throws(() => places('--net', wrong), { code: 'E_OPTION' }, wrong);
+  }
+});
+
 test('sockets between guest and host', () => {
   const [plan] = planDevices(config(...bare, '--vsock', '5,path=/run/guest'));
-  assert.deepEqual(plan!.source, { kind: 'own', spec: { type: 'vsock', cid: 5, path: '/run/guest' } });
+  assert.deepEqual(plan!.source, { kind: 'vsock', cid: 5, path: '/run/guest' });
   const before = process.env['XDG_RUNTIME_DIR'];
   try {
     process.env['XDG_RUNTIME_DIR'] = '/run/user/1';
     const [other] = planDevices(config(...bare, '--cid', '7'));
-    assert.deepEqual(other!.source, {
-      kind: 'own',
-      spec: { type: 'vsock', cid: 7, path: '/run/user/1/crosvm-vsock-7' },
-    });
+    const otherwise = { kind: 'vsock', cid: 7, path: '/run/user/1/crosvm-vsock-7' };
+    const kernel = { kind: 'vhost-vsock', cid: 7, device: '/dev/vhost-vsock', isNamed: false, otherwise };
+    assert.deepEqual(other!.source, kernel);
     delete process.env['XDG_RUNTIME_DIR'];
-    assert.throws(() => places('--cid', '7'), { code: 'E_OPTION' });
+    for (const [words, device] of [
+      [['--vsock', '7,device=/dev/x'], '/dev/x'],
+      [['--cid', '7', '--vhost-vsock-device', '/dev/x'], '/dev/x'],
+      [['--cid', '7', '--vhost-vsock-fd', '5'], 5],
+    ] as const) {
+      const [named] = planDevices(config(...bare, ...words));
+      assert.deepEqual(named!.source, { ...kernel, device, isNamed: true, otherwise: undefined });
+    }
   } finally {
     if (before !== undefined) process.env['XDG_RUNTIME_DIR'] = before;
+  }
+  for (const wrong of [
+    ['--vhost-vsock-fd', '5'],
+    ['--vhost-vsock-device', '/dev/x'],
+    ['--vsock', '7,device=/dev/x', '--vhost-vsock-fd', '5'],
+    ['--vsock', '7,path=/p,device=/dev/x'],
+  ]) {
+    assert.throws(() => places(...wrong), { code: 'E_OPTION' }, wrong.join(' '));
   }
   for (const wrong of ['2', '4294967295', 'x', 'path=/p']) {
     assert.throws(() => config('--vsock', wrong), { code: 'E_USAGE' }, wrong);
@@ -241,7 +269,7 @@ test('sockets between guest and host', () => {
 test('a network card without a TAP device', () => {
   const values = ['user', 'user,forward=8080:80,forward=[2222:22,5353:53],mtu=1500,pci-address=00:09.0'];
   const plans = planDevices(config(...bare, ...values.flatMap((value) => ['--net', value])));
-  const card = { type: 'net', pairs: 1, mac: undefined, mtu: undefined };
+  const card = { type: 'net', mac: undefined, mtu: undefined };
   assert.deepEqual(
     plans.map(({ type, source, slot }) => ({ type, source, slot })),
     [
@@ -269,7 +297,7 @@ test('a network card without a TAP device', () => {
 test('shared folders', () => {
   const specOf = (text: string) => {
     const [plan] = planDevices(config(...bare, '--shared-dir', text));
-    assert.ok(plan!.source.kind === 'own' && plan!.source.spec.type === 'fs');
+    assert.ok(plan!.source.kind === 'plain' && plan!.source.spec.type === 'fs');
     return plan!.source.spec;
   };
   const seeds = specOf('/:mtdfake:type=fs:cache=always');

@@ -1,28 +1,18 @@
 /** Which virtio devices a VM gets, what provides them, and where they are on the PCI bus. */
-import type { ForwardedPort } from '../../base/passt.ts';
 import type { BlockOption } from '../../cli/options/disk.ts';
-import type { DeviceSpec, DiskExecutor, NetSpec, PmemSpec } from '../../device-process/device-spec.ts';
+import type { DiskExecutor, FsSpec, P9Spec, PmemSpec, RngSpec } from '../../device-process/device-spec.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { VirtioDeviceName } from '../../virtio/device-types.ts';
 import type { VmConfig } from '../config.ts';
 import { portName, resolveSerialPorts, type SerialPortConfig } from '../serial-ports.ts';
-import { blockSpec } from './plan-disk.ts';
+import type { KernelSource } from './kernel-source.ts';
+import type { OwnSource } from './own-source.ts';
+import { diskRequest } from './plan-disk.ts';
 import { networkCards, socketDevices } from './plan-network.ts';
 import { sharedFolderSpec } from './plan-shared-dir.ts';
 
-/**
- * What provides a device: another program that listens at a socket, or one of ours; it may be a console, or a network
- * card whose wire is to be made whenever it is started.
- */
-export type DeviceSource =
-  | { readonly kind: 'socket'; readonly path: string }
-  | { readonly kind: 'own'; readonly spec: DeviceSpec }
-  | { readonly kind: 'console'; readonly port: SerialPortConfig }
-  | {
-      readonly kind: 'user-network';
-      readonly card: Omit<NetSpec, 'wire'>;
-      readonly forwards: readonly ForwardedPort[];
-    };
+/** What provides a device: another program that listens at a socket, the host's kernel, or a device of ours. */
+export type DeviceSource = { readonly kind: 'socket'; readonly path: string } | KernelSource | OwnSource;
 
 /** A device that is to be connected. */
 export interface DevicePlan {
@@ -75,19 +65,19 @@ function wantedDevices(config: VmConfig, pmem: readonly PmemSpec[]): Wanted[] {
     ...bySocket('console', config.vhostUserConsole),
     ...pmem.map((spec, i) => {
       const { path, 'pci-address': slot } = config.pmem[i]!;
-      return { ...own(`the persistent memory ${path}`, spec), slot };
+      return { ...plain(`the persistent memory ${path}`, spec), slot };
     }),
     // What is random would be so in each run of a deterministic VM.
     ...(config.noRng || config.deterministic !== undefined
       ? []
-      : [{ ...own('the entropy device', { type: 'rng' }), optional: true }]),
+      : [{ ...plain('the entropy device', { type: 'rng' }), optional: true }]),
     ...balloon(config),
     ...networkCards(config).map((card) => ({ name: 'the network card', type: 'net' as const, ...card })),
     ...bySocket('net', config.vhostUserNet),
-    ...socketDevices(config).map(({ spec, slot }) => ({ ...own('the socket device', spec), slot })),
+    ...socketDevices(config).map((device) => ({ name: 'the socket device', type: 'vsock' as const, ...device })),
     ...bySocket('vsock', config.vhostUserVsock),
     ...config.vhostUserFs.map(({ socket, tag }) => ({ ...foreign('fs', socket), tag })),
-    ...config.sharedDir.map((folder) => own(`the shared folder ${folder.path}`, sharedFolderSpec(folder))),
+    ...config.sharedDir.map((folder) => plain(`the shared folder ${folder.path}`, sharedFolderSpec(folder))),
     ...bySocket('snd', config.vhostUserSnd),
     ...config.vhostUser.map((option) => ({
       ...foreign(option.type, option.socket),
@@ -108,8 +98,8 @@ function tagOf({ type, tag }: VmConfig['vhostUser'][number]): string | undefined
   throw new CrosvmError('E_OPTION', `only a file system has a tag, and not a device of type ${type}`);
 }
 
-function own(name: string, spec: DeviceSpec): Wanted {
-  return { name, type: spec.type, source: { kind: 'own', spec } };
+function plain(name: string, spec: FsSpec | P9Spec | PmemSpec | RngSpec): Wanted {
+  return { name, type: spec.type, source: { kind: 'plain', spec } };
 }
 
 function virtioConsole(port: SerialPortConfig): Wanted {
@@ -118,8 +108,9 @@ function virtioConsole(port: SerialPortConfig): Wanted {
 
 function disk(option: BlockOption, executor: DiskExecutor | undefined): Wanted {
   const { path, slot } = option;
-  const spec = blockSpec({ ...option, 'async-executor': option['async-executor'] ?? executor });
-  return { ...own(`the disk ${path}`, spec), slot, packed: option['packed-queue'] };
+  const request = diskRequest({ ...option, 'async-executor': option['async-executor'] ?? executor });
+  const source = { kind: 'disk', disk: request } as const;
+  return { name: `the disk ${path}`, type: 'block', source, slot, packed: option['packed-queue'] };
 }
 
 function balloon({
@@ -134,7 +125,7 @@ function balloon({
   const size = Math.max(0, mem - initMem) * MIB;
   const spec = { type: 'balloon', size, deflateOnOom: !strictBalloon, pageReporting: balloonPageReporting } as const;
   const optional = size === 0 && !strictBalloon && !balloonPageReporting;
-  return [{ ...own('the memory balloon', spec), optional }];
+  return [{ name: 'the memory balloon', type: 'balloon', source: { kind: 'balloon', spec }, optional }];
 }
 
 function fail(message: string): never {

@@ -2,7 +2,6 @@ import { createInterface } from 'node:readline';
 import { Worker } from 'node:worker_threads';
 import { dup } from '../../base/fd.ts';
 import { packetPair } from '../../base/unix-socket.ts';
-import { streamPair } from '../../base/unix-stream.ts';
 import type { DeviceJob } from '../../device-process/entry.ts';
 import { inheritedFds, withInheritedFds } from '../../device-process/inherited.ts';
 import type { DeviceLauncher } from './launcher.ts';
@@ -11,11 +10,10 @@ import type { DeviceLauncher } from './launcher.ts';
 export const threadLauncher: DeviceLauncher = {
   inJail: false,
 
-  launch(name, spec, say) {
-    const [ours, theirs] = streamPair();
+  launch(name, spec, frontEnd, say) {
     const [orders, theirOrders] = packetPair();
     const itsSpec = withInheritedFds(spec, inheritedFds(spec).map(dup)); // the device closes what it is given
-    const job: DeviceJob = { name, spec: itsSpec, socket: theirs.fd, orders: theirOrders.fd };
+    const job: DeviceJob = { name, spec: itsSpec, socket: dup(frontEnd), orders: theirOrders.fd };
     const program = new URL('./device-entry.js', import.meta.url);
     const worker = new Worker(program, { argv: [JSON.stringify(job)], name, stderr: true });
     let last: string | undefined;
@@ -31,6 +29,6 @@ export const threadLauncher: DeviceLauncher = {
       worker.once('exit', (status) => resolve(failure ?? `exit status ${status}`));
     });
     // A thread that is blocked cannot be ended from outside; it ends with its connection.
-    return { connection: ours, orders, gone, lastWords: () => last, kill: () => {} };
+    return { orders, gone, lastWords: () => last, kill: () => {} };
   },
 };

@@ -2,6 +2,7 @@
 import type { VirtioFunction } from '../../devices/platform.ts';
 import type { VmAccess } from '../../hypervisor/hypervisor.ts';
 import type { VirtioPciSpec } from '../../pci/virtio-pci/virtio-pci.ts';
+import { type VhostKernelHandle, VhostKernelLink } from '../../vhost-kernel/vhost-kernel-link.ts';
 import { type VhostUserHandle, VhostUserLink } from '../../vhost-user/front-end/vhost-user-link.ts';
 import { VectorInterrupts } from './wiring.ts';
 
@@ -16,12 +17,15 @@ export interface VirtioDeviceHandle {
   readonly spec: VirtioPciSpec;
   /** Which window of the VM its shared memory is, if it has any. */
   readonly window: number | undefined;
-  readonly backEnd: VhostUserHandle;
+  readonly backEnd: VhostUserHandle | VhostKernelHandle;
 }
+
+/** The way to what provides a device. */
+export type DeviceLink = VhostUserLink | VhostKernelLink;
 
 /** A device as this thread sees it. */
 export interface AttachedVirtioDevice extends VirtioFunction {
-  readonly link: VhostUserLink;
+  readonly link: DeviceLink;
 }
 
 /** `report` gets a sentence when the device fails; it is called with locks held. */
@@ -33,7 +37,7 @@ export function attachVirtioDevice(
   return {
     slot,
     spec,
-    link: new VhostUserLink(backEnd, vm),
+    link: 'kernel' in backEnd ? new VhostKernelLink(backEnd, vm) : new VhostUserLink(backEnd, vm),
     window: window === undefined ? undefined : vm.windows[window],
     msix: new VectorInterrupts(vm, backEnd.wiring, firstGsi),
     isRam: (address, length) => vm.memory.contains(address, length),

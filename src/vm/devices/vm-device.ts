@@ -1,9 +1,8 @@
 /** A virtio device of a running VM, as the main thread looks after it. Nothing here happens per request. */
 import { isDeepStrictEqual } from 'node:util';
-import { EventFd } from '../../base/event-fd.ts';
 import { replaceFd } from '../../base/fd.ts';
-import { onHangUp, onReadable, type Subscription } from '../../base/readable.ts';
-import { connectStream, type StreamConnection } from '../../base/unix-stream.ts';
+import { onHangUp, type Subscription } from '../../base/readable.ts';
+import { connectStream, type StreamConnection, streamPair } from '../../base/unix-stream.ts';
 import type { DeviceOrder } from '../../device-process/device-orders.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { Log, LogLevel } from '../../log.ts';
@@ -15,14 +14,21 @@ import { SharedMemory } from '../../vhost-user/front-end/shared-memory.ts';
 import type { VhostUserLink } from '../../vhost-user/front-end/vhost-user-link.ts';
 import { type VirtioDeviceName, type VirtioDeviceType, virtioDeviceTypes } from '../../virtio/device-types.ts';
 import type { InputPort } from '../input-pump.ts';
-import { type BackEnd, type DevicePlace, describeDevice, greetBackEnd } from './connect-device.ts';
+import {
+  type BackEnd,
+  type DevicePlace,
+  describeDevice,
+  greetBackEnd,
+  type VhostUserDeviceHandle,
+} from './connect-device.ts';
 import { createOwnDevice } from './create-own-device.ts';
 import { DeviceMaster } from './device-master.ts';
+import type { KernelSource } from './kernel-source.ts';
 import type { DeviceLauncher, LaunchedDevice } from './launcher.ts';
 import type { GivenSpec, OwnDevice } from './own-device.ts';
-import type { DevicePlan } from './plan.ts';
-import type { VirtioDeviceHandle } from './virtio-device.ts';
-import { closeWiring } from './wiring.ts';
+import type { DevicePlan, DeviceSource } from './plan.ts';
+import type { DeviceLink, VirtioDeviceHandle } from './virtio-device.ts';
+import { closeWiring, watchWiring } from './wiring.ts';
 
 /** How long a device of ours may go on without its connection. */
 const END_TIMEOUT_MS = 2_000;
@@ -49,7 +55,7 @@ export class VmDevice {
   #master: DeviceMaster | undefined;
   readonly #connection: StreamConnection;
   #backEnd: BackEnd | undefined;
-  #handle: VirtioDeviceHandle | undefined;
+  #handle: VhostUserDeviceHandle | undefined;
   #link: VhostUserLink | undefined;
   #sharedMemory: SharedMemory | undefined;
   #eventSubscriptions: Subscription[] = [];
@@ -60,7 +66,7 @@ export class VmDevice {
   #closing: Promise<void> | undefined;
 
   /** Connects to the back end, or starts it. Throws `E_DEVICE`, which names the device. */
-  static async start(plan: DevicePlan, launcher: DeviceLauncher, log: Log): Promise<VmDevice> {
+  static async start(plan: VhostUserPlan, launcher: DeviceLauncher, log: Log): Promise<VmDevice> {
     const { source } = plan;
     using starting = new DisposableStack();
     try {
@@ -114,26 +120,19 @@ export class VmDevice {
     try {
       return await action();
     } catch (error) {
-      throw namedError(this.plan, await this.#reasonOf(error as Error));
+      throw namedError(this.plan, await this.#reasonOf(error as Error, this.#connection));
     }
   }
 
   /** From now on looks after it. All is this thread's; `window` is that of its shared memory. */
-  watch(device: VirtioPci, link: VhostUserLink, window: MemoryWindow | undefined): void {
-    this.#link = link;
+  watch(device: VirtioPci, link: DeviceLink, window: MemoryWindow | undefined): void {
+    // What `connect` has returned leads to no other.
+    const ownLink = link as VhostUserLink;
+    this.#link = ownLink;
     const { sharedMemory } = this.#handle!.spec;
     if (window !== undefined) this.#sharedMemory = new SharedMemory(window, sharedMemory?.regions ?? []);
-    const { wiring } = this.#handle!.backEnd;
-    const [line, error] = [new EventFd(wiring.line), new EventFd(wiring.error)];
-    this.#eventSubscriptions = [
-      onReadable(line.fd, () => {
-        if (line.clear() > 0) device.queueUsed();
-      }),
-      onReadable(error.fd, () => {
-        if (error.clear() > 0) device.deviceLost('the back end cannot go on with one of its queues');
-      }),
-    ];
-    this.#watchConnection(device, link);
+    this.#eventSubscriptions = watchWiring(this.#handle!.backEnd.wiring, device);
+    this.#watchConnection(device, ownLink);
   }
 
   /** Gives it an order. Rejects with a `CrosvmError` that names the device when that was not carried out. */
@@ -168,13 +167,21 @@ export class VmDevice {
 
   #launch(own: OwnDevice, { spec }: GivenSpec): StreamConnection {
     this.#startedAt = performance.now();
-    this.#launched = this.#launcher.launch(this.plan.name, spec, (line) => this.#say(line));
+    const [connection, frontEnd] = streamPair();
+    try {
+      this.#launched = this.#launcher.launch(this.plan.name, spec, frontEnd.fd, (line) => this.#say(line));
+    } catch (error) {
+      connection.close();
+      throw error;
+    } finally {
+      frontEnd.close();
+    }
     this.#master?.close();
     const master = new DeviceMaster(this.#launched.orders);
     this.#master = master;
     // Whether a device that is about to end has taken it does not matter: the next one is told again.
     own.attend?.((order) => void master.order(order, 'done').catch(() => {}));
-    return this.#launched.connection;
+    return connection;
   }
 
   #watchConnection(device: VirtioPci, link: VhostUserLink): void {
@@ -236,7 +243,7 @@ export class VmDevice {
       this.#watchConnection(device, link);
       device.backEndReplaced(() => link.reconnected(), resumes);
     } catch (error) {
-      const reason = await this.#reasonOf(error as Error);
+      const reason = await this.#reasonOf(error as Error, connection);
       if (this.#closing !== undefined) return;
       this.#log('warn', `${this.plan.name} cannot be started again: ${reason.message}`);
       this.#scheduleRestart(device, link, resumes);
@@ -246,10 +253,10 @@ export class VmDevice {
   }
 
   /** What a device of ours says is better than what its end looks like from here. */
-  async #reasonOf(error: Error): Promise<Error> {
+  async #reasonOf(error: Error, connection: StreamConnection | undefined): Promise<Error> {
     if (this.#launched === undefined) return error;
-    const { connection, lastWords } = this.#launched;
-    connection.close();
+    const { lastWords } = this.#launched;
+    connection?.close();
     const how = await itsEnd(this.#launched);
     return new CrosvmError('E_DEVICE', lastWords()?.replace(/^crosvm: /, '') ?? `${error.message} (${how})`);
   }
@@ -261,13 +268,20 @@ export class VmDevice {
   }
 }
 
+/** A device of a running VM, as the main thread looks after it, whoever provides it. */
+export type ManagedDevice = Pick<VmDevice, 'plan' | 'input' | 'sharedMemory' | 'connect' | 'watch' | 'order' | 'close'>;
+
+/** The plan of a device that speaks vhost-user. */
+type VhostUserPlan = DevicePlan & { readonly source: Exclude<DeviceSource, KernelSource> };
+
 /** The first start of a device of ours. */
 interface OwnStart {
   readonly own: OwnDevice;
   readonly given: GivenSpec;
 }
 
-function namedError({ name }: DevicePlan, cause: Error): CrosvmError {
+/** An error that names the device. */
+export function namedError({ name }: DevicePlan, cause: Error): CrosvmError {
   const message = cause.message.startsWith(name) ? cause.message : `${name}: ${cause.message}`;
   return new CrosvmError('E_DEVICE', message, { cause });
 }

@@ -1,10 +1,11 @@
 /** The eventfds of a virtio device, and the interrupts that they raise. */
 import { EventFd } from '../../base/event-fd.ts';
 import { close } from '../../base/fd.ts';
-import { waitReadable } from '../../base/readable.ts';
+import { onReadable, type Subscription, waitReadable } from '../../base/readable.ts';
 import type { VmAccess } from '../../hypervisor/hypervisor.ts';
 import type { MsixSources } from '../../pci/msix.ts';
-import type { QueueWiring } from '../../vhost-user/front-end/vhost-user-link.ts';
+import type { VirtioPci } from '../../pci/virtio-pci/virtio-pci.ts';
+import type { QueueWiring } from '../../vhost-user/front-end/queue-wiring.ts';
 
 export function createWiring(queues: number, vectors: number): QueueWiring {
   const eventFd = () => EventFd.create().fd;
@@ -18,6 +19,19 @@ export function createWiring(queues: number, vectors: number): QueueWiring {
 
 export function closeWiring({ kicks, vectors, line, error }: QueueWiring): void {
   for (const fd of [...kicks, ...vectors, line, error]) close(fd);
+}
+
+/** Looks after interrupts without a vector, and queues that have failed, on the main thread. */
+export function watchWiring(wiring: QueueWiring, device: VirtioPci): Subscription[] {
+  const [line, error] = [new EventFd(wiring.line), new EventFd(wiring.error)];
+  return [
+    onReadable(line.fd, () => {
+      if (line.clear() > 0) device.queueUsed();
+    }),
+    onReadable(error.fd, () => {
+      if (error.clear() > 0) device.deviceLost('the back end cannot go on with one of its queues');
+    }),
+  ];
 }
 
 /**

@@ -3,20 +3,18 @@ import { fileURLToPath } from 'node:url';
 import { onReadable, type Subscription } from '../../base/readable.ts';
 import { streamPair } from '../../base/unix-stream.ts';
 import { MessageStream } from '../../jail/message-stream.ts';
-import type { EndReport, StartOrder, ZygoteOrder } from '../../jail/zygote-messages.ts';
+import type { DeviceDescriptors, StartOrder } from '../../jail/start-order.ts';
+import type { ZygoteOrder, ZygoteReport } from '../../jail/zygote-messages.ts';
+import { deviceEnvironment, type JailedProcess, NODE_FLAGS } from './jailed-process.ts';
 
 const PROGRAM = fileURLToPath(new URL('./zygote-entry.js', import.meta.url));
 
-/** A fork has one thread, so V8 is to need no others; and what it collects garbage with is to be small. */
-const FLAGS = ['--single-threaded', '--v8-pool-size=0', '--max-semi-space-size=1'];
-
-const ENVIRONMENT = ['TMPDIR', 'NODE_COMPILE_CACHE'];
-
 /** A zygote, as the process that has started it sees it. */
 export class ZygoteProcess {
-  readonly #stream: MessageStream<ZygoteOrder, EndReport>;
+  readonly #stream: MessageStream<ZygoteOrder, ZygoteReport>;
   readonly #subscription: Subscription;
   readonly #waiting = new Map<number, (how: string) => void>();
+  readonly #fitness = Promise.withResolvers<boolean>();
   #lastId = 0;
   #isGone = false;
 
@@ -24,12 +22,11 @@ export class ZygoteProcess {
   constructor(program = PROGRAM) {
     const [ours, theirs] = streamPair();
     this.#stream = new MessageStream(ours);
-    const child = spawn(process.execPath, [...FLAGS, program], {
+    const child = spawn(process.execPath, [...NODE_FLAGS, program], {
       stdio: ['ignore', 'ignore', 'inherit', theirs.fd],
       // What a terminal sends to the VMM is not to reach it.
       detached: true,
-      // Where compiled code is kept; what else there is may be secret, and is nothing to a device.
-      env: Object.fromEntries(Object.entries(process.env).filter(([name]) => ENVIRONMENT.includes(name))),
+      env: deviceEnvironment(),
     });
     // That it could not be started, its connection tells, too.
     child.once('error', () => {});
@@ -42,16 +39,17 @@ export class ZygoteProcess {
     return this.#isGone;
   }
 
-  /** `fds` are as `StartOrder` says. `ended` settles when the process is gone, with how that was. */
-  start(order: Omit<StartOrder, 'kind' | 'id'>, fds: readonly number[]): { id: number; ended: Promise<string> } {
+  /** Settles when it is known whether it can fork on this host. */
+  get isFit(): Promise<boolean> {
+    return this.#fitness.promise;
+  }
+
+  /** `fds` stay the caller's. */
+  start(order: StartOrder, fds: DeviceDescriptors): JailedProcess {
     const id = ++this.#lastId;
     const ended = new Promise<string>((resolve) => this.#waiting.set(id, resolve));
     this.#send({ kind: 'start', id, ...order }, fds);
-    return { id, ended };
-  }
-
-  kill(id: number): void {
-    this.#send({ kind: 'kill', id });
+    return { ended, kill: () => this.#send({ kind: 'kill', id }) };
   }
 
   /** It ends when its devices have ended; it gives them some seconds. */
@@ -72,6 +70,10 @@ export class ZygoteProcess {
     const received = this.#stream.receive();
     if (received === undefined) this.#end();
     for (const { message } of received ?? []) {
+      if (message.kind === 'fit') {
+        this.#fitness.resolve(true);
+        continue;
+      }
       this.#waiting.get(message.id)?.(message.how);
       this.#waiting.delete(message.id);
     }
@@ -81,6 +83,7 @@ export class ZygoteProcess {
     this.#isGone = true;
     this.#subscription.close();
     this.#stream.connection.close();
+    this.#fitness.resolve(false);
     for (const settle of this.#waiting.values()) settle('its zygote has ended');
     this.#waiting.clear();
   }

@@ -1,8 +1,7 @@
 import { command } from '../../command.ts';
-import { frontEndOptions } from '../../options/front-end.ts';
 import { flag, valueOr } from '../../options/option.ts';
 import { integer } from '../../options/syntax.ts';
-import { serveDevice } from './serve.ts';
+import { deviceOptions, serveDevice } from './serve.ts';
 
 export const deviceBalloon = command({
   name: 'device balloon',
@@ -18,11 +17,12 @@ export const deviceBalloon = command({
     }),
     strict: flag({ section: 'Device', help: 'The guest may not take memory back when it has no other.' }),
     pageReporting: flag({ section: 'Device', help: 'The guest also gives back what it does not use.' }),
-    ...frontEndOptions,
+    ...deviceOptions,
   },
   positionals: [],
   examples: ['crosvm device balloon --socket-path /run/balloon.sock --page-reporting'],
   run({ size, strict, pageReporting, ...frontEnd }, _positionals, output) {
-    return serveDevice({ type: 'balloon', size, deflateOnOom: !strict, pageReporting }, frontEnd, output);
+    const spec = { type: 'balloon', size, deflateOnOom: !strict, pageReporting } as const;
+    return serveDevice({ kind: 'balloon', spec }, frontEnd, output);
   },
 });

@@ -1,11 +1,10 @@
 import { CrosvmError } from '../../../errors.ts';
-import { blockSpec } from '../../../vm/devices/plan-disk.ts';
+import { diskRequest } from '../../../vm/devices/plan-disk.ts';
 import { command } from '../../command.ts';
 import { diskSyntax } from '../../options/disk.ts';
-import { frontEndOptions } from '../../options/front-end.ts';
 import { value } from '../../options/option.ts';
 import type { ValueSyntax } from '../../options/syntax.ts';
-import { serveDevice } from './serve.ts';
+import { deviceOptions, serveDevice } from './serve.ts';
 
 /** As `diskSyntax`; `PATH:read-only` is an old way to say `PATH,ro`. */
 const fileSyntax: ValueSyntax<ReturnType<typeof diskSyntax.parse>> = {
@@ -25,7 +24,7 @@ export const deviceBlock = command({
       syntax: fileSyntax,
       help: 'The disk.',
     }),
-    ...frontEndOptions,
+    ...deviceOptions,
   },
   positionals: [],
   examples: [
@@ -34,6 +33,6 @@ export const deviceBlock = command({
   ],
   run({ blockFile, ...frontEnd }, _positionals, output) {
     if (blockFile === undefined) throw new CrosvmError('E_USAGE', '--block-file is missing');
-    return serveDevice(blockSpec(blockFile), frontEnd, output);
+    return serveDevice({ kind: 'disk', disk: diskRequest(blockFile) }, frontEnd, output);
   },
 });

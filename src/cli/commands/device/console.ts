@@ -1,9 +1,7 @@
-import type { ConsolePortSpec } from '../../../device-process/device-spec.ts';
 import { command } from '../../command.ts';
-import { frontEndOptions } from '../../options/front-end.ts';
 import { list, value } from '../../options/option.ts';
 import { boolean, keyValues, optional, path, required, text } from '../../options/syntax.ts';
-import { serveDevice } from './serve.ts';
+import { deviceOptions, serveDevice } from './serve.ts';
 
 const portSyntax = keyValues(
   {
@@ -25,7 +23,7 @@ export const deviceConsole = command({
     outputFile: value({ section: 'Device', syntax: path(), help: 'Where the output of the first port goes.' }),
     inputFile: value({ section: 'Device', syntax: path(), help: 'Where the input of the first port comes from.' }),
     port: list({ section: 'Device', syntax: portSyntax, help: 'One more port.' }),
-    ...frontEndOptions,
+    ...deviceOptions,
   },
   positionals: [],
   examples: [
@@ -33,23 +31,8 @@ export const deviceConsole = command({
     'crosvm device console --socket-path /run/console.sock --port agent,input=in.pipe,output=out.pipe',
   ],
   run({ inputFile, outputFile, port, ...frontEnd }, _positionals, output) {
-    const first = { name: '', isConsole: true, input: file(inputFile), output: fileOutput(outputFile) };
-    const others = port.map(
-      (given): ConsolePortSpec => ({
-        name: given.name,
-        isConsole: given.console,
-        input: file(given.input),
-        output: fileOutput(given.output),
-      }),
-    );
-    return serveDevice({ type: 'console', ports: [first, ...others] }, frontEnd, output);
+    const first = { name: '', isConsole: true, input: inputFile, output: outputFile };
+    const others = port.map(({ name, console: isConsole, input, output }) => ({ name, isConsole, input, output }));
+    return serveDevice({ kind: 'console-files', ports: [first, ...others] }, frontEnd, output);
   },
 });
-
-function file(path: string | undefined) {
-  return path === undefined ? undefined : { path };
-}
-
-function fileOutput(path: string | undefined) {
-  return path === undefined ? undefined : { kind: 'file' as const, path };
-}

@@ -1,12 +1,10 @@
-import type { NetSpec, NetWire } from '../../../device-process/device-spec.ts';
-import type { userNetwork } from '../../../device-process/user-network.ts';
 import { CrosvmError } from '../../../errors.ts';
+import { NEW_TAP } from '../../../vm/devices/plan-network.ts';
 import { command } from '../../command.ts';
-import { frontEndOptions } from '../../options/front-end.ts';
 import { forwardedPort, ipv4, macAddress } from '../../options/network.ts';
 import { flag, list, value, valueOr } from '../../options/option.ts';
 import { integer, text } from '../../options/syntax.ts';
-import { serveDevice } from './serve.ts';
+import { deviceOptions, serveDevice } from './serve.ts';
 
 export const deviceNet = command({
   name: 'device net',
@@ -52,7 +50,7 @@ export const deviceNet = command({
       fallback: 1,
       help: 'Pairs of queues.',
     }),
-    ...frontEndOptions,
+    ...deviceOptions,
   },
   positionals: [],
   examples: [
@@ -60,7 +58,7 @@ export const deviceNet = command({
     'crosvm device net --socket-path /run/net.sock --user --forward 2222:22',
     'crosvm device net --socket-path /run/net.sock --host-ip 10.0.0.1 --netmask 255.255.255.0',
   ],
-  async run({ tapName, tapFd, user, forward, hostIp, netmask, mac, mtu, vqPairs, ...frontEnd }, _positionals, output) {
+  run({ tapName, tapFd, user, forward, hostIp, netmask, mac, mtu, vqPairs, ...frontEnd }, _positionals, output) {
     const isUser = user || forward.length > 0;
     if (isUser && (tapName ?? tapFd ?? hostIp) !== undefined) {
       fail('--user is without a TAP device of the host, so without --tap-name, --tap-fd and --host-ip');
@@ -71,21 +69,13 @@ export const deviceNet = command({
       fail('--tap-fd is one open TAP device, so it has one pair of queues, and its address already');
     }
     if ((hostIp === undefined) !== (netmask === undefined)) fail('--host-ip and --netmask belong together');
+    const card = { type: 'net', mac, mtu } as const;
+    if (isUser) return serveDevice({ kind: 'user-network', card, forwards: forward }, frontEnd, output);
+    const tap = tapFd === undefined ? { name: tapName ?? NEW_TAP, pairs: vqPairs } : { fd: tapFd };
     const address = hostIp && netmask && { ip: hostIp, netmask };
-    const card = { type: 'net', pairs: vqPairs, mac, mtu, address } as const;
-    const spec: NetSpec = isUser ? await userCard(card, forward) : { ...card, wire: tapWire(tapName, tapFd) };
-    return serveDevice(spec, frontEnd, output);
+    return serveDevice({ kind: 'tap', card, tap, address }, frontEnd, output);
   },
 });
-
-function tapWire(name: string | undefined, fd: number | undefined): NetWire {
-  return fd === undefined ? { kind: 'tap', name: name ?? 'crosvm%d' } : { kind: 'tap', queues: [{ fd }] };
-}
-
-async function userCard(...words: Parameters<typeof userNetwork>): Promise<NetSpec> {
-  const program = await import('../../../device-process/user-network.ts');
-  return (await program.userNetwork(...words)).spec;
-}
 
 function fail(message: string): never {
   throw new CrosvmError('E_USAGE', message);

@@ -1,18 +1,72 @@
+/** Runs a device for one front end: what all `crosvm device` commands do. */
+import type { StreamConnection } from '../../../base/unix-stream.ts';
 import type { DeviceSpec } from '../../../device-process/device-spec.ts';
+import type { OwnSource } from '../../../vm/devices/own-source.ts';
 import type { Output } from '../../command.ts';
-import { type frontEndOptions, frontEndPlace } from '../../options/front-end.ts';
+import { frontEndOptions, frontEndPlace } from '../../options/front-end.ts';
 import type { Parsed } from '../../options/option.ts';
+import { jailOptions, sandboxOptions } from '../../options/sandbox.ts';
 
-/** Runs a device in this process for the front end that the options name; the exit status. */
-export async function serveDevice(
-  spec: DeviceSpec,
-  options: Parsed<typeof frontEndOptions>,
-  output: Output,
-): Promise<number> {
-  const place = frontEndPlace(options);
+/** The options that all of them have. */
+export const deviceOptions = { ...frontEndOptions, ...sandboxOptions };
+
+type Options = Parsed<typeof deviceOptions>;
+
+/** Runs the device that `source` describes until its front end goes away; the exit status. */
+export async function serveDevice(source: OwnSource, options: Options, output: Output): Promise<number> {
+  const { createOwnDevice } = await import('../../../vm/devices/create-own-device.ts');
+  using resources = new DisposableStack();
+  const own = resources.adopt(createOwnDevice(source), (device) => device.close());
+  const given = resources.use(await own.give(!options.disableSandbox));
+  const run = options.disableSandbox ? runHere : runInJail;
+  return await run(given.spec, options, output);
+}
+
+async function runHere(spec: DeviceSpec, options: Options, output: Output): Promise<number> {
+  const { loadDeviceMaker } = await import('../../../device-process/create-device.ts');
   const { runDevice } = await import('../../../device-process/run-device.ts');
-  const { StreamConnection } = await import('../../../base/unix-stream.ts');
+  const { dup } = await import('../../../base/fd.ts');
+  const { inheritedFds, withInheritedFds } = await import('../../../device-process/inherited.ts');
   const log = (level: string, line: string) => output.error(`crosvm: device ${spec.type}: ${level}: ${line}`);
-  const isWell = await runDevice(spec, 'fd' in place ? new StreamConnection(place.fd) : place, log);
-  return isWell ? 0 : 1;
+  const itsSpec = withInheritedFds(spec, inheritedFds(spec).map(dup)); // the device closes what it is given
+  const made = (await loadDeviceMaker(spec.type))(itsSpec).finish();
+  let connection: StreamConnection;
+  try {
+    connection = await frontEndOf(options);
+  } catch (error) {
+    made.device.close();
+    throw error;
+  }
+  return runDevice(made, connection, log) ? 0 : 1;
+}
+
+async function runInJail(spec: DeviceSpec, options: Options, output: Output): Promise<number> {
+  const { JailLauncher } = await import('../../../vm/devices/jail-launcher.ts');
+  const connection = await frontEndOf(options);
+  const launcher = new JailLauncher(jailOptions(options));
+  const name = `device ${spec.type}`;
+  try {
+    const { gone, kill } = launcher.launch(name, spec, connection.fd, (line) => output.error(line));
+    connection.close();
+    const signals = endBySignal(kill);
+    const how = await gone;
+    signals.close();
+    if (!how.startsWith('exit status')) output.error(`crosvm: ${name}: it has ended (${how})`);
+    return how === 'exit status 0' ? 0 : 1;
+  } finally {
+    launcher.close();
+  }
+}
+
+/** A signal that asks this process to end ends the device first. */
+function endBySignal(kill: () => void): { close(): void } {
+  process.once('SIGTERM', kill).once('SIGINT', kill);
+  return { close: () => void process.off('SIGTERM', kill).off('SIGINT', kill) };
+}
+
+async function frontEndOf(options: Options): Promise<StreamConnection> {
+  const place = frontEndPlace(options);
+  const { StreamConnection } = await import('../../../base/unix-stream.ts');
+  const { awaitFrontEnd } = await import('../../../device-process/await-front-end.ts');
+  return 'fd' in place ? new StreamConnection(place.fd) : await awaitFrontEnd(place.socketPath);
 }

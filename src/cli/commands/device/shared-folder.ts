@@ -1,11 +1,10 @@
 import { CrosvmError } from '../../../errors.ts';
 import { sharedFolderSpec } from '../../../vm/devices/plan-shared-dir.ts';
 import { command } from '../../command.ts';
-import { frontEndOptions } from '../../options/front-end.ts';
 import { value } from '../../options/option.ts';
 import { sharedDirSyntax } from '../../options/shared-dir.ts';
 import { path, text } from '../../options/syntax.ts';
-import { serveDevice } from './serve.ts';
+import { deviceOptions, serveDevice } from './serve.ts';
 
 /** `crosvm device fs` and `device p9`: a folder of the host by one of two protocols. `protocol` is what people call it. */
 export function sharedFolderCommand(type: 'fs' | 'p9', protocol: string, example: string) {
@@ -25,7 +24,7 @@ export function sharedFolderCommand(type: 'fs' | 'p9', protocol: string, example
         syntax: text('KEY=VALUE[:...]'),
         help: 'How it is shared: keys of --shared-dir of "crosvm run", but type, uidmap and gidmap.',
       }),
-      ...frontEndOptions,
+      ...deviceOptions,
     },
     positionals: [],
     examples: [`crosvm device ${type} --socket-path /run/${type}.sock --tag home --shared-dir /home/me ${example}`],
@@ -36,7 +35,8 @@ export function sharedFolderCommand(type: 'fs' | 'p9', protocol: string, example
       if (option.uidmap !== undefined || option.gidmap !== undefined) {
         throw new CrosvmError('E_USAGE', '--cfg: maps of users are for devices that "crosvm run" starts');
       }
-      return serveDevice(sharedFolderSpec({ ...option, path: sharedDir, tag }), frontEnd, output);
+      const spec = sharedFolderSpec({ ...option, path: sharedDir, tag });
+      return serveDevice({ kind: 'plain', spec }, frontEnd, output);
     },
   });
 }

@@ -1,9 +1,8 @@
 import { CrosvmError } from '../../../errors.ts';
 import { command } from '../../command.ts';
-import { frontEndOptions } from '../../options/front-end.ts';
 import { value, valueOr } from '../../options/option.ts';
 import { integer, path } from '../../options/syntax.ts';
-import { serveDevice } from './serve.ts';
+import { deviceOptions, serveDevice } from './serve.ts';
 
 export const deviceVsock = command({
   name: 'device vsock',
@@ -20,12 +19,12 @@ export const deviceVsock = command({
       help: "The guest's address.",
     }),
     hostPath: value({ section: 'Device', syntax: path(), help: 'PATH of the unix sockets.' }),
-    ...frontEndOptions,
+    ...deviceOptions,
   },
   positionals: [],
   examples: ['crosvm device vsock --socket-path /run/vsock.sock --cid 5 --host-path /run/guest'],
   run({ cid, hostPath, ...frontEnd }, _positionals, output) {
     if (hostPath === undefined) throw new CrosvmError('E_USAGE', '--host-path is missing');
-    return serveDevice({ type: 'vsock', cid, path: hostPath }, frontEnd, output);
+    return serveDevice({ kind: 'vsock', cid, path: hostPath }, frontEnd, output);
   },
 });

@@ -10,6 +10,9 @@ import {
   type BpfInstruction,
 } from '../compile-policy.ts';
 
+/** Of filters that others make. */
+const BPF_ALU_AND = 0x54;
+
 /** What the kernel would do: runs a filter for a system call and returns its answer, a SECCOMP_RET_ value. */
 export function runFilter(
   program: readonly BpfInstruction[],
@@ -24,6 +27,7 @@ export function runFilter(
   for (let at = 0, accumulator = 0; ; at++) {
     const { code, jt, jf, k } = program[at]!;
     if (code === BPF_LD_W_ABS) accumulator = data.getUint32(k, true);
+    else if (code === BPF_ALU_AND) accumulator = (accumulator & k) >>> 0;
     else if (code === BPF_JA) at += k;
     else if (code === BPF_RET) return k;
     else at += condition(code, accumulator, k) ? jt : jf;

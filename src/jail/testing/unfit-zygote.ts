@@ -1,0 +1,2 @@
+/** A zygote that cannot fork. */
+process.exitCode = 1;
