@@ -124,7 +124,7 @@ test('a temporary overlay whose process is killed at random, and is asked for by
   const path = join(folder, 'below');
   writeFileSync(path, Buffer.alloc(BLOCKS * BLOCK * 7));
   const before = readFileSync(path);
-  const spec = blockSpec(path, URING === '' ? 'epoll' : 'uring');
+  const spec = diskRequest(path, URING === '' ? 'epoll' : 'uring');
   await killDisk({ ...spec, overlay: { kind: 'temporary' } }, 'split', () => {
     assert.ok(readFileSync(path).equals(before));
   });

@@ -25,8 +25,8 @@ test('a VM has entropy and a memory balloon, unless it is told otherwise', () =>
 test('how requests to disks are carried out: what the disk says, else what is said for all, else what suits it', () => {
   const executors = (...words: string[]) =>
     planDevices(config(...bare, ...words)).map(({ source }) => {
-      assert.ok(source.kind === 'own' && source.spec.type === 'block');
-      return [source.spec.executor, preferredExecutor(source.spec)];
+      assert.ok(source.kind === 'disk');
+      return [source.disk.executor, preferredExecutor(source.disk)];
     });
   const disks = ['-b', 'a', '-b', 'b,direct', '-b', 'c,direct,async-executor=epoll', '-d', 'd,async-executor=uring'];
   const own = [
