@@ -91,6 +91,10 @@ export class VhostKernelLink implements VirtioLink {
     return false;
   }
 
+  isAway(): boolean {
+    return false;
+  }
+
   start(features: FeatureSet, queues: readonly QueueSetup[]): void {
     const { tap } = this.#handle;
     const served = queues.filter(({ index }) => index < KERNEL_QUEUES);
