@@ -41,7 +41,8 @@ test('a balloon takes memory of the guest', async () => {
   const { outputs } = await runVirtioGuest(
     ['--vhost-user', `type=balloon,socket=${device.socket}`],
     [
-      'sleep 1; awk "/MemTotal/ {print \\$2}" /proc/meminfo',
+      // Until it takes no more.
+      'a=0; b=1; while [ $a != $b ]; do a=$b; sleep 1; b=$(awk "/MemTotal/ {print \\$2}" /proc/meminfo); done; echo $b',
       'rmmod virtio_balloon; awk "/MemTotal/ {print \\$2}" /proc/meminfo',
     ],
   );

@@ -75,7 +75,7 @@ class LazyEngine extends HeldEngine {
 
   override submit(): void {
     while (this.held.length > 0 && this.#random.chance(0.5)) {
-      this.end(this.#random.below(this.held.length), this.#random.chance(0.2));
+      this.end(this.#random.below(this.held.length), this.#random.pick(['done', 'done', 'failed', 'refused']));
     }
   }
 }

@@ -48,6 +48,8 @@ const RING_MASK = 2;
 const SQ_ARRAY = 6;
 const CQ_CQES = 5;
 
+const ECANCELED = 125;
+
 /** Pieces of a request, as many as a request of a driver can have; one with more is not for the ring. */
 const PIECES = 256;
 
@@ -63,6 +65,7 @@ export class IoUring implements TransferEngine {
   readonly capacity: number;
   readonly eventFd: EventFd;
   complete = false;
+  attempted = false;
   readonly #fd: number;
   readonly #address: number;
   readonly #ringBytes: number;
@@ -186,7 +189,9 @@ export class IoUring implements TransferEngine {
     if (head === Atomics.load(this.#ring, this.#cqTail)) return -1;
     const cqe = this.#cqes + (head & this.#cqMask) * CQE_WORDS;
     const token = this.#ring[cqe]!;
-    this.complete = this.#ring[cqe + 2] === this.#results[token];
+    const result = this.#ring[cqe + 2]!;
+    this.complete = result === this.#results[token];
+    this.attempted = result !== -EAGAIN && result !== -ECANCELED && result !== -EINTR;
     Atomics.store(this.#ring, this.#cqHead, (head + 1) | 0);
     return token;
   }

@@ -137,6 +137,8 @@ export interface FolderSpec {
   /** As `SharedFolder`. */
   readonly users?: readonly IdRange[] | undefined;
   readonly groups?: readonly IdRange[] | undefined;
+  /** As `OpenFolderOptions`. */
+  readonly keepOwners?: boolean;
 }
 
 export interface FsSpec extends FolderSpec, FsSetup {

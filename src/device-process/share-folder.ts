@@ -8,16 +8,22 @@ import type { SharedFolder } from './made-device.ts';
 
 /** How a device opens the folder that it is to share, in its jail or without one. Throws `E_FILE_OPEN` if it is none. */
 export function shareFolder(
-  { path, users, groups }: FolderSpec,
+  { path, users, groups, keepOwners = false }: FolderSpec,
   readOnly: boolean,
 ): { readonly open: () => Folder; readonly share: SharedFolder } {
   const absolute = resolve(path);
   mustBeFolder(absolute);
-  let open = () => openFolder(absolute);
+  let open = () => openFolder(absolute, { keepOwners });
   return {
     // What was open before the jail would still lead out of it.
     open: () => open(),
-    share: { path: absolute, readOnly, users, groups, becameRoot: () => (open = () => openFolder('/', '')) },
+    share: {
+      path: absolute,
+      readOnly,
+      users,
+      groups,
+      becameRoot: () => (open = () => openFolder('/', { descriptors: '', keepOwners })),
+    },
   };
 }
 

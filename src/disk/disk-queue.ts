@@ -127,7 +127,7 @@ export class DiskQueue {
     const engine = this.#engine;
     if (engine === undefined) return;
     for (let slot = engine.ended(); slot >= 0; slot = engine.ended()) {
-      const error = engine.complete ? undefined : this.#again(this.#requests[slot]!);
+      const error = engine.complete ? undefined : this.#again(this.#requests[slot]!, engine.attempted);
       this.#free[this.#freeCount++] = slot;
       this.#onEnd(slot, error);
     }
@@ -168,7 +168,8 @@ export class DiskQueue {
   }
 
   /** Does what the engine could not: it is a rare end, and tells the reason. */
-  #again({ kind, offset, list }: Request): CrosvmError | undefined {
+  #again({ kind, offset, list }: Request, attempted: boolean): CrosvmError | undefined {
+    if (kind === 'flush' && attempted) return new CrosvmError('E_SYSTEM', 'what was written could not be flushed');
     try {
       if (kind === 'flush') this.#disk.flush();
       else if (kind === 'write') this.#disk.write(offset, list);

@@ -18,9 +18,11 @@ export interface TransferEngine {
   submit(): void;
   /** Returns when at least one of those under way has ended. */
   wait(): void;
-  /** The token of one that has ended, or -1. Sets `complete`. */
+  /** The token of one that has ended, or -1. Sets `complete` and `attempted`. */
   ended(): number;
   /** Whether it transferred everything; otherwise the caller tries again itself, and learns why. */
   readonly complete: boolean;
+  /** Whether it was begun: a flush that failed is not tried again, as the system tells only once that writes were lost. */
+  readonly attempted: boolean;
   close(): void;
 }

@@ -12,7 +12,6 @@ import {
 import { E2BIG, EACCES, EFBIG, EINVAL, EOPNOTSUPP, EROFS } from '../host-folder/errno.ts';
 import {
   FOPEN_CACHE_DIR,
-  FOPEN_DIRECT_IO,
   FOPEN_KEEP_CACHE,
   FUSE_FSYNC_FDATASYNC,
   FUSE_OPEN_KILL_SUIDGID,
@@ -89,9 +88,9 @@ function replyCreated(session: FuseSession, file: number, textsEnd: number): num
 }
 
 /** struct fuse_open_out: u64 file, u32 open_flags, padding. */
-function replyOpen({ reply, options }: FuseSession, at: number, file: number): number {
+function replyOpen({ reply, fileFlags }: FuseSession, at: number, file: number): number {
   reply.u64(at, file);
-  reply.u32(at + 8, { never: FOPEN_DIRECT_IO, auto: 0, always: FOPEN_KEEP_CACHE }[options.cache]);
+  reply.u32(at + 8, fileFlags);
   reply.u32(at + 12, 0);
   return at + OPEN_OUT_SIZE;
 }

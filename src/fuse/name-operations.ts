@@ -1,18 +1,16 @@
 /** Operations on names: the node of the request is a folder. */
 import { decodeMajor, decodeMinor } from '../host-folder/device-number.ts';
 import { EINVAL, ENOENT, EOPNOTSUPP } from '../host-folder/errno.ts';
-import type { Folder } from '../host-folder/folder.ts';
 import { FUSE_SECURITY_CTX } from './protocol.ts';
 import { storeSecurityContext } from './security-context.ts';
 import type { FuseSession } from './session.ts';
 
 export function lookup(session: FuseSession): number {
-  const { folder, request, entry, options } = session;
+  const { folder, request, name, entry, options } = session;
   const end = session.takeName(0);
   if (end < 0) return end;
-  const result = session.withExisting(request.nodeid, session.name, (name) =>
-    folder.lookup(request.nodeid, name, entry),
-  );
+  let result = folder.lookup(request.nodeid, name, entry);
+  if (result === -ENOENT && session.foldName()) result = folder.lookup(request.nodeid, name, entry);
   if (result === -ENOENT && options.negativeTimeout > 0 && options.cache !== 'never') return replyNothing(session);
   return result < 0 ? result : session.replyEntry();
 }
@@ -36,27 +34,27 @@ export function batchForget({ folder, request }: FuseSession): void {
 /** struct fuse_mkdir_in: u32 mode, umask. */
 export function makeDirectory(session: FuseSession): number {
   const { request, folder, entry, name } = session;
-  return make(session, 8, request.u32(4), () => folder.makeDirectory(request.nodeid, name, request.u32(0), entry));
+  const end = prepare(session, 8, request.u32(4));
+  return end < 0 ? end : made(session, folder.makeDirectory(request.nodeid, name, request.u32(0), entry), end);
 }
 
 /** struct fuse_mknod_in: u32 mode, rdev, umask, padding. */
 export function makeNode(session: FuseSession): number {
   const { request, folder, entry, name } = session;
-  const device = request.u32(4);
-  return make(session, 16, request.u32(8), () =>
-    folder.makeNode(request.nodeid, name, request.u32(0), decodeMajor(device), decodeMinor(device), entry),
-  );
+  const end = prepare(session, 16, request.u32(8));
+  if (end < 0) return end;
+  const [mode, device] = [request.u32(0), request.u32(4)];
+  const result = folder.makeNode(request.nodeid, name, mode, decodeMajor(device), decodeMinor(device), entry);
+  return made(session, result, end);
 }
 
 /** Two texts: name and target. */
 export function symlink(session: FuseSession): number {
   const { request, folder, entry, name, otherName } = session;
-  const end = session.takeName(0);
+  const end = prepare(session, 0, 0);
   const targetEnd = end < 0 ? end : session.takeName(end, otherName);
   if (targetEnd < 0) return targetEnd;
-  folder.actAs(request.uid, request.gid, 0);
-  const result = folder.symlink(request.nodeid, name, otherName, entry);
-  return result < 0 ? result : made(session, targetEnd);
+  return made(session, folder.symlink(request.nodeid, name, otherName, entry), targetEnd);
 }
 
 /** u64 node of what gets another name. */
@@ -69,20 +67,19 @@ export function link(session: FuseSession): number {
 }
 
 export function unlink(session: FuseSession): number {
-  const { folder } = session;
-  return remove(session, (parent, name) => folder.unlink(parent, name));
+  const { folder, request, name } = session;
+  const end = session.takeName(0);
+  if (end < 0) return end;
+  const result = folder.unlink(request.nodeid, name);
+  return result === -ENOENT && session.foldName() ? folder.unlink(request.nodeid, name) : result;
 }
 
 export function removeDirectory(session: FuseSession): number {
-  const { folder } = session;
-  return remove(session, (parent, name) => folder.removeDirectory(parent, name));
-}
-
-function remove(session: FuseSession, act: Folder['unlink']): number {
+  const { folder, request, name } = session;
   const end = session.takeName(0);
   if (end < 0) return end;
-  const { nodeid } = session.request;
-  return session.withExisting(nodeid, session.name, (name) => act(nodeid, name));
+  const result = folder.removeDirectory(request.nodeid, name);
+  return result === -ENOENT && session.foldName() ? folder.removeDirectory(request.nodeid, name) : result;
 }
 
 /** u64 node of the new folder. */
@@ -99,28 +96,28 @@ function move(session: FuseSession, namesAt: number, flags: number): number {
   const { request, folder, name, otherName } = session;
   const end = session.takeName(namesAt);
   if (end < 0 || session.takeName(end, otherName) < 0) return -EINVAL;
-  const { nodeid } = request;
   const target = request.u64(0);
-  return session.withExisting(nodeid, name, (found) => folder.rename(nodeid, found, target, otherName, flags));
+  const result = folder.rename(request.nodeid, name, target, otherName, flags);
+  if (result !== -ENOENT || !session.foldName()) return result;
+  return folder.rename(request.nodeid, name, target, otherName, flags);
 }
 
-/** Makes something with the name at an offset, as the guest's user. */
-function make(session: FuseSession, nameAt: number, umask: number, act: () => number): number {
+/** Before something with the name at an offset is made, as the guest's user. Returns the offset behind it, or a negative errno. */
+function prepare(session: FuseSession, nameAt: number, umask: number): number {
   const { request, folder } = session;
   const end = session.takeName(nameAt);
-  if (end < 0) return end;
-  folder.actAs(request.uid, request.gid, umask);
-  const result = act();
-  return result < 0 ? result : made(session, end);
+  if (end >= 0) folder.actAs(request.uid, request.gid, umask);
+  return end;
 }
 
-/** Something was made: it gets the guest's label, which is behind the texts of the request. */
-function made(session: FuseSession, textsEnd: number): number {
+/** If something was made, it gets the guest's label, which is behind the texts of the request. */
+function made(session: FuseSession, result: number, textsEnd: number): number {
+  if (result < 0) return result;
   if (session.agreed.has(FUSE_SECURITY_CTX)) {
-    const result = storeSecurityContext(session, textsEnd);
-    if (result < 0 && result !== -EOPNOTSUPP) {
+    const stored = storeSecurityContext(session, textsEnd);
+    if (stored < 0 && stored !== -EOPNOTSUPP) {
       session.folder.forget(session.entry.inode, 1);
-      return result;
+      return stored;
     }
   }
   return session.replyEntry();

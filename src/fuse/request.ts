@@ -49,7 +49,7 @@ export class FuseRequest {
     this.#extensionBytes = view.getUint16(36, true) * EXTENSION_UNIT;
     const length = view.getUint32(0, true);
     this.#end = this.opcode === FUSE_WRITE ? IN_HEADER_SIZE + WRITE_IN_SIZE : length;
-    this.#dirty = Math.min(list.length, MAX_REQUEST);
+    this.#dirty = Math.min(MAX_REQUEST, Math.max(IN_HEADER_SIZE + WRITE_IN_SIZE, this.#end));
     if (length < IN_HEADER_SIZE || length > list.length || this.#end > Math.min(length, MAX_REQUEST)) return false;
     if (this.#end > IN_HEADER_SIZE + WRITE_IN_SIZE) {
       list.copyTo(bytes, 0, this.#end);

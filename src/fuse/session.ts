@@ -6,12 +6,13 @@ import {
   RecordLock,
 } from '../host-folder/attributes.ts';
 import { findFolded } from '../host-folder/case-folding.ts';
-import { EINVAL, ENOENT } from '../host-folder/errno.ts';
+import { EINVAL } from '../host-folder/errno.ts';
 import type { Folder } from '../host-folder/folder.ts';
 import { Name } from '../host-folder/name.ts';
 import { ScatterList } from '../memory/scatter-list.ts';
 import type { FileWindow } from './file-window.ts';
 import type { FuseOptions } from './fuse-options.ts';
+import { FOPEN_DIRECT_IO, FOPEN_KEEP_CACHE } from './protocol.ts';
 import { FuseReply } from './reply.ts';
 import { FuseRequest } from './request.ts';
 
@@ -50,11 +51,14 @@ export class FuseSession {
   agreed: ReadonlySet<number> = new Set();
   minor = 0;
   readonly window: FileWindow;
+  /** FOPEN_ flags of files. */
+  readonly fileFlags: number;
 
   constructor(folder: Folder, options: FuseOptions, window: FileWindow) {
     this.folder = folder;
     this.options = options;
     this.window = window;
+    this.fileFlags = { never: FOPEN_DIRECT_IO, auto: 0, always: FOPEN_KEEP_CACHE }[options.cache];
   }
 
   /** Seconds for which the guest may remember names and attributes. */
@@ -73,11 +77,13 @@ export class FuseSession {
     return end === -1 ? -EINVAL : end;
   }
 
-  /** An operation on a name that is there, in whatever case it is written if that is not to matter. */
-  withExisting(parent: number, name: Name, act: (name: Name) => number): number {
-    const result = act(name);
-    if (result !== -ENOENT || !this.options.asciiCasefold) return result;
-    return findFolded(this.folder, parent, name, this.directoryEntry) ? act(name) : result;
+  /**
+   * After a look for `name` in the node of the request in vain: whether it is there in another case, if that is not to matter.
+   * `name` is what is there then.
+   */
+  foldName(): boolean {
+    const { folder, request, name, directoryEntry } = this;
+    return this.options.asciiCasefold && findFolded(folder, request.nodeid, name, directoryEntry);
   }
 }
 

@@ -4,7 +4,7 @@
  * `DeviceDescriptors`, whose number is its argument.
  */
 import { readlinkSync } from 'node:fs';
-import { wakeDescriptors } from '../base/process.ts';
+import { exitNow, wakeDescriptors } from '../base/process.ts';
 import { StreamConnection } from '../base/unix-stream.ts';
 import { loadDeviceMaker } from '../device-process/create-device.ts';
 import { CrosvmError } from '../errors.ts';
@@ -47,7 +47,7 @@ function nextOrder(master: Master): SpawnOrder {
   for (;;) {
     master.connection.waitReadable(-1);
     const received = master.receive();
-    if (received === undefined) process.exit(1);
+    if (received === undefined) exitNow(1);
     if (received.length > 0) return received[0]!.message;
   }
 }

@@ -47,6 +47,7 @@ function links(kernel: 'net' | 'vsock'): [VhostKernelLink, VhostKernelLink] {
     tap: kernel === 'net' ? TAP : undefined,
     features: VERSION_1 | EVENT_IDX,
     config: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8),
+    files: [{ fd: 8, gpa: 0x2_0000_0000, size: 0x2000 }],
     wiring,
     state: createVhostKernelState(),
   };
@@ -57,7 +58,7 @@ function links(kernel: 'net' | 'vsock'): [VhostKernelLink, VhostKernelLink] {
     },
     map(fd: number, offset: number, length: number) {
       mapped.push(`map ${fd} ${offset} ${length}`);
-      return ADDRESS + offset;
+      return ADDRESS + (fd === 8 ? 0x20_000 : 0) + offset;
     },
     unmap: (address: number, length: number) => void mapped.push(`unmap ${address - ADDRESS} ${length}`),
     setOffloads(fd: number, given: Offloads) {
@@ -94,7 +95,11 @@ test('a network card: features, memory, rings, and the TAP device last', () => {
   ];
   assert.deepEqual(said, [
     ['VHOST_SET_FEATURES', struct(VERSION_1)],
-    ['VHOST_SET_MEM_TABLE', struct(2, 0, 0n, 0x10_000n, HOST, 0n, 0x1_0000_0000n, 0x1000n, HOST + 0x10_000n, 0n)],
+    [
+      'VHOST_SET_MEM_TABLE',
+      struct(3, 0, 0n, 0x10_000n, HOST, 0n, 0x1_0000_0000n, 0x1000n, HOST + 0x10_000n, 0n) +
+        struct(0x2_0000_0000n, 0x2000n, HOST + 0x20_000n, 0n),
+    ],
     ...setUp(0, 8, 0x1000n, 0x3000n, 0x2000n, wiring.vectors[1]!),
     ...setUp(1, 16, 0x10_000n, 0x6000n, 0x5000n, wiring.line),
     ['VHOST_NET_SET_BACKEND', struct(0, TAP)],
@@ -114,10 +119,10 @@ test('what one thread starts another one stops, once; memory is mapped once and 
     ['VHOST_NET_SET_BACKEND', struct(1, -1)],
   ]);
   other.start(VERSION_1, QUEUES.slice(0, 2));
-  assert.deepEqual(mapped, ['map 9 0 65536', 'map 9 65536 4096']);
+  assert.deepEqual(mapped, ['map 9 0 65536', 'map 9 65536 4096', 'map 8 0 8192']);
   one.close();
   other.close();
-  assert.deepEqual(mapped.slice(2), ['unmap 0 65536', 'unmap 65536 4096']);
+  assert.deepEqual(mapped.slice(3), ['unmap 0 65536', 'unmap 65536 4096', 'unmap 131072 8192']);
 });
 
 test('a socket device: the kernel runs two of its queues', () => {
@@ -152,5 +157,5 @@ test('interrupts, kicks, and the configuration', () => {
 
 test('a ring that is not in guest memory is refused', () => {
   const [link] = links('net');
-  assert.throws(() => link.start(VERSION_1, [{ ...QUEUES[0]!, desc: 0x2_0000_0000 }]), { code: 'E_VHOST' });
+  assert.throws(() => link.start(VERSION_1, [{ ...QUEUES[0]!, desc: 0x3_0000_0000 }]), { code: 'E_VHOST' });
 });

@@ -8,13 +8,14 @@ import type { VmAccess } from '../hypervisor/hypervisor.ts';
 import { sharedStruct } from '../memory/shared-struct.ts';
 import type { QueueSetup, VirtioLink } from '../pci/virtio-pci/virtio-link.ts';
 import { interruptFd, moveDoorbells, type QueueWiring } from '../vhost-user/front-end/queue-wiring.ts';
+import type { SharedFile } from '../vhost-user/front-end/vhost-user-link.ts';
 import type { FeatureSet } from '../virtio/features.ts';
 import type { Offloads } from '../virtio/net/net-config.ts';
 import { offloadsOf } from '../virtio/net/net-control.ts';
 import * as v from './requests.ts';
 
-/** Guest memory has no more pieces than this. */
-const MAX_REGIONS = 8;
+/** Guest memory has no more pieces than the kernel takes (vhost's max_mem_regions). */
+const MAX_REGIONS = 64;
 /** Queues that the kernel looks after: the first two of network cards and of socket devices. */
 const KERNEL_QUEUES = 2;
 
@@ -41,6 +42,8 @@ export interface VhostKernelHandle {
   /** What the kernel's part has. */
   readonly features: FeatureSet;
   readonly config: Uint8Array;
+  /** What it may access besides RAM. */
+  readonly files: readonly SharedFile[];
   readonly wiring: QueueWiring;
   readonly state: SharedArrayBuffer;
 }
@@ -85,6 +88,10 @@ export class VhostKernelLink implements VirtioLink {
 
   /** The kernel does not go away. */
   isGone(): boolean {
+    return false;
+  }
+
+  isAway(): boolean {
     return false;
   }
 
@@ -143,8 +150,7 @@ export class VhostKernelLink implements VirtioLink {
   /** Gives guest memory back. The device must be closed already. */
   close(): void {
     const s = this.#state;
-    const { regions } = this.#vm.memory;
-    for (let i = 0; i < s.regions; i++) this.#host.unmap(s.addresses[i]!, regions[i]!.size);
+    for (const [i, { size }] of this.#pieces().slice(0, s.regions).entries()) this.#host.unmap(s.addresses[i]!, size);
     s.regions = 0;
   }
 
@@ -159,16 +165,23 @@ export class VhostKernelLink implements VirtioLink {
     this.#ask('VHOST_SET_VRING_KICK', v.vringFile(index, kicks[index]!));
   }
 
-  /** Guest memory as the kernel finds it in this process: mapped once more, by its file. */
+  /** Guest memory as the kernel finds it in this process: mapped once more, by its files. */
   #memory(): v.MemoryRegion[] {
     const s = this.#state;
-    const { regions } = this.#vm.memory;
-    if (regions.length > MAX_REGIONS) throw new CrosvmError('E_VHOST', `${regions.length} pieces of guest memory`);
-    for (; s.regions < regions.length; s.regions++) {
-      const { fdOffset, size } = regions[s.regions]!;
-      s.addresses[s.regions] = this.#host.map(this.#vm.memoryFd, fdOffset, size);
+    const pieces = this.#pieces();
+    if (pieces.length > MAX_REGIONS)
+      throw new CrosvmError('E_VHOST', `${pieces.length} pieces of guest memory are too many`);
+    for (; s.regions < pieces.length; s.regions++) {
+      const { fd, offset, size } = pieces[s.regions]!;
+      s.addresses[s.regions] = this.#host.map(fd, offset, size);
     }
-    return regions.map(({ gpa, size }, i) => ({ gpa, size, address: s.addresses[i]! }));
+    return pieces.map(({ gpa, size }, i) => ({ gpa, size, address: s.addresses[i]! }));
+  }
+
+  #pieces(): { readonly gpa: number; readonly size: number; readonly fd: number; readonly offset: number }[] {
+    const { memory, memoryFd } = this.#vm;
+    const ram = memory.regions.map(({ gpa, size, fdOffset }) => ({ gpa, size, fd: memoryFd, offset: fdOffset }));
+    return [...ram, ...this.#handle.files.map((file) => ({ ...file, offset: 0 }))];
   }
 
   #addressOf(gpa: number): number {

@@ -9,7 +9,7 @@ test('a folder, its tag and how it is shared', () => {
   assert.deepEqual(parse('/home/me:home:ro'), { path: '/home/me', tag: 'home', ro: true });
   const all =
     'p:t:type=fs:timeout=0.5:negative_timeout=2:writeback=true:posix_acl=false:rewrite-security-xattrs=true' +
-    ':ascii_casefold=true:security_ctx=false:dax=false:queues=4:uidmap=0 1000 1,1 100000 65536:gidmap=0 1000 1';
+    ':ascii_casefold=true:security_ctx=false:dax=false:queues=4:uidmap=0 1000 1,1 100000 65536:gidmap=0 1000 1:keep_owners=true';
   assert.deepEqual(parse(all), {
     path: 'p',
     tag: 't',
@@ -20,6 +20,7 @@ test('a folder, its tag and how it is shared', () => {
     posix_acl: false,
     'rewrite-security-xattrs': true,
     ascii_casefold: true,
+    keep_owners: true,
     security_ctx: false,
     dax: false,
     queues: 4,

@@ -68,6 +68,11 @@ const keys = {
   ro: { syntax: trueOrFalse, help: 'The guest may only read; ":ro" is enough [default: false].' },
   uidmap: { syntax: idMap, help: 'Users: of the guest, of the host, how many.' },
   gidmap: { syntax: idMap, help: 'The same for groups.' },
+  keep_owners: {
+    syntax: trueOrFalse,
+    aliases: ['keep-owners'],
+    help: 'All files stay those of the user who runs the VM; whose the guest takes them for is kept in extended attributes [default: false].',
+  },
   posix_acl: { syntax: trueOrFalse, aliases: ['posix-acl'], help: 'Access control lists [default: true].' },
   'rewrite-security-xattrs': {
     syntax: trueOrFalse,

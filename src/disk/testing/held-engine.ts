@@ -2,6 +2,9 @@ import { ScatterList } from '../../memory/scatter-list.ts';
 import type { ByteStore } from '../byte-store.ts';
 import type { TransferEngine } from '../transfer-engine.ts';
 
+/** Carried out; begun, with an error; or not even begun. */
+export type Outcome = 'done' | 'failed' | 'refused';
+
 interface Held {
   readonly kind: 'read' | 'write' | 'flush';
   readonly store: ByteStore;
@@ -15,10 +18,11 @@ export class HeldEngine implements TransferEngine {
   readonly capacity: number;
   readonly eventFd: TransferEngine['eventFd'];
   complete = true;
+  attempted = true;
   /** What it was given and has not ended. */
   readonly held: Held[] = [];
   isClosed = false;
-  readonly #ended: [token: number, complete: boolean][] = [];
+  readonly #ended: [token: number, outcome: Outcome][] = [];
 
   /** `eventFd` is for loops that wait for real descriptors; nobody signals it. */
   constructor(capacity: number, eventFd = { fd: 1000, clear: () => 1 }) {
@@ -45,8 +49,9 @@ export class HeldEngine implements TransferEngine {
   }
 
   ended(): number {
-    const [token, complete] = this.#ended.shift() ?? [-1, true];
-    this.complete = complete;
+    const [token, outcome] = this.#ended.shift() ?? [-1, 'done'];
+    this.complete = outcome === 'done';
+    this.attempted = outcome !== 'refused';
     return token;
   }
 
@@ -54,12 +59,14 @@ export class HeldEngine implements TransferEngine {
     this.isClosed = true;
   }
 
-  /** Ends the request at this place of `held`: it is carried out now, or fails. */
-  end(place: number, fails = false): void {
+  /** Ends the request at this place of `held`, which is carried out now, or not. */
+  end(place: number, outcome: Outcome = 'done'): void {
     const [{ kind, store, offset, list, token }] = this.held.splice(place, 1) as [Held];
-    if (!fails && kind === 'write') store.writeList(offset, list);
-    else if (!fails && kind === 'read') store.readList(offset, list);
-    else if (!fails) store.flush();
-    this.#ended.push([token, !fails]);
+    if (outcome === 'done') {
+      if (kind === 'write') store.writeList(offset, list);
+      else if (kind === 'read') store.readList(offset, list);
+      else store.flush();
+    }
+    this.#ended.push([token, outcome]);
   }
 }

@@ -228,12 +228,12 @@ test('descriptors stay few however many folders are used', () => {
 
 test('a chain of folders deeper than any path is walked back to', () => {
   const chain = [ROOT_INODE];
-  for (let i = 0; i < 600; i++) {
+  for (let i = 0; i < 250; i++) {
     assert.equal(folder.makeDirectory(chain.at(-1)!, Name.of('d'.repeat(20)), 0o755, entry), 0);
     chain.push(entry.inode);
   }
   // Others take their descriptors.
-  for (let i = 0; i < 300; i++) {
+  for (let i = 0; i < 220; i++) {
     folder.makeDirectory(ROOT_INODE, Name.of(`${i}`), 0o755, entry);
     names(entry.inode);
   }

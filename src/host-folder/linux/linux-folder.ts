@@ -132,7 +132,7 @@ export class LinuxFolder extends HostFiles implements Folder {
   }
 
   link(inode: number, parent: number, name: Name, entry: FileEntry): number {
-    const source = this.#descriptor(inode);
+    const source = this.descriptorOf(inode);
     if (source < 0) return source;
     const fd = this.#place(parent, name);
     if (fd < 0) return fd;
@@ -178,7 +178,7 @@ export class LinuxFolder extends HostFiles implements Folder {
   }
 
   setAttributes(inode: number, file: number, changes: AttributeChanges, attributes: FileAttributes): number {
-    const fd = file === 0 ? this.#descriptor(inode) : this.files.fd(file);
+    const fd = file === 0 ? this.descriptorOf(inode) : this.files.fd(file);
     if (fd < 0) return fd;
     const { mode, uid, gid, size, atime, mtime } = changes;
     let result = mode === undefined ? 0 : changeMode(this.paths.of(fd), mode & S_IALL);
@@ -199,13 +199,13 @@ export class LinuxFolder extends HostFiles implements Folder {
   }
 
   readLink(inode: number, target: HostMemory): number {
-    const fd = this.#descriptor(inode);
+    const fd = this.descriptorOf(inode);
     if (fd < 0) return fd;
     return this.#inodes.type(inode) === S_IFLNK >> 12 ? readLinkOf(fd, target) : -EINVAL;
   }
 
   statistics(inode: number, statistics: FolderStatistics): number {
-    const fd = this.#descriptor(inode);
+    const fd = this.descriptorOf(inode);
     const result = fd < 0 ? fd : statisticsOf(fd);
     if (result < 0) return result;
     const field = (index: number) => Number(statfsWords[index]!);
@@ -235,7 +235,7 @@ export class LinuxFolder extends HostFiles implements Folder {
   }
 
   listExtended(inode: number, target: HostMemory, size: number): number {
-    const fd = this.#descriptor(inode);
+    const fd = this.descriptorOf(inode);
     return fd < 0 ? fd : listAttributes(this.paths.of(fd), addressOfMemory(target), size);
   }
 
@@ -316,7 +316,7 @@ export class LinuxFolder extends HostFiles implements Folder {
   }
 
   /** A descriptor of an inode. What was deleted is there still while it is open. */
-  #descriptor(inode: number): number {
+  protected descriptorOf(inode: number): number {
     const fd = this.#inodes.descriptor(inode);
     return fd === -ESTALE ? this.#openedAs(inode) : fd;
   }
@@ -338,7 +338,7 @@ export class LinuxFolder extends HostFiles implements Folder {
   }
 
   #openInode(inode: number, flags: number): number {
-    const fd = this.#descriptor(inode);
+    const fd = this.descriptorOf(inode);
     if (fd < 0) return fd;
     const type = this.#inodes.type(inode) << 12;
     if (type === S_IFREG) return openPath(this.paths.of(fd), flags | O_NONBLOCK);
@@ -392,7 +392,7 @@ export class LinuxFolder extends HostFiles implements Folder {
   #pathForExtended(inode: number, name: Name): number {
     if (name.length === 0 || name.length > XATTR_NAME_MAX) return -ERANGE;
     if (name.has(0)) return -EINVAL;
-    const fd = this.#descriptor(inode);
+    const fd = this.descriptorOf(inode);
     if (fd < 0) return fd;
     terminate(name, this.#name);
     return this.paths.of(fd);

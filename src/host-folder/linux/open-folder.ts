@@ -9,15 +9,26 @@ import { O_DIRECTORY, O_PATH } from '../constants.ts';
 import { Credentials } from './credentials.ts';
 import { isKernelFileSystem } from './devices.ts';
 import { LinuxFolder } from './linux-folder.ts';
+import { OwnerKeepingFolder } from './owner-keeping-folder.ts';
 
 /** Where the kernel lists the descriptors of the process that asks. */
 export const OWN_DESCRIPTORS = '/proc/self/fd';
 
+export interface OpenFolderOptions {
+  /** Where the kernel lists this process's descriptors; empty if that is its working directory. */
+  readonly descriptors?: string;
+  /** All files stay this process's; whom clients take for their owners is kept beside them. */
+  readonly keepOwners?: boolean;
+}
+
 /**
- * Opens a folder of the host for the calling thread, which from then on makes files in the names of clients, as far as it may. `descriptors` is where the
- * kernel lists its descriptors; empty if that is its working directory. Throws `E_FILE_OPEN`.
+ * Opens a folder of the host for the calling thread, which from then on makes files in the names of clients, as far as it
+ * may. Throws `E_FILE_OPEN`.
  */
-export function openFolder(path: string, descriptors: string = OWN_DESCRIPTORS): LinuxFolder {
+export function openFolder(
+  path: string,
+  { descriptors = OWN_DESCRIPTORS, keepOwners = false }: OpenFolderOptions = {},
+): LinuxFolder {
   let root: number;
   try {
     root = open(path, O_PATH | O_DIRECTORY);
@@ -29,5 +40,6 @@ export function openFolder(path: string, descriptors: string = OWN_DESCRIPTORS):
   }
   unshareFileState();
   keepFileCapabilities();
-  return new LinuxFolder(root, new DescriptorPaths(descriptors), new Credentials(canSwitchIds()));
+  const Kind = keepOwners ? OwnerKeepingFolder : LinuxFolder;
+  return new Kind(root, new DescriptorPaths(descriptors), new Credentials(!keepOwners && canSwitchIds()));
 }

@@ -59,6 +59,10 @@ export class DeviceStatus {
     this.attempt(() => this.#deps.link.setInterrupt(queue, this.#deps.interrupts.route(s.queueVector[queue]!)));
   }
 
+  get needsReset(): boolean {
+    return (this.#state.status & at.DEVICE_NEEDS_RESET) !== 0;
+  }
+
   /** A device that was lost has come back. If it was started it goes on, also where it was missed meanwhile. */
   restart(): void {
     const s = this.#state;
@@ -67,20 +71,23 @@ export class DeviceStatus {
     this.attempt(() => this.#deps.link.restart(this.#driverFeatures(), this.#queues()));
   }
 
-  /** Runs something that needs the device; if that fails, the driver is told that only a reset helps. */
+  /**
+   * Runs something that needs the device; if that fails, the driver is told that only a reset helps. Of a device that is
+   * away it hears nothing: it goes on when that is back.
+   */
   attempt(action: () => void): void {
-    if (this.#state.status & at.DEVICE_NEEDS_RESET) return;
+    if (this.needsReset) return;
     try {
       action();
     } catch (error) {
-      this.fail(error instanceof Error ? error.message : String(error));
+      if (!this.#deps.link.isAway()) this.fail(error instanceof Error ? error.message : String(error));
     }
   }
 
   /** The device does not work any more until it is reset. */
   fail(reason: string): void {
     const s = this.#state;
-    if (s.status & at.DEVICE_NEEDS_RESET) return;
+    if (this.needsReset) return;
     s.status |= at.DEVICE_NEEDS_RESET;
     this.#deps.report(reason);
     if (s.status & at.DRIVER_OK) this.#deps.interrupts.configChanged(s.configVector);
@@ -93,7 +100,8 @@ export class DeviceStatus {
         this.#deps.link.stop();
       } catch (error) {
         // A device that failed before fails here too, and when it is started again.
-        if ((s.status & at.DEVICE_NEEDS_RESET) === 0) this.#deps.report((error as Error).message);
+        const isKnown = this.needsReset || this.#deps.link.isAway();
+        if (!isKnown) this.#deps.report((error as Error).message);
       }
     }
     this.#deps.window?.clear();

@@ -24,6 +24,8 @@ export interface QueueSetup {
 export interface VirtioLink {
   /** The device is lost and will not come back. */
   isGone(): boolean;
+  /** The device is lost and another one takes its place soon: what it was to hear, that one is told by `restart`. */
+  isAway(): boolean;
   /** The driver is ready. `queues` are those that it has enabled. */
   start(features: FeatureSet, queues: readonly QueueSetup[]): void;
   /** Another device has taken the place of one that was lost, and is to go on where that was. */

@@ -30,6 +30,7 @@ const SPEC: VirtioPciSpec = {
 
 let calls: unknown[];
 let failing: string | undefined;
+let away: boolean;
 let reports: string[];
 let line: RecordingLine;
 let signalled: number[];
@@ -40,6 +41,7 @@ let attach: () => { root: PciRoot; device: VirtioPci };
 
 const link: VirtioLink = {
   isGone: () => failing === 'everything',
+  isAway: () => away,
   start: (features, queues) => call('start', features, queues),
   restart: (features, queues) => call('restart', features, queues),
   stop: () => call('stop'),
@@ -98,6 +100,7 @@ function machine(sharedMemory?: SharedMemoryBar): typeof attach {
 beforeEach(() => {
   calls = [];
   failing = undefined;
+  away = false;
   reports = [];
   signalled = [];
   line = new RecordingLine();
@@ -381,6 +384,30 @@ test('another device takes the place of one that was lost, unless its driver has
   calls = [];
   device.backEndReplaced(adopt, true);
   assert.deepEqual(calls, ['adopt'], 'there is nothing to go on with');
+});
+
+test('a device that is away is waited for, and its driver hears nothing of it', () => {
+  startDevice();
+  device.configChanged();
+  for (const what of ['read config', 'write config', 'interrupt', 'stop', 'start']) {
+    away = true;
+    failing = what;
+    if (what === 'interrupt') {
+      enableMsix();
+      set(at.QUEUE_MSIX_VECTOR, 0, 2);
+    } else if (what === 'stop') setStatus(0);
+    else if (what === 'start') startDevice();
+    else if (what === 'read config') readReg(bar, at.DEVICE_CONFIG.offset, 1);
+    else writeReg(bar, at.DEVICE_CONFIG.offset, 1, 1);
+    assert.equal(status() & at.DEVICE_NEEDS_RESET, 0, what);
+  }
+  assert.deepEqual(reports, []);
+  away = false;
+  failing = undefined;
+  calls = [];
+  // Also one that could not go on where it was: its driver has started it anew.
+  device.backEndReplaced(() => call('adopt'), false);
+  assert.equal((calls[1] as unknown[])[0], 'restart');
 });
 
 test('INTx follows the ISR register, which is cleared by reading it', () => {

@@ -168,7 +168,8 @@ export class VirtioPci implements PciDevice {
   backEndReplaced(adopt: () => void, resumes: boolean): void {
     this.#locked(() => {
       adopt();
-      if (resumes) this.#status.restart();
+      // A driver that has reset the device while it was away has started it anew.
+      if (resumes || !this.#status.needsReset) this.#status.restart();
     });
     this.configChanged();
   }

@@ -187,7 +187,7 @@ test('a back end that takes the place of a lost one goes on where that was', () 
   device.start(VERSION_1, QUEUES);
   sent();
   device.disconnected();
-  assert.equal(device.isGone(), true);
+  assert.deepEqual([device.isGone(), device.isAway()], [true, false]);
   assert.throws(() => device.setInterrupt(0, 1), { code: 'E_VHOST_USER', message: /gone/ });
   device.reconnected();
   memory.setU16(0x3002, 77);

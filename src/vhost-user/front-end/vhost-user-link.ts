@@ -86,6 +86,10 @@ export class VhostUserLink implements VirtioLink {
     return this.#state.lost !== 0 && !this.#handle.comesBack;
   }
 
+  isAway(): boolean {
+    return this.#state.lost !== 0 && this.#handle.comesBack;
+  }
+
   start(features: FeatureSet, queues: readonly QueueSetup[]): void {
     this.close();
     const base = isPacked(features) ? PACKED_START : 0;

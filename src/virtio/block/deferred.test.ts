@@ -85,13 +85,13 @@ for (const format of RING_FORMATS) {
   test(`${format}: what the engine could not do is tried again, and an error is that of the request`, () => {
     const { engine, driver, collect, make, store } = setUp(format);
     make(read(3), read(4));
-    engine.end(0, true);
+    engine.end(0, 'failed');
     collect();
     assert.deepEqual([...driver.take()!.data.subarray(511)], [3, OK]);
     store.readList = () => {
       throw new CrosvmError('E_SYSTEM', 'the disk is broken');
     };
-    engine.end(0, true);
+    engine.end(0, 'failed');
     collect();
     assert.equal(driver.take()!.data[512], IOERR);
   });
@@ -131,9 +131,15 @@ for (const format of RING_FORMATS) {
     assert.deepEqual([driver.take()?.id, driver.take()?.id], [ids[0], discard]);
     // One that the engine could not do is done.
     make(flush);
-    engine.end(0, true);
+    engine.end(0, 'refused');
     collect();
     assert.deepEqual(driver.take()?.data, Uint8Array.of(OK));
+    assert.deepEqual(flushes, [1, 0]);
+    // Of one that failed, nobody may say later that it is done: the host tells only once of writes that it has lost.
+    make(flush);
+    engine.end(0, 'failed');
+    collect();
+    assert.deepEqual(driver.take()?.data, Uint8Array.of(IOERR));
     assert.deepEqual(flushes, [1, 0]);
   });
 

@@ -32,6 +32,7 @@ export class JailLauncher implements DeviceLauncher {
   readonly #filters = new Map<string, JailSpec['filters']>();
   #spawns: boolean;
   #zygote: ZygoteProcess | undefined;
+  #isClosed = false;
 
   constructor(options: JailOptions, programs: JailPrograms = {}) {
     this.#options = options;
@@ -45,12 +46,8 @@ export class JailLauncher implements DeviceLauncher {
     const jail = this.#jailOf(spec);
     const [orders, theirOrders] = packetPair();
     const [messages, theirMessages] = streamPair();
-    const device = this.#start({ name, spec, jail }, [
-      theirMessages.fd,
-      frontEnd,
-      theirOrders.fd,
-      ...inheritedFds(spec),
-    ]);
+    const fds = [theirMessages.fd, frontEnd, theirOrders.fd, ...inheritedFds(spec)] as const;
+    const device = this.#start({ name, spec, jail }, fds, say);
     for (const theirs of [theirOrders, theirMessages]) theirs.close();
     let last: string | undefined;
     const saidAll = readMessages(messages.fd, (line) => {
@@ -63,10 +60,11 @@ export class JailLauncher implements DeviceLauncher {
 
   /** No device is launched any more; the zygote ends when those that were are gone, or are late with that. */
   close(): void {
+    this.#isClosed = true;
     this.#zygote?.close();
   }
 
-  #start(order: StartOrder, fds: DeviceDescriptors): JailedProcess {
+  #start(order: StartOrder, fds: DeviceDescriptors, say: (line: string) => void): JailedProcess {
     if (this.#spawns) return spawnDevice(order, fds, this.#programs.spawned);
     if (this.#zygote === undefined || this.#zygote.isGone) this.#zygote = new ZygoteProcess(this.#programs.zygote);
     const zygote = this.#zygote;
@@ -74,7 +72,8 @@ export class JailLauncher implements DeviceLauncher {
     // For the case that the zygote cannot.
     const spare = fds.map(dup) as number[] as [number, number, number];
     const ended = zygote.isFit.then((isFit) => {
-      if (!isFit) {
+      if (!isFit && !this.#isClosed) {
+        say(`crosvm: ${order.name}: debug: this Node cannot be forked, so a process is spawned`);
         this.#spawns = true;
         current = spawnDevice(order, spare, this.#programs.spawned);
       }

@@ -59,7 +59,7 @@ export class KernelDevice implements ManagedDevice {
   /** It has none. */
   async sharedMemory(): Promise<undefined> {}
 
-  async connect({ firstGsi }: DevicePlace): Promise<VirtioDeviceHandle> {
+  async connect({ firstGsi, files }: DevicePlace): Promise<VirtioDeviceHandle> {
     const { kernel, fd, tap, config, features: besides } = this.#parts;
     const type = virtioDeviceTypes[kernel];
     const answer = new BigUint64Array(1);
@@ -76,7 +76,7 @@ export class KernelDevice implements ManagedDevice {
     };
     const wiring = createWiring(type.queues, virtioVectors(spec));
     const state = createVhostKernelState();
-    const backEnd: VhostKernelHandle = { kernel, fd, tap, features: offered, config, wiring, state };
+    const backEnd: VhostKernelHandle = { kernel, fd, tap, features: offered, config, files, wiring, state };
     this.#handle = { name: this.plan.name, slot: this.plan.slot, firstGsi, spec, window: undefined, backEnd };
     return this.#handle;
   }
