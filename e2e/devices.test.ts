@@ -85,6 +85,7 @@ for (const words of [`,packed-queue${URING}`, ',overlay=temp,packed-queue']) {
     let kills = 0;
     const isOver = new AbortController();
     const killer = (async () => {
+      await until(() => deviceProcesses(image).length > 0, 'the device process');
       await until(() => deviceProcesses(image).some(hasGuestMemory), 'a device process whose driver has started it');
       await sleep(1000);
       while (kills < 3 && !isOver.signal.aborted) {

@@ -78,7 +78,8 @@ export class WaitContext {
    * `token(i)` and `events(i)`.
    */
   wait(timeout: number): number {
-    const n = Number.isInteger(timeout) ? this.#wait(timeout) : this.#waitExactly(timeout);
+    const limited = Math.min(timeout, LONGEST);
+    const n = Number.isInteger(limited) ? this.#wait(limited) : this.#waitExactly(limited);
     if (n !== -1) return n;
     const reason = errno();
     if (reason !== EINTR) throw new SystemError('epoll_wait', reason);
@@ -100,7 +101,7 @@ export class WaitContext {
   }
 
   #wait(milliseconds: number): number {
-    return cWait(this.fd, this.#address, this.#capacity, Math.min(milliseconds, LONGEST));
+    return cWait(this.fd, this.#address, this.#capacity, milliseconds);
   }
 
   #waitExactly(milliseconds: number): number {

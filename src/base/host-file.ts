@@ -147,25 +147,6 @@ export class HostFile implements ByteStore {
   }
 
   /**
-   * The file of `temporary` that is open as `fd`, which is closed, for one user at a time: requests to the system of a
-   * process that has ended may outlive it, and hold its lock. Throws `E_DISK_LOCKED`.
-   */
-  static openTemporary(fd: number): HostFile {
-    const name = 'a temporary file';
-    let own: number | undefined;
-    try {
-      own = open(`/proc/self/fd/${fd}`, O_RDWR);
-      lockFile(own, name, true);
-      return new HostFile(name, own, -1, { writable: true, unsafe: true });
-    } catch (error) {
-      if (own !== undefined) close(own);
-      throw error;
-    } finally {
-      close(fd);
-    }
-  }
-
-  /**
    * A new file that `publish` will give the name `path`: until then, nobody sees it, and if that never comes, nothing is
    * left of it. On a file system without such files it has its name at once. Throws `E_FILE_OPEN` if there is one already.
    */

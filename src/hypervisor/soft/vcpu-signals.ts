@@ -7,7 +7,10 @@ const ASKED = -0x8000_0000;
 /** A missed notice about the end of run() costs the waiter this many milliseconds. */
 const POLL = 2;
 
-/** Makes vCPU `id` look up at the end of the block that it executes. One that sleeps goes on sleeping: it looks at everything when it wakes. */
+/**
+ * Makes vCPU `id` look up at the end of the block that it executes. One that sleeps goes on sleeping: it looks at everything
+ * when it wakes.
+ */
 export function lookUp(words: Int32Array, id: number): void {
   Atomics.store(words, (blockOf(id) + CPU.attention) >> 2, ASKED);
 }
