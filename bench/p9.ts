@@ -20,7 +20,7 @@ const { values } = parseArgs({
 });
 const PAIRS = Number(values.pairs);
 const FILES = 400;
-const MIB = 16;
+const MIB = 128;
 const OPTIONS = 'trans=virtio,version=9p2000.L,msize=512000';
 
 const machine = machineLine();
