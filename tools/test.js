@@ -7,8 +7,9 @@ import { step } from './progress.js';
 import { inOurPlace, output } from './run.js';
 import { projectFolder, setUp } from './setup.js';
 
-/** Programs that tests check against, and the Debian packages that hold them. */
+/** Programs and libraries that tests check against, and the Debian packages that hold them. */
 const REFERENCES = [
+  { file: '/usr/include/seccomp.h', packages: ['libseccomp-dev'] },
   { program: 'as', packages: ['binutils'] },
   { program: 'gcc', packages: ['gcc', 'libc6-dev'] },
   { program: 'iasl', packages: ['acpica-tools'] },
@@ -96,7 +97,9 @@ async function runTests(node, { name, patterns, concurrency }) {
 
 /** Tests that need a program which stays missing skip themselves and say so. */
 async function installReferences() {
-  const packages = REFERENCES.filter(({ program }) => !isOnPath(program)).flatMap((reference) => reference.packages);
+  const isThere = (/** @type {{ file?: string, program?: string }} */ { file, program = '' }) =>
+    file === undefined ? isOnPath(program) : existsSync(file);
+  const packages = REFERENCES.filter((reference) => !isThere(reference)).flatMap((reference) => reference.packages);
   if (packages.length === 0) return;
   const list = packages.join(' ');
   if (process.getuid?.() !== 0 || !isOnPath('apt-get')) {
