@@ -7,7 +7,7 @@ const spec = (text: string) => sharedFolderSpec(sharedDirSyntax.parse(text));
 
 test('a folder is shared by 9P if nobody says otherwise', () => {
   const options = { asciiCasefold: false, readOnly: false };
-  const folder = { path: '/home', tag: 'home', users: undefined, groups: undefined };
+  const folder = { path: '/home', tag: 'home', users: undefined, groups: undefined, keepOwners: false };
   assert.deepEqual(spec('/home:home'), { type: '9p', ...folder, options });
   assert.deepEqual(spec('/home:home:type=p9:ro:ascii_casefold=true:cache=always').options, {
     asciiCasefold: true,
