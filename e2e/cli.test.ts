@@ -73,7 +73,7 @@ const wrong: [string[], string][] = [
     ['run', '--hypervisor', 'kmv', 'k'],
     'crosvm: run: --hypervisor kmv: "kmv" is not one of auto, kvm, soft (did you mean kvm?)',
   ],
-  [['run', '--serial', 'num=9', 'k'], 'crosvm: run: --serial num=9: num: 9 is not between 1 and 4'],
+  [['run', '--serial', 'num=9', 'k'], 'crosvm: run: there is no serial port 9, they are 1 to 4'],
   [['run', '--serial', 'type=file', 'k'], 'crosvm: run: serial port 1 of type=file needs path='],
   [
     ['run', '--serial', 'stdin', '--serial', 'num=2,stdin', 'k'],
