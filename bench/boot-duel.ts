@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GUEST_IS_UP } from '../tools/initramfs.ts';
 import type { Comparison } from './comparison.ts';
-import { type Contender, type LinuxGuest, OURS } from './contenders.ts';
+import type { Contender, LinuxGuest } from './contenders.ts';
 import { type Measured, untilPrinted } from './watch.ts';
 
 export interface BootComparison extends Comparison {
@@ -23,27 +23,27 @@ const BOOTS_BEFORE = 3;
 export async function compareBoots(
   name: string,
   guest: LinuxGuest,
-  other: Contender,
+  [own, other]: readonly [Contender, Contender],
   pairs: number,
   history: boolean,
 ): Promise<BootComparison> {
   using cache = new DisposableStack();
   const ours = { ...guest, jitCache: history ? cache.adopt(newFolder(), removeFolder) : 'off' };
-  if (history) for (let i = 0; i < BOOTS_BEFORE; i++) bootToTheEnd(ours);
+  if (history) for (let i = 0; i < BOOTS_BEFORE; i++) bootToTheEnd(own, ours);
   const boot = (contender: Contender, linux: LinuxGuest) =>
     untilPrinted(contender.program, contender.linux(linux), GUEST_IS_UP, contender.ram);
   const samples: { ours: Measured[]; theirs: Measured[] } = { ours: [], theirs: [] };
   for (let pair = 0; pair < pairs; pair++) {
     console.error(`${name}: ${pair + 1} of ${pairs}`);
-    samples.ours.push(await boot(OURS, ours));
+    samples.ours.push(await boot(own, ours));
     samples.theirs.push(await boot(other, guest));
   }
   return { name, ...samples };
 }
 
 /** What is compiled is kept when the guest powers off, which it does when its console has no more input. */
-function bootToTheEnd(guest: LinuxGuest): void {
-  const { status, stderr } = spawnSync(OURS.program, OURS.linux(guest), { input: 'poweroff -f\n' });
+function bootToTheEnd(own: Contender, guest: LinuxGuest): void {
+  const { status, stderr } = spawnSync(own.program, own.linux(guest), { input: 'poweroff -f\n' });
   if (status !== 0) throw new Error(`a boot ended with status ${status}: ${stderr}`);
 }
 

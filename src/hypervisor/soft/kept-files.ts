@@ -58,12 +58,12 @@ export class KeptFile {
     if (contents !== undefined) this.#write(contents);
   }
 
-  /** If V8 has optimized more of it than what is kept. */
+  /** If none is kept, or V8 has optimized more of it. */
   #keepCore(module: WebAssembly.Module, functions: readonly CallableFunction[]): void {
     const optimized = this.wasm.optimized(functions);
     const known = this.contents?.modules[0];
-    if (optimized <= (known?.optimized ?? 0)) return;
-    const code = this.wasm.save(module, functions);
+    if (known !== undefined && optimized <= known.optimized) return;
+    const code = this.wasm.save(module, functions) ?? new Uint8Array();
     const kept: KeptModule = { bytes: known?.bytes ?? coreModule(), cells: 0, regions: [], code, optimized };
     this.#write({ operations: new Map(), names: [], modules: [kept] });
   }
@@ -81,11 +81,16 @@ export class KeptFile {
   }
 }
 
-/** The core module as an earlier run has compiled it. */
+/** The core module as an earlier run has generated and, if it ran for long enough, compiled it. */
 export function loadKeptCore(place: KeptPlace | undefined): WebAssembly.Module | undefined {
   const file = KeptFile.open(place, 'core');
   const kept = file?.contents?.modules[0];
-  return kept && file.wasm.load(kept.bytes, kept.code!);
+  if (kept === undefined) return undefined;
+  try {
+    return file!.wasm.load(kept.bytes, kept.code!) ?? new WebAssembly.Module(kept.bytes);
+  } catch {
+    return undefined; // damaged
+  }
 }
 
 /** FNV-1a, as hexadecimal digits: only a name, as the file says what it is of. */
