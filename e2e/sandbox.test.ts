@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -60,19 +60,18 @@ async function greeting(path: string, isOver: AbortSignal): Promise<string> {
 test('a device that does what its policy refuses dies alone, and is told of', async () => {
   const policies = join(folder, 'policies');
   cpSync(ownPolicyFolder(), policies, { recursive: true });
-  writeFileSync(join(policies, 'rng_device.policy'), '@include ./common_device.policy\n');
+  // Not the entropy device: a guest's kernel may wait for that one in its driver, for ever.
+  const common = readFileSync(join(policies, 'common_device.policy'), 'utf8');
+  writeFileSync(join(policies, 'balloon_device.policy'), common.replace(/^madvise:.*$/m, ''));
   const disk = join(folder, 'disk');
   writeFileSync(disk, 'the disk\n');
   truncateSync(disk, 1 << 20);
   const { finished, outputs } = await runVirtioGuest(
-    ['--seccomp-policy-dir', policies, '-d', disk],
-    ['(head -c 16 /dev/hwrng >/dev/null &) 2>/dev/null; sleep 1; head -n 1 /dev/vda'],
+    ['--seccomp-policy-dir', policies, '-d', disk, '--init-mem', '192'],
+    ['sleep 1; head -n 1 /dev/vda'],
   );
   assert.equal(outputs[0]?.output, 'the disk\n', finished.console.slice(-2000));
-  assert.match(
-    finished.stderr,
-    /^crosvm: warn: the entropy device has ended \(killed for the system call getrandom\)/m,
-  );
+  assert.match(finished.stderr, /^crosvm: warn: the memory balloon has ended \(killed for the system call madvise\)/m);
   assert.doesNotMatch(finished.stderr, /the disk/);
   assert.equal(finished.status, 0);
 });
