@@ -4,16 +4,11 @@
  *
  *     node bench/virtio-block.ts [--seconds N] [--pairs N] [--json]
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { connectStream, type StreamConnection, streamPair } from '../src/base/unix-stream.ts';
 import { DISK_EXECUTORS, preferredExecutor } from '../src/device-process/device-spec.ts';
-import { FrontEnd } from '../src/vhost-user/front-end/front-end.ts';
-import { handshake } from '../src/vhost-user/front-end/handshake.ts';
-import { MessageChannel } from '../src/vhost-user/message-channel.ts';
+import { type StartedBackEnd, startBackEnd } from './back-end.ts';
 import { BlockDriver, DISK_SIZE } from './block-driver.ts';
 import { COMPARISON_HEADER, type Comparison, comparisonRow, meanSpeed, type Sample } from './comparison.ts';
 import { cpuSecondsOfTree } from './process-usage.ts';
@@ -37,28 +32,17 @@ const REQUESTS = 100_000;
 const folder = mkdtempSync(join('/var/tmp', 'crosvm-bench-'));
 const crosvm = join(import.meta.dirname, '..', 'bin', 'crosvm');
 
-interface BackEnd {
-  readonly process: ChildProcess;
+interface BackEnd extends StartedBackEnd {
   readonly driver: BlockDriver;
-  /** What the back end asks things at; it has to be open. */
-  readonly requests: StreamConnection;
 }
 
 async function start(name: string, program: string, words: readonly string[]): Promise<BackEnd> {
   const image = join(folder, `${name}.img`);
   const socket = join(folder, `${name}.sock`);
   writeFileSync(image, Buffer.alloc(DISK_SIZE, 7));
-  const child = spawn(
-    program,
-    words.map((word) => word.replace('SOCKET', socket).replace('IMAGE', image)),
-    { stdio: ['ignore', 'ignore', 'inherit'] },
-  );
-  while (!existsSync(socket)) await sleep(20);
-  const frontEnd = new FrontEnd(new MessageChannel(connectStream(socket), 5000));
-  const [requests, theirs] = streamPair();
-  await handshake(frontEnd, { backEndChannel: theirs.fd, comesUp: async () => {}, sharesMemory: false });
-  theirs.close();
-  return { process: child, requests, driver: new BlockDriver(frontEnd) };
+  const given = words.map((word) => word.replace('SOCKET', socket).replace('IMAGE', image));
+  const backEnd = await startBackEnd(program, given, socket);
+  return { ...backEnd, driver: new BlockDriver(backEnd.frontEnd) };
 }
 
 function startOurs(executor: string, direct: boolean): Promise<BackEnd> {

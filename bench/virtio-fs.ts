@@ -4,17 +4,12 @@
  *
  *     node bench/virtio-fs.ts [--requests N] [--pairs N] [--json]
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { connectStream, type StreamConnection, streamPair } from '../src/base/unix-stream.ts';
 import type { FuseClient } from '../src/fuse/testing/fuse-client.ts';
 import { O_RDWR } from '../src/host-folder/constants.ts';
-import { FrontEnd } from '../src/vhost-user/front-end/front-end.ts';
-import { handshake } from '../src/vhost-user/front-end/handshake.ts';
-import { MessageChannel } from '../src/vhost-user/message-channel.ts';
+import { type StartedBackEnd, startBackEnd } from './back-end.ts';
 import { COMPARISON_HEADER, type Comparison, comparisonRow, meanSpeed, type Sample } from './comparison.ts';
 import { fuseClientOver } from './fuse-driver.ts';
 import { cpuSecondsOfTree } from './process-usage.ts';
@@ -38,11 +33,8 @@ const ROOT = 1;
 const folder = mkdtempSync(join('/var/tmp', 'crosvm-bench-'));
 const crosvm = join(import.meta.dirname, '..', 'bin', 'crosvm');
 
-interface Side {
-  readonly process: ChildProcess;
+interface Side extends StartedBackEnd {
   readonly client: FuseClient;
-  /** What the back end asks things at; it has to be open. */
-  readonly requests: StreamConnection;
   /** An open file of some blocks. */
   readonly node: number;
   readonly file: number;
@@ -53,21 +45,13 @@ async function start(name: string, program: string, words: readonly string[]): P
   const socket = join(folder, `${name}.sock`);
   mkdirSync(share);
   for (let i = 0; i < FILES; i++) writeFileSync(join(share, `file ${i}`), 'x');
-  const child = spawn(
-    program,
-    words.map((word) => word.replace('SOCKET', socket).replace('SHARE', share)),
-    { stdio: ['ignore', 'ignore', 'inherit'] },
-  );
-  while (!existsSync(socket)) await sleep(20);
-  const frontEnd = new FrontEnd(new MessageChannel(connectStream(socket), 5000));
-  const [requests, theirs] = streamPair();
-  await handshake(frontEnd, { backEndChannel: theirs.fd, comesUp: async () => {}, sharesMemory: false });
-  theirs.close();
-  const client = fuseClientOver(frontEnd);
+  const given = words.map((word) => word.replace('SOCKET', socket).replace('SHARE', share));
+  const backEnd = await startBackEnd(program, given, socket);
+  const client = fuseClientOver(backEnd.frontEnd);
   client.init(31);
   const { node, file } = client.create(ROOT, 'data', O_RDWR, 0o644);
   for (let i = 0; i < FILES; i++) client.write(node.nodeid, file, i * BLOCK, block);
-  return { process: child, client, requests, node: node.nodeid, file };
+  return { ...backEnd, client, node: node.nodeid, file };
 }
 
 const block = new Uint8Array(BLOCK).fill(7);

@@ -84,7 +84,7 @@ export class KeptCode {
   /** By the number of a micro-operation in records: that of its name. */
   readonly #numbers: number[] = [];
   readonly #places = new Map<number, Place[]>();
-  /** In the order in which they are worth keeping: those that this run has used come first. */
+  /** Those of earlier runs, then those that this one has compiled. */
   #modules: KeptModule[];
   readonly #used = new Set<KeptModule>();
   readonly #live = new Map<KeptModule, Live>();
