@@ -123,8 +123,6 @@ export function readDirectory(session: P9Session): number {
   const { request, reply, folder, directoryEntry: next, msize } = session;
   const fid = session.takeFid();
   if (fid === undefined || fid.file === 0) return -EBADF;
-  const problem = session.stat(fid);
-  if (problem < 0) return problem;
   let [low, high] = [request.u32(), request.u32()];
   const start = reply.at;
   reply.u32(0);
@@ -146,10 +144,9 @@ export function readDirectory(session: P9Session): number {
   return 0;
 }
 
-/** `entry.attributes` are those of the folder; of an entry, only its number is known. */
 function replyEntry(session: P9Session): void {
-  const { reply, directoryEntry: from, entry } = session;
-  session.replyQidOf(qidType(from.type << 12), 0, from.inoLow, from.inoHigh, entry.attributes.fileSystem);
+  const { reply, directoryEntry: from } = session;
+  session.replyQidOf(qidType(from.type << 12), 0, from.inoLow, from.inoHigh);
   reply.u32(from.cookieLow);
   reply.u32(from.cookieHigh);
   reply.u8(from.type);

@@ -31,11 +31,6 @@ export const MAX_OFFSET = Number.MAX_SAFE_INTEGER;
 /** The longest value of an extended attribute, and the longest list of their names. */
 export const XATTR_SIZE_MAX = 65536;
 
-/** File systems of one folder that are told apart; on the others numbers of files may be those of another's. */
-const MAX_FILE_SYSTEMS = 2048;
-/** What tells file systems apart in the upper half of a qid's path: no file system has numbers of files so high. */
-const FILE_SYSTEM_SHIFT = 20;
-
 /** What all operations share: the folder, what was agreed on, and objects that each request uses again. */
 export class P9Session {
   readonly folder: Folder;
@@ -59,7 +54,6 @@ export class P9Session {
   readonly scratch: HostMemory = { bytes: new Uint8Array(XATTR_SIZE_MAX), address: 0 };
   /** Bytes of the longest message; 0 before Tversion. */
   msize = 0;
-  readonly #fileSystems = new Map<number, number>();
 
   constructor(folder: Folder, options: P9Options) {
     this.folder = folder;
@@ -116,26 +110,17 @@ export class P9Session {
 
   /** Appends the qid of the file that `entry.attributes` are of. Its version changes with the file. */
   replyQid(): void {
-    const { mode, mtime, mtimeNs, size, inoLow, inoHigh, fileSystem } = this.entry.attributes;
-    this.replyQidOf(qidType(mode), mtime ^ mtimeNs ^ (size << 8), inoLow, inoHigh, fileSystem);
+    const { mode, mtime, mtimeNs, size, inoLow, inoHigh } = this.entry.attributes;
+    this.replyQidOf(qidType(mode), mtime ^ mtimeNs ^ (size << 8), inoLow, inoHigh);
   }
 
   /** Appends a qid: u8 type, u32 version, u64 path, which tells files apart. */
-  replyQidOf(type: number, version: number, inoLow: number, inoHigh: number, fileSystem: number): void {
+  replyQidOf(type: number, version: number, inoLow: number, inoHigh: number): void {
     const { reply } = this;
     reply.u8(type);
     reply.u32(version);
     reply.u32(inoLow);
-    reply.u32(inoHigh ^ (this.#indexOf(fileSystem) << FILE_SYSTEM_SHIFT));
-  }
-
-  /** 0 for the file system that was seen first. */
-  #indexOf(fileSystem: number): number {
-    const index = this.#fileSystems.get(fileSystem);
-    if (index !== undefined) return index;
-    const next = this.#fileSystems.size;
-    if (next < MAX_FILE_SYSTEMS) this.#fileSystems.set(fileSystem, next);
-    return next;
+    reply.u32(inoHigh);
   }
 }
 

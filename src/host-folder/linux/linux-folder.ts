@@ -60,7 +60,6 @@ import type { Credentials } from './credentials.ts';
 import { DirectoryReader } from './directory-reader.ts';
 import { HostFiles } from './host-files.ts';
 import { HostInodes } from './host-inodes.ts';
-import { statxAttributes } from './statx.ts';
 
 /** What a client's way to open a file means for the host's. O_DIRECT is about the client's cache. */
 const OPEN_FLAGS = O_ACCMODE | O_TRUNC | O_APPEND | O_DSYNC | O_SYNC;
@@ -173,7 +172,7 @@ export class LinuxFolder extends HostFiles implements Folder {
 
   getAttributes(inode: number, file: number, attributes: FileAttributes): number {
     const result = this.#stat(inode, file);
-    if (result === 0) statxAttributes(attributes);
+    if (result === 0) this.#inodes.attributes(attributes);
     return result;
   }
 
@@ -194,7 +193,7 @@ export class LinuxFolder extends HostFiles implements Folder {
       result = changeTimes(this.paths.of(fd), seconds(atime), atimeNs, seconds(mtime), mtimeNs);
     }
     if (result >= 0) result = statxFd(fd);
-    if (result >= 0) statxAttributes(attributes);
+    if (result >= 0) this.#inodes.attributes(attributes);
     return result;
   }
 
@@ -289,7 +288,9 @@ export class LinuxFolder extends HostFiles implements Folder {
 
   nextEntry(file: number, cookieLow: number, cookieHigh: number, entry: DirectoryEntry): number {
     const fd = this.files.fd(file);
-    return fd < 0 ? fd : this.#reader.next(fd, cookieLow, cookieHigh, entry);
+    const result = fd < 0 ? fd : this.#reader.next(fd, cookieLow, cookieHigh, entry);
+    if (result > 0) this.#inodes.show(entry, this.files.inode(file));
+    return result;
   }
 
   reset(): void {
