@@ -148,20 +148,6 @@ onBoth('extended attributes', (client) => {
   assert.equal(get(0)!.error, -errno.ENODATA);
 });
 
-test('security attributes are kept under another name where that is wanted', () => {
-  const folder = new MemoryFolder();
-  const client = clientOf(folder, { rewriteSecurityXattrs: true });
-  const { node } = client.create(ROOT, 'file', O_RDWR, 0o666);
-  client.ask(protocol.FUSE_SETXATTR, node.nodeid, join(args(1, 0, 0, 0), text('security.x'), text('').fill(65)));
-  const names = client.ask(protocol.FUSE_LISTXATTR, node.nodeid, args(100, 0));
-  assert.equal(Buffer.from(names.buffer, names.byteOffset, names.byteLength).toString(), 'security.x\0');
-  const target = { bytes: new Uint8Array(100), address: 0 };
-  const stored = folder.listExtended(node.nodeid, target, 100);
-  assert.equal(Buffer.from(target.bytes.subarray(0, stored)).toString(), 'user.virtiofs.security.x\0');
-  const hidden = join(args(1, 0, 0, 0), text('user.virtiofs.security.x'), text('').fill(65));
-  assert.equal(errorOf(client, protocol.FUSE_SETXATTR, node.nodeid, hidden), -errno.EPERM);
-});
-
 test('names are found in any case where that is wanted', () => {
   const client = clientOf(new MemoryFolder(), { asciiCasefold: true });
   const { node } = client.create(ROOT, 'ReadMe', O_RDWR, 0o666);

@@ -38,7 +38,6 @@ function fuseOptions(option: SharedDirOption): FuseOptions {
     negativeTimeout: option.negative_timeout ?? 0,
     writeback,
     posixAcl: option.posix_acl ?? true,
-    rewriteSecurityXattrs: option['rewrite-security-xattrs'] ?? false,
     asciiCasefold: option.ascii_casefold ?? false,
     securityContext: option.security_ctx ?? true,
     readOnly: ro,
