@@ -28,11 +28,17 @@ export function unshare(flags: number): void {
   check(cUnshare(flags), 'unshare');
 }
 
-/** In a user namespace without users yet: `uid` and `gid` of outside, which are this process's, are `inside` here. */
-export function mapUser(uid: number, gid: number, inside: number): void {
+/** A user and his group. */
+export interface Ids {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** In a user namespace without users yet: who this process is outside is called `inside` here. */
+export function mapUser({ uid, gid }: Ids, inside: Ids): void {
   writeProc('/proc/self/setgroups', 'deny');
-  writeProc('/proc/self/uid_map', `${inside} ${uid} 1`);
-  writeProc('/proc/self/gid_map', `${inside} ${gid} 1`);
+  writeProc('/proc/self/uid_map', `${inside.uid} ${uid} 1`);
+  writeProc('/proc/self/gid_map', `${inside.gid} ${gid} 1`);
 }
 
 function writeProc(path: string, text: string): void {

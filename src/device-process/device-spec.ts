@@ -1,9 +1,9 @@
 /** What a device process is told to be. It travels as JSON. */
-import type { IdRange } from '../base/user-maps.ts';
 import type { DiskFormat } from '../disk/disk.ts';
 import type { ImageTrust } from '../disk/image-trust.ts';
 import type { P9Options } from '../p9/p9-options.ts';
 import type { FsSetup } from '../virtio/fs/fs-device.ts';
+import type { ShareUsers } from './share-users.ts';
 
 /**
  * Where what the guest writes to a disk goes, if not to its image: to a qcow2 image, which is made if it is not there; or
@@ -130,15 +130,13 @@ export interface VsockSpec {
 }
 
 /** A folder of the host for the guest. */
-export interface FolderSpec {
+export interface FolderSpec extends ShareUsers {
   readonly path: string;
   /** By what the guest mounts it. */
   readonly tag: string;
-  /** As `SharedFolder`. */
-  readonly users?: readonly IdRange[] | undefined;
-  readonly groups?: readonly IdRange[] | undefined;
   /** As `OpenFolderOptions`. */
   readonly keepOwners?: boolean;
+  readonly rewriteSecurity?: boolean;
 }
 
 export interface FsSpec extends FolderSpec, FsSetup {

@@ -1,6 +1,6 @@
-import type { IdRange } from '../base/user-maps.ts';
 import type { VirtioDevice } from '../virtio/device.ts';
 import type { DeviceAnswer, DeviceOrder } from './device-orders.ts';
+import type { ShareUsers } from './share-users.ts';
 
 type OrderKind = DeviceOrder['kind'];
 
@@ -13,13 +13,10 @@ export type OrderHandlers = {
 };
 
 /** A folder of the host that a device serves: all of its jail. */
-export interface SharedFolder {
+export interface SharedFolder extends ShareUsers {
   /** Absolute. */
   readonly path: string;
   readonly readOnly: boolean;
-  /** Whose files users of the guest make; without them, the same users if this process may be them, else only its own. */
-  readonly users?: readonly IdRange[] | undefined;
-  readonly groups?: readonly IdRange[] | undefined;
   /** It is `/` from now on; /proc/self/fd is the working directory. */
   becameRoot(): void;
 }

@@ -1,6 +1,7 @@
 /** How a process that has loaded its code and has its files shuts itself in, for good. */
 import { close } from '../base/fd.ts';
-import { enterEmptyRoot, enterRoot, makeMountsPrivate, mapUser, unshare } from '../base/namespaces.ts';
+import { becomeUser } from '../base/file-credentials.ts';
+import { enterEmptyRoot, enterRoot, type Ids, makeMountsPrivate, mapUser, unshare } from '../base/namespaces.ts';
 import {
   dropCapabilities,
   FILE_CAPABILITIES,
@@ -34,7 +35,7 @@ import { CrosvmError } from '../errors.ts';
 import type { JailSpec } from './jail-spec.ts';
 
 /** The user inside, whoever it is outside: "nobody". */
-const INSIDE_ID = 65534;
+const NOBODY: Ids = { uid: 65534, gid: 65534 };
 const NAMESPACES = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
 const MAX_DESCRIPTORS = 1024;
 /** Each file that a guest opens on a shared folder takes one. */
@@ -48,17 +49,11 @@ const LIMITS = [
 
 const ALL_IDS = [{ inside: 0, outside: 0, count: 2 ** 32 - 1 }];
 
-/** Who a process is outside of its user namespace. */
-export interface Owner {
-  readonly uid: number;
-  readonly gid: number;
-}
-
 export interface JailedFork {
   /** 0 in the new process. */
   readonly pid: number;
   /** Whose the new process is, if it is in a user namespace already: to be told to `settle`. */
-  readonly newcomer: Owner | undefined;
+  readonly newcomer: Ids | undefined;
 }
 
 /**
@@ -77,11 +72,11 @@ export function forkForJail(): JailedFork {
 }
 
 /** Gives a process in a new user namespace its owner's rights on files. `inside` is what it is called there. */
-export function settle({ uid, gid }: Owner, inside: number = INSIDE_ID): void {
-  explained(() => mapUser(uid, gid, inside));
+export function settle(owner: Ids, inside: Ids = NOBODY): void {
+  explained(() => mapUser(owner, inside));
 }
 
-function currentOwner(): Owner {
+function currentOwner(): Ids {
   return { uid: process.geteuid!(), gid: process.getegid!() };
 }
 
@@ -112,8 +107,14 @@ export function enterJail(
     enterSharedRoot(share.path, share.readOnly);
   });
   share?.becameRoot();
-  dropCapabilities(share === undefined ? [] : FILE_CAPABILITIES);
+  if (share?.user !== undefined) becomeUser(share.user);
+  dropCapabilities(capabilitiesFor(share));
   shutIn(jail, share === undefined ? MAX_DESCRIPTORS : MAX_SHARED_FILES, supervisor);
+}
+
+/** Who acts for all users of the guest has rights on the files of all. */
+function capabilitiesFor(share: SharedFolder | undefined): readonly number[] {
+  return share === undefined || share.user !== undefined ? [] : FILE_CAPABILITIES;
 }
 
 /** Users of the guest are those of the host with the same numbers, if nobody says otherwise. */
