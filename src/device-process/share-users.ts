@@ -12,20 +12,23 @@ export interface ShareUsers {
   readonly user?: Ids | undefined;
 }
 
-/**
- * What a process that is `owner`, and may be nobody else, is called in its namespace: root, if nobody says otherwise. Throws
- * `E_JAIL` if others are to be there.
- */
-export function onlyUser({ users, groups, user = { uid: 0, gid: 0 } }: ShareUsers, owner: Ids): Ids {
-  return {
-    uid: onlyId('uidmap', users, owner.uid, user.uid),
-    gid: onlyId('gidmap', groups, owner.gid, user.gid),
-  };
+/** Who the process itself is inside: root, if nobody says otherwise and there is one. */
+export function ownUser({ users, groups, user }: ShareUsers): Ids {
+  return user ?? { uid: firstId(users), gid: firstId(groups) };
 }
 
-function onlyId(key: string, map: readonly IdRange[] | undefined, own: number, inside: number): number {
-  if (map === undefined) return inside;
-  const [range, ...others] = map;
-  if (range?.outside === own && range.count === 1 && others.length === 0) return range.inside;
+function firstId(map: readonly IdRange[] | undefined): number {
+  return map === undefined ? 0 : Math.min(...map.map(({ inside }) => inside));
+}
+
+/** The same of a process that is `owner` and may be nobody else. Throws `E_JAIL` if others are to be there. */
+export function onlyUser(share: ShareUsers, owner: Ids): Ids {
+  mustBeOnly('uidmap', share.users, owner.uid);
+  mustBeOnly('gidmap', share.groups, owner.gid);
+  return ownUser(share);
+}
+
+function mustBeOnly(key: string, map: readonly IdRange[] | undefined, own: number): void {
+  if (map === undefined || (map.length === 1 && map[0]!.outside === own && map[0]!.count === 1)) return;
   throw new CrosvmError('E_JAIL', `${key}: only root can be others than himself; for you it is ${key}=N ${own} 1`);
 }

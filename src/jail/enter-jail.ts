@@ -31,6 +31,7 @@ import { SystemError } from '../base/system-error.ts';
 import type { StreamConnection } from '../base/unix-stream.ts';
 import { unshareWithUsers } from '../base/user-maps.ts';
 import type { PreparedDevice, SharedFolder } from '../device-process/made-device.ts';
+import { ownUser } from '../device-process/share-users.ts';
 import { CrosvmError } from '../errors.ts';
 import type { JailSpec } from './jail-spec.ts';
 
@@ -107,7 +108,7 @@ export function enterJail(
     enterSharedRoot(share.path, share.readOnly);
   });
   share?.becameRoot();
-  if (share?.user !== undefined) becomeUser(share.user);
+  if (share !== undefined) becomeUser(ownUser(share));
   dropCapabilities(capabilitiesFor(share));
   shutIn(jail, share === undefined ? MAX_DESCRIPTORS : MAX_SHARED_FILES, supervisor);
 }
