@@ -1,8 +1,8 @@
 /** In whose name the calling thread makes files (credentials(7)). */
 import { check, libc } from './ffi.ts';
-import type { Ids } from './namespaces.ts';
 import { prctl } from './prctl.ts';
 import { systemCall } from './system-call.ts';
+import type { Ids } from './user-maps.ts';
 
 const SYS_SETRESUID = 117;
 const SYS_SETRESGID = 119;

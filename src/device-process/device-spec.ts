@@ -137,6 +137,8 @@ export interface FolderSpec extends ShareUsers {
   /** As `OpenFolderOptions`. */
   readonly keepOwners?: boolean;
   readonly rewriteSecurity?: boolean;
+  /** As `RootOfShare`. */
+  readonly followsMounts?: boolean;
 }
 
 export interface FsSpec extends FolderSpec, FsSetup {
@@ -146,6 +148,10 @@ export interface FsSpec extends FolderSpec, FsSetup {
 export interface P9Spec extends FolderSpec {
   readonly type: '9p';
   readonly options: P9Options;
+}
+
+export function sharesFolder(spec: DeviceSpec): spec is FsSpec | P9Spec {
+  return spec.type === 'fs' || spec.type === '9p';
 }
 
 /** In the page cache most requests end at once, and the ring only costs. */

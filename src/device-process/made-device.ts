@@ -12,11 +12,17 @@ export type OrderHandlers = {
   ) => void;
 };
 
-/** A folder of the host that a device serves: all of its jail. */
-export interface SharedFolder extends ShareUsers {
+/** What the root folder of the process is then. It travels as JSON. */
+export interface RootOfShare {
   /** Absolute. */
   readonly path: string;
   readonly readOnly: boolean;
+  /** What the host mounts in it later is there, too. */
+  readonly followsMounts: boolean;
+}
+
+/** A folder of the host that a device serves: all of its jail. */
+export interface SharedFolder extends ShareUsers, RootOfShare {
   /** It is `/` from now on; /proc/self/fd is the working directory. */
   becameRoot(): void;
 }

@@ -15,7 +15,7 @@ const NO_USERS = 'uid, gid, uidmap and gidmap of a shared folder take the sandbo
  * throws `E_JAIL` for what only a jail can do.
  */
 export function shareFolder(
-  { path, users, groups, user, keepOwners = false, rewriteSecurity = false }: FolderSpec,
+  { path, users, groups, user, keepOwners = false, rewriteSecurity = false, followsMounts = false }: FolderSpec,
   readOnly: boolean,
 ): { readonly open: () => Folder; readonly share: SharedFolder } {
   const absolute = resolve(path);
@@ -31,6 +31,7 @@ export function shareFolder(
     share: {
       path: absolute,
       readOnly,
+      followsMounts,
       users,
       groups,
       user,

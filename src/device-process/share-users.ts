@@ -1,6 +1,5 @@
 /** Who a device process that shares a folder is in its user namespace, and who others are. */
-import type { Ids } from '../base/namespaces.ts';
-import type { IdRange } from '../base/user-maps.ts';
+import type { IdRange, Ids } from '../base/user-maps.ts';
 import { CrosvmError } from '../errors.ts';
 
 /** As the user says it. */
@@ -10,6 +9,13 @@ export interface ShareUsers {
   readonly groups?: readonly IdRange[] | undefined;
   /** As whom all is done, with no other rights; without it, as each of the guest's users. By its numbers inside. */
   readonly user?: Ids | undefined;
+}
+
+const ALL = [{ inside: 0, outside: 0, count: 2 ** 32 - 1 }];
+
+/** Users and groups of its namespace: those of the host with the same numbers, if nobody says otherwise. */
+export function mapsOf({ users = ALL, groups = ALL }: ShareUsers): readonly [readonly IdRange[], readonly IdRange[]] {
+  return [users, groups];
 }
 
 /** Who the process itself is inside: root, if nobody says otherwise and there is one. */

@@ -5,12 +5,12 @@
 import { EPOLLIN } from '../base/epoll.ts';
 import { EventLoop } from '../base/event-loop.ts';
 import { closeAll, write } from '../base/fd.ts';
-import type { Ids } from '../base/namespaces.ts';
 import { openPidfd, SIGKILL, signalProcess, waitForEnd } from '../base/process.ts';
 import { waitingSystemCall } from '../base/seccomp.ts';
 import { type StreamConnection, streamPair } from '../base/unix-stream.ts';
+import type { Ids } from '../base/user-maps.ts';
 import type { DeviceMaker } from '../device-process/create-device.ts';
-import type { DeviceSpec, FsSpec, P9Spec } from '../device-process/device-spec.ts';
+import { type DeviceSpec, sharesFolder } from '../device-process/device-spec.ts';
 import { onlyUser } from '../device-process/share-users.ts';
 import { endWords, refusedWords } from './end-words.ts';
 import { enterJail, forkForJail, receiveListener, settle } from './enter-jail.ts';
@@ -153,8 +153,4 @@ function wayOf(newcomer: Ids | undefined, spec: DeviceSpec): WayIn {
     },
     enter: (jail, prepared, supervisor) => enterJail(jail, prepared, newcomer !== undefined, supervisor),
   };
-}
-
-function sharesFolder(spec: DeviceSpec): spec is FsSpec | P9Spec {
-  return spec.type === 'fs' || spec.type === '9p';
 }

@@ -78,6 +78,11 @@ const keys = {
   },
   writeback: { syntax: trueOrFalse, help: 'The guest writes later what it has written [default: false].' },
   ro: { syntax: trueOrFalse, help: 'The guest may only read; ":ro" is enough [default: false].' },
+  new_mounts: {
+    syntax: trueOrFalse,
+    aliases: ['new-mounts'],
+    help: 'What the host mounts in the folder while the VM runs is there, too [default: false].',
+  },
   uidmap: { syntax: idMap, help: 'Users: of the guest, of the host, how many.' },
   gidmap: { syntax: idMap, help: 'The same for groups.' },
   uid: {

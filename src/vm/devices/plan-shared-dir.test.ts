@@ -15,6 +15,7 @@ test('a folder is shared by 9P if nobody says otherwise', () => {
     user: undefined,
     keepOwners: false,
     rewriteSecurity: false,
+    followsMounts: false,
   };
   assert.deepEqual(spec('/home:home'), { type: '9p', ...folder, options });
   assert.deepEqual(spec('/home:home:type=p9:ro:ascii_casefold=true:cache=always').options, {

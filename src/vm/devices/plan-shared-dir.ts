@@ -22,6 +22,7 @@ export function sharedFolderSpec(option: SharedDirOption): FsSpec | P9Spec {
     user: uid === undefined || gid === undefined ? undefined : { uid, gid },
     keepOwners: option.keep_owners ?? false,
     rewriteSecurity: option['rewrite-security-xattrs'] ?? false,
+    followsMounts: option.new_mounts ?? false,
   };
   return type === 'fs'
     ? { type, ...folder, ...fsSetup(option) }
