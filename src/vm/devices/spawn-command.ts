@@ -24,7 +24,7 @@ const SCRIPT = `
   read -r pid others </proc/self/stat && echo "$pid" && read -r groups <&3 || exit
   root=$1
   shift
-  { read -r job <&3 && exec "$0" "$root" "$job"; } &
+  { read -r job <&3 && { "$0" "$root" "$job" || echo "its root could not be changed"; }; } &
   exec setpriv "$groups" "$@" >/dev/null 3<&-
 `;
 

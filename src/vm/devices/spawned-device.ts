@@ -62,7 +62,7 @@ class SpawnedDevice implements JailedProcess {
     this.ended = this.#end();
     this.#stream.send({ kind: 'start', order });
     this.#subscription = onReadable(connection.fd, () => this.#receive());
-    void this.#follow();
+    createInterface({ input: child.stdout! }).on('line', (line) => this.#hear(line));
   }
 
   kill(): void {
@@ -73,7 +73,8 @@ class SpawnedDevice implements JailedProcess {
   async #end(): Promise<string> {
     const end = await new Promise<ProcessEnd | Error>((resolve) => {
       this.#child.once('error', resolve);
-      this.#child.once('exit', (status, signal) => {
+      // When all is heard, too.
+      this.#child.once('close', (status, signal) => {
         resolve(signal === null ? { exitStatus: status! } : { signal: constants.signals[signal] });
       });
     });
@@ -104,20 +105,17 @@ class SpawnedDevice implements JailedProcess {
     }
   }
 
-  /** What the process prints until it becomes the device: its number; then why its root cannot be changed. */
-  async #follow(): Promise<void> {
-    let reason = 'its root was not changed';
+  /** What is printed by the programs around the device: its number; then, if its root cannot be changed, why. */
+  #hear(line: string): void {
     try {
-      for await (const line of createInterface({ input: this.#child.stdout! })) {
-        if (this.#pid === undefined) this.#settle(Number(line));
-        else reason = line;
+      if (this.#pid === undefined) {
+        this.#settle(Number(line));
+        return;
       }
+      this.#say(line);
     } catch (error) {
-      reason = (error as Error).message;
+      this.#say((error as Error).message);
     }
-    if (this.#state === 'entering') this.#receive(); // what it has sent before it has ended
-    if (this.#pid === undefined || this.#state === 'inside') return;
-    this.#say(reason);
     this.kill();
   }
 
