@@ -1,39 +1,18 @@
 /** In whose name device processes act on a shared folder, without a guest: requests come from a driver of the test's. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import {
-  chmodSync,
-  chownSync,
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, chownSync, lstatSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { after, describe, test } from 'node:test';
-import { fuseClientOver } from '../bench/fuse-driver.ts';
-import { streamPair } from '../src/base/unix-stream.ts';
 import * as protocol from '../src/fuse/protocol.ts';
 import { args, type FuseClient, text as words } from '../src/fuse/testing/fuse-client.ts';
 import { O_RDONLY, O_RDWR } from '../src/host-folder/constants.ts';
 import { EACCES, EPERM } from '../src/host-folder/errno.ts';
-import { FrontEnd } from '../src/vhost-user/front-end/front-end.ts';
-import { handshake } from '../src/vhost-user/front-end/handshake.ts';
-import { MessageChannel } from '../src/vhost-user/message-channel.ts';
-import { CROSVM } from './linux-guest.ts';
+import { startFolderDevice, threadStatuses, WAYS } from './folder-device.ts';
 
 const ROOT = 1;
 const USER = 1000;
-const TIMEOUT_MS = 60_000;
 const skip = process.geteuid!() === 0 ? false : 'only root has others to be';
-/** Both ways to start device processes. */
-const WAYS = { forked: {}, spawned: { CROSVM_SPAWN_DEVICES: '1' } };
-
 const folder = mkdtempSync(join(tmpdir(), 'crosvm-users-'));
 after(() => rmSync(folder, { recursive: true }));
 chmodSync(folder, 0o755);
@@ -53,50 +32,6 @@ function newShare(name: string): string {
   return share;
 }
 
-interface Device {
-  /** Undefined if it does not come up. */
-  readonly client: FuseClient | undefined;
-  /** Ends it; what it has said. */
-  end(): Promise<string>;
-}
-
-/** `user`: who runs it. */
-async function start(share: string, cfg: string, env: NodeJS.ProcessEnv, user = 0): Promise<Device> {
-  const [connection, theirs] = streamPair();
-  const command = [CROSVM, 'device', 'fs', '--shared-dir', share, '--tag', 'share', '--cfg', cfg, '--fd', '3'];
-  const child = spawn(process.execPath, command, {
-    stdio: ['ignore', 'ignore', 'pipe', theirs.fd],
-    env: { ...process.env, ...env },
-    ...{ uid: user, gid: user, timeout: TIMEOUT_MS },
-  });
-  theirs.close();
-  const said = text(child.stderr!);
-  const [requests, itsRequests] = streamPair();
-  const end = async () => {
-    requests.close();
-    connection.close();
-    return await said;
-  };
-  try {
-    const frontEnd = new FrontEnd(new MessageChannel(connection, TIMEOUT_MS));
-    await handshake(frontEnd, { backEndChannel: itsRequests.fd, comesUp: async () => {}, sharesMemory: false });
-    const client = fuseClientOver(frontEnd);
-    client.init();
-    return { client, end };
-  } catch {
-    return { client: undefined, end };
-  } finally {
-    itsRequests.close();
-  }
-}
-
-/** The same, of one that has to come up. */
-async function startWell(...words: Parameters<typeof start>): Promise<Device & { readonly client: FuseClient }> {
-  const { client, end } = await start(...words);
-  if (client === undefined) throw new Error(await end());
-  return { client, end };
-}
-
 const errorOf = (client: FuseClient, opcode: number, nodeid: number, request: Uint8Array) =>
   client.call(opcode, nodeid, request)!.error;
 
@@ -111,30 +46,11 @@ function open(client: FuseClient, name: string): number {
   return errorOf(client, protocol.FUSE_OPEN, nodeid, args(O_RDONLY, 0));
 }
 
-/** Real users and capabilities of the threads of the processes whose root is the share. */
-function statusOf(share: string): string[] {
-  const { ino, dev } = lstatSync(share);
-  const isIn = (pid: string) => {
-    try {
-      const root = lstatSync(`/proc/${pid}/root/.`);
-      return root.ino === ino && root.dev === dev;
-    } catch {
-      return false;
-    }
-  };
-  const statuses = readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && isIn(name))
-    .flatMap((pid) =>
-      readdirSync(`/proc/${pid}/task`).map((task) => readFileSync(`/proc/${pid}/task/${task}/status`, 'utf8')),
-    )
-    // The device is the first in its namespace; its parent is outside.
-    .filter((status) => /^NStgid:.*\t1$/m.test(status));
+/** Real user and capabilities of all threads of the device. */
+function rightsIn(share: string): string[] {
   const field = (status: string, name: string) => new RegExp(`^${name}:\\s*(\\S+)`, 'm').exec(status)![1];
-  return [
-    ...new Set(
-      statuses.map((status) => `${field(status, 'Uid')} ${field(status, 'CapEff')} ${field(status, 'CapBnd')}`),
-    ),
-  ];
+  const statuses = threadStatuses(share);
+  return [...new Set(statuses.map((one) => ['Uid', 'CapEff', 'CapBnd'].map((name) => field(one, name)).join(' ')))];
 }
 
 const NONE = '0000000000000000';
@@ -144,22 +60,22 @@ for (const [way, env] of Object.entries(WAYS)) {
   describe(`a shared folder of a ${way} device`, { skip }, () => {
     test('of root: as each of the users of the guest, with rights on the files of all', async () => {
       const share = newShare(`${way}-all`);
-      const { client, end } = await startWell(share, 'timeout=0', env);
+      const { client, end } = await startFolderDevice(share, 'timeout=0', { env });
       assert.deepEqual([open(client, 'of-root'), open(client, 'of-user')], [0, 0]);
       client.uid = client.gid = 7;
       client.create(ROOT, 'new', O_RDWR, 0o666);
       const { uid, gid } = lstatSync(join(share, 'new'));
       assert.deepEqual([uid, gid], [7, 7]);
-      assert.deepEqual(statusOf(share), [`0 ${ON_FILES} ${ON_FILES}`]);
+      assert.deepEqual(rightsIn(share), [`0 ${ON_FILES} ${ON_FILES}`]);
       assert.equal(await end(), '');
     });
 
     test('of root with a map: users of the guest are others', async () => {
       const share = newShare(`${way}-map`);
-      const { client, end } = await startWell(
+      const { client, end } = await startFolderDevice(
         share,
         'uidmap=0 100000 5000,5000 1000 1:gidmap=0 100000 5000,5000 1000 1',
-        env,
+        { env },
       );
       assert.deepEqual(ownersOf(client, 'of-user'), [5000, 5000]);
       assert.deepEqual([open(client, 'of-root'), open(client, 'of-user')], [-EACCES, 0]);
@@ -171,7 +87,7 @@ for (const [way, env] of Object.entries(WAYS)) {
 
     test('of root as one user: with the rights of that one only', async () => {
       const share = newShare(`${way}-one`);
-      const { client, end } = await startWell(share, `uid=${USER}:gid=${USER}`, env);
+      const { client, end } = await startFolderDevice(share, `uid=${USER}:gid=${USER}`, { env });
       assert.deepEqual([open(client, 'of-root'), open(client, 'of-user')], [-EACCES, 0]);
       client.uid = client.gid = 7;
       const { node } = client.create(ROOT, 'new', O_RDWR, 0o666);
@@ -180,14 +96,14 @@ for (const [way, env] of Object.entries(WAYS)) {
       const chown = new Uint8Array(88);
       new DataView(chown.buffer).setUint32(0, protocol.FATTR_UID, true);
       assert.equal(errorOf(client, protocol.FUSE_SETATTR, node.nodeid, chown), -EPERM);
-      assert.deepEqual(statusOf(share), [`${USER} ${NONE} ${NONE}`]);
+      assert.deepEqual(rightsIn(share), [`${USER} ${NONE} ${NONE}`]);
       assert.equal(await end(), '');
     });
 
     test('of somebody else, who is himself in the guest', async () => {
       const share = newShare(`${way}-himself`);
       const cfg = `uid=5000:gid=5000:uidmap=5000 ${USER} 1:gidmap=5000 ${USER} 1`;
-      const { client, end } = await startWell(share, cfg, env, USER);
+      const { client, end } = await startFolderDevice(share, cfg, { env, user: USER });
       assert.deepEqual(
         [ownersOf(client, 'of-user'), ownersOf(client, 'of-root')],
         [
@@ -202,12 +118,10 @@ for (const [way, env] of Object.entries(WAYS)) {
     });
 
     test('of somebody else, who wants to be others: one line says what he can be', async () => {
-      const { client, end } = await start(newShare(`${way}-others`), 'uidmap=0 0 1', env, USER);
-      assert.equal(client, undefined);
-      assert.match(
-        await end(),
-        /^crosvm: device fs: uidmap: only root can be others .* uidmap=N 1000 1\n(?!.*allow user namespaces)/,
-      );
+      const started = startFolderDevice(newShare(`${way}-others`), 'uidmap=0 0 1', { env, user: USER });
+      await assert.rejects(started, {
+        message: /^crosvm: device fs: uidmap: only root can be others .* uidmap=N 1000 1\n(?!.*allow user namespaces)/,
+      });
     });
   });
 }
