@@ -1,6 +1,7 @@
 /** Operations on what is known of a file: attributes, extended attributes, the target of a link, its file system. */
 import { S_ISGID } from '../host-folder/constants.ts';
 import { EINVAL } from '../host-folder/errno.ts';
+import { isOffset } from '../host-folder/file-session.ts';
 import {
   FATTR_ATIME,
   FATTR_ATIME_NOW,
@@ -16,7 +17,7 @@ import {
   FUSE_SETXATTR_ACL_KILL_SGID,
   FUSE_SETXATTR_EXT,
 } from './protocol.ts';
-import { type FuseSession, isOffset } from './session.ts';
+import type { FuseSession } from './session.ts';
 
 const XATTR_SIZE_MAX = 65536;
 const STATFS_OUT_SIZE = 80;

@@ -1,10 +1,11 @@
 /** Operations on open files. */
 import { O_ACCMODE, O_RDONLY, O_TRUNC, S_IFDIR } from '../host-folder/constants.ts';
 import { EBADF, EFBIG, EINVAL, EISDIR, ENOMEM, ENOSPC, EROFS } from '../host-folder/errno.ts';
+import { isOffset } from '../host-folder/file-session.ts';
 import type { ExtendedAttribute } from './extended-attribute.ts';
 import type { Fid } from './fid-table.ts';
 import { WRITE_HEADER_SIZE } from './protocol.ts';
-import { isOffset, type P9Session, qidType } from './session.ts';
+import { type P9Session, qidType } from './session.ts';
 
 /** u32 fid, flags; answered by a qid and u32 iounit, 0 for what fits a message. */
 export function open(session: P9Session): number {

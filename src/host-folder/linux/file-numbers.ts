@@ -1,6 +1,8 @@
-/** Numbers of a file system go on below this in nearly all cases: 2^48, of which the upper half has so many. */
+/** How many values the upper 16 bits of a number have. */
 const SHORT_HIGH = 1 << 16;
-/** Prefixes that there are: the upper 16 bits but one. */
+/** The usual case: the folder's own file system, which is the first device, and a number below 2^48. */
+const OWN = 0;
+/** Prefixes that there are: the uppermost bit says that a number is hashed. */
 const MAX_PREFIXES = 1 << 15;
 const HASHED = 0x8000_0000;
 
@@ -16,8 +18,8 @@ interface Numbered {
  * and them, in the order in which they are met. So numbers of the folder's own file system are mostly the host's.
  */
 export class FileNumbers {
-  /** By index of the device and the upper 16 bits. The folder's own file system is the first. */
-  readonly #prefixes = new Map([[0, 0]]);
+  /** By index of the device and the upper 16 bits. */
+  readonly #prefixes = new Map([[OWN, 0]]);
   readonly #max: number;
 
   /** `max`: how many prefixes there are; the files beyond are told apart by 63 bits of a hash. */
@@ -27,7 +29,9 @@ export class FileNumbers {
 
   /** Makes the number of a file on a device (an index below 2048) its number for clients. */
   replace(device: number, file: Numbered): void {
-    const prefix = this.#prefixOf(device * SHORT_HIGH + (file.inoHigh >>> 16));
+    const key = device * SHORT_HIGH + (file.inoHigh >>> 16);
+    if (key === OWN) return;
+    const prefix = this.#prefixOf(key);
     if (prefix >= 0) file.inoHigh = ((prefix << 16) | (file.inoHigh & 0xffff)) >>> 0;
     else hash(device, file);
   }

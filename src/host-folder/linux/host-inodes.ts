@@ -71,8 +71,7 @@ export class HostInodes {
 
   /** What `statxWords` say of a file, as clients see it. */
   attributes(to: FileAttributes): void {
-    statxAttributes(to);
-    this.#numbers.replace(Math.max(0, this.#devices.find(statxMajor(), statxMinor())), to);
+    this.#attributesOn(Math.max(0, this.#devices.find(statxMajor(), statxMinor())), to);
   }
 
   /** Makes an entry of a folder what clients see of it. */
@@ -133,8 +132,13 @@ export class HostInodes {
     table.hold(inode);
     if (name !== undefined && inode !== ROOT_INODE) table.place(inode, parent, name);
     entry.inode = inode;
-    this.attributes(entry.attributes);
+    this.#attributesOn(device, entry.attributes);
     return 0;
+  }
+
+  #attributesOn(device: number, to: FileAttributes): void {
+    statxAttributes(to);
+    this.#numbers.replace(device, to);
   }
 
   #newDevice(folder: number, address: number): number {
