@@ -13,7 +13,6 @@ import {
   readLinkOf,
   removeDirectoryAt,
   renameAt,
-  statfsWords,
   statisticsOf,
   statxFd,
   symlinkAt,
@@ -57,6 +56,7 @@ import { DirectoryReader } from './directory-reader.ts';
 import { ExtendedAttributes } from './extended-attributes.ts';
 import { HostFiles } from './host-files.ts';
 import { HostInodes } from './host-inodes.ts';
+import { takeStatistics } from './statfs.ts';
 
 /** What a client's way to open a file means for the host's. O_DIRECT is about the client's cache. */
 const OPEN_FLAGS = O_ACCMODE | O_TRUNC | O_APPEND | O_DSYNC | O_SYNC;
@@ -203,16 +203,7 @@ export class LinuxFolder extends HostFiles implements Folder {
     const fd = this.descriptorOf(inode);
     const result = fd < 0 ? fd : statisticsOf(fd);
     if (result < 0) return result;
-    const field = (index: number) => Number(statfsWords[index]!);
-    statistics.type = field(0);
-    statistics.blockSize = field(1);
-    statistics.blocks = field(2);
-    statistics.free = field(3);
-    statistics.available = field(4);
-    statistics.files = field(5);
-    statistics.freeFiles = field(6);
-    statistics.nameLength = field(8);
-    statistics.fragmentSize = field(9);
+    takeStatistics(statistics);
     return 0;
   }
 
