@@ -19,6 +19,8 @@ import { interruptFd, moveDoorbells, type QueueWiring } from './queue-wiring.ts'
 
 /** How long a vCPU waits for a back end before the device counts as broken. */
 export const RESPONSE_TIMEOUT_MS = 5_000;
+/** How long it waits for all that one access of the driver takes: to start a device with many queues is many requests. */
+const ACCESS_TIMEOUT_MS = 30_000;
 
 const PROTOCOL = featureSet(f.VHOST_USER_F_PROTOCOL_FEATURES);
 
@@ -72,14 +74,15 @@ export class VhostUserLink implements VirtioLink {
   readonly #vm: VmAccess;
   readonly #state: InstanceType<typeof VhostUserState>;
   readonly #kicks: readonly EventFd[];
-  #frontEnd: FrontEnd;
+  readonly #frontEnd: FrontEnd;
 
   constructor(handle: VhostUserHandle, vm: VmAccess) {
     this.#handle = handle;
     this.#vm = vm;
     this.#state = new VhostUserState(handle.state);
     this.#kicks = handle.wiring.kicks.map((fd) => new EventFd(fd));
-    this.#frontEnd = frontEndOf(handle);
+    const channel = new MessageChannel(new StreamConnection(handle.fd), RESPONSE_TIMEOUT_MS);
+    this.#frontEnd = new FrontEnd(channel, handle.protocolFeatures);
   }
 
   isGone(): boolean {
@@ -197,6 +200,7 @@ export class VhostUserLink implements VirtioLink {
   /** Anything but a refusal leaves the connection in an unknown state: nobody uses it any more. */
   #talk<T>(action: () => T): T {
     if (this.#state.lost !== 0) throw new CrosvmError('E_VHOST_USER', 'vhost-user: the back end is gone');
+    this.#frontEnd.limit(ACCESS_TIMEOUT_MS);
     try {
       return action();
     } catch (error) {
@@ -205,7 +209,7 @@ export class VhostUserLink implements VirtioLink {
         // The back end and the main thread are to notice as well.
         new StreamConnection(this.#handle.fd).shutdown();
         // Bytes of an answer that was cut off must not become the start of another one.
-        this.#frontEnd = frontEndOf(this.#handle);
+        this.#frontEnd.abandon();
       }
       throw error;
     }
@@ -304,8 +308,4 @@ export class VhostUserLink implements VirtioLink {
 
 function isPacked(features: FeatureSet): boolean {
   return hasFeature(features, VIRTIO_F_RING_PACKED);
-}
-
-function frontEndOf({ fd, protocolFeatures }: VhostUserHandle): FrontEnd {
-  return new FrontEnd(new MessageChannel(new StreamConnection(fd), RESPONSE_TIMEOUT_MS), protocolFeatures);
 }
