@@ -163,6 +163,8 @@ test('a stop asks each ring that runs, and resets', () => {
   assert.deepEqual(names(), ['GET_VRING_BASE', 'GET_VRING_BASE', 'RESET_DEVICE']);
   device.stop();
   assert.deepEqual(names(), ['RESET_DEVICE']);
+  link((1 << f.VHOST_USER_PROTOCOL_F_RESET_DEVICE) | (1 << f.VHOST_USER_PROTOCOL_F_STATUS)).stop();
+  assert.deepEqual(names(), ['RESET_DEVICE', 'SET_STATUS']);
 });
 
 test('interrupts by vector, by line, or not at all', () => {

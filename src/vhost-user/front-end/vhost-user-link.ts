@@ -115,9 +115,9 @@ export class VhostUserLink implements VirtioLink {
   stop(): void {
     this.#talk(() => {
       this.#stopQueues();
-      if (this.#frontEnd.has(f.VHOST_USER_PROTOCOL_F_STATUS)) this.#frontEnd.request('SET_STATUS', 0n);
-      else if (this.#frontEnd.has(f.VHOST_USER_PROTOCOL_F_RESET_DEVICE))
-        this.#frontEnd.request('RESET_DEVICE', undefined);
+      // A status of 0 alone is not enough: there are front ends that write it when their VM is only paused.
+      if (this.#frontEnd.has(f.VHOST_USER_PROTOCOL_F_RESET_DEVICE)) this.#frontEnd.request('RESET_DEVICE', undefined);
+      this.#setStatus(0);
     });
   }
 
