@@ -18,6 +18,7 @@ import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FULL_KERNEL } from '../tools/guest-packages.ts';
 import { CROSVM, finish } from './linux-guest.ts';
+import { devicesNamed } from './named-devices.ts';
 import { print, rom } from './rom.ts';
 import { until } from './until.ts';
 import {
@@ -221,25 +222,6 @@ test('all devices work again for a driver that comes after another one', async (
   if (network.length > 0) for (const { output } of [before[4]!, again[4]!]) assert.match(output, /2 packets received/);
   assert.equal(readFileSync(output, 'utf8').match(/the console/g)?.length, 2);
 });
-
-/** Processes of devices of VMs of this test, by what they call themselves. */
-function devicesNamed(name: string): number[] {
-  const status = (pid: number) => {
-    try {
-      return readFileSync(`/proc/${pid}/status`, 'utf8');
-    } catch {
-      return ''; // it has just ended
-    }
-  };
-  const isOurs = (pid: number): boolean => {
-    const parent = Number(/^PPid:\t(\d+)$/m.exec(status(pid))?.[1] ?? 0);
-    return parent === process.pid || (parent > 1 && isOurs(parent));
-  };
-  return readdirSync('/proc')
-    .filter((entry) => /^\d+$/.test(entry))
-    .map(Number)
-    .filter((pid) => status(pid).startsWith(`Name:\t${name}\n`) && isOurs(pid));
-}
 
 test('a network card on a TAP device that is made for it, and stays when the card is killed', async (t) => {
   if (process.getuid?.() !== 0 || !existsSync('/dev/net/tun')) return t.skip('TAP devices take root and /dev/net/tun');
