@@ -22,12 +22,18 @@ export const RESPONSE_TIMEOUT_MS = 5_000;
 /** How long it waits for all that one access of the driver takes: to start a device with many queues is many requests. */
 const ACCESS_TIMEOUT_MS = 30_000;
 
+/** Bytes of a reason that are kept. */
+const MAX_REASON = 200;
+
 const PROTOCOL = featureSet(f.VHOST_USER_F_PROTOCOL_FEATURES);
 
 /** What all threads need to remember of a back end. */
 const VhostUserState = sharedStruct({
   /** The connection is of no use any more. */
   lost: 'u8',
+  /** Why it was given up, if it was: so many bytes of text. */
+  reasonLength: 'u8',
+  reason: ['u8', MAX_REASON],
   /** The back end has guest memory. */
   memoryShared: 'u8',
   /** Queues that were started and not stopped. */
@@ -177,10 +183,17 @@ export class VhostUserLink implements VirtioLink {
     moveDoorbells(this.#vm, this.#kicks, from, to);
   }
 
+  /** Why a thread has given the connection up; undefined if none has. */
+  get givenUpFor(): string | undefined {
+    const { reason, reasonLength } = this.#state;
+    return reasonLength === 0 ? undefined : new TextDecoder().decode(reason.slice(0, reasonLength));
+  }
+
   /** Another back end has taken the place of one that was lost. Only with the transport's lock held. */
   reconnected(): void {
     const s = this.#state;
     s.lost = 0;
+    s.reasonLength = 0;
     s.memoryShared = 0;
     s.running.fill(0);
   }
@@ -205,7 +218,7 @@ export class VhostUserLink implements VirtioLink {
       return action();
     } catch (error) {
       if (!(error instanceof RefusedError)) {
-        this.#state.lost = 1;
+        this.#giveUp((error as Error).message);
         // The back end and the main thread are to notice as well.
         new StreamConnection(this.#handle.fd).shutdown();
         // Bytes of an answer that was cut off must not become the start of another one.
@@ -213,6 +226,14 @@ export class VhostUserLink implements VirtioLink {
       }
       throw error;
     }
+  }
+
+  #giveUp(message: string): void {
+    const s = this.#state;
+    const text = new TextEncoder().encode(message).subarray(0, MAX_REASON);
+    s.reason.set(text);
+    s.reasonLength = text.length;
+    s.lost = 1;
   }
 
   #mustHaveState(): void {

@@ -197,7 +197,7 @@ export class VmDevice {
       device.deviceLost('the back end has ended the connection');
       return;
     }
-    const how = await itsEnd(this.#launched);
+    const how = explained(await itsEnd(this.#launched), link);
     if (this.#closing !== undefined) return;
     // What others than these have lost only their driver knows.
     const resumes = RESUMING.includes(this.plan.type);
@@ -277,6 +277,11 @@ interface OwnStart {
 export function namedError({ name }: DevicePlan, cause: Error): CrosvmError {
   const message = cause.message.startsWith(name) ? cause.message : `${name}: ${cause.message}`;
   return new CrosvmError('E_DEVICE', message, { cause });
+}
+
+/** A device that ends by itself does that because its connection has ended: then why is what counts. */
+function explained(how: string, { givenUpFor }: VhostUserLink): string {
+  return how === 'exit status 0' && givenUpFor !== undefined ? `given up: ${givenUpFor}` : how;
 }
 
 /** How a device whose connection has ended ends. One that hangs is killed. */
