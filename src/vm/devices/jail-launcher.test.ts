@@ -147,11 +147,14 @@ test('a host that has no user namespaces is told of in one line that says what t
       console.log(await device.gone, device.lastWords());
     }
     process.exit();`;
-  const { status, stdout } = unshare(
-    ...['sh', '-c', 'echo 0 >/proc/sys/user/max_user_namespaces && exec "$@"', 'sh'],
+  const { status, stdout, stderr } = unshare(
+    ...['sh', '-c', 'echo 0 >/proc/sys/user/max_user_namespaces || exit 99; exec "$@"', 'sh'],
     ...[process.execPath, '--input-type=module', '--eval', program],
   );
-  if (status !== 0) return t.skip('no unshare, or no user namespaces here');
+  if (status === null || status === 99 || stderr.startsWith('unshare:')) {
+    return t.skip('no unshare, or no user namespaces here');
+  }
+  assert.deepEqual([status, stderr], [0, '']);
   const lines = stdout.trim().split('\n');
   assert.equal(lines.length, 2);
   for (const line of lines) {
