@@ -156,21 +156,25 @@ export class DeviceRunner implements DeviceHost {
 
   /** The device and all rings as at the beginning, but for memory. */
   reset(): void {
+    this.#resetRings();
+    this.device.reset();
+  }
+
+  /** The front end has gone: all that it brought goes, too. What the driver has told the device may be for another one. */
+  release(): void {
+    this.#resetRings();
+    this.#features = 0n;
+    this.inflight?.close();
+    this.inflight = undefined;
+    this.map.clear();
+  }
+
+  #resetRings(): void {
     for (const vring of this.vrings) {
       this.stop(vring);
       vring.reset();
     }
     this.status = 0;
-    this.device.reset();
-  }
-
-  /** The front end has gone: all that it brought goes, too. */
-  release(): void {
-    this.reset();
-    this.#features = 0n;
-    this.inflight?.close();
-    this.inflight = undefined;
-    this.map.clear();
   }
 
   /** Whether there is something to do, so that waiting would be wrong. */

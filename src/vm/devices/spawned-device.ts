@@ -66,7 +66,7 @@ class SpawnedDevice implements JailedProcess {
     this.#connection = connection;
     this.#stream = new MessageStream(connection);
     this.ended = this.#end();
-    this.#stream.send({ kind: 'start', order });
+    this.#send({ kind: 'start', order });
     this.#subscription = onReadable(connection.fd, () => this.#receive());
   }
 
@@ -89,6 +89,14 @@ class SpawnedDevice implements JailedProcess {
     closeAll([this.#messages, ...(this.#listener === undefined ? [] : [this.#listener])]);
     if (this.#refused !== undefined) return refusedWords(this.#refused);
     return end instanceof Error ? 'it was not started' : endWords(end);
+  }
+
+  #send(order: SpawnOrder): void {
+    try {
+      this.#stream.send(order);
+    } catch {
+      // It has ended already, of which we hear.
+    }
   }
 
   #say(reason: string): void {
@@ -122,7 +130,7 @@ class SpawnedDevice implements JailedProcess {
     const [reason, how] = await Promise.all([text(child.stderr), status]);
     if (how === 0) {
       this.#state = 'inside';
-      this.#stream.send({ kind: 'enter' });
+      this.#send({ kind: 'enter' });
       return;
     }
     this.#say(reason.trim() || `nsenter: ${how}`);
