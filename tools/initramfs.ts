@@ -1,4 +1,4 @@
-import { cpio } from './cpio.ts';
+import { cpio } from '../src/initramfs/cpio.ts';
 
 /** The line that /init prints first: the guest's user space runs. */
 export const GUEST_IS_UP = 'crosvm: the guest is up';
