@@ -2,9 +2,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {
-  chmodSync,
-  copyFileSync,
-  cpSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -20,11 +17,9 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { fetchBusybox } from '../tools/guest-packages.ts';
-import { fetchProgram, fetchTree } from '../tools/guest-program.ts';
+import { fetchProgram } from '../tools/guest-program.ts';
 import type { GuestFile } from '../tools/initramfs.ts';
-import { CROSVM, finish } from './linux-guest.ts';
-import { missingProgram, runVirtioGuest, virtioGuestWords } from './virtio-guest.ts';
+import { missingProgram, runVirtioGuest } from './virtio-guest.ts';
 
 const skip = missingProgram('perl', 'readelf') ?? false;
 const folder = mkdtempSync(join(tmpdir(), 'crosvm-shared-'));
@@ -121,34 +116,6 @@ test('a guest uses a shared folder as it would use its own', { skip }, async () 
     const { uid, gid } = lstatSync(join(share, 'tree', 'file'));
     assert.deepEqual([uid, gid], [1000, 1001]);
   }
-});
-
-const INIT = `#!/bin/bash
-exec </dev/console >/dev/console 2>&1
-echo "init: $EUID of Debian $(</etc/debian_version), $(/usr/bin/perl -e 'print 6 * 7')"
-echo made >/made && busybox mkdir -p /srv/tree && busybox cp -a /etc /srv/tree
-busybox poweroff -f
-`;
-
-test('a guest boots from a folder that holds a Debian system', { skip }, async () => {
-  const root = newFolder('debian');
-  cpSync(await fetchTree(['base-files', 'bash', 'perl-base']), root, {
-    recursive: true,
-    verbatimSymlinks: true,
-  });
-  writeFileSync(join(root, 'sbin', 'init'), INIT, { mode: 0o755 });
-  copyFileSync(await fetchBusybox(), join(root, 'bin', 'busybox'));
-  chmodSync(join(root, 'bin', 'busybox'), 0o755);
-  const words = await virtioGuestWords(
-    ['--shared-dir', `${root}:mtdfake:type=fs:cache=always`, '-p', 'rootfstype=virtiofs root=mtdfake'],
-    [],
-    { modules: ['fs'], root: true },
-  );
-  const finished = await finish(CROSVM, words);
-  assert.match(finished.console, /^init: 0 of Debian .+, 42$/m, finished.console.slice(-2000));
-  assert.equal(readFileSync(join(root, 'made'), 'utf8'), 'made\n');
-  execFileSync('diff', ['-r', '--no-dereference', join(root, 'etc'), join(root, 'srv', 'tree', 'etc')]);
-  assert.deepEqual([finished.status, finished.stderr], [0, '']);
 });
 
 function onlyNew(files: readonly GuestFile[], others: readonly GuestFile[]): GuestFile[] {
