@@ -7,6 +7,7 @@ import { basename, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import {
   CLOUD_KERNEL,
+  CLOUD_KERNEL_6_12,
   FULL_KERNEL,
   fetchBusybox,
   fetchKernel,
@@ -16,6 +17,11 @@ import {
 import { fetchTree } from '../tools/guest-program.ts';
 import { vmlinuxOf } from '../tools/vmlinux.ts';
 import { CROSVM, type Finished, finish } from './linux-guest.ts';
+import { differences, OPERATIONS, operationsOnHost, operationWords } from './shared-folder/operations.ts';
+import { missingProgram } from './virtio-guest.ts';
+
+const skip = missingProgram('perl') ?? false;
+const STEPS = 1000;
 
 const folder = mkdtempSync(join(tmpdir(), 'crosvm-root-share-'));
 const root = join(folder, 'debian');
@@ -84,6 +90,24 @@ test('a folder that is shared by 9P is mounted as the command line says', async 
   );
   assert.match(finished.console, /\/file: Read-only file system$/m);
   assert.equal(finished.status, 0);
+});
+
+test('Linux 6.12, which needs no modules for that, works in such a folder as on a disk', { skip }, async () => {
+  const host = join(folder, 'host');
+  for (const name of [host, join(root, 'work')]) mkdirSync(name);
+  copyFileSync(OPERATIONS, join(root, 'operations.pl'));
+  const script = [
+    'cd /; busybox mount -t proc proc /proc; busybox mount -t devtmpfs dev /dev',
+    `perl operations.pl ${operationWords('/work', STEPS).join(' ')} >results`,
+    'busybox poweroff -f',
+  ];
+  writeFileSync(join(root, 'work.sh'), script.join('\n'));
+  const share = ['--shared-dir', `${root}:mtdfake:type=fs`];
+  const words = [...share, '-p', 'rootfstype=virtiofs root=mtdfake rw init=/bin/bash', '-p', '-- /work.sh'];
+  const { console, stderr } = await run(await fetchKernel(CLOUD_KERNEL_6_12), ...words);
+  assert.match(console, /fuse: init \(API version 7\.41\)/, console.slice(-2000));
+  assert.equal(stderr, '');
+  assert.deepEqual(differences(readFileSync(join(root, 'results'), 'utf8'), operationsOnHost(host, STEPS)), []);
 });
 
 test('a folder that cannot be started from says why', async () => {
