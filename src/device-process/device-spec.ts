@@ -102,6 +102,8 @@ export interface BalloonSpec {
   readonly pageReporting: boolean;
   /** Bytes that the balloon is to take from the start. */
   readonly size: number;
+  /** A memfd of KEPT_STATE_SIZE bytes (kept-state.ts), for what it is asked for and what it has. */
+  readonly kept?: { readonly fd: number } | undefined;
 }
 
 /** What the card is connected to: a TAP device, open once for each pair of queues; or a stream socket, as passt speaks it. */

@@ -60,9 +60,11 @@ class SpawnedDevice implements JailedProcess {
     this.#connection = connection;
     this.#stream = new MessageStream(connection);
     this.ended = this.#end();
-    this.#stream.send({ kind: 'start', order });
+    this.#send({ kind: 'start', order });
     this.#subscription = onReadable(connection.fd, () => this.#receive());
     createInterface({ input: child.stdout! }).on('line', (line) => this.#hear(line));
+    // Of an end before it was told anything we hear, too.
+    this.#orders.on('error', () => {});
   }
 
   kill(): void {
@@ -85,6 +87,14 @@ class SpawnedDevice implements JailedProcess {
     closeAll([this.#messages, ...(this.#listener === undefined ? [] : [this.#listener])]);
     if (this.#refused !== undefined) return refusedWords(this.#refused);
     return end instanceof Error ? 'it was not started' : endWords(end);
+  }
+
+  #send(order: SpawnOrder, fds: readonly number[] = []): void {
+    try {
+      this.#stream.send(order, fds);
+    } catch {
+      // It has ended already, of which we hear.
+    }
   }
 
   #say(reason: string): void {
@@ -133,13 +143,17 @@ class SpawnedDevice implements JailedProcess {
 
   /** The programs that come before the device. */
   #tell(line: string): void {
-    (this.#child.stdio[3] as Writable).write(line);
+    this.#orders.write(line);
+  }
+
+  get #orders(): Writable {
+    return this.#child.stdio[3] as Writable;
   }
 
   /** `fds` come along. */
   #letIn(fds: readonly number[]): void {
     this.#state = 'inside';
-    this.#stream.send({ kind: 'enter' }, fds);
+    this.#send({ kind: 'enter' }, fds);
     closeAll(fds);
   }
 
