@@ -51,7 +51,7 @@ export class RingPoller<R extends PolledRing> {
         const { queue } = ring;
         if (queue?.hasNext === true) return ring;
         if (this.#windows[ring.index]!.isOpen) continue;
-        this.#polled.splice(i, 1);
+        this.#remove(i);
         if (queue?.enableNotification() === true) return ring;
       }
     }
@@ -60,6 +60,11 @@ export class RingPoller<R extends PolledRing> {
 
   #forget(ring: R): void {
     const i = this.#polled.indexOf(ring);
-    if (i !== -1) this.#polled.splice(i, 1);
+    if (i !== -1) this.#remove(i);
+  }
+
+  #remove(i: number): void {
+    const last = this.#polled.pop()!;
+    if (i < this.#polled.length) this.#polled[i] = last;
   }
 }
