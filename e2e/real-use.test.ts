@@ -21,16 +21,16 @@ const CPUS = process.env['CROSVM_TEST_CPUS'] ?? '1';
 /** What is done, in the folders for virtio-fs and for 9P; that takes many more requests for each. */
 const JOBS = {
   fs: [
-    `bash /scripts/real-use.sh real-use ${6 * TIMES} archive mirror versions database`,
-    `perl /scripts/exercise.pl exercise ${SEED} ${1500 * TIMES}`,
+    `bash /scripts/real-use.sh real-use ${3 * TIMES} archive mirror versions database`,
+    `perl /scripts/exercise.pl exercise ${SEED} ${800 * TIMES}`,
     'perl /scripts/mapped-writers.pl mapped',
-    `perl /scripts/races.pl races ${SEED} 4 ${250 * TIMES}`,
+    `perl /scripts/races.pl races ${SEED} 4 ${150 * TIMES}`,
     // No operation: what is there, as the guest sees it.
     'perl /scripts/operations.pl races 1 0 1',
   ],
   p9: [
     `bash /scripts/real-use.sh real-use ${2 * TIMES} archive database`,
-    `perl /scripts/exercise.pl exercise ${SEED} ${300 * TIMES} punch zero allocate copy`,
+    `perl /scripts/exercise.pl exercise ${SEED} ${150 * TIMES} punch zero allocate copy`,
   ],
 } as const;
 const KINDS = ['fs', 'p9'] as const;

@@ -13,7 +13,7 @@ import { installModules, makeRootFolder } from './shared-folder/root-folder.ts';
 import { missingProgram } from './virtio-guest.ts';
 
 const skip = missingProgram('perl') ?? false;
-const STEPS = 1000;
+const STEPS = 400;
 
 const folder = mkdtempSync(join(tmpdir(), 'crosvm-root-share-'));
 const root = join(folder, 'debian');

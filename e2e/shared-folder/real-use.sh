@@ -31,6 +31,8 @@ tree() {
   getfacl -pn tree/linked tree/node_modules/.bin
   cat tree/node_modules/.bin/package-2 | cksum
   du -k tree/sparse | cut -f1
+  # Linux 6.1 sets times in whole seconds by 9P.
+  find tree -exec touch -h -d @1600000000 {} +
 }
 
 archive() {
@@ -54,9 +56,8 @@ versions() {
   git clone -q --no-local repository clone && git clone -q repository hard-links
   for each in repository clone hard-links; do
     git -c core.commitGraph=false -C $each fsck --full --strict --no-progress && git -C $each status --porcelain
-    git -C $each rev-parse HEAD 'HEAD^{tree}'; git -C $each count-objects -v | grep -E '^(count|in-pack|packs|garbage)'
+    git -C $each rev-parse HEAD 'HEAD^{tree}'
   done
-  git -C clone checkout -q HEAD~2 && git -C clone checkout -q other && git -C clone status --porcelain
   mv repository/.git/objects/pack/*.idx lost && git -c core.commitGraph=false -C repository fsck --full --no-progress >/dev/null 2>&1 || echo "the index is missed"
   rm lost
 }
