@@ -66,4 +66,4 @@ const findings = [
 ];
 printResult({ machine: machineLine(), findings, comparisons: [] }, values.json, [table(['what', 'measured'], rows)]);
 for (const device of [first.device, ...others]) void endDevice(device);
-launcher.close();
+await launcher.close();

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BOOT_TIMEOUT_MS, CROSVM, type Finished, finish } from './linux-guest.ts';
+import { devicesNamed } from './named-devices.ts';
 import { print, rom } from './rom.ts';
 import { virtioGuestWords } from './virtio-guest.ts';
 
@@ -95,6 +96,17 @@ test('pause, power button, memory and disks of a running guest', async (t) => {
       await balloonIs(64 * MIB);
       assert.equal((await crosvm('balloon', String(32 * MIB), socket)).status, 0);
       await balloonIs(32 * MIB);
+    });
+    await t.test('a balloon whose process is killed goes on as it was', async () => {
+      const [pid] = devicesNamed('balloon device');
+      process.kill(pid!, 'SIGKILL');
+      let answer = await crosvm('balloon_stats', socket);
+      // Until the next one is there and has heard of the guest.
+      for (let i = 0; i < 100 && answer.stderr !== ''; i++) answer = await crosvm('balloon_stats', socket);
+      assert.notEqual(devicesNamed('balloon device')[0], pid);
+      assert.equal(JSON.parse(answer.console).BalloonStats.balloon_actual, 32 * MIB);
+      assert.equal((await crosvm('balloon', String(16 * MIB), socket)).status, 0);
+      await balloonIs(16 * MIB);
     });
     assert.equal((await crosvm('stop', socket)).status, 0);
     assert.equal(await ended, 0);

@@ -2,15 +2,35 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { FULL_KERNEL } from '../tools/guest-packages.ts';
 import { CROSVM, finish } from './linux-guest.ts';
+import { devicesNamed } from './named-devices.ts';
 import { print, rom } from './rom.ts';
 import { until } from './until.ts';
-import { checkExt4, makeExt4, missingProgram, readExt4, runVirtioGuest, URING } from './virtio-guest.ts';
+import {
+  checkExt4,
+  type GuestExtras,
+  makeExt4,
+  missingProgram,
+  noTap,
+  readExt4,
+  runVirtioGuest,
+  URING,
+} from './virtio-guest.ts';
 
 const skip = missingProgram('mke2fs', 'debugfs') ?? false;
 const noQemuImg = missingProgram('mke2fs', 'debugfs', 'qemu-img') ?? false;
@@ -159,24 +179,49 @@ test('qcow2 disks, and overlays that leave the image as it is', { skip: noQemuIm
   assert.deepEqual(digests, [DIGEST, 'none', DIGEST]);
 });
 
-/** Processes of devices of VMs of this test, by what they call themselves. */
-function devicesNamed(name: string): number[] {
-  const status = (pid: number) => {
-    try {
-      return readFileSync(`/proc/${pid}/status`, 'utf8');
-    } catch {
-      return ''; // it has just ended
-    }
-  };
-  const isOurs = (pid: number): boolean => {
-    const parent = Number(/^PPid:\t(\d+)$/m.exec(status(pid))?.[1] ?? 0);
-    return parent === process.pid || (parent > 1 && isOurs(parent));
-  };
-  return readdirSync('/proc')
-    .filter((entry) => /^\d+$/.test(entry))
-    .map(Number)
-    .filter((pid) => status(pid).startsWith(`Name:\t${name}\n`) && isOurs(pid));
-}
+test('all devices work again for a driver that comes after another one', async () => {
+  const image = join(folder, 'rebound');
+  writeFileSync(image, Buffer.alloc(65536, 'first\n'));
+  const shared = join(folder, 'shared');
+  mkdirSync(shared);
+  writeFileSync(join(shared, 'file'), 'what is shared\n');
+  const output = join(folder, 'console');
+  const network =
+    noTap() === undefined ? ['--host_ip', '10.99.8.1', '--netmask', '255.255.255.0', '--mac', '02:00:00:00:00:08'] : [];
+  const words = [
+    ...['--rwdisk', image, '--init-mem', '224', ...network],
+    ...['--serial', `hardware=virtio-console,num=1,type=file,path=${output}`],
+    ...['--shared-dir', `${shared}:share:type=fs`, '--shared-dir', `${shared}:p9:type=p9`],
+  ];
+  const mounted = 'cat /mnt/file && umount /mnt';
+  const use = [
+    'head -n 1 /dev/vda; echo again | dd of=/dev/vda conv=fsync 2>/dev/null',
+    'head -c 16 /dev/hwrng | wc -c; echo the console >/dev/hvc0',
+    `mount -t virtiofs share /mnt && ${mounted}; mount -t 9p -o trans=virtio p9 /mnt && ${mounted}`,
+    // It gives 32 MiB; and has to take them back in between.
+    'b=; until [ "$a" = "$b" ] && [ "$a" ]; do b=$a; sleep 1; a=$(awk "/MemTotal/ {print \\$2}" /proc/meminfo); done; echo $a',
+    ...(network.length > 0
+      ? ['ifconfig eth0 10.99.8.2 netmask 255.255.255.0 up && ping -c 2 10.99.8.1 | grep received; ifconfig eth0 down']
+      : []),
+  ];
+  const rebind = `cd /sys/bus/virtio/drivers; for one in */virtio*; do
+    echo \${one#*/} >\${one%/*}/unbind && echo \${one#*/} >\${one%/*}/bind && echo \${one%/*}; done`;
+  const extras: GuestExtras = { kernel: FULL_KERNEL, modules: ['fs', 'p9'] };
+  const { finished, outputs } = await runVirtioGuest(words, [...use, rebind, ...use], extras);
+  assert.deepEqual([finished.status, finished.stderr], [0, ''], finished.console.slice(-3000));
+  const [before, rebound, again] = [outputs.slice(0, use.length), outputs[use.length]!, outputs.slice(use.length + 1)];
+  assert.equal(
+    rebound.output.match(/^[a-z0-9]+_[a-z]+$|^virtiofs$/gm)?.length,
+    network.length > 0 ? 7 : 6,
+    rebound.output,
+  );
+  assert.deepEqual([before[0]!.output, again[0]!.output], ['first\n', 'again\n']);
+  assert.equal(before[1]!.output, '16\n');
+  assert.equal(before[2]!.output, 'what is shared\nwhat is shared\n');
+  for (const i of [1, 2, 3]) assert.equal(again[i]!.output, before[i]!.output, `after another driver: ${use[i]}`);
+  if (network.length > 0) for (const { output } of [before[4]!, again[4]!]) assert.match(output, /2 packets received/);
+  assert.equal(readFileSync(output, 'utf8').match(/the console/g)?.length, 2);
+});
 
 test('a network card on a TAP device that is made for it, and stays when the card is killed', async (t) => {
   if (process.getuid?.() !== 0 || !existsSync('/dev/net/tun')) return t.skip('TAP devices take root and /dev/net/tun');

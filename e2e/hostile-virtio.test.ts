@@ -1,9 +1,13 @@
-/** Virtio devices with hostile drivers, and their back ends with hostile front ends; `npm run fuzz -- virtio` goes on. */
+/**
+ * Virtio devices with hostile drivers, their back ends with hostile front ends, and our front end with hostile back ends;
+ * `npm run fuzz -- virtio` goes on.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runHostileClient as runFuseClient } from '../fuzz/fuse/hostile-client.ts';
 import { runHostileClient as runP9Client } from '../fuzz/p9/hostile-client.ts';
 import { DEVICES } from '../fuzz/virtio/devices.ts';
+import { runHostileBackEnd } from '../fuzz/virtio/hostile-back-end.ts';
 import { runHostileDriver } from '../fuzz/virtio/hostile-driver.ts';
 import { runHostileFrontEnd } from '../fuzz/virtio/hostile-front-end.ts';
 
@@ -26,4 +30,8 @@ test('hostile clients of a file server, in a folder that others change', () => {
 
 test('hostile front ends', () => {
   for (let seed = 0; seed < PROGRAMS; seed++) assert.equal(runHostileFrontEnd(seed), undefined, `seed ${seed}`);
+});
+
+test('hostile back ends', async () => {
+  for (let seed = 0; seed < PROGRAMS; seed++) assert.equal(await runHostileBackEnd(seed), undefined, `seed ${seed}`);
 });

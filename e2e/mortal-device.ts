@@ -135,7 +135,7 @@ export class MortalDevice {
     this.#connection?.close();
     await this.#device?.gone;
     this.#link?.close();
-    this.#launcher.close();
+    await this.#launcher.close();
     closeWiring(this.#wiring);
     this.#own.close();
     this.guest.close();

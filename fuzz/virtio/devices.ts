@@ -3,6 +3,7 @@ import type { Random } from '../../e2e/differential/random.ts';
 import { MemoryStore } from '../../src/disk/memory-store.ts';
 import { RawDisk } from '../../src/disk/raw.ts';
 import { HeldEngine } from '../../src/disk/testing/held-engine.ts';
+import type { TransferEngine } from '../../src/disk/transfer-engine.ts';
 import { DEFAULT_FUSE_OPTIONS } from '../../src/fuse/fuse-options.ts';
 import { MemoryFolder } from '../../src/host-folder/memory/memory-folder.ts';
 import type { HostMemory, ScatterList } from '../../src/memory/scatter-list.ts';
@@ -27,11 +28,7 @@ export const GUEST_CID = 3;
 export const DEVICES: Readonly<Record<string, (random: Random) => VirtioDevice>> = {
   '9p': () => new P9Device('fuzz', new MemoryFolder(), DEFAULT_P9_OPTIONS),
   balloon: () => new BalloonDevice(zero, { deflateOnOom: true, pageReporting: true, size: 1 << 20 }),
-  block(random) {
-    const disk = new RawDisk(new MemoryStore('disk', new Uint8Array(DISK_SIZE), random.chance(0.8)), false);
-    const options = { blockSize: 512, sparse: random.chance(0.5), queues: 1 + random.below(3), id: 'fuzz' };
-    return new BlockDevice(disk, options, random.chance(0.5) ? new LazyEngine(random) : undefined);
-  },
+  block: (random) => diskOf(random, random.chance(0.5) ? new LazyEngine(random) : undefined),
   console: (random) => {
     const ports = Array.from({ length: 1 + random.below(3) }, (_, i) => consolePort(random, i));
     return new ConsoleDevice(ports as [PortOptions, ...PortOptions[]]);
@@ -63,6 +60,13 @@ export const DEVICES: Readonly<Record<string, (random: Random) => VirtioDevice>>
     return new VsockDevice(GUEST_CID, { connect: accept, accept, listenFd: 199, close: () => {} });
   },
 };
+
+/** A disk that is memory; without an engine it watches nothing. */
+export function diskOf(random: Random, engine?: TransferEngine): BlockDevice {
+  const disk = new RawDisk(new MemoryStore('disk', new Uint8Array(DISK_SIZE), random.chance(0.8)), false);
+  const options = { blockSize: 512, sparse: random.chance(0.5), queues: 1 + random.below(3), id: 'fuzz' };
+  return new BlockDevice(disk, options, engine);
+}
 
 /** Ends some of what it has whenever it gets more, in any order. */
 class LazyEngine extends HeldEngine {

@@ -8,20 +8,24 @@ import { CrosvmError } from '../../src/errors.ts';
 import { encodeMessage } from '../../src/vhost-user/protocol/message.ts';
 import { type FrontEndRequest, frontEndRequests } from '../../src/vhost-user/protocol/requests.ts';
 import { TestFrontEnd } from '../../src/vhost-user/testing/test-front-end.ts';
+import type { VirtioDevice } from '../../src/virtio/device.ts';
 import { encodeDeviceState } from '../../src/virtio/device-state.ts';
 import { RING_FORMATS } from '../../src/virtio/testing/mock-guest.ts';
-import { DEVICES } from './devices.ts';
+import { DEVICES, diskOf } from './devices.ts';
 
 const STEPS = 60;
 /** Devices that watch no descriptors, as those of a fuzzed device are none. */
-const REAL = ['rng', 'balloon', 'pmem'] as const;
+const QUIET: readonly ((random: Random) => VirtioDevice)[] = [
+  ...(['rng', 'balloon', 'pmem', '9p'] as const).map((name) => DEVICES[name]!),
+  (random) => diskOf(random),
+];
 const NAMES = Object.keys(frontEndRequests) as FrontEndRequest[];
 
 /** Runs the program of a seed. Returns what the back end did wrong; undefined if nothing. */
 export function runHostileFrontEnd(seed: number): string | undefined {
   const random = new Random(seed);
   const before = openDescriptors();
-  const frontEnd = new TestFrontEnd(DEVICES[random.pick(REAL)]!(random));
+  const frontEnd = new TestFrontEnd(random.pick(QUIET)(random));
   const own = [createMemfd('fuzz', 8192), EventFd.create().fd, ...statePipe(random, frontEnd)];
   const files = [...own, frontEnd.guest.fd];
   let problem: string | undefined;

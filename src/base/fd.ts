@@ -17,6 +17,7 @@ const F_SETFD = 2;
 const F_GETFL = 3;
 const F_SETFL = 4;
 const F_DUPFD_CLOEXEC = 1030;
+const F_GETPIPE_SZ = 1032;
 const FD_CLOEXEC = 1;
 
 const cOpen = libc<(path: string, flags: number, mode: number) => number>('int open(const char *, int, int)');
@@ -56,6 +57,19 @@ export function pipe(): [reader: number, writer: number] {
   const ends = new Int32Array(2);
   check(cPipe2(ends, O_CLOEXEC), 'pipe2');
   return [ends[0]!, ends[1]!];
+}
+
+/** Whether this is an end of a pipe. */
+export function isPipe(fd: number): boolean {
+  return cFcntl(fd, F_GETPIPE_SZ, 0) !== -1;
+}
+
+/**
+ * The same end of a pipe once more, with flags of its own: whoever else has `fd` cannot make this one block. `flags` are
+ * O_RDONLY or O_WRONLY, and O_NONBLOCK. Throws `SystemError`.
+ */
+export function reopenPipe(fd: number, flags: number): number {
+  return open(`/proc/self/fd/${fd}`, flags);
 }
 
 export function closeAll(fds: readonly number[]): void {

@@ -337,13 +337,6 @@ export function controlFd(fd: number, request: number, argument: HostMemory): nu
   return answer(cIoctl(fd, request, addressOfMemory(argument)));
 }
 
-const F_SETFL = 4;
-
-/** Changes what F_SETFL can: O_APPEND, O_DIRECT, O_NOATIME, O_NONBLOCK. */
-export function setStatusFlags(fd: number, flags: number): number {
-  return answer(cFcntl(fd, F_SETFL, flags));
-}
-
 const F_OFD_GETLK = 36;
 const F_OFD_SETLK = 37;
 /** struct flock: i16 type, i16 whence, i64 start, i64 length, i32 pid. */

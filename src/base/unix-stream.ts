@@ -126,7 +126,11 @@ export class StreamConnection {
   }
 
   #awaitRoom(timeout: number): void {
-    if (waitWritable(this.fd, timeout)) return;
+    const end = performance.now() + timeout;
+    for (let left = timeout; left > 0; left = Math.ceil(end - performance.now())) {
+      // A signal ends a wait early: this thread may be kicked at any time.
+      if (waitWritable(this.fd, left)) return;
+    }
     throw new CrosvmError('E_SOCKET_TIMEOUT', `the other end of the socket has not read for ${timeout} ms`);
   }
 }

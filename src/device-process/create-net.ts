@@ -1,6 +1,5 @@
 import { StreamNetPort } from '../base/stream-net-port.ts';
 import { tapPorts } from '../base/tap.ts';
-import { decodeDeviceState, encodeDeviceState } from '../virtio/device-state.ts';
 import { NetDevice } from '../virtio/net/net-device.ts';
 import type { NetPort } from '../virtio/net/net-port.ts';
 import type { NetSpec, NetWire } from './device-spec.ts';
@@ -10,10 +9,9 @@ import type { MadeDevice } from './made-device.ts';
 export function createNet({ mac, mtu, wire, kept: keptIn }: NetSpec): MadeDevice {
   const offloads = wire.kind === 'tap';
   const kept = keptIn && KeptState.open(keptIn.fd);
-  const onStateChange = () => kept?.write(encodeDeviceState(device));
+  const onStateChange = () => kept?.keep(device);
   const device = new NetDevice(portsOf(wire), { mac: mac && Uint8Array.from(mac), mtu, offloads, onStateChange });
-  const before = kept?.read();
-  if (before !== undefined) decodeDeviceState(device, before);
+  kept?.resume(device);
   return { device };
 }
 

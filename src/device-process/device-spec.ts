@@ -1,9 +1,9 @@
 /** What a device process is told to be. It travels as JSON. */
-import type { IdRange } from '../base/user-maps.ts';
 import type { DiskFormat } from '../disk/disk.ts';
 import type { ImageTrust } from '../disk/image-trust.ts';
 import type { P9Options } from '../p9/p9-options.ts';
 import type { FsSetup } from '../virtio/fs/fs-device.ts';
+import type { ShareUsers } from './share-users.ts';
 
 /**
  * Where what the guest writes to a disk goes, if not to its image: to a qcow2 image, which is made if it is not there; or
@@ -102,6 +102,8 @@ export interface BalloonSpec {
   readonly pageReporting: boolean;
   /** Bytes that the balloon is to take from the start. */
   readonly size: number;
+  /** A memfd of KEPT_STATE_SIZE bytes (kept-state.ts), for what it is asked for and what it has. */
+  readonly kept?: { readonly fd: number } | undefined;
 }
 
 /** What the card is connected to: a TAP device, open once for each pair of queues; or a stream socket, as passt speaks it. */
@@ -130,15 +132,15 @@ export interface VsockSpec {
 }
 
 /** A folder of the host for the guest. */
-export interface FolderSpec {
+export interface FolderSpec extends ShareUsers {
   readonly path: string;
   /** By what the guest mounts it. */
   readonly tag: string;
-  /** As `SharedFolder`. */
-  readonly users?: readonly IdRange[] | undefined;
-  readonly groups?: readonly IdRange[] | undefined;
   /** As `OpenFolderOptions`. */
   readonly keepOwners?: boolean;
+  readonly rewriteSecurity?: boolean;
+  /** As `RootOfShare`. */
+  readonly followsMounts?: boolean;
 }
 
 export interface FsSpec extends FolderSpec, FsSetup {
@@ -148,6 +150,10 @@ export interface FsSpec extends FolderSpec, FsSetup {
 export interface P9Spec extends FolderSpec {
   readonly type: '9p';
   readonly options: P9Options;
+}
+
+export function sharesFolder(spec: DeviceSpec): spec is FsSpec | P9Spec {
+  return spec.type === 'fs' || spec.type === '9p';
 }
 
 /** In the page cache most requests end at once, and the ring only costs. */

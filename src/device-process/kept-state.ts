@@ -1,5 +1,7 @@
 import { close } from '../base/fd.ts';
 import { mmap, view } from '../base/mmap.ts';
+import type { VirtioDevice } from '../virtio/device.ts';
+import { decodeDeviceState, encodeDeviceState } from '../virtio/device-state.ts';
 
 /** Bytes of the memory for it. */
 export const KEPT_STATE_SIZE = 4096;
@@ -26,6 +28,17 @@ export class KeptState {
     } finally {
       close(fd);
     }
+  }
+
+  /** `device` goes on as another one was when its state was last kept here, if any was. Throws `E_DEVICE_STATE`. */
+  resume(device: VirtioDevice): void {
+    const before = this.read();
+    if (before !== undefined) decodeDeviceState(device, before);
+  }
+
+  /** The state of `device` is another one from now on. */
+  keep(device: VirtioDevice): void {
+    this.write(encodeDeviceState(device));
   }
 
   /** Undefined if there is none. */

@@ -68,3 +68,16 @@ test('the table of requests has one row for each number', () => {
   assert.equal(frontEndRequestNames.size, Object.keys(frontEndRequests).length);
   assert.equal(frontEndRequestNames.get(24), 'GET_CONFIG');
 });
+
+test('what all waits may take together is limited, too', () => {
+  const [a, peer] = streamPair();
+  const channel = new MessageChannel(a, 10_000);
+  channel.limit(20);
+  assert.throws(() => channel.receiveNext(), /no whole message has come within (19|20) ms/);
+  assert.throws(() => channel.receiveNext(), /no whole message has come within 0 ms/);
+  channel.limit(10_000);
+  peer.send(encodeMessage(2, 0, new Uint8Array(0)));
+  assert.equal((channel.receiveNext() as Message).request, 2);
+  peer.close();
+  channel.close();
+});

@@ -18,6 +18,8 @@ export class MessageChannel {
   readonly fd: number;
   readonly #stream: StreamConnection;
   readonly #timeout: number;
+  /** When nothing is waited for any more, by performance.now(). */
+  #deadline = Number.POSITIVE_INFINITY;
   readonly #buffer = new Uint8Array(HEADER_SIZE + MAX_PAYLOAD);
   #filled = 0;
   #fds: number[] = [];
@@ -31,7 +33,7 @@ export class MessageChannel {
 
   /** Sends a message; `flags` are FLAG_ bits, `fds` stay the caller's. Throws `E_SOCKET_TIMEOUT`, `SystemError`. */
   send(request: number, flags: number, payload: Uint8Array, fds: readonly number[] = []): void {
-    this.#stream.send(encodeMessage(request, flags, payload), fds, this.#timeout);
+    this.#stream.send(encodeMessage(request, flags, payload), fds, this.#patience);
   }
 
   /**
@@ -53,22 +55,39 @@ export class MessageChannel {
     }
   }
 
+  /** However often it keeps us waiting, from now on the peer has so many milliseconds, all in all. */
+  limit(milliseconds: number): void {
+    this.#deadline = performance.now() + milliseconds;
+  }
+
   /** Waits for the next message. Undefined at the end of the connection. Throws when the time limit has passed. */
   receiveNext(): Message | undefined {
-    const end = performance.now() + this.#timeout;
+    const patience = this.#patience;
+    const end = performance.now() + patience;
     for (;;) {
       const message = this.receive();
       if (message !== 'incomplete') return message;
       if (!this.#stream.waitReadable(Math.max(0, Math.ceil(end - performance.now())))) {
-        throw protocolError(`no whole message has come within ${this.#timeout} ms`);
+        throw protocolError(`no whole message has come within ${patience} ms`);
       }
     }
   }
 
-  close(): void {
+  /** Drops what has come of a message: nobody waits for the rest any more. The stream stays. */
+  abandon(): void {
     closeAll(this.#fds);
     this.#fds = [];
+    this.#filled = 0;
+  }
+
+  close(): void {
+    this.abandon();
     this.#stream.close();
+  }
+
+  /** How long a wait that starts now may take, in ms. */
+  get #patience(): number {
+    return Math.max(0, Math.ceil(Math.min(this.#timeout, this.#deadline - performance.now())));
   }
 
   /** How many bytes there must be before the next step: a header, then all of the message. */

@@ -129,7 +129,7 @@ async function startDevices(
 ): Promise<ManagedDevice[]> {
   const launcher = config.disableSandbox
     ? threadLauncher
-    : resources.adopt(new JailLauncher(jailOptions(config)), (own) => own.close());
+    : resources.adopt(new JailLauncher(jailOptions(config)), (own) => void own.close());
   const devices: ManagedDevice[] = [];
   for (const plan of plans) {
     devices.push(resources.adopt(await startDevice(plan, launcher, log), (device) => void device.close()));

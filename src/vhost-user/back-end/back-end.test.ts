@@ -114,11 +114,16 @@ test('a device shows pieces of files in its shared memory, as far as the front e
 
 test('a reset and a new driver', () => {
   const frontEnd = started();
+  const features = frontEnd.call('GET_FEATURES', undefined) & ~(1n << 34n);
   assert.ok(frontEnd.request(0, { writable: [1] }));
   frontEnd.call('SET_STATUS', 0xfn);
   assert.equal(frontEnd.call('GET_STATUS', undefined), 0xfn);
   frontEnd.call('RESET_DEVICE', undefined);
   assert.equal(frontEnd.call('GET_STATUS', undefined), 0n);
+  const negotiated: bigint[] = [];
+  frontEnd.backEnd.runner.device.negotiated = (features) => void negotiated.push(features);
+  frontEnd.call('SET_FEATURES', features);
+  assert.equal(negotiated.length, 1, 'also if the new driver accepts what the last one did');
   frontEnd.startRing(0, 32, 'split');
   assert.ok(frontEnd.request(0, { writable: [1] }));
   frontEnd.close();

@@ -204,7 +204,11 @@ export class BackEnd {
     },
     GET_INFLIGHT_FD: ({ numQueues, queueSize }) => this.#makeInflight(numQueues, queueSize),
     SET_INFLIGHT_FD: (area, fds) => this.#useInflight(() => InflightMemory.open(area, fds), fds),
-    RESET_DEVICE: () => this.runner.reset(),
+    RESET_DEVICE: () => {
+      this.runner.reset();
+      // The next driver may accept the same, of which the device has to hear again.
+      this.#acknowledged = 0n;
+    },
     GET_MAX_MEM_SLOTS: () => BigInt(MAX_MEM_SLOTS),
     ADD_MEM_REG: (region, fds) => {
       if (fds.length !== 1) throw protocolError('a region of memory came without a descriptor');

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
-import { close, pipe, read, writeAll } from '../../base/fd.ts';
+import { close, closeAll, pipe, read, writeAll } from '../../base/fd.ts';
+import { createMemfd } from '../../base/memfd.ts';
 import { type StreamConnection, streamPair } from '../../base/unix-stream.ts';
 import { MessageChannel } from '../message-channel.ts';
 import { encodeMessage, FLAG_REPLY } from '../protocol/message.ts';
@@ -60,6 +62,44 @@ test('a back end may refuse, before and after; then no descriptor is left', () =
   assert.throws(() => saveDeviceState(setUp(0n, 1n, [reader]).frontEnd), refused);
   close(reader);
   assert.equal(openDescriptors(), before + 8, 'but for the sockets');
+});
+
+test('what a back end brings for its state has to be a pipe, and cannot make us wait', () => {
+  const before = openDescriptors();
+  const file = createMemfd('state', 4096);
+  for (const move of [saveDeviceState, (frontEnd: FrontEnd) => loadDeviceState(frontEnd, STATE)]) {
+    const { frontEnd, peer } = setUp(0n, 0n, [file]);
+    assert.throws(() => move(frontEnd), { code: 'E_VHOST_USER', message: /no pipe/ });
+    peer.close();
+  }
+  close(file);
+  const [reader, writer] = pipe();
+  assert.throws(() => saveDeviceState(setUp(0n, 1n, [reader]).frontEnd, 50), { message: /not moved .* within 50 ms/ });
+  const full = new Uint8Array(1 << 20);
+  assert.throws(() => loadDeviceState(setUp(0n, 1n, [writer]).frontEnd, full, 50), {
+    message: /not moved .* within 50 ms/,
+  });
+  closeAll([reader, writer]);
+  assert.equal(openDescriptors(), before + 6, 'but for the sockets');
+});
+
+test('a state that comes byte by byte, and one without end', () => {
+  const [reader, writer] = pipe();
+  const { frontEnd } = setUp(0n, 0n, [reader]);
+  const program = `for (let i = 0; i < 100; i++) require('node:fs').writeSync(1, Buffer.from([i]));`;
+  const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', writer, 'inherit'] });
+  closeAll([reader, writer]);
+  assert.deepEqual(
+    [...saveDeviceState(frontEnd)],
+    Array.from({ length: 100 }, (_, i) => i),
+  );
+  const endless = pipe();
+  const yes = spawn('cat', ['/dev/zero'], { stdio: ['ignore', endless[1], 'inherit'] });
+  const other = setUp(0n, 0n, [endless[0]]).frontEnd;
+  closeAll(endless);
+  assert.throws(() => saveDeviceState(other), { code: 'E_VHOST_USER', message: /more than 16777216 bytes/ });
+  child.kill();
+  yes.kill();
 });
 
 test('a back end that takes or gives without end is not waited for', () => {

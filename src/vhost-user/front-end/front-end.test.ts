@@ -83,13 +83,29 @@ for (const [name, answer, message] of [
   });
 }
 
+test('descriptors of half an answer, and beside an acknowledgement, are closed', () => {
+  const { frontEnd, peer } = pair(ACKS);
+  const event = EventFd.create();
+  const before = openDescriptors();
+  peer.send(reply('SET_OWNER', u64.encode(0n)), [event.fd]);
+  assert.throws(() => frontEnd.request('SET_OWNER', undefined), { code: 'E_VHOST_USER' });
+  peer.send(reply('GET_FEATURES', u64.encode(1n)).subarray(0, 14), [event.fd]);
+  assert.throws(() => frontEnd.request('GET_FEATURES', undefined), /no whole message/);
+  frontEnd.abandon();
+  assert.equal(openDescriptors(), before);
+  event.close();
+});
+
 test('descriptors that nobody asked for are closed, and a connection that ends is noticed', () => {
   const { frontEnd, peer } = pair();
   const event = EventFd.create();
   const before = openDescriptors();
-  peer.send(reply('GET_FEATURES', u64.encode(1n)), [event.fd, event.fd]);
-  assert.throws(() => frontEnd.request('GET_FEATURES', undefined), { code: 'E_VHOST_USER' });
-  assert.equal(openDescriptors(), before);
+  for (const fds of [[event.fd], [event.fd, event.fd]]) {
+    peer.send(reply('GET_FEATURES', u64.encode(1n)), fds);
+    const error = { code: 'E_VHOST_USER', message: new RegExp(`came with ${fds.length} descriptors`) };
+    assert.throws(() => frontEnd.request('GET_FEATURES', undefined), error);
+    assert.equal(openDescriptors(), before);
+  }
   peer.send(reply('GET_FEATURES', none), [event.fd]);
   assert.throws(() => frontEnd.request('GET_FEATURES', undefined), { code: 'E_VHOST_USER' });
   assert.equal(openDescriptors(), before);

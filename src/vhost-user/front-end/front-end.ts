@@ -1,4 +1,4 @@
-import { close } from '../../base/fd.ts';
+import { closeAll } from '../../base/fd.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { MessageChannel } from '../message-channel.ts';
 import { VHOST_USER_PROTOCOL_F_REPLY_ACK } from '../protocol/features.ts';
@@ -12,9 +12,6 @@ import {
   type ReplyOf,
   type RequestType,
 } from '../protocol/requests.ts';
-
-/** The most descriptors that come beside an answer: the one of an in-flight area. */
-const MAX_REPLY_DESCRIPTORS = 1;
 
 /**
  * The VMM's end of a vhost-user connection: sends requests and waits for their answers. Threads may have one each over
@@ -69,27 +66,39 @@ export class FrontEnd {
   ): { readonly reply: ReplyOf<FrontEndRequests[N]>; readonly fd: number | undefined } {
     const type = typeOf(name);
     if (!this.#wantsAck(type) && type.reply === undefined) return { reply: undefined as never, fd: undefined };
-    const answer = this.#answer(name, type.id);
+    const answer = this.#answer(name, type);
     try {
       if (type.reply !== undefined) return { reply: type.reply.decode(answer.payload) as never, fd: answer.fds[0] };
       if (u64.decode(answer.payload) !== 0n) throw new RefusedError(name);
       return { reply: undefined as never, fd: undefined };
     } catch (error) {
-      closeAll(answer);
+      closeAll(answer.fds);
       throw error;
     }
+  }
+
+  /** However many requests follow, the back end has so many milliseconds for all of them. */
+  limit(milliseconds: number): void {
+    this.#channel.limit(milliseconds);
+  }
+
+  /** Nobody uses the connection any more: what has come of an answer is dropped. */
+  abandon(): void {
+    this.#channel.abandon();
   }
 
   #wantsAck({ reply }: RequestType<unknown, unknown>): boolean {
     return reply === undefined && this.has(VHOST_USER_PROTOCOL_F_REPLY_ACK);
   }
 
-  #answer(name: string, id: number): Message {
+  #answer(name: string, { id, maxReplyFds }: RequestType<unknown, unknown>): Message {
     const answer = this.#channel.receiveNext();
     if (answer === undefined) throw protocolError(`the back end has ended the connection instead of answering ${name}`);
-    if (answer.request === id && answer.reply && answer.fds.length <= MAX_REPLY_DESCRIPTORS) return answer;
-    closeAll(answer);
-    throw protocolError(`the back end answered ${name} with something else (message ${answer.request})`);
+    const { request, reply, fds } = answer;
+    if (request === id && reply && fds.length <= maxReplyFds) return answer;
+    closeAll(fds);
+    if (request === id && reply) throw protocolError(`the answer to ${name} came with ${fds.length} descriptors`);
+    throw protocolError(`the back end answered ${name} with something else (message ${request})`);
   }
 }
 
@@ -102,8 +111,4 @@ export class RefusedError extends CrosvmError {
 
 function typeOf(name: FrontEndRequest): RequestType<unknown, unknown> {
   return frontEndRequests[name] as unknown as RequestType<unknown, unknown>;
-}
-
-function closeAll({ fds }: Message): void {
-  for (const fd of fds) close(fd);
 }

@@ -163,6 +163,8 @@ test('a stop asks each ring that runs, and resets', () => {
   assert.deepEqual(names(), ['GET_VRING_BASE', 'GET_VRING_BASE', 'RESET_DEVICE']);
   device.stop();
   assert.deepEqual(names(), ['RESET_DEVICE']);
+  link((1 << f.VHOST_USER_PROTOCOL_F_RESET_DEVICE) | (1 << f.VHOST_USER_PROTOCOL_F_STATUS)).stop();
+  assert.deepEqual(names(), ['RESET_DEVICE', 'SET_STATUS']);
 });
 
 test('interrupts by vector, by line, or not at all', () => {
@@ -237,11 +239,15 @@ test('after a broken answer nobody asks any more; after a refusal one does', () 
   assert.throws(() => device.setInterrupt(0, 1), { code: 'E_VHOST_REFUSED' });
   answer('SET_VRING_CALL', u64.encode(0n));
   device.setInterrupt(0, 1);
+  assert.equal(device.givenUpFor, undefined);
   answer('SET_OWNER', u64.encode(0n));
   assert.throws(() => device.setInterrupt(0, 1), { code: 'E_VHOST_USER' });
+  assert.match(device.givenUpFor!, /^vhost-user: the back end answered SET_VRING_CALL with something else/);
   sent();
   assert.throws(() => link(1 << f.VHOST_USER_PROTOCOL_F_REPLY_ACK).setInterrupt(0, 1), /gone/);
   assert.deepEqual(names(), [], 'on no thread');
+  device.reconnected();
+  assert.equal(device.givenUpFor, undefined);
 });
 
 test('doorbells are I/O events where the hypervisor takes them', () => {

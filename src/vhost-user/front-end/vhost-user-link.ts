@@ -19,6 +19,11 @@ import { interruptFd, moveDoorbells, type QueueWiring } from './queue-wiring.ts'
 
 /** How long a vCPU waits for a back end before the device counts as broken. */
 export const RESPONSE_TIMEOUT_MS = 5_000;
+/** How long it waits for all that one access of the driver takes: to start a device with many queues is many requests. */
+const ACCESS_TIMEOUT_MS = 30_000;
+
+/** Bytes of a reason that are kept. */
+const MAX_REASON = 200;
 
 const PROTOCOL = featureSet(f.VHOST_USER_F_PROTOCOL_FEATURES);
 
@@ -26,6 +31,9 @@ const PROTOCOL = featureSet(f.VHOST_USER_F_PROTOCOL_FEATURES);
 const VhostUserState = sharedStruct({
   /** The connection is of no use any more. */
   lost: 'u8',
+  /** Why it was given up, if it was: so many bytes of text. */
+  reasonLength: 'u8',
+  reason: ['u8', MAX_REASON],
   /** The back end has guest memory. */
   memoryShared: 'u8',
   /** Queues that were started and not stopped. */
@@ -72,14 +80,15 @@ export class VhostUserLink implements VirtioLink {
   readonly #vm: VmAccess;
   readonly #state: InstanceType<typeof VhostUserState>;
   readonly #kicks: readonly EventFd[];
-  #frontEnd: FrontEnd;
+  readonly #frontEnd: FrontEnd;
 
   constructor(handle: VhostUserHandle, vm: VmAccess) {
     this.#handle = handle;
     this.#vm = vm;
     this.#state = new VhostUserState(handle.state);
     this.#kicks = handle.wiring.kicks.map((fd) => new EventFd(fd));
-    this.#frontEnd = frontEndOf(handle);
+    const channel = new MessageChannel(new StreamConnection(handle.fd), RESPONSE_TIMEOUT_MS);
+    this.#frontEnd = new FrontEnd(channel, handle.protocolFeatures);
   }
 
   isGone(): boolean {
@@ -112,9 +121,9 @@ export class VhostUserLink implements VirtioLink {
   stop(): void {
     this.#talk(() => {
       this.#stopQueues();
-      if (this.#frontEnd.has(f.VHOST_USER_PROTOCOL_F_STATUS)) this.#frontEnd.request('SET_STATUS', 0n);
-      else if (this.#frontEnd.has(f.VHOST_USER_PROTOCOL_F_RESET_DEVICE))
-        this.#frontEnd.request('RESET_DEVICE', undefined);
+      // A status of 0 alone is not enough: there are front ends that write it when their VM is only paused.
+      if (this.#frontEnd.has(f.VHOST_USER_PROTOCOL_F_RESET_DEVICE)) this.#frontEnd.request('RESET_DEVICE', undefined);
+      this.#setStatus(0);
     });
   }
 
@@ -174,10 +183,17 @@ export class VhostUserLink implements VirtioLink {
     moveDoorbells(this.#vm, this.#kicks, from, to);
   }
 
+  /** Why a thread has given the connection up; undefined if none has. */
+  get givenUpFor(): string | undefined {
+    const { reason, reasonLength } = this.#state;
+    return reasonLength === 0 ? undefined : new TextDecoder().decode(reason.slice(0, reasonLength));
+  }
+
   /** Another back end has taken the place of one that was lost. Only with the transport's lock held. */
   reconnected(): void {
     const s = this.#state;
     s.lost = 0;
+    s.reasonLength = 0;
     s.memoryShared = 0;
     s.running.fill(0);
   }
@@ -197,18 +213,27 @@ export class VhostUserLink implements VirtioLink {
   /** Anything but a refusal leaves the connection in an unknown state: nobody uses it any more. */
   #talk<T>(action: () => T): T {
     if (this.#state.lost !== 0) throw new CrosvmError('E_VHOST_USER', 'vhost-user: the back end is gone');
+    this.#frontEnd.limit(ACCESS_TIMEOUT_MS);
     try {
       return action();
     } catch (error) {
       if (!(error instanceof RefusedError)) {
-        this.#state.lost = 1;
+        this.#giveUp((error as Error).message);
         // The back end and the main thread are to notice as well.
         new StreamConnection(this.#handle.fd).shutdown();
         // Bytes of an answer that was cut off must not become the start of another one.
-        this.#frontEnd = frontEndOf(this.#handle);
+        this.#frontEnd.abandon();
       }
       throw error;
     }
+  }
+
+  #giveUp(message: string): void {
+    const s = this.#state;
+    const text = new TextEncoder().encode(message).subarray(0, MAX_REASON);
+    s.reason.set(text);
+    s.reasonLength = text.length;
+    s.lost = 1;
   }
 
   #mustHaveState(): void {
@@ -304,8 +329,4 @@ export class VhostUserLink implements VirtioLink {
 
 function isPacked(features: FeatureSet): boolean {
   return hasFeature(features, VIRTIO_F_RING_PACKED);
-}
-
-function frontEndOf({ fd, protocolFeatures }: VhostUserHandle): FrontEnd {
-  return new FrontEnd(new MessageChannel(new StreamConnection(fd), RESPONSE_TIMEOUT_MS), protocolFeatures);
 }

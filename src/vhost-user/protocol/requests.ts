@@ -39,6 +39,8 @@ export interface RequestType<Payload, Reply> {
   readonly reply: PayloadCodec<Reply> | undefined;
   /** The most descriptors that come beside it. */
   readonly maxFds: number;
+  /** The most descriptors that come beside its reply. */
+  readonly maxReplyFds: number;
   /** The protocol feature that must be negotiated before it is sent. */
   readonly feature: number | undefined;
 }
@@ -48,12 +50,13 @@ export type ReplyOf<T> = T extends { readonly reply: PayloadCodec<infer R> } ? R
 
 interface Conditions {
   readonly fds?: number;
+  readonly replyFds?: number;
   readonly feature?: number;
 }
 
 /** A request that nothing but an acknowledgement answers. */
-function send<P>(id: number, payload: PayloadCodec<P>, { fds = 0, feature }: Conditions = {}) {
-  return { id, payload, reply: undefined, maxFds: fds, feature };
+function send<P>(id: number, payload: PayloadCodec<P>, { fds = 0, replyFds = 0, feature }: Conditions = {}) {
+  return { id, payload, reply: undefined, maxFds: fds, maxReplyFds: replyFds, feature };
 }
 
 /** A request with an answer of its own. */
@@ -84,7 +87,7 @@ export const frontEndRequests = {
   GET_CONFIG: ask(24, config, configReply, { feature: VHOST_USER_PROTOCOL_F_CONFIG }),
   SET_CONFIG: send(25, config, { feature: VHOST_USER_PROTOCOL_F_CONFIG }),
   /** The answer brings the descriptor of the area. */
-  GET_INFLIGHT_FD: ask(31, inflight, inflight, { feature: VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD }),
+  GET_INFLIGHT_FD: ask(31, inflight, inflight, { replyFds: 1, feature: VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD }),
   SET_INFLIGHT_FD: send(32, inflight, { fds: 1, feature: VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD }),
   RESET_DEVICE: send(34, nothing, { feature: VHOST_USER_PROTOCOL_F_RESET_DEVICE }),
   GET_MAX_MEM_SLOTS: ask(36, nothing, u64, { feature: VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS }),
@@ -94,7 +97,7 @@ export const frontEndRequests = {
   SET_STATUS: send(39, u64, { feature: VHOST_USER_PROTOCOL_F_STATUS }),
   GET_STATUS: ask(40, nothing, u64, { feature: VHOST_USER_PROTOCOL_F_STATUS }),
   /** The answer is 0 for success; with bit 8 set no descriptor comes beside it. */
-  SET_DEVICE_STATE_FD: ask(42, deviceState, u64, { fds: 1, feature: VHOST_USER_PROTOCOL_F_DEVICE_STATE }),
+  SET_DEVICE_STATE_FD: ask(42, deviceState, u64, { fds: 1, replyFds: 1, feature: VHOST_USER_PROTOCOL_F_DEVICE_STATE }),
   CHECK_DEVICE_STATE: ask(43, nothing, u64, { feature: VHOST_USER_PROTOCOL_F_DEVICE_STATE }),
   GET_SHMEM_CONFIG: ask(44, nothing, sharedMemorySizes, { feature: VHOST_USER_PROTOCOL_F_SHMEM }),
 } as const;

@@ -22,6 +22,8 @@ export interface BalloonOptions {
   readonly pageReporting: boolean;
   /** Bytes that the balloon is to take from the start. */
   readonly size: number;
+  /** Called when what `saveState` says has changed. */
+  readonly onStateChange?: () => void;
 }
 
 const INFLATE = 0;
@@ -53,6 +55,7 @@ export class BalloonDevice implements VirtioDevice {
   readonly config = new Uint8Array(CONFIG.size);
   readonly #config = new DataView(this.config.buffer);
   readonly #release: MemoryReleaser;
+  readonly #onStateChange: () => void;
   readonly #chain = new DescriptorChain();
   /** The buffer with statistics, which the driver gets back when new ones are wanted. */
   readonly #stats = new KeptChain();
@@ -63,8 +66,12 @@ export class BalloonDevice implements VirtioDevice {
   readonly #run = new ScatterList();
   #host!: DeviceHost;
 
-  constructor(release: MemoryReleaser, { deflateOnOom, pageReporting, size }: BalloonOptions) {
+  constructor(
+    release: MemoryReleaser,
+    { deflateOnOom, pageReporting, size, onStateChange = () => {} }: BalloonOptions,
+  ) {
     this.#release = release;
+    this.#onStateChange = onStateChange;
     const bits = [VIRTIO_BALLOON_F_STATS_VQ];
     if (deflateOnOom) bits.push(VIRTIO_BALLOON_F_DEFLATE_ON_OOM);
     if (pageReporting) bits.push(VIRTIO_BALLOON_F_PAGE_REPORTING);
@@ -80,6 +87,7 @@ export class BalloonDevice implements VirtioDevice {
   /** Asks the guest for so many bytes altogether. */
   inflateTo(bytes: number): void {
     this.#config.setUint32(CONFIG.numPages, Math.floor(bytes / PAGE_SIZE), true);
+    this.#onStateChange();
     this.#host.configChanged();
   }
 
@@ -105,14 +113,14 @@ export class BalloonDevice implements VirtioDevice {
   negotiated(): void {}
 
   configWritten(offset: number, bytes: Uint8Array): void {
-    if (offset === CONFIG.actual && bytes.length === 4) this.config.set(bytes, offset);
+    if (offset !== CONFIG.actual || bytes.length !== 4) return;
+    this.config.set(bytes, offset);
+    this.#onStateChange();
   }
 
   serve(index: number, queue: Virtqueue): boolean {
     if (index === STATS) return this.#takeStats(queue);
-    const more = serveRequests(queue, this.#chain, BATCH, this.#answers[index] ?? this.#report);
-    this.#host.interrupt(index);
-    return more;
+    return serveRequests(this.#host, index, queue, this.#chain, BATCH, this.#answers[index] ?? this.#report);
   }
 
   queueStopping(index: number, queue: Virtqueue): void {
@@ -139,6 +147,7 @@ export class BalloonDevice implements VirtioDevice {
     this.#holdsStats = false;
     this.#awaitingStats = [];
     this.#config.setUint32(CONFIG.actual, 0, true);
+    this.#onStateChange();
   }
 
   close(): void {}

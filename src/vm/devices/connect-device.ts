@@ -40,12 +40,13 @@ export interface BackEnd extends BackEndOffer {
 export async function greetBackEnd(connection: StreamConnection, name: VirtioDeviceName): Promise<BackEnd> {
   const [ours, theirs] = streamPair();
   const requests = new MessageChannel(ours, ANSWER_TIMEOUT_MS);
+  const frontEnd = new FrontEnd(new MessageChannel(connection, RESPONSE_TIMEOUT_MS));
   try {
-    const frontEnd = new FrontEnd(new MessageChannel(connection, RESPONSE_TIMEOUT_MS));
     const comesUp = () => untilReadable(connection.fd, GREETING_TIMEOUT_MS);
     const { sharesMemory = false }: VirtioDeviceType = virtioDeviceTypes[name];
     return { ...(await handshake(frontEnd, { backEndChannel: theirs.fd, comesUp, sharesMemory })), requests };
   } catch (error) {
+    frontEnd.abandon();
     requests.close();
     throw error;
   } finally {

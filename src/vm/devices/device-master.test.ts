@@ -8,22 +8,26 @@ const RESIZE = { kind: 'resizeDisk', size: 7 } as const;
 
 function pair() {
   const [ours, device] = packetPair();
-  const orders: unknown[] = [];
-  device.onMessage((packet) => {
-    if (packet !== undefined) orders.push(JSON.parse(new TextDecoder().decode(packet)));
-  });
-  return { master: new DeviceMaster(ours), device, orders };
+  /** The next order that the device was given. Throws if there is none. */
+  const nextOrder = () => JSON.parse(new TextDecoder().decode(device.receive(0)));
+  return { master: new DeviceMaster(ours), device, nextOrder };
 }
 
+/** Whatever is to be done now was done. */
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
 test('orders are given one after the other', async () => {
-  const { master, device, orders } = pair();
+  const { master, device, nextOrder } = pair();
   const first = master.order(RESIZE, 'done');
   const second = master.order({ kind: 'balloonStats' }, 'balloonStats');
-  await new Promise((resolve) => setTimeout(resolve, 30));
-  assert.deepEqual(orders, [RESIZE]);
+  await settled();
+  assert.deepEqual(nextOrder(), RESIZE);
+  assert.throws(nextOrder, { code: 'E_SOCKET_TIMEOUT' });
   device.send(say({ kind: 'balloonStats', stats: {}, actual: 1 })); // an answer that comes too late
   device.send(say({ kind: 'done' }));
   assert.deepEqual(await first, { kind: 'done' });
+  await settled();
+  assert.deepEqual(nextOrder(), { kind: 'balloonStats' });
   device.send(say({ kind: 'balloonStats', stats: { freeMemory: 5, evil: 7, swapIn: -1 }, actual: 4096 }));
   assert.deepEqual(await second, { kind: 'balloonStats', stats: { freeMemory: 5 }, actual: 4096 });
   master.close();

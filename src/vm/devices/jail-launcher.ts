@@ -58,10 +58,13 @@ export class JailLauncher implements DeviceLauncher {
     return { orders, gone, lastWords: () => last, kill: () => device.kill() };
   }
 
-  /** No device is launched any more; the zygote ends when those that were are gone, or are late with that. */
-  close(): void {
+  /**
+   * No device is launched any more; the zygote ends when those that were are gone, or are late with that. Settles when
+   * nothing is left of it.
+   */
+  async close(): Promise<void> {
     this.#isClosed = true;
-    this.#zygote?.close();
+    await this.#zygote?.close();
   }
 
   #start(order: StartOrder, fds: DeviceDescriptors, say: (line: string) => void): JailedProcess {

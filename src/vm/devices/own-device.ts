@@ -15,8 +15,6 @@ export interface OwnDevice {
   isUp?(): void;
   /** There is a process for it, another one than before, which takes orders. */
   attend?(order: (order: DeviceOrder) => void): void;
-  /** Its process has carried out an order of the VMM's, of which the next one is to know. */
-  obeyed?(order: DeviceOrder): void;
   /** Where a console takes input, if anything is to be connected to it. */
   readonly input?: InputPort | undefined;
   close(): void;

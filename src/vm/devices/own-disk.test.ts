@@ -60,7 +60,7 @@ async function failureOf(spec: DiskRequest, policyFolder?: string): Promise<stri
     }
   } finally {
     disk.close();
-    launcher.close();
+    await launcher.close();
   }
 }
 

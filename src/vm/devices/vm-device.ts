@@ -27,18 +27,14 @@ import type { KernelSource } from './kernel-source.ts';
 import type { DeviceLauncher, LaunchedDevice } from './launcher.ts';
 import type { GivenSpec, OwnDevice } from './own-device.ts';
 import type { DevicePlan, DeviceSource } from './plan.ts';
+import { RestartPace } from './restart-pace.ts';
 import type { DeviceLink, VirtioDeviceHandle } from './virtio-device.ts';
 import { closeWiring, watchWiring } from './wiring.ts';
 
 /** How long a device of ours may go on without its connection. */
 const END_TIMEOUT_MS = 2_000;
-/** Devices that keep nothing but what is in their queues: another one goes on where they were. */
-const RESUMING: readonly VirtioDeviceName[] = ['block', 'net', 'pmem', 'rng'];
-/** A device that ends again and again is started less and less often. */
-const FIRST_RESTART_MS = 50;
-const LAST_RESTART_MS = 30_000;
-/** A device that has run for so long has recovered. */
-const RECOVERED_MS = 60_000;
+/** Devices that know nothing but what is in their queues, or is kept for them: another one goes on where they were. */
+const RESUMING: readonly VirtioDeviceName[] = ['balloon', 'block', 'net', 'pmem', 'rng'];
 
 /**
  * Connects a device to its VM, and watches over it: interrupts without a vector, changes of configuration, failures, its
@@ -62,7 +58,7 @@ export class VmDevice {
   #connectionSubscriptions: Subscription[] = [];
   #restartTimer: NodeJS.Timeout | undefined;
   #startedAt = performance.now();
-  #restartDelay = FIRST_RESTART_MS;
+  readonly #pace = new RestartPace();
   #closing: Promise<void> | undefined;
 
   /** Connects to the back end, or starts it. Throws `E_DEVICE`, which names the device. */
@@ -139,9 +135,7 @@ export class VmDevice {
   async order<K extends 'done' | 'balloonStats'>(order: DeviceOrder, kind: K) {
     if (this.#master === undefined) throw new CrosvmError('E_DEVICE_ORDER', `${this.plan.name} takes no orders`);
     try {
-      const answer = await this.#master.order(order, kind);
-      this.#own?.obeyed?.(order);
-      return answer;
+      return await this.#master.order(order, kind);
     } catch (error) {
       throw namedError(this.plan, error as Error);
     }
@@ -166,7 +160,6 @@ export class VmDevice {
   }
 
   #launch(own: OwnDevice, { spec }: GivenSpec): StreamConnection {
-    this.#startedAt = performance.now();
     const [connection, frontEnd] = streamPair();
     try {
       this.#launched = this.#launcher.launch(this.plan.name, spec, frontEnd.fd, (line) => this.#say(line));
@@ -204,7 +197,7 @@ export class VmDevice {
       device.deviceLost('the back end has ended the connection');
       return;
     }
-    const how = await itsEnd(this.#launched);
+    const how = explained(await itsEnd(this.#launched), link);
     if (this.#closing !== undefined) return;
     // What others than these have lost only their driver knows.
     const resumes = RESUMING.includes(this.plan.type);
@@ -214,13 +207,13 @@ export class VmDevice {
   }
 
   #scheduleRestart(device: VirtioPci, link: VhostUserLink, resumes: boolean): void {
-    if (performance.now() - this.#startedAt > RECOVERED_MS) this.#restartDelay = FIRST_RESTART_MS;
-    this.#restartTimer = setTimeout(() => void this.#restart(device, link, resumes), this.#restartDelay);
-    this.#restartDelay = Math.min(2 * this.#restartDelay, LAST_RESTART_MS);
+    const delay = this.#pace.delay(performance.now() - this.#startedAt);
+    this.#restartTimer = setTimeout(() => void this.#restart(device, link, resumes), delay);
   }
 
   async #restart(device: VirtioPci, link: VhostUserLink, resumes: boolean): Promise<void> {
     const own = this.#own!;
+    this.#startedAt = performance.now();
     let connection: StreamConnection | undefined;
     this.#launched = undefined; // what happens before there is another is not for the last one to explain
     try {
@@ -284,6 +277,11 @@ interface OwnStart {
 export function namedError({ name }: DevicePlan, cause: Error): CrosvmError {
   const message = cause.message.startsWith(name) ? cause.message : `${name}: ${cause.message}`;
   return new CrosvmError('E_DEVICE', message, { cause });
+}
+
+/** A device that ends by itself does that because its connection has ended: then why is what counts. */
+function explained(how: string, { givenUpFor }: VhostUserLink): string {
+  return how === 'exit status 0' && givenUpFor !== undefined ? `given up: ${givenUpFor}` : how;
 }
 
 /** How a device whose connection has ended ends. One that hangs is killed. */

@@ -15,6 +15,7 @@ export class ZygoteProcess {
   readonly #subscription: Subscription;
   readonly #waiting = new Map<number, (how: string) => void>();
   readonly #fitness = Promise.withResolvers<boolean>();
+  readonly #over = Promise.withResolvers<void>();
   #lastId = 0;
   #isGone = false;
 
@@ -52,9 +53,10 @@ export class ZygoteProcess {
     return { ended, kill: () => this.#send({ kind: 'kill', id }) };
   }
 
-  /** It ends when its devices have ended; it gives them some seconds. */
-  close(): void {
+  /** It ends when its devices have ended; it gives them some seconds. Settles when it is gone. */
+  close(): Promise<void> {
     if (!this.#isGone) this.#stream.connection.endWriting();
+    return this.#over.promise;
   }
 
   #send(order: ZygoteOrder, fds: readonly number[] = []): void {
@@ -86,5 +88,6 @@ export class ZygoteProcess {
     this.#fitness.resolve(false);
     for (const settle of this.#waiting.values()) settle('its zygote has ended');
     this.#waiting.clear();
+    this.#over.resolve();
   }
 }

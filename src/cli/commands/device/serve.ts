@@ -54,7 +54,7 @@ async function runInJail(spec: DeviceSpec, options: Options, output: Output): Pr
     if (!how.startsWith('exit status')) output.error(`crosvm: ${name}: it has ended (${how})`);
     return how === 'exit status 0' ? 0 : 1;
   } finally {
-    launcher.close();
+    await launcher.close();
   }
 }
 
