@@ -30,7 +30,7 @@ const BENCHMARKS: Readonly<Record<string, readonly string[]>> = {
   guest32: ['guest32.ts', ...pairs],
   disk: ['disk.ts', ...pairs],
   'virtio-block': ['virtio-block.ts', ...pairs],
-  p9: ['p9.ts', ...pairs],
+  'guest-fs': ['guest-fs.ts', ...pairs],
   io: ['guest-io.ts', ...pairs],
   'virtio-fs': ['virtio-fs.ts', ...pairs],
   'fs-memory': ['fs-memory.ts'],

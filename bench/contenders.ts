@@ -30,10 +30,16 @@ export interface LinuxGuest {
   readonly disk?: string;
   /** Cards: eth0, eth1, ... */
   readonly networks?: readonly Network[];
-  /** The path of a folder that the guest mounts by 9P, as `share`. */
-  readonly share?: string;
+  /** A folder that the guest mounts as `share`. */
+  readonly share?: Share;
   /** Of our own program; left out: as a user has it. */
   readonly jitCache?: string;
+}
+
+/** By virtio-fs (`fs`), or by 9P. */
+export interface Share {
+  readonly path: string;
+  readonly kind: 'fs' | 'p9';
 }
 
 /** A card without privileges (passt, or QEMU's slirp), or one on this TAP device. */
@@ -52,7 +58,7 @@ function ourDevices({ disk, networks = [], share }: LinuxGuest): string[] {
   return [
     ...(disk === undefined ? [] : ['--rwdisk', disk]),
     ...cards.flatMap((card) => ['--net', card]),
-    ...(share === undefined ? [] : ['--shared-dir', `${share}:share:type=p9`]),
+    ...(share === undefined ? [] : ['--shared-dir', `${share.path}:share:type=${share.kind}`]),
   ];
 }
 
@@ -93,8 +99,8 @@ function qemuDevices({ disk, networks = [], share }: LinuxGuest): string[] {
       network === 'user' ? `user,id=net${i}` : `tap,id=net${i},ifname=${network.tap},script=no,downscript=no`;
     return ['-netdev', wire, '-device', `virtio-net-pci,netdev=net${i},romfile=`];
   });
-  const folder = ['-virtfs', `local,path=${share},mount_tag=share,security_model=none`];
-  return [...(disk === undefined ? [] : drive), ...cards.flat(), ...(share === undefined ? [] : folder)];
+  const folder = ['-virtfs', `local,path=${share?.path},mount_tag=share,security_model=none`];
+  return [...(disk === undefined ? [] : drive), ...cards.flat(), ...(share?.kind === 'p9' ? folder : [])];
 }
 
 /** With the processor that it shows a guest by itself, qemu64. */
@@ -110,3 +116,21 @@ export const QEMU: FirmwareContender = {
   ],
   firmware: (path) => [...qemuMachine(16, 1), '-bios', path],
 };
+
+/** Debian's file server for virtio-fs (package qemu-system-common). */
+export const VIRTIOFSD = '/usr/lib/qemu/virtiofsd';
+
+/** QEMU with a folder by virtio-fs. The file server, which makes a socket at that path, is a child of it, so that its time counts. */
+export function qemuWithVirtiofsd(socket: string): Contender {
+  const script = `${VIRTIOFSD} --socket-path="$0" -o source="$1" >/dev/null 2>&1 & shift
+    until [ -S "$0" ]; do sleep 0.1; done; exec ${QEMU.program} "$@"`;
+  return {
+    name: 'QEMU, TCG, virtiofsd',
+    program: '/bin/sh',
+    ram: QEMU.ram,
+    linux: (guest) => [
+      ...['-c', script, socket, guest.share!.path, ...QEMU.linux(guest)],
+      ...['-chardev', `socket,id=fs,path=${socket}`, '-device', 'vhost-user-fs-pci,chardev=fs,tag=share'],
+    ],
+  };
+}

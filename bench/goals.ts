@@ -46,6 +46,18 @@ export const GOALS = {
     floor: 1,
     aim: 2,
   },
+  'guest-fs-data': {
+    what: 'reading and writing 256 MiB by virtio-fs, against QEMU TCG with virtiofsd',
+    measure: 'speed',
+    floor: 1,
+    aim: 2,
+  },
+  'guest-fs-names': {
+    what: 'find and tar by virtio-fs, against QEMU TCG with virtiofsd',
+    measure: 'speed',
+    floor: 1,
+    aim: 2,
+  },
   'virtio-fs': {
     what: 'file system requests at a protocol level, against virtiofsd',
     measure: 'speed',

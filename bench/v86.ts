@@ -20,7 +20,7 @@ export async function fetchV86(): Promise<Contender> {
   const firmware = await cachedFolder('bench/seabios', async (target) => {
     const archive = debianArchive();
     const files = ['*/seabios/bios.bin', '*/seabios/vgabios-stdvga.bin'];
-    await archive.fetch(() => archive.lookUp('seabios'), target, files);
+    await archive.fetch(() => archive.lookUpAll(['seabios']), target, files);
   });
   return {
     name: 'v86',

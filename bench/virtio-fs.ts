@@ -11,6 +11,7 @@ import type { FuseClient } from '../src/fuse/testing/fuse-client.ts';
 import { O_RDWR } from '../src/host-folder/constants.ts';
 import { type StartedBackEnd, startBackEnd } from './back-end.ts';
 import { COMPARISON_HEADER, type Comparison, comparisonRow, meanSpeed, type Sample } from './comparison.ts';
+import { VIRTIOFSD } from './contenders.ts';
 import { fuseClientOver } from './fuse-driver.ts';
 import { cpuSecondsOfTree } from './process-usage.ts';
 import { machineLine, table } from './report.ts';
@@ -25,7 +26,6 @@ const { values } = parseArgs({
 });
 const REQUESTS = Number(values.requests);
 const PAIRS = Number(values.pairs);
-const VIRTIOFSD = '/usr/lib/qemu/virtiofsd';
 const FILES = 100;
 const BLOCK = 4096;
 const ROOT = 1;

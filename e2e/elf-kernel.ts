@@ -1,33 +1,11 @@
 /** Tiny 64-bit kernels for tests: an ELF file with one segment of code, entered in long mode. */
+import { elfProgram } from '../src/initramfs/elf-program.ts';
 
 const LOAD_ADDRESS = 0x100_0000;
-const HEADER_SIZE = 64;
-const PROGRAM_HEADER_SIZE = 56;
 
 /** An ELF64 executable that runs pieces of code, one after the other, and then spins. */
 export function elfKernel(...code: readonly (readonly number[])[]): Uint8Array {
-  const offset = HEADER_SIZE + PROGRAM_HEADER_SIZE;
-  const text = [...code.flat(), 0xeb, 0xfe]; // jmp $
-  const file = new Uint8Array(offset + text.length);
-  const view = new DataView(file.buffer);
-  file.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
-  view.setUint16(16, 2, true); // ET_EXEC
-  view.setUint16(18, 62, true); // EM_X86_64
-  view.setUint32(20, 1, true);
-  view.setUint32(24, LOAD_ADDRESS, true); // e_entry
-  view.setUint32(32, HEADER_SIZE, true); // e_phoff
-  view.setUint16(52, HEADER_SIZE, true);
-  view.setUint16(54, PROGRAM_HEADER_SIZE, true);
-  view.setUint16(56, 1, true);
-  view.setUint32(64, 1, true); // PT_LOAD
-  view.setUint32(68, 5, true);
-  view.setUint32(72, offset, true);
-  view.setUint32(80, LOAD_ADDRESS, true); // p_vaddr
-  view.setUint32(88, LOAD_ADDRESS, true); // p_paddr
-  view.setUint32(96, text.length, true);
-  view.setUint32(104, text.length, true);
-  file.set(text, offset);
-  return file;
+  return elfProgram(LOAD_ADDRESS, Uint8Array.from([...code.flat(), 0xeb, 0xfe])); // jmp $
 }
 
 function dword(value: number): number[] {

@@ -10,6 +10,7 @@ import { FULL_KERNEL } from '../tools/guest-packages.ts';
 import { fetchProgram } from '../tools/guest-program.ts';
 import type { GuestFile } from '../tools/initramfs.ts';
 import { DeviceProcess } from './qemu-guest.ts';
+import { differences, MAY_CHOWN, operationsOnHost, operationWords } from './shared-folder/operations.ts';
 import { missingProgram, runVirtioGuest } from './virtio-guest.ts';
 
 const skip = missingProgram('perl', 'readelf') ?? false;
@@ -17,17 +18,11 @@ const folder = mkdtempSync(join(tmpdir(), 'crosvm-9p-'));
 after(() => rmSync(folder, { recursive: true }));
 
 const local = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-const OPERATIONS = local('./shared-folder/operations.pl');
 /** What the protocol has not. */
 const LEFT_OUT = ['rename2', 'unnamed', 'fallocate'];
-const SEED = process.env['CROSVM_TEST_FOLDER_SEED'] ?? '1';
-/** Who is not root has no files of others. */
-const MAY_CHOWN = process.geteuid!() === 0 ? '1' : '0';
 
 /** How the guest's kernel caches, and how many operations it does then: without a cache, each takes many requests. */
 const CACHES = { none: 100, mmap: 300, loose: 300 } as const;
-
-const operationWords = (where: string, steps: number) => [where, SEED, String(steps), MAY_CHOWN, ...LEFT_OUT];
 
 function script(path: string): GuestFile {
   return { name: basename(path), data: readFileSync(local(path)) };
@@ -47,7 +42,7 @@ test('a guest uses a folder that is shared by 9P as it would use its own', { ski
   const scripts = ['./shared-folder/operations.pl', './p9/locks.pl', './p9/mapped-writer.pl'].map(script);
   const files = [...perl.files, ...sqlite.files.filter(({ name }) => !shared.has(name)), ...scripts];
   const sequences = Object.entries(CACHES).map(([cache, steps]) => {
-    const words = operationWords(`/mnt/${cache}`, steps).join(' ');
+    const words = operationWords(`/mnt/${cache}`, steps, LEFT_OUT).join(' ');
     return `${mount('share', '/mnt', cache)} && ${perl.command} operations.pl ${words} && umount /mnt`;
   });
   const again = await DeviceProcess.start(join(folder, 'again'), ['p9', '--shared-dir', share, '--tag', 'again']);
@@ -71,7 +66,9 @@ test('a guest uses a folder that is shared by 9P as it would use its own', { ski
   );
   assert.deepEqual(await again.end(), { status: 0, stderr: '' });
   for (const [i, [cache, steps]] of Object.entries(CACHES).entries()) {
-    assert.deepEqual(outputs[1 + i]?.output.split('\n'), onHost(cache, steps), `cache=${cache}`);
+    mkdirSync(join(folder, cache));
+    const host = operationsOnHost(join(folder, cache), steps, LEFT_OUT);
+    assert.deepEqual(differences(outputs[1 + i]!.output, host), [], `cache=${cache}`);
   }
   const [, locks, mapped, database, tar, users, outside] = outputs.slice(1 + sequences.length);
   assert.equal(locks?.output, 'before it\nrefused\nfirst\nsecond\n', finished.console.slice(-2000));
@@ -84,20 +81,12 @@ test('a guest uses a folder that is shared by 9P as it would use its own', { ski
     /^cat: can't open '\/mnt\/out': No such file.*\ncat: can't open '\/mnt\/..\/secret': No such file.*\n.*Read-only file system\n$/,
   );
   assert.deepEqual([finished.status, finished.stderr], [0, '']);
-  if (MAY_CHOWN === '1') {
+  if (MAY_CHOWN) {
     assert.equal(users?.output, 'no: Permission denied\n', 'a user of the guest is no more than that');
     const { uid, gid } = lstatSync(join(share, 'tree', 'file'));
     assert.deepEqual([uid, gid], [1000, 1001]);
   }
 });
-
-/** The same operations, by the host's perl on a folder of its own. */
-function onHost(name: string, steps: number): string[] {
-  const where = join(folder, name);
-  mkdirSync(where);
-  const words = [OPERATIONS, ...operationWords(where, steps)];
-  return execFileSync('perl', words, { encoding: 'utf8', maxBuffer: 64 << 20 }).split('\n');
-}
 
 function expectedMapping(): Buffer {
   const pages = Array.from({ length: 16 }, (_, i) => Buffer.alloc(4096).fill(0x41 + i, 0, 4000));

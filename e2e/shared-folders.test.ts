@@ -1,10 +1,6 @@
 /** Folders of the host that guests use by virtio-fs. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import {
-  chmodSync,
-  copyFileSync,
-  cpSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -19,33 +15,24 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { fetchBusybox } from '../tools/guest-packages.ts';
-import { fetchProgram, fetchTree } from '../tools/guest-program.ts';
+import { fetchProgram } from '../tools/guest-program.ts';
 import type { GuestFile } from '../tools/initramfs.ts';
-import { CROSVM, finish } from './linux-guest.ts';
-import { missingProgram, runVirtioGuest, virtioGuestWords } from './virtio-guest.ts';
+import { differences, MAY_CHOWN, OPERATIONS, operationsOnHost, operationWords } from './shared-folder/operations.ts';
+import { missingProgram, runVirtioGuest } from './virtio-guest.ts';
 
 const skip = missingProgram('perl', 'readelf') ?? false;
 const folder = mkdtempSync(join(tmpdir(), 'crosvm-shared-'));
 after(() => rmSync(folder, { recursive: true }));
 
-const OPERATIONS = fileURLToPath(new URL('./shared-folder/operations.pl', import.meta.url));
-const STEPS = process.env['CROSVM_TEST_FOLDER_STEPS'] ?? '1500';
-const SEED = process.env['CROSVM_TEST_FOLDER_SEED'] ?? '1';
-/** Who is not root has no files of others. */
-const MAY_CHOWN = process.geteuid!() === 0 ? '1' : '0';
+const STEPS = Number(process.env['CROSVM_TEST_FOLDER_STEPS'] ?? 1500);
 
 /** Then root of the host is nobody that the guest knows. */
-const MAPS = MAY_CHOWN === '1' ? ':uidmap=0 100000 65536:gidmap=0 100000 65536' : '';
+const MAPS = MAY_CHOWN ? ':uidmap=0 100000 65536:gidmap=0 100000 65536' : '';
 
 function newFolder(name: string): string {
   mkdirSync(join(folder, name));
   return join(folder, name);
 }
-
-const operations = (perl: string, script: string, where: string) =>
-  `${perl} ${script} ${where} ${SEED} ${STEPS} ${MAY_CHOWN}`;
 
 const LOCKS = `
   sysopen(my $f, '/mnt/lock', 0102) or die;
@@ -83,7 +70,7 @@ test('a guest uses a shared folder as it would use its own', { skip }, async () 
     ],
     [
       'dmesg -n 1; mount -t virtiofs share /mnt && mkdir /other && mount -t virtiofs other /other',
-      `${operations(perl.command, 'operations.pl', '/mnt/operations')} >/mnt/results`,
+      `${perl.command} operations.pl ${operationWords('/mnt/operations', STEPS).join(' ')} >/mnt/results`,
       'tar cf /mnt/bin.tar -C / bin && tar xf /mnt/bin.tar -C /mnt/tree && sha256sum /bin/busybox /mnt/tree/bin/busybox | cut -c1-64 | uniq | wc -l; ls /mnt/tree/bin | wc -l',
       `${sqlite.command} /mnt/db "pragma journal_mode=wal; create table t(n); insert into t select value from generate_series(1, 2000); select sum(n) from t;"`,
       'cat /mnt/changing; echo; touch /mnt/ready; for i in $(seq 100); do [ -e /mnt/changed ] && break; sleep 0.2; done; cat /mnt/changing; echo',
@@ -99,7 +86,7 @@ test('a guest uses a shared folder as it would use its own', { skip }, async () 
   const all = outputs.map(({ output, status }) => `${status} ${output}`);
   assert.equal(all[0], '0 ', finished.console.slice(-2000));
   assert.deepEqual(
-    differences(readFileSync(join(share, 'results'), 'utf8').split('\n'), onHost(newFolder('host'))),
+    differences(readFileSync(join(share, 'results'), 'utf8'), operationsOnHost(newFolder('host'), STEPS)),
     [],
   );
   const tools = readdirSync(join(share, 'tree', 'bin')).length;
@@ -115,7 +102,7 @@ test('a guest uses a shared folder as it would use its own', { skip }, async () 
   assert.deepEqual([all[8], finished.status, finished.stderr], ['0 ', 0, '']);
   await checkDatabase(join(share, 'db'));
   assert.equal(readFileSync(join(readOnly, 'file'), 'utf8'), 'for reading');
-  if (MAY_CHOWN === '1') {
+  if (MAY_CHOWN) {
     assert.match(all[7]!, /^0 65534:65534/);
     assert.match(all[6]!, /^0 no: Permission denied\n$/, 'a user of the guest is no more than that');
     const { uid, gid } = lstatSync(join(share, 'tree', 'file'));
@@ -123,42 +110,8 @@ test('a guest uses a shared folder as it would use its own', { skip }, async () 
   }
 });
 
-const INIT = `#!/bin/bash
-exec </dev/console >/dev/console 2>&1
-echo "init: $EUID of Debian $(</etc/debian_version), $(/usr/bin/perl -e 'print 6 * 7')"
-echo made >/made && busybox mkdir -p /srv/tree && busybox cp -a /etc /srv/tree
-busybox poweroff -f
-`;
-
-test('a guest boots from a folder that holds a Debian system', { skip }, async () => {
-  const root = newFolder('debian');
-  cpSync(await fetchTree(['base-files', 'bash', 'perl-base']), root, {
-    recursive: true,
-    verbatimSymlinks: true,
-  });
-  writeFileSync(join(root, 'sbin', 'init'), INIT, { mode: 0o755 });
-  copyFileSync(await fetchBusybox(), join(root, 'bin', 'busybox'));
-  chmodSync(join(root, 'bin', 'busybox'), 0o755);
-  const words = await virtioGuestWords(
-    ['--shared-dir', `${root}:mtdfake:type=fs:cache=always`, '-p', 'rootfstype=virtiofs root=mtdfake'],
-    [],
-    { modules: ['fs'], root: true },
-  );
-  const finished = await finish(CROSVM, words);
-  assert.match(finished.console, /^init: 0 of Debian .+, 42$/m, finished.console.slice(-2000));
-  assert.equal(readFileSync(join(root, 'made'), 'utf8'), 'made\n');
-  execFileSync('diff', ['-r', '--no-dereference', join(root, 'etc'), join(root, 'srv', 'tree', 'etc')]);
-  assert.deepEqual([finished.status, finished.stderr], [0, '']);
-});
-
 function onlyNew(files: readonly GuestFile[], others: readonly GuestFile[]): GuestFile[] {
   return files.filter(({ name }) => !others.some((other) => other.name === name));
-}
-
-/** The same operations, by the host's perl on a folder of its own. */
-function onHost(where: string): string[] {
-  const words = operations('', OPERATIONS, where).trim().split(' ');
-  return execFileSync('perl', words, { encoding: 'utf8', maxBuffer: 64 << 20 }).split('\n');
 }
 
 /** Changes a file when the guest has seen it; until the guest has ended. */
@@ -167,7 +120,7 @@ async function changeOnceReady(share: string, isOver: AbortSignal): Promise<void
     if (isOver.aborted) return;
     await sleep(50);
   }
-  if (MAY_CHOWN === '1') checkJail(share);
+  if (MAY_CHOWN) checkJail(share);
   writeFileSync(join(share, 'changing'), 'after');
   writeFileSync(join(share, 'changed'), '');
 }
@@ -185,12 +138,6 @@ function checkJail(share: string): void {
   assert.equal(read('mountinfo').split('\n').length, 2, 'nothing else is mounted');
   assert.match(read('status'), /^CapEff:\t00000000880001df$/m);
   assert.match(read('status'), /^Seccomp:\t2$/m);
-}
-
-/** The first lines that are not the same. */
-function differences(guest: readonly string[], host: readonly string[]): string[] {
-  const lines = host.map((line, i) => (line === guest[i] ? '' : `${line} | on the share: ${guest[i]}`));
-  return [...lines.filter((line) => line !== '').slice(0, 10), ...guest.slice(host.length)];
 }
 
 async function checkDatabase(path: string): Promise<void> {

@@ -50,20 +50,17 @@ export interface GuestExtras {
   /** Sets of modules to load. */
   readonly modules?: readonly ModuleSet[];
   readonly files?: readonly GuestFile[];
-  /** It goes on with the root file system that the kernel's command line names. */
-  readonly root?: boolean;
 }
 
 /** The path of an initramfs that loads the drivers, as its first command, and runs the others. */
 export async function virtioInitramfs(
   commands: readonly string[],
-  { kernel = CLOUD_KERNEL, modules = [], files = [], root = false }: GuestExtras = {},
+  { kernel = CLOUD_KERNEL, modules = [], files = [] }: GuestExtras = {},
 ): Promise<string> {
   const paths = (await Promise.all((['virtio', ...modules] as const).map((set) => fetchModules(set, kernel)))).flat();
   const drivers = paths.map((path) => ({ name: basename(path), data: readFileSync(path) }));
   const load = `for m in ${drivers.map(({ name }) => name).join(' ')}; do insmod $m || exit; done; mkdir -p /mnt`;
-  const kind = root ? 'root' : 'commands';
-  return guestInitramfs({ kind, commands: [load, ...commands] }, [...drivers, ...files]);
+  return guestInitramfs({ kind: 'commands', commands: [load, ...commands] }, [...drivers, ...files]);
 }
 
 /** Why a test that needs these programs cannot run; undefined if it can. */

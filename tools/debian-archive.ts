@@ -1,14 +1,17 @@
 /** Packages from Debian's archive, through the apt of this machine. No root needed, and nothing is installed. */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, join } from 'node:path';
 import { cacheFolder } from '../src/base/cache-folder.ts';
 import { CrosvmError } from '../src/errors.ts';
-import { type PackageRecord, parsePackageRecord } from './debian-control.ts';
+import { type PackageRecord, parsePackageRecords } from './debian-control.ts';
 import { step } from './progress.js';
 import { output } from './run.js';
 
 /** Looks a package up; undefined when apt does not know it. */
 export type Lookup = (name: string) => Promise<PackageRecord | undefined>;
+
+/** Looks several packages up at once, which takes about as long as one. What apt does not know is left out. */
+export type LookupAll = (names: readonly string[]) => Promise<PackageRecord[]>;
 
 /** As Debian calls them. amd64 is the machine's own. */
 export type Architecture = 'amd64' | 'i386';
@@ -16,13 +19,14 @@ export type Architecture = 'amd64' | 'i386';
 /** The packages of one architecture. */
 export interface DebianArchive {
   readonly lookUp: Lookup;
+  readonly lookUpAll: LookupAll;
   /**
-   * Unpacks the package that `look` finds into the folder `target`: the first file that matches each of `patterns` (of tar,
+   * Unpacks the packages that `look` finds into the folder `target`: the first file that matches each of `patterns` (of tar,
    * like `*\/bin/busybox`), without its folders; or, without patterns, everything. The lists of packages may be missing, or
    * so old that the archive has a newer version by now: they are fetched if we may, and it is tried again. Throws
    * `E_GUEST_PACKAGE` when there is no such package, `E_GUEST_APT` when there is no apt.
    */
-  fetch(look: () => Promise<PackageRecord | undefined>, target: string, patterns?: readonly string[]): Promise<void>;
+  fetch(look: () => Promise<readonly PackageRecord[]>, target: string, patterns?: readonly string[]): Promise<void>;
 }
 
 export const OWN_KERNEL = 'pass a kernel and an initramfs of your own: bin/crosvm run --initrd INITRAMFS KERNEL';
@@ -30,11 +34,16 @@ export const OWN_KERNEL = 'pass a kernel and an initramfs of your own: bin/crosv
 export function debianArchive(architecture: Architecture = 'amd64'): DebianArchive {
   const foreign = architecture !== 'amd64';
   const options = foreign ? privateState(architecture) : [];
-  const lookUp: Lookup = (name) => lookUpWith(name, options);
+  const lookUpAll: LookupAll = (names) => lookUpWith(names, options);
   return {
-    lookUp,
+    lookUpAll,
+    lookUp: async (name) => (await lookUpAll([name]))[0],
     async fetch(look, target, patterns) {
-      const attempt = async () => unpack(await download(await look(), target, options), target, patterns);
+      const attempt = async () => {
+        const folder = await download(await look(), target, options);
+        for (const file of readdirSync(folder)) await unpack(join(folder, file), target, patterns);
+        rmSync(folder, { recursive: true });
+      };
       try {
         await attempt();
       } catch (error) {
@@ -68,15 +77,15 @@ function privateState(architecture: Architecture): string[] {
   ].flatMap((option) => ['-o', option]);
 }
 
-async function lookUpWith(name: string, options: readonly string[]): Promise<PackageRecord | undefined> {
+async function lookUpWith(names: readonly string[], options: readonly string[]): Promise<PackageRecord[]> {
   // apt-cache ends with an error for a name that it does not know.
-  const text = await output('apt-cache', [...options, 'show', '--no-all-versions', name]).catch(
+  const text = await output('apt-cache', [...options, 'show', '--no-all-versions', ...names]).catch(
     (error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') throw noApt();
       return '';
     },
   );
-  return parsePackageRecord(text);
+  return parsePackageRecords(text);
 }
 
 /** One source that cannot be reached fails it, although the lists of the others are there now. What counts is the next look-up. */
@@ -89,23 +98,23 @@ async function update(options: readonly string[]): Promise<void> {
 /** apt's own user could not write to the folders of ours. */
 const NO_SANDBOX = ['-o', 'APT::Sandbox::User=root'];
 
-/** The path of the downloaded package, in a folder of its own within `target` whose name starts with a dot. */
-async function download(found: PackageRecord | undefined, target: string, options: readonly string[]): Promise<string> {
-  if (found === undefined) {
+/** A folder within `target` that holds the downloaded packages and nothing else; its name starts with a dot. */
+async function download(found: readonly PackageRecord[], target: string, options: readonly string[]): Promise<string> {
+  const [first] = found;
+  if (first === undefined) {
     throw new CrosvmError(
       'E_GUEST_PACKAGE',
       `apt does not know the guest's packages; run apt-get update, or ${OWN_KERNEL}`,
     );
   }
   const folder = mkdtempSync(join(target, '.download-'));
-  const megabytes = Math.max(1, Math.round(found.size / 1e6));
-  await step(`Downloading ${found.name} ${found.version} (${megabytes} MB)`, () =>
-    output('apt-get', [...options, ...NO_SANDBOX, 'download', '-qq', `${found.name}=${found.version}`], {
-      cwd: folder,
-    }),
+  const megabytes = Math.max(1, Math.round(found.reduce((sum, { size }) => sum + size, 0) / 1e6));
+  const what = found.length === 1 ? `${first.name} ${first.version}` : `${found.length} packages`;
+  const exact = found.map(({ name, version }) => `${name}=${version}`);
+  await step(`Downloading ${what} (${megabytes} MB)`, () =>
+    output('apt-get', [...options, ...NO_SANDBOX, 'download', '-qq', ...exact], { cwd: folder }),
   );
-  const [file] = readdirSync(folder);
-  return join(folder, file!);
+  return folder;
 }
 
 /** With patterns it stops reading after the last one was found. */
@@ -113,7 +122,6 @@ async function unpack(archive: string, target: string, patterns: readonly string
   const chosen = patterns.length === 0 ? '' : '--wildcards --occurrence=1 --transform "s,.*/,,"';
   const script = `archive=$1 target=$2; shift 2; dpkg-deb --fsys-tarfile "$archive" | tar -xf - -C "$target" ${chosen} "$@"`;
   await step(`Unpacking ${basename(archive)}`, () => output('sh', ['-c', script, 'sh', archive, target, ...patterns]));
-  rmSync(dirname(archive), { recursive: true });
 }
 
 function noApt(): CrosvmError {

@@ -8,9 +8,15 @@ export interface PackageRecord {
   readonly size: number;
 }
 
-/** Parses the first paragraph; undefined when there is none that names a package. */
-export function parsePackageRecord(text: string): PackageRecord | undefined {
-  const paragraph = text.split(/\n\s*\n/, 1)[0] ?? '';
+/** Parses all paragraphs that name a package. */
+export function parsePackageRecords(text: string): PackageRecord[] {
+  return text
+    .split(/\n\s*\n/)
+    .map(parseParagraph)
+    .filter((found) => found !== undefined);
+}
+
+function parseParagraph(paragraph: string): PackageRecord | undefined {
   const fields = new Map<string, string>();
   // A line that starts with a space continues the field before it.
   for (const line of paragraph.replace(/\n[ \t]+/g, ' ').split('\n')) {

@@ -9,9 +9,10 @@ test('blocks of commands are found, with their own indentation', () => {
   assert.deepEqual(commandsOf('no commands\n'), []);
 });
 
-test('docs/debian.md has three blocks, the last of which runs a VM', () => {
+test('docs/debian.md has four blocks: packages, the system, a VM of its disk, a VM of its folder', () => {
   const commands = commandsOf(readFileSync(new URL('../docs/debian.md', import.meta.url), 'utf8'));
-  assert.equal(commands.length, 3);
+  assert.equal(commands.length, 4);
   assert.match(commands[1]!, /^PACKAGES=/);
   assert.match(commands[2]!, /^crosvm run [^\n]*vmlinuz\n$/);
+  assert.match(commands[3]!, /^crosvm run [^\n]*--shared-dir "\$PWD\/debian:[^\n]*vmlinuz\n$/);
 });

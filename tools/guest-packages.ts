@@ -20,7 +20,7 @@ export const KERNEL_686_PAE = 'linux-image-686-pae';
 export async function fetchKernel(name: string = CLOUD_KERNEL, architecture: Architecture = 'amd64'): Promise<string> {
   const folder = await cachedFolder(`guest/${name}`, async (target) => {
     const archive = debianArchive(architecture);
-    await archive.fetch(() => resolveKernel(name, archive.lookUp), target, ['./boot/vmlinuz-*']);
+    await archive.fetch(() => kernelPackage(name, archive.lookUp), target, ['./boot/vmlinuz-*']);
   });
   return join(folder, onlyFile(folder));
 }
@@ -54,7 +54,7 @@ export async function fetchModules(set: ModuleSet, name: string = CLOUD_KERNEL):
   const folder = await cachedFolder(`guest/${name}-${set}`, async (target) => {
     const patterns = modules.map((module) => `./lib/modules/*/${module}.ko*`);
     const archive = debianArchive();
-    await archive.fetch(() => resolveKernel(name, archive.lookUp), target, patterns);
+    await archive.fetch(() => kernelPackage(name, archive.lookUp), target, patterns);
   });
   return modules.map((module) => join(folder, readdirSync(folder).find((file) => file.startsWith(`${module}.ko`))!));
 }
@@ -64,7 +64,7 @@ export async function fetchBusybox(architecture: Architecture = 'amd64'): Promis
   const suffix = architecture === 'amd64' ? '' : `-${architecture}`;
   const folder = await cachedFolder(`guest/busybox-static${suffix}`, async (target) => {
     const archive = debianArchive(architecture);
-    await archive.fetch(() => archive.lookUp('busybox-static'), target, ['*/bin/busybox']);
+    await archive.fetch(() => archive.lookUpAll(['busybox-static']), target, ['*/bin/busybox']);
   });
   return join(folder, onlyFile(folder));
 }
@@ -80,6 +80,11 @@ export async function resolveKernel(name: string, look: Lookup): Promise<Package
   if (real !== undefined) return (await look(real)) ?? (await look(`${real}-unsigned`));
   // Where the 6.12 kernel is the only one, it has no package of that name.
   return name === CLOUD_KERNEL_6_12 ? await resolve612(look) : undefined;
+}
+
+async function kernelPackage(name: string, look: Lookup): Promise<PackageRecord[]> {
+  const found = await resolveKernel(name, look);
+  return found === undefined ? [] : [found];
 }
 
 async function resolve612(look: Lookup): Promise<PackageRecord | undefined> {

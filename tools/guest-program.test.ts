@@ -8,14 +8,17 @@ test('of the packages that a program depends on, libraries are followed and othe
     libc6: ['libgcc-s1'],
     'libsqlite3-0': ['libc6'],
     'libgcc-s1': ['gcc-12-base', 'libc6'],
+    zlib1g: [],
     'readline-common': ['libnever'],
   };
-  const look = async (name: string) => {
-    const found = depends[name];
-    return found && { name, version: '1', depends: found, size: 1 };
-  };
-  const names = await libraryClosure('sqlite3', look);
-  assert.deepEqual(names, ['sqlite3', 'libc6', 'libsqlite3-0', 'zlib1g', 'libgcc-s1']);
+  const look = async (names: readonly string[]) =>
+    names
+      .filter((name) => depends[name] !== undefined)
+      .map((name) => ({ name, version: '1', depends: depends[name]!, size: 1 }));
+  const closure = async (...names: string[]) => (await libraryClosure(names, look)).map(({ name }) => name);
+  assert.deepEqual(await closure('sqlite3'), ['sqlite3', 'libc6', 'libsqlite3-0', 'zlib1g', 'libgcc-s1']);
+  assert.deepEqual(await closure('libc6', 'zlib1g'), ['libc6', 'zlib1g', 'libgcc-s1']);
+  await assert.rejects(closure('readline-common'), { code: 'E_GUEST_PACKAGE', message: /the package libnever$/ });
 });
 
 test('needed objects are read from what readelf prints, and nothing else is', () => {

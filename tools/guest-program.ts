@@ -3,7 +3,8 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSyn
 import { basename, join } from 'node:path';
 import { CrosvmError } from '../src/errors.ts';
 import { cachedFolder } from './cache.ts';
-import { type Architecture, debianArchive, type Lookup } from './debian-archive.ts';
+import { type Architecture, debianArchive, type LookupAll } from './debian-archive.ts';
+import type { PackageRecord } from './debian-control.ts';
 import type { GuestFile } from './initramfs.ts';
 import { output } from './run.js';
 
@@ -24,8 +25,7 @@ export async function fetchProgram(
     const tree = join(target, '.tree');
     mkdirSync(tree);
     const archive = debianArchive(architecture);
-    for (const found of await libraryClosure(packageName, archive.lookUp))
-      await archive.fetch(() => archive.lookUp(found), tree);
+    await archive.fetch(() => libraryClosure([packageName], archive.lookUpAll), tree);
     await collect(join(tree, 'usr', 'bin', name), tree, target);
     rmSync(tree, { recursive: true });
   });
@@ -43,19 +43,21 @@ export async function fetchProgram(
 export async function fetchTree(packages: readonly string[]): Promise<string> {
   return cachedFolder(`guest/tree-${packages.join('-')}`, async (target) => {
     const archive = debianArchive();
-    const closures = await Promise.all(packages.map((name) => libraryClosure(name, archive.lookUp)));
-    for (const name of new Set(closures.flat())) await archive.fetch(() => archive.lookUp(name), target);
+    await archive.fetch(() => libraryClosure(packages, archive.lookUpAll), target);
   });
 }
 
-/** The package and the libraries among those that it depends on, directly or not. */
-export async function libraryClosure(name: string, look: Lookup): Promise<string[]> {
-  const found = new Set([name]);
-  for (const each of found) {
-    const depends = (await look(each))?.depends ?? [];
-    for (const dependency of depends) if (/^z?lib/.test(dependency)) found.add(dependency);
+/** Packages, and the libraries among those that they depend on, directly or not. Throws `E_GUEST_PACKAGE` if there is none. */
+export async function libraryClosure(names: readonly string[], look: LookupAll): Promise<PackageRecord[]> {
+  const found = new Map<string, PackageRecord>();
+  for (let missing = [...names]; missing.length > 0; ) {
+    for (const record of await look(missing)) found.set(record.name, record);
+    const unknown = missing.find((name) => !found.has(name));
+    if (unknown !== undefined) throw new CrosvmError('E_GUEST_PACKAGE', `apt does not know the package ${unknown}`);
+    const depends = [...found.values()].flatMap((record) => record.depends);
+    missing = [...new Set(depends)].filter((name) => /^z?lib/.test(name) && !found.has(name));
   }
-  return [...found];
+  return [...found.values()];
 }
 
 /** Copies the program and, under the names by which they are asked for, the shared objects that it needs. */

@@ -1,4 +1,4 @@
-import { cpio } from './cpio.ts';
+import { cpio } from '../src/initramfs/cpio.ts';
 
 /** The line that /init prints first: the guest's user space runs. */
 export const GUEST_IS_UP = 'crosvm: the guest is up';
@@ -11,8 +11,6 @@ export type GuestJob =
   | { readonly kind: 'console-commands' }
   /** Runs each line that comes in on the console as soon as it is there, without echoing it, until the console's end. */
   | { readonly kind: 'console-lines' }
-  /** Runs these shell commands, then mounts what the kernel's command line calls root and starts the init that is there. */
-  | { readonly kind: 'root'; readonly commands: readonly string[] }
   /** Runs these shell commands; after each prints `crosvm: status N`, see `commandStatus`. */
   | { readonly kind: 'commands'; readonly commands: readonly string[] };
 
@@ -75,8 +73,6 @@ function jobLines(job: GuestJob): string[] {
     case 'console-lines':
       // `cat` would hand on what it has read only at the end.
       return ['while read -r line; do eval "$line"; done'];
-    case 'root':
-      return [...job.commands, ...MOUNT_ROOT];
     case 'commands':
       return job.commands.flatMap((command) => [
         `sh -c ${quote(command)}`,
@@ -84,14 +80,6 @@ function jobLines(job: GuestJob): string[] {
       ]);
   }
 }
-
-const MOUNT_ROOT = [
-  'for word in $(cat /proc/cmdline); do',
-  '  case $word in root=*) root=$' + '{word#root=} ;; rootfstype=*) type=$' + '{word#rootfstype=} ;; esac',
-  'done',
-  'mkdir /new',
-  'mount -t $type $root /new && mount --move /dev /new/dev && exec switch_root /new /sbin/init',
-];
 
 function quote(command: string): string {
   return `'${command.replaceAll("'", "'\\''")}'`;

@@ -27,7 +27,7 @@ const kernel = positionals[0];
 if (kernel === undefined) fail('a kernel is needed');
 if (!hasQemu()) fail(`${QEMU} is needed`);
 
-const files = [kernel, ...(values.initrd === undefined ? [] : [values.initrd])].map(openKernelFile);
+const files = [kernel, ...(values.initrd === undefined ? [] : [values.initrd])].map((path) => openKernelFile(path));
 const guest = {
   boot: {
     kind: 'kernel',

@@ -45,7 +45,9 @@ export function runHostileClient(seed: number): string | undefined {
   symlinkSync('..', join(share, 'up'));
   const before = stateOf(outside);
   const descriptors = openDescriptors();
-  const folder: Folder = random.chance(0.8) ? openFolder(share) : new MemoryFolder(1 << 20);
+  const folder: Folder = random.chance(0.8)
+    ? openFolder(share, { rewriteSecurity: random.chance(0.3) })
+    : new MemoryFolder(1 << 20);
   try {
     const problem = attack(random, folder, share);
     if (problem !== undefined) return problem;
@@ -84,7 +86,6 @@ function options(random: Random): FuseOptions {
     ...DEFAULT_FUSE_OPTIONS,
     cache: random.pick(['never', 'auto', 'always'] as const),
     writeback: random.chance(0.3),
-    rewriteSecurityXattrs: random.chance(0.3),
     asciiCasefold: random.chance(0.3),
     negativeTimeout: random.below(2),
     readOnly: random.chance(0.1),

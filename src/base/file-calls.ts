@@ -26,6 +26,7 @@ const O_CLOEXEC = 0o2000000;
 const RESOLVE_NO_MAGICLINKS = 2;
 const RESOLVE_NO_SYMLINKS = 4;
 const RESOLVE_BENEATH = 8;
+const RESOLVE_IN_ROOT = 0x10;
 const SYS_RENAMEAT2 = 316;
 const SYS_OPENAT2 = 437;
 const SYS_GETDENTS64 = 217;
@@ -121,13 +122,27 @@ export function statxFd(fd: number): number {
 const how = new Uint32Array(6);
 const howAddress = pin(how);
 const HOW_SIZE = 24;
-how[4] = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 
 /** Opens a path beneath a folder in which nothing leads out of it, nor over a symbolic link (openat2(2)). */
 export function openBeneath(folder: number, path: number, flags: number, mode: number): number {
+  fillHow(flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+  return answer(systemCall(SYS_OPENAT2, folder, path, howAddress, HOW_SIZE, 0, 0));
+}
+
+const cOpenat2 = libc<(call: number, folder: number, path: string, how: number, size: number) => number>(
+  'int64_t syscall(int64_t, int64_t, const char *, int64_t, int64_t)',
+);
+
+/** Opens what a path is to somebody whose root is the folder: symbolic links count, and lead nowhere else. */
+export function openInRoot(folder: number, path: string, flags: number): number {
+  fillHow(flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+  return answer(cOpenat2(SYS_OPENAT2, folder, path, howAddress, HOW_SIZE));
+}
+
+function fillHow(flags: number, mode: number, resolve: number): void {
   how[0] = flags | O_CLOEXEC;
   how[2] = mode;
-  return answer(systemCall(SYS_OPENAT2, folder, path, howAddress, HOW_SIZE, 0, 0));
+  how[4] = resolve;
 }
 
 /** Opens a path with all that it may mean: for those of `DescriptorPaths` only. */

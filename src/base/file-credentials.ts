@@ -1,8 +1,11 @@
 /** In whose name the calling thread makes files (credentials(7)). */
-import { libc } from './ffi.ts';
+import { check, libc } from './ffi.ts';
 import { prctl } from './prctl.ts';
 import { systemCall } from './system-call.ts';
+import type { Ids } from './user-maps.ts';
 
+const SYS_SETRESUID = 117;
+const SYS_SETRESGID = 119;
 const SYS_SETFSUID = 122;
 const SYS_SETFSGID = 123;
 const CLONE_FS = 0x200;
@@ -28,6 +31,13 @@ function setId(call: number, id: number, own: number): void {
 function trySet(call: number, id: number): boolean {
   systemCall(call, id, 0, 0, 0, 0, 0);
   return systemCall(call, NO_ID, 0, 0, 0, 0, 0) === id;
+}
+
+/** The calling thread becomes another user for good; its capabilities stay, until they are dropped. Throws `SystemError`. */
+export function becomeUser({ uid, gid }: Ids): void {
+  keepFileCapabilities();
+  check(systemCall(SYS_SETRESGID, gid, gid, gid, 0, 0, 0), 'setresgid', `group ${gid}`);
+  check(systemCall(SYS_SETRESUID, uid, uid, uid, 0, 0, 0), 'setresuid', `user ${uid}`);
 }
 
 /** Whether this thread may make files in the names of others. */

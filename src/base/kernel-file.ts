@@ -7,37 +7,40 @@ export interface KernelFile extends KernelSource, Disposable {
   close(): void;
 }
 
-/** Opens a kernel, initrd or ROM for loading; throws `E_FILE_OPEN` unless it is a readable regular file. */
-export function openKernelFile(path: string): KernelFile {
-  const fd = openRegular(path);
+/**
+ * Opens a kernel, initrd or ROM for loading; throws `E_FILE_OPEN` unless it is a readable regular file. `name` is what
+ * messages call it.
+ */
+export function openKernelFile(path: string, name = path): KernelFile {
+  const fd = openRegular(path, name);
   const { size } = fstatSync(fd);
   return {
-    name: path,
+    name,
     size,
     readAt(offset, length) {
       const bytes = new Uint8Array(length);
-      readExactly(fd, path, offset, bytes);
+      readExactly(fd, name, offset, bytes);
       return bytes;
     },
-    readInto: (offset, target) => readExactly(fd, path, offset, target),
+    readInto: (offset, target) => readExactly(fd, name, offset, target),
     close: () => closeSync(fd),
     [Symbol.dispose]: () => closeSync(fd),
   };
 }
 
 /** O_NONBLOCK, as opening a FIFO would otherwise wait for a writer. */
-function openRegular(path: string): number {
+function openRegular(path: string, name: string): number {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
-    throw openError(path, code, cause);
+    throw openError(name, code, cause);
   }
   const stat = fstatSync(fd);
   if (stat.isFile()) return fd;
   closeSync(fd);
-  throw notAFile(path, stat.isDirectory());
+  throw notAFile(name, stat.isDirectory());
 }
 
 function readExactly(fd: number, path: string, offset: number, target: Uint8Array): void {

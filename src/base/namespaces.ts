@@ -2,7 +2,6 @@
 import { lstatSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { CrosvmError } from '../errors.ts';
-import { close, O_WRONLY, open, write } from './fd.ts';
 import { check, libc } from './ffi.ts';
 
 const MS_RDONLY = 1;
@@ -13,6 +12,7 @@ const MS_REMOUNT = 32;
 const MS_BIND = 4096;
 const MS_REC = 16384;
 const MS_PRIVATE = 1 << 18;
+const MS_SLAVE = 1 << 19;
 const MNT_DETACH = 2;
 
 const cUnshare = libc<(flags: number) => number>('int unshare(int)');
@@ -28,25 +28,14 @@ export function unshare(flags: number): void {
   check(cUnshare(flags), 'unshare');
 }
 
-/** In a user namespace without users yet: `uid` and `gid` of outside, which are this process's, are `inside` here. */
-export function mapUser(uid: number, gid: number, inside: number): void {
-  writeProc('/proc/self/setgroups', 'deny');
-  writeProc('/proc/self/uid_map', `${inside} ${uid} 1`);
-  writeProc('/proc/self/gid_map', `${inside} ${gid} 1`);
-}
-
-function writeProc(path: string, text: string): void {
-  const fd = open(path, O_WRONLY);
-  try {
-    write(fd, new TextEncoder().encode(text));
-  } finally {
-    close(fd);
-  }
-}
-
 /** What is mounted from now on in this mount namespace is seen nowhere else, and the other way round. */
 export function makeMountsPrivate(): void {
   mount('none', '/', '', MS_REC | MS_PRIVATE);
+}
+
+/** What is mounted from now on in this mount namespace is seen nowhere else; what the one around mounts is, if that shares it. */
+export function followMounts(): void {
+  mount('none', '/', '', MS_REC | MS_SLAVE);
 }
 
 /**

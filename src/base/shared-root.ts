@@ -1,4 +1,4 @@
-/** Makes a folder of the host the root folder of the calling process, which is in namespaces of its own and has one thread. */
+/** Makes a folder of the host the root folder of all processes in the calling one's mount namespace. */
 import { close } from './fd.ts';
 import { check, libc, pin } from './ffi.ts';
 import { systemCall } from './system-call.ts';
@@ -30,13 +30,22 @@ const cUmount = libc<(target: string, flags: number) => number>('int umount2(con
 /** A folder that is on every host, to mount things on. */
 const MOUNT_POINT = '/proc';
 
+/** The folder that lists a process's descriptors, as an open one that leads nowhere else. Throws `SystemError`. */
+export function descriptorsOf(process: number | 'self'): number {
+  return cloneTree(`/proc/${process}/fd`, 0);
+}
+
+/** Makes an open folder, which is closed, this process's working directory. Throws `SystemError`. */
+export function workIn(folder: number): void {
+  check(cFchdir(folder), 'fchdir');
+  close(folder);
+}
+
 /**
  * From now on `folder` is `/`, with all that is mounted in it; nothing else can be reached. Device nodes in it are none, and
- * with `readOnly` nothing can be changed. The working directory lists this process's descriptors, as /proc/self/fd did; it
- * leads nowhere else. Takes Linux 5.12. Throws `SystemError`.
+ * with `readOnly` nothing can be changed. Takes Linux 5.12. Throws `SystemError`.
  */
 export function enterSharedRoot(folder: string, readOnly: boolean): void {
-  const descriptors = cloneTree('/proc/self/fd', 0);
   const tree = cloneTree(folder, AT_RECURSIVE);
   const flags = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | (readOnly ? MOUNT_ATTR_RDONLY : 0);
   const attributes = BigUint64Array.of(BigInt(flags), 0n, 0n, 0n);
@@ -57,8 +66,6 @@ export function enterSharedRoot(folder: string, readOnly: boolean): void {
   // Both at one place, so that no folder is needed to put the old one (pivot_root(2)).
   check(cPivotRoot('.', '.'), 'pivot_root', folder);
   check(cUmount('.', MNT_DETACH), 'umount2');
-  check(cFchdir(descriptors), 'fchdir');
-  close(descriptors);
 }
 
 const empty = pin(new Uint8Array(1));

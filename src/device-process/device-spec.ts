@@ -1,9 +1,9 @@
 /** What a device process is told to be. It travels as JSON. */
-import type { IdRange } from '../base/user-maps.ts';
 import type { DiskFormat } from '../disk/disk.ts';
 import type { ImageTrust } from '../disk/image-trust.ts';
 import type { P9Options } from '../p9/p9-options.ts';
 import type { FsSetup } from '../virtio/fs/fs-device.ts';
+import type { ShareUsers } from './share-users.ts';
 
 /**
  * Where what the guest writes to a disk goes, if not to its image: to a qcow2 image, which is made if it is not there; or
@@ -132,15 +132,15 @@ export interface VsockSpec {
 }
 
 /** A folder of the host for the guest. */
-export interface FolderSpec {
+export interface FolderSpec extends ShareUsers {
   readonly path: string;
   /** By what the guest mounts it. */
   readonly tag: string;
-  /** As `SharedFolder`. */
-  readonly users?: readonly IdRange[] | undefined;
-  readonly groups?: readonly IdRange[] | undefined;
   /** As `OpenFolderOptions`. */
   readonly keepOwners?: boolean;
+  readonly rewriteSecurity?: boolean;
+  /** As `RootOfShare`. */
+  readonly followsMounts?: boolean;
 }
 
 export interface FsSpec extends FolderSpec, FsSetup {
@@ -150,6 +150,10 @@ export interface FsSpec extends FolderSpec, FsSetup {
 export interface P9Spec extends FolderSpec {
   readonly type: '9p';
   readonly options: P9Options;
+}
+
+export function sharesFolder(spec: DeviceSpec): spec is FsSpec | P9Spec {
+  return spec.type === 'fs' || spec.type === '9p';
 }
 
 /** In the page cache most requests end at once, and the ring only costs. */

@@ -1,6 +1,6 @@
-import type { IdRange } from '../base/user-maps.ts';
 import type { VirtioDevice } from '../virtio/device.ts';
 import type { DeviceAnswer, DeviceOrder } from './device-orders.ts';
+import type { ShareUsers } from './share-users.ts';
 
 type OrderKind = DeviceOrder['kind'];
 
@@ -12,14 +12,17 @@ export type OrderHandlers = {
   ) => void;
 };
 
-/** A folder of the host that a device serves: all of its jail. */
-export interface SharedFolder {
+/** What the root folder of the process is then. It travels as JSON. */
+export interface RootOfShare {
   /** Absolute. */
   readonly path: string;
   readonly readOnly: boolean;
-  /** Whose files users of the guest make; without them, the same users if this process may be them, else only its own. */
-  readonly users?: readonly IdRange[] | undefined;
-  readonly groups?: readonly IdRange[] | undefined;
+  /** What the host mounts in it later is there, too. */
+  readonly followsMounts: boolean;
+}
+
+/** A folder of the host that a device serves: all of its jail. */
+export interface SharedFolder extends ShareUsers, RootOfShare {
   /** It is `/` from now on; /proc/self/fd is the working directory. */
   becameRoot(): void;
 }

@@ -1,28 +1,41 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { notAFolder, openError } from '../base/open-error.ts';
+import { CrosvmError } from '../errors.ts';
 import type { Folder } from '../host-folder/folder.ts';
 import { openFolder } from '../host-folder/linux/open-folder.ts';
 import type { FolderSpec } from './device-spec.ts';
 import type { SharedFolder } from './made-device.ts';
 
-/** How a device opens the folder that it is to share, in its jail or without one. Throws `E_FILE_OPEN` if it is none. */
+/** They are what a namespace of its own is for. */
+const NO_USERS = 'uid, gid, uidmap and gidmap of a shared folder take the sandbox';
+
+/**
+ * How a device opens the folder that it is to share, in its jail or without one. Throws `E_FILE_OPEN` if it is none; `open`
+ * throws `E_JAIL` for what only a jail can do.
+ */
 export function shareFolder(
-  { path, users, groups, keepOwners = false }: FolderSpec,
+  { path, users, groups, user, keepOwners = false, rewriteSecurity = false, followsMounts = false }: FolderSpec,
   readOnly: boolean,
 ): { readonly open: () => Folder; readonly share: SharedFolder } {
   const absolute = resolve(path);
   mustBeFolder(absolute);
-  let open = () => openFolder(absolute, { keepOwners });
+  const options = { keepOwners, rewriteSecurity };
+  let open = () => {
+    if ((users ?? groups ?? user) !== undefined) throw new CrosvmError('E_JAIL', NO_USERS);
+    return openFolder(absolute, options);
+  };
   return {
     // What was open before the jail would still lead out of it.
     open: () => open(),
     share: {
       path: absolute,
       readOnly,
+      followsMounts,
       users,
       groups,
-      becameRoot: () => (open = () => openFolder('/', { descriptors: '', keepOwners })),
+      user,
+      becameRoot: () => (open = () => openFolder('/', { ...options, descriptors: '' })),
     },
   };
 }

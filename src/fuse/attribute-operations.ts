@@ -1,7 +1,7 @@
 /** Operations on what is known of a file: attributes, extended attributes, the target of a link, its file system. */
 import { S_ISGID } from '../host-folder/constants.ts';
-import { EINVAL, ENODATA, EPERM, ERANGE } from '../host-folder/errno.ts';
-import { isHidden, shownNames, storedName } from './attribute-names.ts';
+import { EINVAL } from '../host-folder/errno.ts';
+import { isOffset } from '../host-folder/file-session.ts';
 import {
   FATTR_ATIME,
   FATTR_ATIME_NOW,
@@ -17,7 +17,7 @@ import {
   FUSE_SETXATTR_ACL_KILL_SGID,
   FUSE_SETXATTR_EXT,
 } from './protocol.ts';
-import { type FuseSession, isOffset } from './session.ts';
+import type { FuseSession } from './session.ts';
 
 const XATTR_SIZE_MAX = 65536;
 const STATFS_OUT_SIZE = 80;
@@ -75,13 +75,12 @@ export function readLink({ request, reply, folder }: FuseSession): number {
 
 /** struct fuse_setxattr_in: u32 size, flags, and, if that was agreed on, u32 setxattr_flags, padding. */
 export function setExtended(session: FuseSession): number {
-  const { request, folder, name, otherName, options } = session;
+  const { request, folder, name, otherName } = session;
   const isLong = session.agreed.has(FUSE_SETXATTR_EXT);
   const end = session.takeName(isLong ? 16 : 8);
   if (end < 0) return end;
   if (!request.bytes(end, request.u32(0), otherName)) return -EINVAL;
-  if (isHidden(name, options)) return -EPERM;
-  const result = folder.setExtended(request.nodeid, storedName(name, options), otherName, request.u32(4));
+  const result = folder.setExtended(request.nodeid, name, otherName, request.u32(4));
   if (result < 0 || !isLong || (request.u32(8) & FUSE_SETXATTR_ACL_KILL_SGID) === 0) return result;
   return killGroup(session);
 }
@@ -97,25 +96,20 @@ function killGroup({ request, folder, entry, changes }: FuseSession): number {
 
 /** struct fuse_getxattr_in: u32 size, padding. With size 0 the answer is struct fuse_getxattr_out, the size that it takes. */
 export function getExtended(session: FuseSession): number {
-  const { request, reply, folder, name, options } = session;
+  const { request, reply, folder, name } = session;
   const end = session.takeName(8);
   if (end < 0) return end;
-  if (isHidden(name, options)) return -ENODATA;
   const size = Math.min(request.u32(0), XATTR_SIZE_MAX, reply.room);
-  const length = folder.getExtended(request.nodeid, storedName(name, options), reply.payload, size);
+  const length = folder.getExtended(request.nodeid, name, reply.payload, size);
   return length < 0 || size > 0 ? length : replySize(session, length);
 }
 
 /** The same argument, without a name. */
 export function listExtended(session: FuseSession): number {
-  const { request, reply, folder, options } = session;
-  const size = request.u32(0);
-  // What it takes is known only when the names are.
-  const length = folder.listExtended(request.nodeid, reply.payload, XATTR_SIZE_MAX);
-  if (length < 0) return length;
-  const shown = shownNames(reply.bytes, reply.payloadStart, length, options);
-  if (size === 0) return replySize(session, shown);
-  return shown > Math.min(size, reply.room) ? -ERANGE : shown;
+  const { request, reply, folder } = session;
+  const size = Math.min(request.u32(0), XATTR_SIZE_MAX, reply.room);
+  const length = folder.listExtended(request.nodeid, reply.payload, size);
+  return length < 0 || size > 0 ? length : replySize(session, length);
 }
 
 function replySize({ reply }: FuseSession, size: number): number {
@@ -125,10 +119,9 @@ function replySize({ reply }: FuseSession, size: number): number {
 }
 
 export function removeExtended(session: FuseSession): number {
-  const { request, folder, name, options } = session;
+  const { request, folder, name } = session;
   const end = session.takeName(0);
-  if (end < 0) return end;
-  return isHidden(name, options) ? -ENODATA : folder.removeExtended(request.nodeid, storedName(name, options));
+  return end < 0 ? end : folder.removeExtended(request.nodeid, name);
 }
 
 /** struct fuse_kstatfs: u64 blocks, bfree, bavail, files, ffree, u32 bsize, namelen, frsize. */

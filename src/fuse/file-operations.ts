@@ -10,6 +10,7 @@ import {
   SEEK_HOLE,
 } from '../host-folder/constants.ts';
 import { E2BIG, EACCES, EFBIG, EINVAL, EOPNOTSUPP, EROFS } from '../host-folder/errno.ts';
+import { isOffset } from '../host-folder/file-session.ts';
 import {
   FOPEN_CACHE_DIR,
   FOPEN_KEEP_CACHE,
@@ -22,7 +23,7 @@ import {
   WRITE_IN_SIZE,
 } from './protocol.ts';
 import { storeSecurityContext } from './security-context.ts';
-import { type FuseSession, isOffset } from './session.ts';
+import type { FuseSession } from './session.ts';
 
 const OPEN_OUT_SIZE = 16;
 const IOCTL_IN_SIZE = 32;

@@ -12,8 +12,6 @@ export interface FuseOptions {
   /** The guest keeps what it writes, and writes it later. */
   readonly writeback: boolean;
   readonly posixAcl: boolean;
-  /** The guest's `security.` attributes are kept as `user.virtiofs.security.` ones. */
-  readonly rewriteSecurityXattrs: boolean;
   /** Names are found in whatever case their ASCII letters are. */
   readonly asciiCasefold: boolean;
   /** New files get the security label that the guest gives them. */
@@ -28,7 +26,6 @@ export const DEFAULT_FUSE_OPTIONS: FuseOptions = {
   negativeTimeout: 0,
   writeback: false,
   posixAcl: true,
-  rewriteSecurityXattrs: false,
   asciiCasefold: false,
   securityContext: true,
   readOnly: false,

@@ -65,6 +65,26 @@ test('INIT agrees on what both know, and refuses versions that are too old', () 
   assert.ok((flags2 & 1) !== 0, 'security contexts');
 });
 
+test('folders at which something is mounted are mounts of the guest, if it wants that', () => {
+  class Mounted extends MemoryFolder {
+    override lookup(...words: Parameters<MemoryFolder['lookup']>): number {
+      const result = super.lookup(...words);
+      words[2].attributes.isMountRoot = true;
+      return result;
+    }
+  }
+  const server = new FuseServer(new Mounted(), DEFAULT_FUSE_OPTIONS);
+  const client = new FuseClient(directTransport(server));
+  const flagsOf = (name: string) => client.ask(protocol.FUSE_LOOKUP, ROOT, text(name)).getUint32(40 + 84, true);
+  const { flags } = client.init();
+  assert.ok((flags & (1 << protocol.FUSE_SUBMOUNTS)) !== 0);
+  client.makeDirectory(ROOT, 'folder');
+  client.create(ROOT, 'file', O_RDWR, 0o666);
+  assert.deepEqual([flagsOf('folder'), flagsOf('file')], [protocol.FUSE_ATTR_SUBMOUNT, 0]);
+  client.ask(protocol.FUSE_INIT, 0, args(7, 31, 0, 0xffff_ffff & ~(1 << protocol.FUSE_SUBMOUNTS)));
+  assert.equal(flagsOf('folder'), 0, 'an older guest');
+});
+
 onBoth('files are made, written, read, listed and removed', (client) => {
   const folder = client.makeDirectory(ROOT, 'folder');
   const { node, file } = client.create(folder.nodeid, 'file', O_RDWR, 0o666);
@@ -126,20 +146,6 @@ onBoth('extended attributes', (client) => {
   assert.equal(errorOf(client, protocol.FUSE_LISTXATTR, node.nodeid, args(3, 0)), -errno.ERANGE);
   client.ask(protocol.FUSE_REMOVEXATTR, node.nodeid, text('user.a'));
   assert.equal(get(0)!.error, -errno.ENODATA);
-});
-
-test('security attributes are kept under another name where that is wanted', () => {
-  const folder = new MemoryFolder();
-  const client = clientOf(folder, { rewriteSecurityXattrs: true });
-  const { node } = client.create(ROOT, 'file', O_RDWR, 0o666);
-  client.ask(protocol.FUSE_SETXATTR, node.nodeid, join(args(1, 0, 0, 0), text('security.x'), text('').fill(65)));
-  const names = client.ask(protocol.FUSE_LISTXATTR, node.nodeid, args(100, 0));
-  assert.equal(Buffer.from(names.buffer, names.byteOffset, names.byteLength).toString(), 'security.x\0');
-  const target = { bytes: new Uint8Array(100), address: 0 };
-  const stored = folder.listExtended(node.nodeid, target, 100);
-  assert.equal(Buffer.from(target.bytes.subarray(0, stored)).toString(), 'user.virtiofs.security.x\0');
-  const hidden = join(args(1, 0, 0, 0), text('user.virtiofs.security.x'), text('').fill(65));
-  assert.equal(errorOf(client, protocol.FUSE_SETXATTR, node.nodeid, hidden), -errno.EPERM);
 });
 
 test('names are found in any case where that is wanted', () => {

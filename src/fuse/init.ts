@@ -24,6 +24,7 @@ import {
   FUSE_READDIRPLUS_AUTO,
   FUSE_SECURITY_CTX,
   FUSE_SETXATTR_EXT,
+  FUSE_SUBMOUNTS,
   FUSE_WRITEBACK_CACHE,
 } from './protocol.ts';
 import type { FuseSession } from './session.ts';
@@ -52,6 +53,7 @@ const ALWAYS = [
   FUSE_MAX_PAGES,
   FUSE_HANDLE_KILLPRIV_V2,
   FUSE_SETXATTR_EXT,
+  FUSE_SUBMOUNTS,
   FUSE_INIT_EXT,
   FUSE_DIRECT_IO_ALLOW_MMAP,
 ];
@@ -72,6 +74,7 @@ export function init(session: FuseSession): number {
   const flags = request.u32(12);
   const hasMore = (flags & (1 << FUSE_INIT_EXT)) !== 0;
   session.agreed = new Set(wanted(session).filter((bit) => isSet(bit, flags, hasMore ? request.u32(16) : 0)));
+  reply.showsMounts = session.agreed.has(FUSE_SUBMOUNTS);
   reply.u32(8, request.u32(8));
   reply.u32(12, maskOf(session.agreed, 0));
   reply.u16(16, MAX_BACKGROUND);

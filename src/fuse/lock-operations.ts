@@ -1,8 +1,9 @@
 /** Locks: struct fuse_lk_in is u64 file, owner, start, end, u32 type, pid, lk_flags, padding. */
 import { F_RDLCK, F_UNLCK, F_WRLCK, LOCK_EX, LOCK_SH, LOCK_UN } from '../host-folder/constants.ts';
 import { EAGAIN, EINVAL } from '../host-folder/errno.ts';
+import { MAX_OFFSET } from '../host-folder/file-session.ts';
 import { FUSE_LK_FLOCK } from './protocol.ts';
-import { BLOCKED, type FuseSession, MAX_OFFSET } from './session.ts';
+import { BLOCKED, type FuseSession } from './session.ts';
 
 const OWNER = 8;
 const START = 16;

@@ -1,8 +1,9 @@
 /** Pieces of files as memory of the guest (DAX). */
 import { O_RDONLY, O_RDWR } from '../host-folder/constants.ts';
 import { EINVAL, ENOSYS, EROFS } from '../host-folder/errno.ts';
+import { isOffset } from '../host-folder/file-session.ts';
 import { FUSE_MAP_ALIGNMENT, FUSE_SETUPMAPPING_FLAG_WRITE } from './protocol.ts';
-import { type FuseSession, isOffset } from './session.ts';
+import type { FuseSession } from './session.ts';
 
 const PAGE = 4096;
 /** u32 count; then u64 offset in the window and length for each. */

@@ -77,11 +77,15 @@ export const FUSE_POSIX_ACL = 20;
 export const FUSE_MAX_PAGES = 22;
 export const FUSE_CACHE_SYMLINKS = 23;
 export const FUSE_MAP_ALIGNMENT = 26;
+export const FUSE_SUBMOUNTS = 27;
 export const FUSE_HANDLE_KILLPRIV_V2 = 28;
 export const FUSE_SETXATTR_EXT = 29;
 export const FUSE_INIT_EXT = 30;
 export const FUSE_SECURITY_CTX = 32;
 export const FUSE_DIRECT_IO_ALLOW_MMAP = 36;
+
+/** struct fuse_attr: what is mounted there is to be a mount of the guest's, too. */
+export const FUSE_ATTR_SUBMOUNT = 1;
 
 export const FATTR_MODE = 1 << 0;
 export const FATTR_UID = 1 << 1;

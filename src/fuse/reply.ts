@@ -1,7 +1,8 @@
 import type { FileAttributes, FileEntry } from '../host-folder/attributes.ts';
+import { S_IFDIR, S_IFMT } from '../host-folder/constants.ts';
 import { encodeDevice } from '../host-folder/device-number.ts';
 import { type HostMemory, ScatterList } from '../memory/scatter-list.ts';
-import { OUT_HEADER_SIZE } from './protocol.ts';
+import { FUSE_ATTR_SUBMOUNT, OUT_HEADER_SIZE } from './protocol.ts';
 
 /** The most bytes of a reply that is put together here: entries of a folder, an extended attribute and what is around it. */
 const MAX_REPLY = 68 * 1024;
@@ -24,6 +25,8 @@ export class FuseReply {
   /** The guest's memory for the payload. */
   readonly data = new ScatterList();
   #target = new ScatterList();
+  /** The guest wants to know where something is mounted. */
+  showsMounts = false;
   /** The payload was put into `data`. */
   isDirect = false;
 
@@ -116,7 +119,7 @@ export class FuseReply {
     this.u32(at + 72, from.gid);
     this.u32(at + 76, encodeDevice(from.major, from.minor));
     this.u32(at + 80, from.blockSize);
-    this.u32(at + 84, 0);
+    this.u32(at + 84, this.showsMounts && isMountedFolder(from) ? FUSE_ATTR_SUBMOUNT : 0);
   }
 
   /** struct fuse_statx_out, all basic fields and the birth where it is known. */
@@ -153,6 +156,10 @@ export class FuseReply {
     this.u64(secondsAt, seconds);
     this.u32(nsAt, Math.round((timeout - seconds) * NANOSECONDS) % NANOSECONDS);
   }
+}
+
+function isMountedFolder({ isMountRoot, mode }: FileAttributes): boolean {
+  return isMountRoot && (mode & S_IFMT) === S_IFDIR;
 }
 
 const STATX_BASIC_STATS = 0x7ff;

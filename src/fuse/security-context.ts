@@ -1,5 +1,4 @@
 import { EINVAL } from '../host-folder/errno.ts';
-import { storedName } from './attribute-names.ts';
 import { FUSE_MAX_NR_SECCTX } from './protocol.ts';
 import type { FuseSession } from './session.ts';
 
@@ -26,12 +25,12 @@ export function storeSecurityContext(session: FuseSession, textsEnd: number): nu
 }
 
 function storeAll(session: FuseSession, first: number, count: number): number {
-  const { request, folder, entry, name, otherName, options } = session;
+  const { request, folder, entry, name, otherName } = session;
   for (let at = first, i = 0; i < count; i++) {
     const size = request.u32(at);
     const valueAt = request.text(at + HEADER_SIZE, name);
     if (valueAt === -1 || !request.bytes(valueAt, size, otherName)) return -EINVAL;
-    const result = folder.setExtended(entry.inode, storedName(name, options), otherName, 0);
+    const result = folder.setExtended(entry.inode, name, otherName, 0);
     if (result < 0) return result;
     at = valueAt + size;
   }

@@ -1,15 +1,8 @@
-import {
-  AttributeChanges,
-  DirectoryEntry,
-  FileEntry,
-  FolderStatistics,
-  RecordLock,
-} from '../host-folder/attributes.ts';
 import { findFolded } from '../host-folder/case-folding.ts';
 import { EINVAL } from '../host-folder/errno.ts';
+import { FileSession } from '../host-folder/file-session.ts';
 import type { Folder } from '../host-folder/folder.ts';
-import { Name } from '../host-folder/name.ts';
-import { ScatterList } from '../memory/scatter-list.ts';
+import type { Name } from '../host-folder/name.ts';
 import type { FileWindow } from './file-window.ts';
 import type { FuseOptions } from './fuse-options.ts';
 import { FOPEN_DIRECT_IO, FOPEN_KEEP_CACHE } from './protocol.ts';
@@ -20,31 +13,17 @@ import { FuseRequest } from './request.ts';
 export const NO_REPLY = -1_000_001;
 export const BLOCKED = -1_000_002;
 
-/** Owners, sizes and offsets of a guest go up to 2^64; what the host can do is less. */
-export const MAX_OFFSET = Number.MAX_SAFE_INTEGER;
-
 /**
  * Carries out one kind of request: reads `request`, fills `reply`. Returns the bytes of payload, a negative errno, NO_REPLY or
  * BLOCKED.
  */
 export type Operation = (session: FuseSession) => number;
 
-/** What all operations share: the folder, what was agreed on, and objects that each request uses again. */
-export class FuseSession {
-  readonly folder: Folder;
+/** What all operations share, with what was agreed on. */
+export class FuseSession extends FileSession {
   readonly options: FuseOptions;
   readonly request = new FuseRequest();
   readonly reply = new FuseReply();
-  /** What the device may read of the request: where the data of a write are. */
-  input = new ScatterList();
-  readonly data = new ScatterList();
-  readonly entry = new FileEntry();
-  readonly changes = new AttributeChanges();
-  readonly directoryEntry = new DirectoryEntry();
-  readonly statistics = new FolderStatistics();
-  readonly lock = new RecordLock();
-  readonly name = new Name();
-  readonly otherName = new Name();
   /** INIT has come. */
   isStarted = false;
   /** Flags of INIT that both sides know, by the number of the bit. */
@@ -55,7 +34,7 @@ export class FuseSession {
   readonly fileFlags: number;
 
   constructor(folder: Folder, options: FuseOptions, window: FileWindow) {
-    this.folder = folder;
+    super(folder);
     this.options = options;
     this.window = window;
     this.fileFlags = { never: FOPEN_DIRECT_IO, auto: 0, always: FOPEN_KEEP_CACHE }[options.cache];
@@ -85,9 +64,4 @@ export class FuseSession {
     const { folder, request, name, directoryEntry } = this;
     return this.options.asciiCasefold && findFolded(folder, request.nodeid, name, directoryEntry);
   }
-}
-
-/** Whether a number of the guest is one that the folder takes. */
-export function isOffset(value: number): boolean {
-  return value <= MAX_OFFSET;
 }

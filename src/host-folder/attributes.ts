@@ -3,11 +3,11 @@ import { Name } from './name.ts';
 
 /** What stat(2) tells of a file. Times are seconds since 1970 (negative before) and nanoseconds. */
 export class FileAttributes {
-  /** The file system that it is on: any number, the same for all files of that one. With `ino` it tells files apart. */
-  fileSystem = 0;
-  /** The file's number on its file system, 64 bits in two halves. */
+  /** The file's number, 64 bits in two halves: no other file of the folder has it, whatever that spans. */
   inoLow = 0;
   inoHigh = 0;
+  /** Something is mounted there. */
+  isMountRoot = false;
   /** Type and permissions, S_IF. */
   mode = 0;
   links = 0;
@@ -64,6 +64,7 @@ export class AttributeChanges {
 export class DirectoryEntry {
   /** Bytes of the name; `.` and `..` come, too. They hold until the next call. */
   readonly name = new Name();
+  /** As in `FileAttributes`; where something is mounted, that of the folder beneath. */
   inoLow = 0;
   inoHigh = 0;
   /** S_IF >> 12, or 0 if it is not known. */

@@ -1,6 +1,7 @@
 /** How a process that has loaded its code and has its files shuts itself in, for good. */
 import { close } from '../base/fd.ts';
-import { enterEmptyRoot, enterRoot, makeMountsPrivate, mapUser, unshare } from '../base/namespaces.ts';
+import { becomeUser } from '../base/file-credentials.ts';
+import { enterEmptyRoot, enterRoot, followMounts, makeMountsPrivate, unshare } from '../base/namespaces.ts';
 import {
   dropCapabilities,
   FILE_CAPABILITIES,
@@ -25,19 +26,19 @@ import {
   setDeathSignal,
 } from '../base/process.ts';
 import { filterSystemCalls, filterWithListener, setNoNewPrivileges } from '../base/seccomp.ts';
-import { enterSharedRoot } from '../base/shared-root.ts';
+import { descriptorsOf, enterSharedRoot, workIn } from '../base/shared-root.ts';
 import { SystemError } from '../base/system-error.ts';
 import type { StreamConnection } from '../base/unix-stream.ts';
-import { unshareWithUsers } from '../base/user-maps.ts';
-import type { PreparedDevice, SharedFolder } from '../device-process/made-device.ts';
+import { type Ids, mapOwnUser, unshareWithUsers } from '../base/user-maps.ts';
+import type { PreparedDevice, RootOfShare, SharedFolder } from '../device-process/made-device.ts';
+import { mapsOf, ownUser } from '../device-process/share-users.ts';
 import { CrosvmError } from '../errors.ts';
 import type { JailSpec } from './jail-spec.ts';
 
 /** The user inside, whoever it is outside: "nobody". */
-const INSIDE_ID = 65534;
+const NOBODY: Ids = { uid: 65534, gid: 65534 };
 const NAMESPACES = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
 const MAX_DESCRIPTORS = 1024;
-/** Each file that a guest opens on a shared folder takes one. */
 const MAX_SHARED_FILES = 65536;
 const LIMITS = [
   // What is in memory stays there.
@@ -46,19 +47,11 @@ const LIMITS = [
   [RLIMIT_MSGQUEUE, 0],
 ] as const;
 
-const ALL_IDS = [{ inside: 0, outside: 0, count: 2 ** 32 - 1 }];
-
-/** Who a process is outside of its user namespace. */
-export interface Owner {
-  readonly uid: number;
-  readonly gid: number;
-}
-
 export interface JailedFork {
   /** 0 in the new process. */
   readonly pid: number;
   /** Whose the new process is, if it is in a user namespace already: to be told to `settle`. */
-  readonly newcomer: Owner | undefined;
+  readonly newcomer: Ids | undefined;
 }
 
 /**
@@ -77,11 +70,11 @@ export function forkForJail(): JailedFork {
 }
 
 /** Gives a process in a new user namespace its owner's rights on files. `inside` is what it is called there. */
-export function settle({ uid, gid }: Owner, inside: number = INSIDE_ID): void {
-  explained(() => mapUser(uid, gid, inside));
+export function settle(owner: Ids, inside: Ids = NOBODY): void {
+  explained(() => mapOwnUser('/proc/self', owner, inside));
 }
 
-function currentOwner(): Owner {
+function currentOwner(): Ids {
   return { uid: process.geteuid!(), gid: process.getegid!() };
 }
 
@@ -99,26 +92,28 @@ export function enterJail(
   leaveGroups();
   explained(() => {
     if (isSettled) unshare(NAMESPACES);
-    else if (share !== undefined) unshareForShare(share);
+    else if (share !== undefined) unshareWithUsers(NAMESPACES | CLONE_NEWUSER, ...mapsOf(share));
     else unshare(NAMESPACES | CLONE_NEWUSER);
   });
   if (!isSettled && share === undefined) settle(owner);
   explained(() => {
-    if (share === undefined) {
-      changeRoot(jail.root, folders);
-      return;
-    }
-    makeMountsPrivate();
-    enterSharedRoot(share.path, share.readOnly);
+    if (share === undefined) changeRoot(jail.root, folders);
+    else workIn(shareRoot(share, 'self'));
   });
   share?.becameRoot();
-  dropCapabilities(share === undefined ? [] : FILE_CAPABILITIES);
-  shutIn(jail, share === undefined ? MAX_DESCRIPTORS : MAX_SHARED_FILES, supervisor);
+  if (share !== undefined) becomeUser(ownUser(share));
+  dropCapabilities(capabilitiesFor(share));
+  shutIn(jail, maxFiles(share), supervisor);
 }
 
-/** Users of the guest are those of the host with the same numbers, if nobody says otherwise. */
-function unshareForShare({ users = ALL_IDS, groups = ALL_IDS }: SharedFolder): void {
-  unshareWithUsers(NAMESPACES | CLONE_NEWUSER, users, groups);
+/** Each file that a guest opens on a shared folder takes a descriptor. */
+function maxFiles(share: SharedFolder | undefined): number {
+  return share === undefined ? MAX_DESCRIPTORS : MAX_SHARED_FILES;
+}
+
+/** Who acts for all users of the guest has rights on the files of all. */
+function capabilitiesFor(share: SharedFolder | undefined): readonly number[] {
+  return share === undefined || share.user !== undefined ? [] : FILE_CAPABILITIES;
 }
 
 /** Makes `root`, or an empty folder in memory, the root in the calling process's mount namespace. Throws `SystemError`. */
@@ -128,11 +123,33 @@ export function changeRoot(root: string | undefined, folders: readonly string[])
   else enterRoot(root, folders);
 }
 
-/** The way of a process that is in its namespaces and at its root, without capabilities: what it has to do itself. */
-export function enterJailAtRoot(jail: JailSpec, supervisor: StreamConnection): void {
+/**
+ * Makes a shared folder the root in the calling process's mount namespace. Returns an open folder that lists the descriptors
+ * of a process in it, which that one is to work in. Throws `SystemError`.
+ */
+export function shareRoot({ path, readOnly, followsMounts }: RootOfShare, process: number | 'self'): number {
+  const descriptors = descriptorsOf(process);
+  if (followsMounts) followMounts();
+  else makeMountsPrivate();
+  enterSharedRoot(path, readOnly);
+  return descriptors;
+}
+
+/**
+ * The way of a process that is in its namespaces and at its root, with the capabilities that it is to have: what it has to do
+ * itself. `descriptors` is what `shareRoot` has returned.
+ */
+export function enterJailAtRoot(
+  jail: JailSpec,
+  share: SharedFolder | undefined,
+  descriptors: number | undefined,
+  supervisor: StreamConnection,
+): void {
   // The working folder is still one of the host.
-  process.chdir('/');
-  shutIn(jail, MAX_DESCRIPTORS, supervisor);
+  if (descriptors === undefined) process.chdir('/');
+  else workIn(descriptors);
+  share?.becameRoot();
+  shutIn(jail, maxFiles(share), supervisor);
 }
 
 /**

@@ -1,16 +1,28 @@
 /**
- * Changes the root of the processes in the mount namespace that it is started in, and with the rights for that, by
- * nsenter(1). Its argument is a `RootJob` as JSON.
+ * Changes the root of the processes in the mount namespace that it is started in, with all rights there. Its argument is a
+ * `RootJob` as JSON; the descriptor 4 is the connection with the VMM. Why it cannot, it prints.
  */
-import { CrosvmError } from '../errors.ts';
-import { changeRoot, explained } from './enter-jail.ts';
-import type { RootJob } from './root-job.ts';
+import { close } from '../base/fd.ts';
+import { StreamConnection } from '../base/unix-stream.ts';
+import { changeRoot, explained, shareRoot } from './enter-jail.ts';
+import { MessageStream } from './message-stream.ts';
+import type { RootJob, SpawnReport } from './spawn-messages.ts';
 
-const { root, folders } = JSON.parse(process.argv[2]!) as RootJob;
+const MASTER = 4;
+
+const { root, folders, share, pid } = JSON.parse(process.argv[2]!) as RootJob;
+const master = new MessageStream<SpawnReport, never>(new StreamConnection(MASTER));
 try {
-  explained(() => changeRoot(root, folders));
+  explained(() => {
+    if (share === undefined) {
+      changeRoot(root, folders);
+      master.send({ kind: 'rooted' });
+      return;
+    }
+    const descriptors = shareRoot(share, pid);
+    master.send({ kind: 'rooted' }, [descriptors]);
+    close(descriptors);
+  });
 } catch (error) {
-  if (!(error instanceof CrosvmError)) throw error;
-  process.stderr.write(`${error.message}\n`);
-  process.exitCode = 1;
+  process.stdout.write(`${(error as Error).message}\n`);
 }

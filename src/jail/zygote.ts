@@ -8,10 +8,12 @@ import { closeAll, write } from '../base/fd.ts';
 import { openPidfd, SIGKILL, signalProcess, waitForEnd } from '../base/process.ts';
 import { waitingSystemCall } from '../base/seccomp.ts';
 import { type StreamConnection, streamPair } from '../base/unix-stream.ts';
+import type { Ids } from '../base/user-maps.ts';
 import type { DeviceMaker } from '../device-process/create-device.ts';
-import type { DeviceSpec } from '../device-process/device-spec.ts';
+import { type DeviceSpec, sharesFolder } from '../device-process/device-spec.ts';
+import { onlyUser } from '../device-process/share-users.ts';
 import { endWords, refusedWords } from './end-words.ts';
-import { enterJail, forkForJail, type Owner, receiveListener, settle } from './enter-jail.ts';
+import { enterJail, forkForJail, receiveListener, settle } from './enter-jail.ts';
 import { runJailedDevice, type WayIn } from './jailed-device.ts';
 import type { MessageStream } from './message-stream.ts';
 import type { DeviceDescriptors } from './start-order.ts';
@@ -144,15 +146,11 @@ export class Zygote {
   }
 }
 
-function wayOf(newcomer: Owner | undefined, spec: DeviceSpec): WayIn {
+function wayOf(newcomer: Ids | undefined, spec: DeviceSpec): WayIn {
   return {
     begin() {
-      if (newcomer !== undefined) settle(newcomer, sharesFolder(spec) ? 0 : undefined);
+      if (newcomer !== undefined) settle(newcomer, sharesFolder(spec) ? onlyUser(spec, newcomer) : undefined);
     },
     enter: (jail, prepared, supervisor) => enterJail(jail, prepared, newcomer !== undefined, supervisor),
   };
-}
-
-function sharesFolder({ type }: DeviceSpec): boolean {
-  return type === 'fs' || type === '9p';
 }

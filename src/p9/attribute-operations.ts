@@ -1,6 +1,7 @@
 /** Operations on what is known of a file: attributes, extended attributes, the target of a link, its file system. */
 import { encodeDevice } from '../host-folder/device-number.ts';
 import { EBADF, EINVAL, ENOMEM, ERANGE } from '../host-folder/errno.ts';
+import { isOffset } from '../host-folder/file-session.ts';
 import { ExtendedAttribute } from './extended-attribute.ts';
 import { checkNew } from './fid-operations.ts';
 import { Fid } from './fid-table.ts';
@@ -16,7 +17,7 @@ import {
   P9_SETATTR_SIZE,
   P9_SETATTR_UID,
 } from './protocol.ts';
-import { isOffset, type P9Session, XATTR_SIZE_MAX } from './session.ts';
+import { type P9Session, XATTR_SIZE_MAX } from './session.ts';
 
 /**
  * u32 fid, u64 wanted fields; answered by u64 fields, qid, u32 mode, uid, gid, u64 links, device, size, block size, blocks, four

@@ -1,10 +1,11 @@
 /** Operations on open files. */
 import { O_ACCMODE, O_RDONLY, O_TRUNC, S_IFDIR } from '../host-folder/constants.ts';
 import { EBADF, EFBIG, EINVAL, EISDIR, ENOMEM, ENOSPC, EROFS } from '../host-folder/errno.ts';
+import { isOffset } from '../host-folder/file-session.ts';
 import type { ExtendedAttribute } from './extended-attribute.ts';
 import type { Fid } from './fid-table.ts';
 import { WRITE_HEADER_SIZE } from './protocol.ts';
-import { isOffset, type P9Session, qidType } from './session.ts';
+import { type P9Session, qidType } from './session.ts';
 
 /** u32 fid, flags; answered by a qid and u32 iounit, 0 for what fits a message. */
 export function open(session: P9Session): number {
@@ -123,8 +124,6 @@ export function readDirectory(session: P9Session): number {
   const { request, reply, folder, directoryEntry: next, msize } = session;
   const fid = session.takeFid();
   if (fid === undefined || fid.file === 0) return -EBADF;
-  const problem = session.stat(fid);
-  if (problem < 0) return problem;
   let [low, high] = [request.u32(), request.u32()];
   const start = reply.at;
   reply.u32(0);
@@ -146,10 +145,9 @@ export function readDirectory(session: P9Session): number {
   return 0;
 }
 
-/** `entry.attributes` are those of the folder; of an entry, only its number is known. */
 function replyEntry(session: P9Session): void {
-  const { reply, directoryEntry: from, entry } = session;
-  session.replyQidOf(qidType(from.type << 12), 0, from.inoLow, from.inoHigh, entry.attributes.fileSystem);
+  const { reply, directoryEntry: from } = session;
+  session.replyQidOf(qidType(from.type << 12), 0, from.inoLow, from.inoHigh);
   reply.u32(from.cookieLow);
   reply.u32(from.cookieHigh);
   reply.u8(from.type);

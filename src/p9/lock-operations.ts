@@ -1,9 +1,10 @@
 /** Record locks. flock(2) comes as one of the whole file. */
 import { F_UNLCK, NAME_MAX } from '../host-folder/constants.ts';
 import { EAGAIN, EBADF, EINVAL, ENAMETOOLONG } from '../host-folder/errno.ts';
+import { MAX_OFFSET } from '../host-folder/file-session.ts';
 import type { Name } from '../host-folder/name.ts';
 import { P9_LOCK_BLOCKED, P9_LOCK_SUCCESS } from './protocol.ts';
-import { MAX_OFFSET, type P9Session } from './session.ts';
+import type { P9Session } from './session.ts';
 
 /**
  * u32 fid, u8 type, u32 flags, u64 start, length (0: all behind it), u32 process, s client; answered by u8 status. A lock that

@@ -1,16 +1,10 @@
-import {
-  AttributeChanges,
-  DirectoryEntry,
-  FileEntry,
-  FolderStatistics,
-  RecordLock,
-} from '../host-folder/attributes.ts';
 import { findFolded } from '../host-folder/case-folding.ts';
 import { S_IFDIR, S_IFLNK, S_IFMT } from '../host-folder/constants.ts';
 import { ENOENT, ENOMEM } from '../host-folder/errno.ts';
+import { FileSession } from '../host-folder/file-session.ts';
 import type { Folder } from '../host-folder/folder.ts';
-import { Name } from '../host-folder/name.ts';
-import { type HostMemory, ScatterList } from '../memory/scatter-list.ts';
+import type { Name } from '../host-folder/name.ts';
+import type { HostMemory } from '../memory/scatter-list.ts';
 import { AttributeBudget } from './extended-attribute.ts';
 import { type Fid, FidTable } from './fid-table.ts';
 import type { P9Options } from './p9-options.ts';
@@ -25,44 +19,24 @@ import { P9Request } from './request.ts';
  */
 export type Operation = (session: P9Session) => number;
 
-/** Offsets and sizes of a client go up to 2^64; what the host can do is less. */
-export const MAX_OFFSET = Number.MAX_SAFE_INTEGER;
-
 /** The longest value of an extended attribute, and the longest list of their names. */
 export const XATTR_SIZE_MAX = 65536;
 
-/** File systems of one folder that are told apart; on the others numbers of files may be those of another's. */
-const MAX_FILE_SYSTEMS = 2048;
-/** What tells file systems apart in the upper half of a qid's path: no file system has numbers of files so high. */
-const FILE_SYSTEM_SHIFT = 20;
-
-/** What all operations share: the folder, what was agreed on, and objects that each request uses again. */
-export class P9Session {
-  readonly folder: Folder;
+/** What all operations share, with what was agreed on. */
+export class P9Session extends FileSession {
   readonly options: P9Options;
   readonly fids = new FidTable();
   readonly places: PlaceTree;
   readonly attributeBudget = new AttributeBudget();
   readonly request = new P9Request();
   readonly reply = new P9Reply();
-  /** What the server may read of the request: where the data of a write are. */
-  input = new ScatterList();
-  readonly data = new ScatterList();
-  readonly entry = new FileEntry();
-  readonly changes = new AttributeChanges();
-  readonly directoryEntry = new DirectoryEntry();
-  readonly statistics = new FolderStatistics();
-  readonly lock = new RecordLock();
-  readonly name = new Name();
-  readonly otherName = new Name();
   /** For extended attributes on their way. */
   readonly scratch: HostMemory = { bytes: new Uint8Array(XATTR_SIZE_MAX), address: 0 };
   /** Bytes of the longest message; 0 before Tversion. */
   msize = 0;
-  readonly #fileSystems = new Map<number, number>();
 
   constructor(folder: Folder, options: P9Options) {
-    this.folder = folder;
+    super(folder);
     this.options = options;
     this.places = new PlaceTree(folder);
   }
@@ -116,26 +90,17 @@ export class P9Session {
 
   /** Appends the qid of the file that `entry.attributes` are of. Its version changes with the file. */
   replyQid(): void {
-    const { mode, mtime, mtimeNs, size, inoLow, inoHigh, fileSystem } = this.entry.attributes;
-    this.replyQidOf(qidType(mode), mtime ^ mtimeNs ^ (size << 8), inoLow, inoHigh, fileSystem);
+    const { mode, mtime, mtimeNs, size, inoLow, inoHigh } = this.entry.attributes;
+    this.replyQidOf(qidType(mode), mtime ^ mtimeNs ^ (size << 8), inoLow, inoHigh);
   }
 
   /** Appends a qid: u8 type, u32 version, u64 path, which tells files apart. */
-  replyQidOf(type: number, version: number, inoLow: number, inoHigh: number, fileSystem: number): void {
+  replyQidOf(type: number, version: number, inoLow: number, inoHigh: number): void {
     const { reply } = this;
     reply.u8(type);
     reply.u32(version);
     reply.u32(inoLow);
-    reply.u32(inoHigh ^ (this.#indexOf(fileSystem) << FILE_SYSTEM_SHIFT));
-  }
-
-  /** 0 for the file system that was seen first. */
-  #indexOf(fileSystem: number): number {
-    const index = this.#fileSystems.get(fileSystem);
-    if (index !== undefined) return index;
-    const next = this.#fileSystems.size;
-    if (next < MAX_FILE_SYSTEMS) this.#fileSystems.set(fileSystem, next);
-    return next;
+    reply.u32(inoHigh);
   }
 }
 
@@ -143,9 +108,4 @@ export function qidType(mode: number): number {
   const type = mode & S_IFMT;
   if (type === S_IFDIR) return QTDIR;
   return type === S_IFLNK ? QTSYMLINK : QTFILE;
-}
-
-/** Whether a number of the client is one that the folder takes. */
-export function isOffset(value: number): boolean {
-  return value <= MAX_OFFSET;
 }

@@ -14,10 +14,11 @@ import { startDevice } from './devices/start-device.ts';
 import { threadLauncher } from './devices/thread-launcher.ts';
 import type { VirtioDeviceHandle } from './devices/virtio-device.ts';
 import type { ManagedDevice } from './devices/vm-device.ts';
-import { guestMemoryLayout, loadGuest } from './guest.ts';
+import { guestCommandLine, guestMemoryLayout, loadGuest } from './guest.ts';
 import { openGuestFiles } from './guest-files.ts';
 import { type HypervisorChoice, loadHypervisor } from './hypervisors.ts';
 import { attachMachine, createMachine } from './machine.ts';
+import { rootShareInitrd } from './root-share-initrd.ts';
 import type { RunState } from './run-state.ts';
 import type { VmParts } from './running-vm.ts';
 import type { PortScript } from './scripted-input.ts';
@@ -53,7 +54,9 @@ export async function buildVm(
 ): Promise<BuiltVm> {
   // The files are needed only until the guest is loaded.
   using opened = new DisposableStack();
-  const files = openGuestFiles(config, opened);
+  const given = openGuestFiles(config, opened);
+  const made = () => rootShareInitrd(config, given, guestCommandLine(config, ports), log);
+  const files = { ...given, initrd: given.initrd ?? made() };
   const ramSize = config.mem * MIB;
   const pmem = openPmemFiles(config.pmem, ramSize, resources);
   // They come up while the rest is made.

@@ -1,10 +1,11 @@
 import { type KernelFile, openKernelFile } from '../base/kernel-file.ts';
+import type { KernelSource } from '../loader/kernel-source.ts';
 import type { VmConfig } from './config.ts';
 
 /** The files that a guest is made of, open. */
 export interface GuestFiles {
   readonly kernel: KernelFile | undefined;
-  readonly initrd: KernelFile | undefined;
+  readonly initrd: KernelSource | undefined;
   readonly bios: KernelFile | undefined;
   readonly acpiTables: readonly KernelFile[];
 }

@@ -26,6 +26,11 @@ export function guestMemoryLayout(ram: readonly AddressRange[], files: GuestFile
   return [...ram, rom].sort((a, b) => a.gpa - b.gpa);
 }
 
+/** The kernel's command line. Throws `E_CMDLINE`. */
+export function guestCommandLine(config: VmConfig, ports: SerialPorts): string {
+  return buildCommandLine({ ...guestConsoles(ports), root: rootDisk(config), params: config.params });
+}
+
 /** Fills guest memory; returns the state in which vCPU 0 starts. Throws `CrosvmError`s about files that are no good. */
 export function loadGuest(
   config: VmConfig,
@@ -36,7 +41,7 @@ export function loadGuest(
 ): EntryState {
   const { registers, systemRegisters } = setUpGuest(memory, {
     boot: bootImage(files),
-    commandLine: buildCommandLine({ ...guestConsoles(ports), root: rootDisk(config), params: config.params }),
+    commandLine: guestCommandLine(config, ports),
     ...machine,
     cpus: config.cpus,
     // The vCPUs' threads know how many there are, and set them.

@@ -9,7 +9,8 @@ test('a folder, its tag and how it is shared', () => {
   assert.deepEqual(parse('/home/me:home:ro'), { path: '/home/me', tag: 'home', ro: true });
   const all =
     'p:t:type=fs:timeout=0.5:negative_timeout=2:writeback=true:posix_acl=false:rewrite-security-xattrs=true' +
-    ':ascii_casefold=true:security_ctx=false:dax=false:queues=4:uidmap=0 1000 1,1 100000 65536:gidmap=0 1000 1:keep_owners=true';
+    ':ascii_casefold=true:security_ctx=false:dax=false:queues=4:uidmap=0 1000 1,1 100000 65536:gidmap=0 1000 1:keep_owners=true' +
+    ':uid=1:gid=0:privileged_quota_uids=0 1000:max_dynamic_perm=5:max_dynamic_xattr=0';
   assert.deepEqual(parse(all), {
     path: 'p',
     tag: 't',
@@ -29,6 +30,11 @@ test('a folder, its tag and how it is shared', () => {
       { inside: 1, outside: 100_000, count: 65536 },
     ],
     gidmap: [{ inside: 0, outside: 1000, count: 1 }],
+    uid: 1,
+    gid: 0,
+    privileged_quota_uids: [0, 1000],
+    max_dynamic_perm: 5,
+    max_dynamic_xattr: 0,
   });
 });
 
@@ -47,4 +53,18 @@ test('what is wrong is named', () => {
   refuses('p:t:uidmap=0 0 4294967296', /uidmap/);
   refuses('p:t:uidmap=10 10 4294967294', /no or too many users/);
   refuses('p:t:toString=1', /unknown key/);
+  refuses('p:t:uid=1000', /uid and gid go together/);
+  refuses('p:t:gid=1000', /uid and gid go together/);
+  refuses('p:t:uid=-1:gid=0', /uid: "-1" is not a whole number/);
+  refuses('p:t:uid=root:gid=root', /uid: "root" is not a whole number/);
+  refuses('p:t:uid=4294967295:gid=0', /uid: 4294967295 is not between/);
+  refuses('p:t:uid=1:gid=1:uidmap=0 1000 1', /uid: 1 is not in uidmap/);
+  refuses('p:t:gidmap=2 1000 4,9 1 1:uid=1:gid=6', /gid: 6 is not in gidmap/);
+  refuses('p:t:privileged_quota_uids=', /privileged_quota_uids: "" is not a whole number/);
+  refuses('p:t:privileged_quota_uids=1 me', /privileged_quota_uids: "me" is not/);
+  refuses('p:t:max_dynamic_perm=many', /max_dynamic_perm: "many" is not/);
+  refuses('p:t:max_dynamic_xattr=-1', /max_dynamic_xattr: "-1" is not/);
+  refuses('p:t:security_ctx=on', /security_ctx: "on" is not one of/);
+  refuses('p:t:rewrite-security-xattrs=1', /rewrite-security-xattrs: "1" is not one of/);
+  refuses('p:t:ugid_map=0 0 1000 1000 022 /', /ugid_map: owners by path are not supported/);
 });

@@ -29,6 +29,7 @@ const seconds: ValueSyntax<number> = {
 };
 
 const MAX_ID = 2 ** 32 - 2;
+const user = integer({ min: 0, max: MAX_ID });
 
 /** `0 1000 1,1 100000 65536`: users of the guest, of the host, how many. */
 const idMap: ValueSyntax<readonly IdRange[]> = {
@@ -37,11 +38,22 @@ const idMap: ValueSyntax<readonly IdRange[]> = {
     value.split(',').map((range) => {
       const numbers = range.trim().split(/\s+/);
       if (numbers.length !== 3) fail(`"${range}" is not a user of the guest, one of the host and how many`);
-      const [inside, outside, count] = numbers.map((n) => integer({ min: 0, max: MAX_ID }).parse(n));
+      const [inside, outside, count] = numbers.map(user.parse);
       if (count === 0 || Math.max(inside!, outside!) + count! - 1 > MAX_ID) fail(`"${range}" has no or too many users`);
       return { inside: inside!, outside: outside!, count: count! };
     }),
 };
+
+/** Users by their numbers, with spaces between them. */
+const userList: ValueSyntax<readonly number[]> = {
+  metavar: '"UID UID..."',
+  parse: (value) => value.trim().split(/\s+/).map(user.parse),
+};
+
+/** What the original has, and why this one does not. */
+function refused(reason: string): ValueSyntax<never> {
+  return { metavar: 'TEXT', parse: () => fail(reason) };
+}
 
 /** crosvm's own is 8 GiB; shared memory of a device ends at 1 TiB. */
 const MAX_WINDOW_MIB = 1 << 20;
@@ -66,8 +78,18 @@ const keys = {
   },
   writeback: { syntax: trueOrFalse, help: 'The guest writes later what it has written [default: false].' },
   ro: { syntax: trueOrFalse, help: 'The guest may only read; ":ro" is enough [default: false].' },
+  new_mounts: {
+    syntax: trueOrFalse,
+    aliases: ['new-mounts'],
+    help: 'What the host mounts in the folder while the VM runs is there, too [default: false].',
+  },
   uidmap: { syntax: idMap, help: 'Users: of the guest, of the host, how many.' },
   gidmap: { syntax: idMap, help: 'The same for groups.' },
+  uid: {
+    syntax: user,
+    help: 'All is done as this user, by the numbers of uidmap, with no other rights; with gid [default: as each user of the guest].',
+  },
+  gid: { syntax: user, help: 'The group of that user, by the numbers of gidmap.' },
   keep_owners: {
     syntax: trueOrFalse,
     aliases: ['keep-owners'],
@@ -98,6 +120,22 @@ const keys = {
     aliases: ['dax-window'],
     help: 'How much of files is memory of the guest at a time, with dax=true [default: 256].',
   },
+  privileged_quota_uids: {
+    syntax: userList,
+    help: "On ChromeOS, users who may set quotas on files of others; without effect here, as the guest's kernel says who may.",
+  },
+  max_dynamic_perm: {
+    syntax: integer({ min: 0, max: MAX_ID }),
+    help: "On ChromeOS, for how many paths Android may set owners by an ioctl that only ChromeOS's guests have; without effect here.",
+  },
+  max_dynamic_xattr: {
+    syntax: integer({ min: 0, max: MAX_ID }),
+    help: 'The same for extended attributes; without effect here.',
+  },
+  ugid_map: {
+    syntax: refused('owners by path are not supported; uidmap and gidmap map users, keep_owners keeps any'),
+    help: 'Owners by path; refused: uidmap, gidmap and keep_owners are for that.',
+  },
   queues: { syntax: integer({ min: 1, max: 16 }), help: 'Queues for requests [default: 1].' },
 } as const satisfies Readonly<Record<string, Key<unknown>>>;
 
@@ -121,9 +159,18 @@ export const sharedDirSyntax: ValueSyntax<SharedDirOption> = {
       if (name in given) fail(`${name} is given twice`);
       given[name] = parsed;
     }
-    return { path: path().parse(folder), tag: text('TAG').parse(tag), ...given };
+    const option: SharedDirOption = { path: path().parse(folder), tag: text('TAG').parse(tag), ...given };
+    checkUser('uid', option.uid, option.uidmap);
+    checkUser('gid', option.gid, option.gidmap);
+    if ((option.uid === undefined) !== (option.gid === undefined)) fail('uid and gid go together');
+    return option;
   },
 };
+
+function checkUser(key: string, id: number | undefined, map: readonly IdRange[] | undefined): void {
+  if (id === undefined || map === undefined) return;
+  if (!map.some(({ inside, count }) => id >= inside && id - inside < count)) fail(`${key}: ${id} is not in ${key}map`);
+}
 
 function parseWord(word: string): [string, unknown] {
   if (word === 'ro') return ['ro', true];

@@ -1,10 +1,11 @@
 import { closeDescriptor, openBeneath, statxAt, statxFd } from '../../base/file-calls.ts';
-import type { FileEntry } from '../attributes.ts';
+import type { DirectoryEntry, FileAttributes, FileEntry } from '../attributes.ts';
 import { O_NOFOLLOW, O_PATH, S_IFDIR } from '../constants.ts';
 import { EACCES, ENOTDIR, ESTALE } from '../errno.ts';
 import { ROOT_INODE } from '../folder.ts';
 import type { Name } from '../name.ts';
 import { DeviceTable } from './devices.ts';
+import { FileNumbers } from './file-numbers.ts';
 import { InodeDescriptors } from './inode-descriptors.ts';
 import { InodeTable } from './inode-table.ts';
 import { statxAttributes, statxInoHigh, statxInoLow, statxLinks, statxMajor, statxMinor, statxType } from './statx.ts';
@@ -15,6 +16,7 @@ const DIRECTORY = S_IFDIR >> 12;
 export class HostInodes {
   readonly #root: number;
   readonly #devices = new DeviceTable();
+  readonly #numbers = new FileNumbers();
   #table = new InodeTable();
   #descriptors: InodeDescriptors;
 
@@ -65,6 +67,16 @@ export class HostInodes {
   /** Fills `statxWords`. */
   stat(inode: number): number {
     return this.#table.isLive(inode) ? this.#descriptors.stat(inode) : -ESTALE;
+  }
+
+  /** What `statxWords` say of a file, as clients see it. */
+  attributes(to: FileAttributes): void {
+    this.#attributesOn(Math.max(0, this.#devices.find(statxMajor(), statxMinor())), to);
+  }
+
+  /** Makes an entry of a folder what clients see of it. */
+  show(entry: DirectoryEntry, folder: number): void {
+    this.#numbers.replace(this.#table.isLive(folder) ? this.#table.device(folder) : 0, entry);
   }
 
   /** Gives out what is called `name` in the folder `parent`, which is open as `folder`. `address` is that of the same name. */
@@ -120,8 +132,13 @@ export class HostInodes {
     table.hold(inode);
     if (name !== undefined && inode !== ROOT_INODE) table.place(inode, parent, name);
     entry.inode = inode;
-    statxAttributes(entry.attributes);
+    this.#attributesOn(device, entry.attributes);
     return 0;
+  }
+
+  #attributesOn(device: number, to: FileAttributes): void {
+    statxAttributes(to);
+    this.#numbers.replace(device, to);
   }
 
   #newDevice(folder: number, address: number): number {

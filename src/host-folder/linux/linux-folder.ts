@@ -5,19 +5,14 @@ import {
   changeOwner,
   changeTimes,
   closeDescriptor,
-  getAttribute,
   linkAt,
-  listAttributes,
   makeDirectoryAt,
   makeNodeAt,
   openBeneath,
   openPath,
   readLinkOf,
-  removeAttribute,
   removeDirectoryAt,
   renameAt,
-  setAttribute,
-  statfsWords,
   statisticsOf,
   statxFd,
   symlinkAt,
@@ -29,7 +24,6 @@ import {
   UTIME_OMIT,
   unlinkAt,
 } from '../../base/file-calls.ts';
-import { addressOfMemory } from '../../base/iovec.ts';
 import type { HostMemory } from '../../memory/scatter-list.ts';
 import type { AttributeChanges, DirectoryEntry, FileAttributes, FileEntry, FolderStatistics } from '../attributes.ts';
 import {
@@ -53,20 +47,19 @@ import {
   S_IFMT,
   S_IFREG,
 } from '../constants.ts';
-import { EEXIST, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENXIO, ERANGE, ESTALE } from '../errno.ts';
+import { EEXIST, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENXIO, ESTALE } from '../errno.ts';
 import type { Folder } from '../folder.ts';
 import { checkName, type Name } from '../name.ts';
+import { AttributeNames } from './attribute-names.ts';
 import type { Credentials } from './credentials.ts';
 import { DirectoryReader } from './directory-reader.ts';
+import { ExtendedAttributes } from './extended-attributes.ts';
 import { HostFiles } from './host-files.ts';
 import { HostInodes } from './host-inodes.ts';
-import { statxAttributes } from './statx.ts';
+import { takeStatistics } from './statfs.ts';
 
 /** What a client's way to open a file means for the host's. O_DIRECT is about the client's cache. */
 const OPEN_FLAGS = O_ACCMODE | O_TRUNC | O_APPEND | O_DSYNC | O_SYNC;
-/** The longest value of an extended attribute, and its longest name. */
-const XATTR_SIZE_MAX = 65536;
-const XATTR_NAME_MAX = 255;
 
 /** The path of a folder itself. */
 const SELF = callMemory(2);
@@ -82,16 +75,18 @@ export class LinuxFolder extends HostFiles implements Folder {
   readonly #inodes: HostInodes;
   readonly #credentials: Credentials;
   readonly #reader = new DirectoryReader();
+  readonly #extended: ExtendedAttributes;
   /** Names for system calls, with a zero behind them. */
   readonly #name = callMemory(NAME_MAX + 1);
   readonly #otherName = callMemory(PATH_MAX);
 
   /** `root` is an O_PATH descriptor of the folder, which becomes this object's. */
-  constructor(root: number, paths: DescriptorPaths, credentials: Credentials) {
+  constructor(root: number, paths: DescriptorPaths, credentials: Credentials, names = new AttributeNames()) {
     super(paths, (inode, flags) => this.#openInode(inode, flags));
     this.#root = root;
     this.#inodes = new HostInodes(root);
     this.#credentials = credentials;
+    this.#extended = new ExtendedAttributes(paths, names);
   }
 
   actAs(uid: number, gid: number, umask: number): void {
@@ -173,7 +168,7 @@ export class LinuxFolder extends HostFiles implements Folder {
 
   getAttributes(inode: number, file: number, attributes: FileAttributes): number {
     const result = this.#stat(inode, file);
-    if (result === 0) statxAttributes(attributes);
+    if (result === 0) this.#inodes.attributes(attributes);
     return result;
   }
 
@@ -194,7 +189,7 @@ export class LinuxFolder extends HostFiles implements Folder {
       result = changeTimes(this.paths.of(fd), seconds(atime), atimeNs, seconds(mtime), mtimeNs);
     }
     if (result >= 0) result = statxFd(fd);
-    if (result >= 0) statxAttributes(attributes);
+    if (result >= 0) this.#inodes.attributes(attributes);
     return result;
   }
 
@@ -208,16 +203,7 @@ export class LinuxFolder extends HostFiles implements Folder {
     const fd = this.descriptorOf(inode);
     const result = fd < 0 ? fd : statisticsOf(fd);
     if (result < 0) return result;
-    const field = (index: number) => Number(statfsWords[index]!);
-    statistics.type = field(0);
-    statistics.blockSize = field(1);
-    statistics.blocks = field(2);
-    statistics.free = field(3);
-    statistics.available = field(4);
-    statistics.files = field(5);
-    statistics.freeFiles = field(6);
-    statistics.nameLength = field(8);
-    statistics.fragmentSize = field(9);
+    takeStatistics(statistics);
     return 0;
   }
 
@@ -230,26 +216,23 @@ export class LinuxFolder extends HostFiles implements Folder {
   }
 
   getExtended(inode: number, name: Name, target: HostMemory, size: number): number {
-    const path = this.#pathForExtended(inode, name);
-    return path < 0 ? path : getAttribute(path, this.#name.address, addressOfMemory(target), size);
+    const fd = this.descriptorOf(inode);
+    return fd < 0 ? fd : this.#extended.get(fd, name, target, size);
   }
 
   listExtended(inode: number, target: HostMemory, size: number): number {
     const fd = this.descriptorOf(inode);
-    return fd < 0 ? fd : listAttributes(this.paths.of(fd), addressOfMemory(target), size);
+    return fd < 0 ? fd : this.#extended.list(fd, target, size);
   }
 
   setExtended(inode: number, name: Name, value: Name, flags: number): number {
-    if (value.length > XATTR_SIZE_MAX) return -ERANGE;
-    const path = this.#pathForExtended(inode, name);
-    if (path < 0) return path;
-    const from = addressOfMemory(value.memory) + value.start;
-    return setAttribute(path, this.#name.address, from, value.length, flags);
+    const fd = this.descriptorOf(inode);
+    return fd < 0 ? fd : this.#extended.set(fd, name, value, flags);
   }
 
   removeExtended(inode: number, name: Name): number {
-    const path = this.#pathForExtended(inode, name);
-    return path < 0 ? path : removeAttribute(path, this.#name.address);
+    const fd = this.descriptorOf(inode);
+    return fd < 0 ? fd : this.#extended.remove(fd, name);
   }
 
   open(inode: number, flags: number): number {
@@ -289,7 +272,9 @@ export class LinuxFolder extends HostFiles implements Folder {
 
   nextEntry(file: number, cookieLow: number, cookieHigh: number, entry: DirectoryEntry): number {
     const fd = this.files.fd(file);
-    return fd < 0 ? fd : this.#reader.next(fd, cookieLow, cookieHigh, entry);
+    const result = fd < 0 ? fd : this.#reader.next(fd, cookieLow, cookieHigh, entry);
+    if (result > 0) this.#inodes.show(entry, this.files.inode(file));
+    return result;
   }
 
   reset(): void {
@@ -386,16 +371,6 @@ export class LinuxFolder extends HostFiles implements Folder {
 
   #truncated(result: number, fd: number, killsPrivileges: boolean): number {
     return result === 0 && killsPrivileges ? this.takePrivilegesAway(fd) : result;
-  }
-
-  /** The path of an inode; the name of an attribute is ready (`#name`). */
-  #pathForExtended(inode: number, name: Name): number {
-    if (name.length === 0 || name.length > XATTR_NAME_MAX) return -ERANGE;
-    if (name.has(0)) return -EINVAL;
-    const fd = this.descriptorOf(inode);
-    if (fd < 0) return fd;
-    terminate(name, this.#name);
-    return this.paths.of(fd);
   }
 }
 

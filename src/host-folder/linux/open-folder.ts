@@ -6,10 +6,11 @@ import { openError } from '../../base/open-error.ts';
 import type { SystemError } from '../../base/system-error.ts';
 import { CrosvmError } from '../../errors.ts';
 import { O_DIRECTORY, O_PATH } from '../constants.ts';
+import { AttributeNames } from './attribute-names.ts';
 import { Credentials } from './credentials.ts';
 import { isKernelFileSystem } from './devices.ts';
 import { LinuxFolder } from './linux-folder.ts';
-import { OwnerKeepingFolder } from './owner-keeping-folder.ts';
+import { OWNER_ATTRIBUTE, OwnerKeepingFolder } from './owner-keeping-folder.ts';
 
 /** Where the kernel lists the descriptors of the process that asks. */
 export const OWN_DESCRIPTORS = '/proc/self/fd';
@@ -19,6 +20,8 @@ export interface OpenFolderOptions {
   readonly descriptors?: string;
   /** All files stay this process's; whom clients take for their owners is kept beside them. */
   readonly keepOwners?: boolean;
+  /** Clients' `security.` attributes are kept as `user.virtiofs.security.` ones. */
+  readonly rewriteSecurity?: boolean;
 }
 
 /**
@@ -27,7 +30,7 @@ export interface OpenFolderOptions {
  */
 export function openFolder(
   path: string,
-  { descriptors = OWN_DESCRIPTORS, keepOwners = false }: OpenFolderOptions = {},
+  { descriptors = OWN_DESCRIPTORS, keepOwners = false, rewriteSecurity = false }: OpenFolderOptions = {},
 ): LinuxFolder {
   let root: number;
   try {
@@ -41,5 +44,6 @@ export function openFolder(
   unshareFileState();
   keepFileCapabilities();
   const Kind = keepOwners ? OwnerKeepingFolder : LinuxFolder;
-  return new Kind(root, new DescriptorPaths(descriptors), new Credentials(!keepOwners && canSwitchIds()));
+  const names = new AttributeNames(rewriteSecurity, keepOwners ? OWNER_ATTRIBUTE : undefined);
+  return new Kind(root, new DescriptorPaths(descriptors), new Credentials(!keepOwners && canSwitchIds()), names);
 }

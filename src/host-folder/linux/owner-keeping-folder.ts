@@ -1,32 +1,27 @@
 import { callMemory, getAttribute, setAttribute } from '../../base/file-calls.ts';
-import type { HostMemory } from '../../memory/scatter-list.ts';
 import type { AttributeChanges, FileAttributes, FileEntry } from '../attributes.ts';
 import { S_IFMT, S_IFREG } from '../constants.ts';
-import { ENODATA, EPERM, ERANGE } from '../errno.ts';
-import { Name } from '../name.ts';
+import type { Name } from '../name.ts';
 import { LinuxFolder } from './linux-folder.ts';
 
 /** Where the owner that clients see is kept: u32 user, u32 group. */
-const KEY = 'user.crosvm.owner';
+export const OWNER_ATTRIBUTE = 'user.crosvm.owner';
 const OWNER_BYTES = 8;
-const LIST_BYTES = 65536;
 
 /**
  * A folder of the host all of whose files belong to the user that this process is. Whom a client takes for the owner of a file
  * or a folder is kept in an extended attribute; whoever has none, and other kinds of files, belong to whom the host says.
  */
 export class OwnerKeepingFolder extends LinuxFolder {
-  readonly #key = callMemory(KEY.length + 1);
+  readonly #key = callMemory(OWNER_ATTRIBUTE.length + 1);
   readonly #owner = callMemory(OWNER_BYTES);
   readonly #view = new DataView(this.#owner.bytes.buffer);
-  readonly #list = { bytes: new Uint8Array(LIST_BYTES), address: 0 };
-  readonly #name = new Name();
   #uid = 0;
   #gid = 0;
 
   constructor(...parts: ConstructorParameters<typeof LinuxFolder>) {
     super(...parts);
-    new TextEncoder().encodeInto(KEY, this.#key.bytes);
+    new TextEncoder().encodeInto(OWNER_ATTRIBUTE, this.#key.bytes);
   }
 
   override actAs(uid: number, gid: number, umask: number): void {
@@ -81,36 +76,6 @@ export class OwnerKeepingFolder extends LinuxFolder {
     return result;
   }
 
-  override getExtended(inode: number, name: Name, target: HostMemory, size: number): number {
-    return isKey(name) ? -ENODATA : super.getExtended(inode, name, target, size);
-  }
-
-  override setExtended(inode: number, name: Name, value: Name, flags: number): number {
-    return isKey(name) ? -EPERM : super.setExtended(inode, name, value, flags);
-  }
-
-  override removeExtended(inode: number, name: Name): number {
-    return isKey(name) ? -ENODATA : super.removeExtended(inode, name);
-  }
-
-  override listExtended(inode: number, target: HostMemory, size: number): number {
-    const { bytes } = this.#list;
-    const length = super.listExtended(inode, this.#list, LIST_BYTES);
-    let shown = 0;
-    for (let at = 0; at < length; ) {
-      const end = bytes.indexOf(0, at) + 1;
-      if (!isKey(this.#name.set(this.#list, at, end - 1 - at))) {
-        bytes.copyWithin(shown, at, end);
-        shown += end - at;
-      }
-      at = end;
-    }
-    if (length < 0 || size === 0) return Math.min(length, shown);
-    if (shown > size) return -ERANGE;
-    target.bytes.set(bytes.subarray(0, shown));
-    return shown;
-  }
-
   #fdOf(inode: number, file: number): number {
     return file === 0 ? this.descriptorOf(inode) : this.files.fd(file);
   }
@@ -161,8 +126,4 @@ export class OwnerKeepingFolder extends LinuxFolder {
     if (result < 0 || (attributes.mode & S_IFMT) !== S_IFREG) return result;
     return this.takePrivilegesAway(fd);
   }
-}
-
-function isKey(name: Name): boolean {
-  return name.length === KEY.length && name.toString() === KEY;
 }

@@ -4,14 +4,13 @@ import type { FileAttributes } from '../attributes.ts';
 import { S_IFMT } from '../constants.ts';
 
 const STATX_BTIME = 0x800;
+const STATX_ATTR_MOUNT_ROOT = 0x2000;
 
+const ATTRIBUTES = 2;
 const NLINK = 4;
 const MODE = 7;
 const INO = 8;
 const DEV = 34;
-
-/** Minor numbers have 20 bits. */
-const MINORS = 0x10_0000;
 
 export function statxInoLow(): number {
   return words[INO]!;
@@ -42,10 +41,11 @@ export function statxMinor(): number {
   return words[DEV + 1]!;
 }
 
+/** Numbers are the host's. */
 export function statxAttributes(to: FileAttributes): void {
-  to.fileSystem = statxMajor() * MINORS + statxMinor();
   to.inoLow = words[INO]!;
   to.inoHigh = words[INO + 1]!;
+  to.isMountRoot = (words[ATTRIBUTES]! & STATX_ATTR_MOUNT_ROOT) !== 0;
   to.mode = words[MODE]! & 0xffff;
   to.links = words[NLINK]!;
   to.uid = words[5]!;

@@ -14,8 +14,6 @@ import {
   S_IFREG,
   S_ISGID,
   S_ISUID,
-  XATTR_CREATE,
-  XATTR_REPLACE,
 } from '../constants.ts';
 import {
   EBADF,
@@ -24,24 +22,22 @@ import {
   EISDIR,
   ELOOP,
   ENAMETOOLONG,
-  ENODATA,
   ENOENT,
   ENOTDIR,
   ENOTEMPTY,
   ENXIO,
   EOPNOTSUPP,
   EPERM,
-  ERANGE,
   ESTALE,
 } from '../errno.ts';
 import { type Folder, ROOT_INODE } from '../folder.ts';
 import { checkName, type Name } from '../name.ts';
 import { MemoryFiles } from './memory-files.ts';
 import { MemoryNode, PAGE_BYTES, takePrivileges, timeNow } from './memory-node.ts';
-import { bytesOf, checkExtendedName, fill, put } from './node-attributes.ts';
+import { bytesOf, fill } from './node-attributes.ts';
+import { getExtended, listExtended, removeExtended, setExtended } from './node-extended.ts';
 
 const TMPFS_MAGIC = 0x0102_1994;
-const XATTR_SIZE_MAX = 65536;
 
 /** A tree of files in this process's memory, empty at first, which guests can write to. */
 export class MemoryFolder extends MemoryFiles implements Folder {
@@ -214,47 +210,22 @@ export class MemoryFolder extends MemoryFiles implements Folder {
 
   getExtended(inode: number, name: Name, target: HostMemory, size: number): number {
     const node = this.#nodes.get(inode);
-    if (node === undefined) return -ESTALE;
-    const problem = checkExtendedName(node, name);
-    if (problem < 0) return problem;
-    const value = node.extended.get(name.toKey());
-    return value === undefined ? -ENODATA : put(value, target, size);
+    return node === undefined ? -ESTALE : getExtended(node, name, target, size);
   }
 
   listExtended(inode: number, target: HostMemory, size: number): number {
     const node = this.#nodes.get(inode);
-    if (node === undefined) return -ESTALE;
-    const names = [...node.extended.keys()].map((key) => `${key}\0`).join('');
-    return put(
-      Uint8Array.from(names, (c) => c.charCodeAt(0)),
-      target,
-      size,
-    );
+    return node === undefined ? -ESTALE : listExtended(node, target, size);
   }
 
   setExtended(inode: number, name: Name, value: Name, flags: number): number {
     const node = this.#nodes.get(inode);
-    if (node === undefined) return -ESTALE;
-    const problem = checkExtendedName(node, name);
-    if (problem < 0) return problem;
-    if (value.length > XATTR_SIZE_MAX) return -ERANGE;
-    const key = name.toKey();
-    const isThere = node.extended.has(key);
-    if (flags === XATTR_CREATE && isThere) return -EEXIST;
-    if (flags === XATTR_REPLACE && !isThere) return -ENODATA;
-    node.extended.set(key, bytesOf(value));
-    node.touchAttributes();
-    return 0;
+    return node === undefined ? -ESTALE : setExtended(node, name, value, flags);
   }
 
   removeExtended(inode: number, name: Name): number {
     const node = this.#nodes.get(inode);
-    if (node === undefined) return -ESTALE;
-    const problem = checkExtendedName(node, name);
-    if (problem < 0) return problem;
-    if (!node.extended.delete(name.toKey())) return -ENODATA;
-    node.touchAttributes();
-    return 0;
+    return node === undefined ? -ESTALE : removeExtended(node, name);
   }
 
   open(inode: number, flags: number): number {

@@ -1,5 +1,6 @@
 /** How a vCPU hears of the irqfds that are for it, and sleeps until there is something to do. On its own thread. */
 import type { WaitContext } from '../../base/epoll.ts';
+import { PollWindow } from '../../base/poll-window.ts';
 import { CALLED, type Irqfds } from './irqfds.ts';
 import type { VcpuSignals } from './vcpu-signals.ts';
 import type { Sleeper } from './vcpu-time.ts';
@@ -14,6 +15,7 @@ export class IrqfdListener implements Sleeper {
   readonly #irqfds: Irqfds;
   readonly #signals: VcpuSignals;
   readonly #context: WaitContext;
+  readonly #window = new PollWindow();
   #expectant = 0;
 
   /** `signals` are those of vCPU `id`. */
@@ -40,10 +42,27 @@ export class IrqfdListener implements Sleeper {
   }
 
   sleep(milliseconds: number): void {
-    if (milliseconds <= 0 || !this.#signals.mayFallAsleep()) return;
+    if (milliseconds <= 0) return;
+    this.#window.begin();
+    this.#raise(this.#stayAwake(milliseconds) ?? this.#fallAsleep(milliseconds));
+    this.#window.end();
+  }
+
+  /** Looks for what comes soon: how many descriptors are ready when the wait is over; undefined: it takes longer. */
+  #stayAwake(milliseconds: number): number | undefined {
+    const end = performance.now() + milliseconds;
+    while (this.#window.isOpen) {
+      const ready = this.#context.wait(0);
+      if (ready > 0 || this.#signals.isCalled || performance.now() >= end) return ready;
+    }
+    return undefined;
+  }
+
+  #fallAsleep(milliseconds: number): number {
+    if (!this.#signals.mayFallAsleep()) return 0;
     const ready = this.#context.wait(milliseconds === Number.POSITIVE_INFINITY ? -1 : milliseconds);
     this.#signals.isAwake();
-    this.#raise(ready);
+    return ready;
   }
 
   #raise(ready: number): void {

@@ -95,10 +95,15 @@ export class VcpuSignals {
     Atomics.notify(this.#words, this.#flush);
   }
 
+  /** Whether somebody has called since `clear`. */
+  get isCalled(): boolean {
+    return Atomics.load(this.#words, this.#attention) !== 0;
+  }
+
   /** Whether nobody has called since `clear`. Then, until `isAwake`, whoever calls signals `call`. */
   mayFallAsleep(): boolean {
     Atomics.store(this.#words, this.#asleep, 1);
-    if (Atomics.load(this.#words, this.#attention) === 0) return true;
+    if (!this.isCalled) return true;
     this.isAwake();
     return false;
   }

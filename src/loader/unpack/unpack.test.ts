@@ -7,7 +7,7 @@ import { crc32, crc64 } from './crc.ts';
 import { unpackLz4, unpackLz4Block } from './lz4.ts';
 import { detectPayload } from './payload.ts';
 import { UnpackError } from './unpack-error.ts';
-import { unpackXz } from './xz.ts';
+import { unpackXz, xzUnpackedSize } from './xz.ts';
 
 /** 24 calls of one function with something between them, and a tail: what the x86 filter is for. */
 function callsOfOneFunction(): Uint8Array {
@@ -69,6 +69,15 @@ describe('unpackXz', () => {
   it('undoes LZMA2 and the x86 filter', () => {
     assert.deepEqual(unpackXz(XZ_X86_CRC32, 220), callsOfOneFunction());
     assert.deepEqual(Buffer.from(unpackXz(XZ_CRC64, ABC.length)), ABC);
+  });
+
+  it('is told the size by the index', () => {
+    assert.equal(xzUnpackedSize(XZ_X86_CRC32), 220);
+    assert.equal(xzUnpackedSize(XZ_CRC64), ABC.length);
+    for (let n = 0; n < XZ_CRC64.length; n++) assert.throws(() => xzUnpackedSize(XZ_CRC64.subarray(0, n)), UnpackError);
+    const far = Buffer.from(XZ_CRC64);
+    far.writeUInt32LE(0xffff_fffe, far.length - 8);
+    assert.throws(() => xzUnpackedSize(far), UnpackError);
   });
 
   it('refuses data that unpacks to another size', () => {

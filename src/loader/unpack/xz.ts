@@ -25,7 +25,25 @@ export function unpackXz(input: Uint8Array, outputSize: number): Uint8Array {
   return output;
 }
 
+/** How many bytes a single stream announces in its index, which `unpackXz` checks. Throws UnpackError. */
+export function xzUnpackedSize(input: Uint8Array): number {
+  const footer = input.length - STREAM_FOOTER_SIZE;
+  if (footer < STREAM_HEADER_SIZE || input[footer + 10] !== 0x59 || input[footer + 11] !== 0x5a) {
+    throw new UnpackError('the xz data has no footer');
+  }
+  const index = footer - (u32At(input, footer + 4) + 1) * 4;
+  if (index < STREAM_HEADER_SIZE) throw new UnpackError('the xz index is not within the data');
+  const reader = { bytes: input.subarray(0, footer), at: index + 1 };
+  let size = 0;
+  for (let blocks = readVarint(reader); blocks > 0; blocks--) {
+    readVarint(reader);
+    size += readVarint(reader);
+  }
+  return size;
+}
+
 const STREAM_HEADER_SIZE = 12;
+const STREAM_FOOTER_SIZE = 12;
 const CHECK_SIZES: ReadonlyMap<number, number> = new Map([
   [0, 0],
   [1, 4],

@@ -16,6 +16,7 @@ import type { DeviceMemory } from '../../virtio/queue/device-memory.ts';
 import type { Virtqueue } from '../../virtio/queue/virtqueue.ts';
 import { GuestMemoryMap } from './guest-memory-map.ts';
 import type { InflightMemory } from './inflight-area.ts';
+import { RingPoller } from './ring-poller.ts';
 import { Vring, type VringEvent } from './vring.ts';
 
 /** What our rings can do, whatever the device. */
@@ -47,6 +48,7 @@ export class DeviceRunner implements DeviceHost {
   readonly #kicked: ReadyCallback[];
   /** Rings whose device stopped before they were empty. */
   readonly #unfinished = new Set<number>();
+  readonly #poller: RingPoller<Vring>;
   #features: FeatureSet = 0n;
   #complaints = 0;
 
@@ -54,6 +56,7 @@ export class DeviceRunner implements DeviceHost {
     this.device = device;
     this.offered = device.features | RING_FEATURES;
     this.vrings = device.queueSizes.map((size, index) => new Vring(index, size));
+    this.#poller = new RingPoller(this.vrings.length);
     this.#kicked = this.vrings.map((vring) => (events: number) => this.#onKick(vring, events));
     this.#loop = loop;
     this.#log = log;
@@ -174,14 +177,19 @@ export class DeviceRunner implements DeviceHost {
     this.status = 0;
   }
 
-  /** Whether a device has left something to do, so that waiting would be wrong. */
-  get isUnfinished(): boolean {
-    return this.#unfinished.size > 0;
+  /** Whether there is something to do, so that waiting would be wrong. */
+  get isBusy(): boolean {
+    return this.#unfinished.size > 0 || this.#poller.isPolling;
   }
 
-  /** Goes on with the rings that were left before they were empty. */
-  serveUnfinished(): void {
-    for (const vring of this.vrings) if (this.#unfinished.has(vring.index)) this.#serve(vring);
+  /** Goes on with the rings that were left before they were empty, and with those that are looked at. */
+  goOn(): void {
+    if (this.#unfinished.size > 0) {
+      for (const vring of this.vrings) if (this.#unfinished.has(vring.index)) this.#serve(vring);
+    } else {
+      const vring = this.#poller.poll();
+      if (vring !== undefined) this.#serve(vring);
+    }
   }
 
   #onKick(vring: Vring, events: number): void {
@@ -195,8 +203,10 @@ export class DeviceRunner implements DeviceHost {
     const { queue, index } = vring;
     this.#unfinished.delete(index);
     if (queue === undefined || queue.broken !== undefined) return;
+    this.#poller.begin(vring);
     if (this.device.serve(index, queue)) this.#unfinished.add(index);
     this.#checkHealth(vring);
+    this.#poller.end(vring);
   }
 
   /** Requests may wait in the ring already. */

@@ -32,8 +32,8 @@ export function serveFrontEnd(
   });
   try {
     while (!isOver) {
-      loop.turn(runner.isUnfinished ? 0 : -1);
-      runner.serveUnfinished();
+      loop.turn(runner.isBusy ? 0 : -1);
+      runner.goOn();
     }
     return true;
   } catch (error) {

@@ -160,7 +160,7 @@ export class TestFrontEnd {
   run(): void {
     for (let i = 0; i < 20; i++) {
       this.#loop.turn(0);
-      this.backEnd.runner.serveUnfinished();
+      this.backEnd.runner.goOn();
     }
   }
 

@@ -120,9 +120,7 @@ export class BalloonDevice implements VirtioDevice {
 
   serve(index: number, queue: Virtqueue): boolean {
     if (index === STATS) return this.#takeStats(queue);
-    const more = serveRequests(queue, this.#chain, BATCH, this.#answers[index] ?? this.#report);
-    this.#host.interrupt(index);
-    return more;
+    return serveRequests(this.#host, index, queue, this.#chain, BATCH, this.#answers[index] ?? this.#report);
   }
 
   queueStopping(index: number, queue: Virtqueue): void {

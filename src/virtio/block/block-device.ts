@@ -119,7 +119,7 @@ export class BlockDevice implements VirtioDevice {
       return false;
     }
     this.#serving = index;
-    const more = serveRequests(queue, this.#chain, Math.min(BATCH, room), this.#answer);
+    const more = serveRequests(this.#host, index, queue, this.#chain, Math.min(BATCH, room), this.#answer);
     this.#disk.submit();
     this.#interrupt();
     return more;

@@ -202,7 +202,7 @@ export class NetDevice implements VirtioDevice, NetCommands {
   }
 
   #serve(index: number, queue: Virtqueue): boolean {
-    if (index === this.#controlQueue) return serveRequests(queue, this.#chain, BATCH, this.#control);
+    if (index === this.#controlQueue) return serveRequests(this.#host, index, queue, this.#chain, BATCH, this.#control);
     const pair = index >> 1;
     if (pair >= this.#pairs) return false;
     if (index % 2 === 0) return this.#receive(pair, queue);

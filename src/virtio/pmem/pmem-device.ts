@@ -52,9 +52,7 @@ export class PmemDevice implements VirtioDevice {
   negotiated(): void {}
 
   serve(index: number, queue: Virtqueue): boolean {
-    const more = serveRequests(queue, this.#chain, BATCH, this.#carryOut);
-    this.#host.interrupt(index);
-    return more;
+    return serveRequests(this.#host, index, queue, this.#chain, BATCH, this.#carryOut);
   }
 
   reset(): void {}

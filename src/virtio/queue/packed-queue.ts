@@ -36,6 +36,7 @@ export const PACKED_START = 0x8000_8000;
 export class PackedQueue implements Virtqueue {
   readonly size: number;
   broken: CrosvmError | undefined;
+  notifies = true;
   readonly #memory: DeviceMemory;
   readonly #addresses: RingAddresses;
   readonly #features: RingFeatures;
@@ -157,12 +158,18 @@ export class PackedQueue implements Virtqueue {
     return passed(event, this.#nextUsed, this.#nextUsed - slots);
   }
 
+  get hasNext(): boolean {
+    return this.broken === undefined && this.#hasNext();
+  }
+
   disableNotification(): void {
+    this.notifies = false;
     this.#setDeviceFlags(RING_EVENT_FLAGS_DISABLE);
   }
 
   enableNotification(): boolean {
     if (this.broken !== undefined) return false;
+    this.notifies = true;
     if (this.#features.eventIdx) {
       const { region, offset } = this.#device;
       Atomics.store(region.halfWords, offset >> 1, this.#nextAvailable | (this.#availableWrap << WRAP_SHIFT));

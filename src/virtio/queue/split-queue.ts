@@ -24,6 +24,7 @@ const USED_ELEMENT_SIZE = 8;
 export class SplitQueue implements Virtqueue {
   readonly size: number;
   broken: CrosvmError | undefined;
+  notifies = true;
   readonly #memory: DeviceMemory;
   readonly #addresses: RingAddresses;
   readonly #features: RingFeatures;
@@ -110,20 +111,24 @@ export class SplitQueue implements Virtqueue {
     return passed(usedEvent, this.#nextUsed, old);
   }
 
+  get hasNext(): boolean {
+    if (this.broken !== undefined) return false;
+    return (this.#inflight?.again ?? 0) > 0 || this.#availableIndex() !== this.#nextAvailable;
+  }
+
   disableNotification(): void {
-    // With event indices, one that is not moved on asks for nothing.
-    if (!this.#features.eventIdx) this.#setUsedFlags(VIRTQ_USED_F_NO_NOTIFY);
+    this.notifies = false;
+    // An index that the driver has passed already asks for nothing.
+    if (this.#features.eventIdx) this.#setAvailableEvent(this.#nextAvailable - 1);
+    else this.#setUsedFlags(VIRTQ_USED_F_NO_NOTIFY);
   }
 
   enableNotification(): boolean {
     if (this.broken !== undefined) return false;
-    if (this.#features.eventIdx) {
-      const { region, offset } = this.#used;
-      Atomics.store(region.halfWords, (offset + RING + USED_ELEMENT_SIZE * this.size) >> 1, this.#nextAvailable);
-    } else {
-      this.#setUsedFlags(0);
-    }
-    return this.#availableIndex() !== this.#nextAvailable;
+    this.notifies = true;
+    if (this.#features.eventIdx) this.#setAvailableEvent(this.#nextAvailable);
+    else this.#setUsedFlags(0);
+    return this.hasNext;
   }
 
   relocate(): void {
@@ -204,6 +209,11 @@ export class SplitQueue implements Virtqueue {
 
   #usedIndex(): number {
     return Atomics.load(this.#used.region.halfWords, (this.#used.offset + INDEX) >> 1);
+  }
+
+  #setAvailableEvent(index: number): void {
+    const { region, offset } = this.#used;
+    Atomics.store(region.halfWords, (offset + RING + USED_ELEMENT_SIZE * this.size) >> 1, index);
   }
 
   #setUsedFlags(flags: number): void {

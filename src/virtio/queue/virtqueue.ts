@@ -38,6 +38,10 @@ export interface Virtqueue {
 
   /** Whether the driver wants an interrupt for what was pushed since this was last asked. */
   needsInterrupt(): boolean;
+  /** Whether there is a request to take, now. */
+  readonly hasNext: boolean;
+  /** Whether the driver has to kick for further requests. */
+  readonly notifies: boolean;
   /** The driver need not kick: we look by ourselves. */
   disableNotification(): void;
   /** The driver has to kick for further requests. True when some have come already, for which it may not have. */

@@ -37,9 +37,7 @@ export class RngDevice implements VirtioDevice {
   negotiated(): void {}
 
   serve(index: number, queue: Virtqueue): boolean {
-    const more = serveRequests(queue, this.#chain, BATCH, this.#answer);
-    this.#host.interrupt(index);
-    return more;
+    return serveRequests(this.#host, index, queue, this.#chain, BATCH, this.#answer);
   }
 
   reset(): void {}

@@ -13,8 +13,17 @@ const MIB = 1 << 20;
 
 /** The device for a folder that the user wants to share. */
 export function sharedFolderSpec(option: SharedDirOption): FsSpec | P9Spec {
-  const { path, tag, type = 'p9', uidmap, gidmap, keep_owners: keepOwners = false } = option;
-  const folder: FolderSpec = { path, tag, users: uidmap, groups: gidmap, keepOwners };
+  const { path, tag, type = 'p9', uidmap, gidmap, uid, gid } = option;
+  const folder: FolderSpec = {
+    path,
+    tag,
+    users: uidmap,
+    groups: gidmap,
+    user: uid === undefined || gid === undefined ? undefined : { uid, gid },
+    keepOwners: option.keep_owners ?? false,
+    rewriteSecurity: option['rewrite-security-xattrs'] ?? false,
+    followsMounts: option.new_mounts ?? false,
+  };
   return type === 'fs'
     ? { type, ...folder, ...fsSetup(option) }
     : { type: '9p', ...folder, options: p9Options(option) };
@@ -38,7 +47,6 @@ function fuseOptions(option: SharedDirOption): FuseOptions {
     negativeTimeout: option.negative_timeout ?? 0,
     writeback,
     posixAcl: option.posix_acl ?? true,
-    rewriteSecurityXattrs: option['rewrite-security-xattrs'] ?? false,
     asciiCasefold: option.ascii_casefold ?? false,
     securityContext: option.security_ctx ?? true,
     readOnly: ro,

@@ -1,11 +1,12 @@
 /**
- * A device process that is started as a program of its own, where a zygote cannot fork it. It is in the same jail: unshare(1)
- * makes its namespaces, setpriv(1) takes its capabilities, and when it has loaded its code, which takes the files of
- * the host, another program changes the root under it (nsenter(1)); the rest it does itself. All three are of util-linux.
+ * A device process that is started as a program of its own, where a zygote cannot fork it. It is in the same jail: programs of
+ * util-linux make its namespaces and take its capabilities (spawn-command.ts); when it has loaded its code, which takes the
+ * files of the host, another program changes the root under it; the rest it does itself.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
-import { text } from 'node:stream/consumers';
+import { createInterface } from 'node:readline';
+import type { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { closeAll, dup, write } from '../../base/fd.ts';
 import { type ProcessEnd, SIGKILL, signalProcess } from '../../base/process.ts';
@@ -15,26 +16,19 @@ import { type StreamConnection, streamPair } from '../../base/unix-stream.ts';
 import { endWords, refusedWords } from '../../jail/end-words.ts';
 import { jailRefused, receiveListener } from '../../jail/enter-jail.ts';
 import { MessageStream } from '../../jail/message-stream.ts';
-import type { RootJob } from '../../jail/root-job.ts';
-import type { PreparedReport, SpawnOrder, SpawnReport } from '../../jail/spawn-messages.ts';
+import type { PreparedReport, RootJob, SpawnOrder, SpawnReport } from '../../jail/spawn-messages.ts';
 import type { DeviceDescriptors, StartOrder } from '../../jail/start-order.ts';
 import { deviceEnvironment, type JailedProcess, NODE_FLAGS } from './jailed-process.ts';
+import { settleSpawned, spawnWords } from './spawn-command.ts';
 
 const PROGRAM = fileURLToPath(new URL('./spawned-entry.js', import.meta.url));
-const ROOT_PROGRAM = fileURLToPath(new URL('./root-entry.js', import.meta.url));
-
-/** It ends with who has started it. */
-const TIED = ['--pdeathsig', 'KILL', 'unshare', '--kill-child', '--fork', '--user', '--map-root-user'];
-const NAMESPACES = ['--pid', '--mount', '--net', '--ipc', '--uts'];
-const POWERLESS = ['--no-new-privs', '--inh-caps=-all', '--ambient-caps=-all', '--bounding-set=-all'];
 
 /** `fds` stay the caller's. `program` is the one that becomes the device. */
 export function spawnDevice(order: StartOrder, fds: DeviceDescriptors, program = PROGRAM): JailedProcess {
   const [ours, theirs] = streamPair();
   const [messages, ...others] = fds;
-  const node = [process.execPath, ...NODE_FLAGS, program, `${fds.length}`];
-  const child = spawn('setpriv', [...TIED, ...NAMESPACES, 'setpriv', ...POWERLESS, '--', ...node], {
-    stdio: ['ignore', 'ignore', messages, theirs.fd, ...others],
+  const child = spawn('setpriv', spawnWords(order.spec, [...NODE_FLAGS, program, `${fds.length}`]), {
+    stdio: ['ignore', 'pipe', messages, 'pipe', theirs.fd, ...others],
     // What a terminal sends to the VMM is not to reach it.
     detached: true,
     env: deviceEnvironment(),
@@ -68,6 +62,9 @@ class SpawnedDevice implements JailedProcess {
     this.ended = this.#end();
     this.#send({ kind: 'start', order });
     this.#subscription = onReadable(connection.fd, () => this.#receive());
+    createInterface({ input: child.stdout! }).on('line', (line) => this.#hear(line));
+    // Of an end before it was told anything we hear, too.
+    this.#orders.on('error', () => {});
   }
 
   kill(): void {
@@ -78,12 +75,13 @@ class SpawnedDevice implements JailedProcess {
   async #end(): Promise<string> {
     const end = await new Promise<ProcessEnd | Error>((resolve) => {
       this.#child.once('error', resolve);
-      this.#child.once('exit', (status, signal) => {
+      // When all is heard, too.
+      this.#child.once('close', (status, signal) => {
         resolve(signal === null ? { exitStatus: status! } : { signal: constants.signals[signal] });
       });
     });
-    if (end instanceof Error) this.#say('the programs setpriv, unshare and nsenter are needed (package util-linux)');
-    else if (this.#state === 'starting') this.#say(jailRefused('unshare: no namespaces could be made'));
+    if (end instanceof Error) this.#say('the programs setpriv and unshare are needed (package util-linux)');
+    else if (this.#pid === undefined) this.#say(jailRefused('unshare: no namespaces could be made'));
     this.#subscription?.close();
     this.#connection.close();
     closeAll([this.#messages, ...(this.#listener === undefined ? [] : [this.#listener])]);
@@ -91,9 +89,9 @@ class SpawnedDevice implements JailedProcess {
     return end instanceof Error ? 'it was not started' : endWords(end);
   }
 
-  #send(order: SpawnOrder): void {
+  #send(order: SpawnOrder, fds: readonly number[] = []): void {
     try {
-      this.#stream.send(order);
+      this.#stream.send(order, fds);
     } catch {
       // It has ended already, of which we hear.
     }
@@ -110,31 +108,53 @@ class SpawnedDevice implements JailedProcess {
     }
     const received = this.#stream.receive();
     if (received === undefined) this.#subscription?.close();
-    for (const { message } of received ?? []) {
+    for (const { message, fds } of received ?? []) {
       if (message.kind === 'started') this.#state = 'preparing';
-      else void this.#letIn(message);
+      else if (message.kind === 'prepared') this.#changeRoot(message);
+      else this.#letIn(fds);
     }
   }
 
-  /** Changes the root under it. From then on it is not trusted. */
-  async #letIn({ pid, folders }: PreparedReport): Promise<void> {
-    this.#pid = pid;
-    this.#state = 'entering';
-    const job = JSON.stringify({ root: this.#order.jail.root, folders } satisfies RootJob);
-    const target = ['--target', `${pid}`, '--user', '--mount', '--preserve-credentials', '--'];
-    const child = spawn('nsenter', [...target, process.execPath, ROOT_PROGRAM, job], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-      env: deviceEnvironment(),
-    });
-    const status = new Promise((resolve) => child.once('error', resolve).once('close', resolve));
-    const [reason, how] = await Promise.all([text(child.stderr), status]);
-    if (how === 0) {
-      this.#state = 'inside';
-      this.#send({ kind: 'enter' });
-      return;
+  /** What is printed by the programs around the device: its number; then, if its root cannot be changed, why. */
+  #hear(line: string): void {
+    try {
+      if (this.#pid === undefined) {
+        this.#settle(Number(line));
+        return;
+      }
+      this.#say(line);
+    } catch (error) {
+      this.#say((error as Error).message);
     }
-    this.#say(reason.trim() || `nsenter: ${how}`);
     this.kill();
+  }
+
+  #settle(pid: number): void {
+    this.#pid = pid;
+    this.#tell(`${settleSpawned(pid, this.#order.spec)}\n`);
+  }
+
+  /** Has the root changed under it. From then on it is not trusted. */
+  #changeRoot({ folders, share }: PreparedReport): void {
+    this.#state = 'entering';
+    const job = { root: this.#order.jail.root, folders, share, pid: this.#pid! } satisfies RootJob;
+    this.#tell(`${JSON.stringify(job)}\n`);
+  }
+
+  /** The programs that come before the device. */
+  #tell(line: string): void {
+    this.#orders.write(line);
+  }
+
+  get #orders(): Writable {
+    return this.#child.stdio[3] as Writable;
+  }
+
+  /** `fds` come along. */
+  #letIn(fds: readonly number[]): void {
+    this.#state = 'inside';
+    this.#send({ kind: 'enter' }, fds);
+    closeAll(fds);
   }
 
   #takeListener(): void {

@@ -22,7 +22,7 @@ export function sharedFolderCommand(type: 'fs' | 'p9', protocol: string, example
       cfg: value({
         section: 'Device',
         syntax: text('KEY=VALUE[:...]'),
-        help: 'How it is shared: keys of --shared-dir of "crosvm run", but type, uidmap and gidmap.',
+        help: 'How it is shared: keys of --shared-dir of "crosvm run", but type.',
       }),
       ...deviceOptions,
     },
@@ -32,9 +32,6 @@ export function sharedFolderCommand(type: 'fs' | 'p9', protocol: string, example
       if (sharedDir === undefined) throw new CrosvmError('E_USAGE', '--shared-dir is missing');
       if (tag === undefined) throw new CrosvmError('E_USAGE', '--tag is missing');
       const option = sharedDirSyntax.parse(`.:tag:type=${type}${cfg === undefined ? '' : `:${cfg}`}`);
-      if (option.uidmap !== undefined || option.gidmap !== undefined) {
-        throw new CrosvmError('E_USAGE', '--cfg: maps of users are for devices that "crosvm run" starts');
-      }
       const spec = sharedFolderSpec({ ...option, path: sharedDir, tag });
       return serveDevice({ kind: 'plain', spec }, frontEnd, output);
     },

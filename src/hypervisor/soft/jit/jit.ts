@@ -18,6 +18,7 @@ import { CPU, SLOT } from '../state.ts';
 import type { CpuState } from '../system/cpu-state.ts';
 import { JumpCells } from './jump-cells.ts';
 import type { KeptBlock, KeptCode, KeptContents, KeptModule } from './kept-code.ts';
+import { Patience } from './patience.ts';
 import { type DecodedCode, selectRegion, WAITING } from './region.ts';
 import type { RecordSource } from './region-compiler.ts';
 import { RegionModule } from './region-module.ts';
@@ -50,8 +51,6 @@ const MAX_AGE = 4;
 const KEPT_LOOKS = [16, 128];
 /** Modules that there are at most. */
 const MAX_MODULES = 1024;
-/** Blocks of a page whose code keeps changing have to be hotter, up to this factor. */
-const MAX_PATIENCE = 64;
 
 /** A compiled region. */
 export interface Region {
@@ -89,8 +88,7 @@ export class Jit implements DecodedCode, RecordSource {
   readonly #regionBlocks: number;
   readonly #headers = new Map<number, Block>();
   readonly #batches = new Set<Batch>();
-  /** How often compiled code of a page was dropped because it was overwritten. */
-  readonly #changes = new Map<number, number>();
+  readonly #patience = new Patience();
   readonly #find: (page: number, key: number) => Block | undefined;
   readonly #kept: KeptCode | undefined;
   readonly #keptBatches = new Map<KeptModule, Batch>();
@@ -164,10 +162,14 @@ export class Jit implements DecodedCode, RecordSource {
   hot(record: number): number {
     const block = this.#headers.get(record);
     this.view.setInt32(record + RECORD.imm, WAITING, true);
-    if (block === undefined || block.secondPage >= 0) return record + RECORD_SIZE;
+    if (block === undefined) return record + RECORD_SIZE;
     const page = this.#currentPage();
     if (this.#enterKept(block, page)) return record;
     if (this.#countOn(block)) return record + RECORD_SIZE;
+    if (this.threshold > 0 && this.#patience.sendsBack(block.page)) {
+      this.#startCounting(block);
+      return record + RECORD_SIZE;
+    }
     if (this.#queue.length === 0) this.#age = 0;
     this.#queue.push({ block, page });
     if (this.#queue.length < BATCH && this.threshold > 0) return record + RECORD_SIZE;
@@ -268,7 +270,7 @@ export class Jit implements DecodedCode, RecordSource {
     this.#headers.delete(block.record);
     const { region } = block;
     if (region === undefined) return;
-    this.#changes.set(block.page, (this.#changes.get(block.page) ?? 0) + 1);
+    this.#patience.changed(block.page);
     this.#drop(region);
     this.#state.setU32(CPU.codeChanged, 1);
     this.#state.count(CPU.jitInvalidated, 1);
@@ -281,7 +283,7 @@ export class Jit implements DecodedCode, RecordSource {
       this.#state.count(CPU.jitDropped, batch.regions.size);
       for (const region of batch.regions) this.#drop(region);
     }
-    this.#changes.clear();
+    this.#patience.clear();
     this.#queue = [];
     this.#state.setU32(CPU.codeChanged, 1);
   }
@@ -347,7 +349,7 @@ export class Jit implements DecodedCode, RecordSource {
   #startCounting(block: Block): void {
     this.view.setUint16(block.record + RECORD.op, headerOp(), true);
     const first = KEPT_LOOKS[0]!;
-    const full = first < this.threshold && this.#kept?.knows(block) === true ? first : this.#thresholdOf(block);
+    const full = first < this.threshold && this.#kept?.knows(block) === true ? first : this.threshold;
     this.view.setUint32(block.record + RECORD.full, full, true);
     this.view.setUint32(block.record + RECORD.epoch, this.epoch, true);
     this.view.setInt32(block.record + RECORD.imm, full, true);
@@ -356,16 +358,11 @@ export class Jit implements DecodedCode, RecordSource {
   /** Counts on to the next look at what is kept, or to the block's compilation; false: it is time for that. */
   #countOn(block: Block): boolean {
     const before = this.view.getUint32(block.record + RECORD.full, true);
-    const threshold = this.#thresholdOf(block);
-    if (before >= threshold) return false;
-    const full = Math.min(KEPT_LOOKS.find((look) => look > before) ?? threshold, threshold);
+    if (before >= this.threshold) return false;
+    const full = Math.min(KEPT_LOOKS.find((look) => look > before) ?? this.threshold, this.threshold);
     this.view.setUint32(block.record + RECORD.full, full, true);
     this.view.setInt32(block.record + RECORD.imm, full - before, true);
     return true;
-  }
-
-  #thresholdOf(block: Block): number {
-    return this.threshold * Math.min(1 << Math.min(this.#changes.get(block.page) ?? 0, 30), MAX_PATIENCE);
   }
 
   /** Number of the linear page that is executed. */

@@ -224,7 +224,7 @@ export class KeptCode {
 
   /** `block`, if it is as `kept` was and could be compiled with others now. */
   #blockLike(kept: KeptBlock, block: Block | undefined): Block | undefined {
-    if (block === undefined || block.region !== undefined || block.secondPage >= 0) return undefined;
+    if (block === undefined || block.region !== undefined) return undefined;
     const first = (block.record + RECORD_SIZE) >> 2;
     const { records } = kept;
     if (records.length !== (block.recordEnd >> 2) - first || kept.modes !== (block.key & MODES)) return undefined;

@@ -48,8 +48,12 @@ export function pageOf(at: number): number {
   return Math.floor(at / PAGE_SIZE) * PAGE_SIZE;
 }
 
-/** The region around a hot block in linear page number `page`, in the order of addresses. */
+/**
+ * The region around a hot block in linear page number `page`, in the order of addresses. One with an instruction that goes
+ * on in the next page stays alone: only the jump cache knows whether that is mapped as it was.
+ */
 export function selectRegion(code: DecodedCode, hot: Block, page: number): Member[] {
+  if (hot.secondPage >= 0) return [{ block: hot, at: hot.start }];
   const chosen = new Map<Block, number>([[hot, hot.start]]);
   let instructions = 0;
   for (const [block, at] of chosen) {

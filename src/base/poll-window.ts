@@ -1,0 +1,50 @@
+import { availableParallelism } from 'node:os';
+
+/**
+ * Microseconds: whoever waits longer sleeps. As long as KVM lets a halted vCPU spin: about what it costs, on both sides, to
+ * put a thread to sleep on one processor and to wake it from another.
+ */
+const LONGEST = 200;
+
+/** With one processor nothing happens while we spin. */
+const MAY_POLL = availableParallelism() > 1;
+
+const microseconds = () => performance.now() * 1000;
+
+/**
+ * How long to look again and again for what is expected before sleeping until it comes. It learns from how long it took
+ * the last times: what comes soon is waited for awake, and after one long wait nothing is.
+ */
+export class PollWindow {
+  readonly #longest: number;
+  readonly #now: () => number;
+  #length = 0;
+  /** When the wait that is under way began. */
+  #begin: number | undefined;
+
+  /** `now`: in microseconds; `mayPoll`: or always sleep. */
+  constructor(now = microseconds, mayPoll = MAY_POLL) {
+    this.#now = now;
+    this.#longest = mayPoll ? LONGEST : 0;
+  }
+
+  /** A wait begins. Returns whether to look again and again, for as long as `isOpen`. */
+  begin(): boolean {
+    this.#begin = this.#now();
+    return this.#length > 0;
+  }
+
+  /** Whether it is too early to sleep. */
+  get isOpen(): boolean {
+    return this.#begin !== undefined && this.#now() - this.#begin < this.#length;
+  }
+
+  /** What was waited for has come, if anybody waited. */
+  end(): void {
+    if (this.#begin === undefined) return;
+    const waited = this.#now() - this.#begin;
+    this.#begin = undefined;
+    // Waits vary; twice the last one meets most of the next.
+    this.#length = waited <= this.#longest ? Math.min(this.#longest, Math.max(this.#length, 2 * waited)) : 0;
+  }
+}
