@@ -79,7 +79,9 @@ const cFdatasync = libc<(fd: number) => number>('int fdatasync(int)');
 const cFallocate = libc<(fd: number, mode: number, offset: number, length: number) => number>(
   'int fallocate(int, int, int64_t, int64_t)',
 );
-const cLseek = libc<(fd: number, offset: number, whence: number) => number>('int64_t lseek(int, int64_t, int)');
+const cLseek = libc<(fd: number, offset: number, whence: number) => number | bigint>(
+  'int64_t lseek(int, int64_t, int)',
+);
 const cLseekFar = libc<(fd: number, offset: bigint, whence: number) => number | bigint>(
   'int64_t lseek(int, int64_t, int)',
 );
@@ -101,6 +103,8 @@ const cPwritev = libc<Transfer>('int64_t pwritev(int, int64_t, int, int64_t)');
 const cIoctl = libc<(fd: number, request: number, argument: number) => number>('int ioctl(int, uint64_t, int64_t)');
 const cFcntl = libc<(fd: number, command: number, argument: number) => number>('int fcntl(int, int, int64_t)');
 const cFlock = libc<(fd: number, operation: number) => number>('int flock(int, int)');
+
+const EOVERFLOW = 75;
 
 function answer(result: number): number {
   return result === -1 ? -errno() : result;
@@ -248,8 +252,10 @@ export function allocateRange(fd: number, mode: number, offset: number, length: 
   return answer(cFallocate(fd, mode, offset, length));
 }
 
+/** EOVERFLOW for a place that is no safe integer: the end of a folder may be one. */
 export function seekTo(fd: number, offset: number, whence: number): number {
-  return answer(cLseek(fd, offset, whence));
+  const place = cLseek(fd, offset, whence);
+  return typeof place === 'bigint' ? -EOVERFLOW : answer(place);
 }
 
 /** SEEK_SET to a cookie of a folder, which may use all of 64 bits. */
