@@ -66,10 +66,11 @@ route add default gw "$router"
 echo "$router" >router
 `;
 
-function fioWork(goal: GoalName, name: string, words: string, much: number): Work {
+/** Requests to the disk; `unit`: fio's word for what there are `much` of. */
+function fioWork(goal: GoalName, name: string, words: string, unit: 'number_ios' | 'loops', much: number): Work {
   const common = '--name=it --filename=/dev/vda --direct=1 --randrepeat=1 --output=/dev/null';
-  const command = (amount: number) => `${fio.command} ${common} ${words} --number_ios=${amount}`;
-  return { goal, name, command, much };
+  const command = (amount: number) => `${fio.command} ${common} ${words} --${unit}=${amount}`;
+  return { goal, name, command, much: much + HARDLY_ANY };
 }
 
 function networkWorks(goal: GoalName, kind: string, host: string): Work[] {
@@ -95,25 +96,29 @@ const WORKS: Readonly<Record<Part, (side: Side) => Work[]>> = {
       'io-random',
       '8,000 reads of 4 KiB, 1 at a time',
       '--rw=randread --bs=4k --ioengine=psync',
-      8000 + HARDLY_ANY,
+      'number_ios',
+      8000,
     ),
     fioWork(
       'io-random',
       '16,000 reads of 4 KiB, 16 at a time',
       '--rw=randread --bs=4k --ioengine=libaio --iodepth=16',
-      16_000 + HARDLY_ANY,
+      'number_ios',
+      16_000,
     ),
     fioWork(
       'io-sequential',
-      '8,000 reads of 128 KiB',
-      '--rw=read --bs=128k --loops=8 --ioengine=libaio --iodepth=4',
-      8000 + HARDLY_ANY,
+      '16,384 reads of 128 KiB',
+      '--rw=read --bs=128k --ioengine=libaio --iodepth=4',
+      'loops',
+      8, // of 256 MiB
     ),
     fioWork(
       'io-sequential',
-      '8,000 writes of 128 KiB',
-      '--rw=write --bs=128k --loops=8 --ioengine=libaio --iodepth=4',
-      8000 + HARDLY_ANY,
+      '16,384 writes of 128 KiB',
+      '--rw=write --bs=128k --ioengine=libaio --iodepth=4',
+      'loops',
+      8, // of 256 MiB
     ),
   ],
   user: () => [

@@ -41,6 +41,11 @@ export class PollWindow {
     return this.#length > 0;
   }
 
+  /** Whether a wait has begun and not ended. */
+  get isWaiting(): boolean {
+    return this.#begin !== undefined;
+  }
+
   /** Whether it is too early to sleep. */
   get isOpen(): boolean {
     return this.#begin !== undefined && this.#now() - this.#begin < this.#length;

@@ -73,7 +73,9 @@ export class DeviceRunner implements DeviceHost {
   }
 
   interrupt(index: number): void {
-    this.vrings[index]!.interrupt();
+    const vring = this.vrings[index]!;
+    vring.interrupt();
+    this.#poller.answered(vring);
   }
 
   serveSoon(index: number): void {
@@ -203,10 +205,9 @@ export class DeviceRunner implements DeviceHost {
     const { queue, index } = vring;
     this.#unfinished.delete(index);
     if (queue === undefined || queue.broken !== undefined) return;
-    this.#poller.begin(vring);
+    this.#poller.found(vring);
     if (this.device.serve(index, queue)) this.#unfinished.add(index);
     this.#checkHealth(vring);
-    this.#poller.end(vring);
   }
 
   /** Requests may wait in the ring already. */

@@ -17,12 +17,12 @@ function setUp(format: RingFormat) {
     now += microseconds;
   };
   const serve = () => {
-    poller.begin(ring);
+    poller.found(ring);
     queue.disableNotification();
     while (queue.pop(chain)) queue.push(chain, 0);
     pass(10);
     assert.equal(queue.enableNotification(), false);
-    poller.end(ring);
+    poller.answered(ring);
   };
   const add = () => {
     driver.add({ writable: [1] });
@@ -77,6 +77,23 @@ describe('a ring poller', () => {
       assert.equal(poller.isPolling, false);
     });
   }
+
+  it('does not look while the device has the driver wait', () => {
+    const { queue, poller, ring, pass, add, requestAfter } = setUp('split');
+    requestAfter(0);
+    requestAfter(30);
+    pass(30);
+    add();
+    poller.found(ring);
+    const chain = new DescriptorChain();
+    assert.ok(queue.pop(chain));
+    assert.equal(queue.enableNotification(), false);
+    poller.answered(ring);
+    assert.equal(poller.isPolling, false);
+    queue.push(chain, 0);
+    poller.answered(ring);
+    assert.equal(poller.isPolling, true);
+  });
 
   it('forgets a ring that has stopped', () => {
     const { poller, ring, pass, requestAfter } = setUp('split');

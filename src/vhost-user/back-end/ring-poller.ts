@@ -29,16 +29,17 @@ export class RingPoller<R extends PolledRing> {
   }
 
   /** A ring is about to be served. */
-  begin(ring: R): void {
+  found(ring: R): void {
     this.#forget(ring);
     this.#windows[ring.index]!.end();
   }
 
-  /** A ring was served. If its device waits for requests now, they may be looked for. */
-  end(ring: R): void {
-    const { queue } = ring;
-    if (queue === undefined || !queue.notifies || queue.hasNext) return;
-    if (!this.#windows[ring.index]!.begin()) return;
+  /** A driver has got answers. If it has got all, it may have more requests soon, which are looked for then. */
+  answered(ring: R): void {
+    const { queue, index } = ring;
+    const window = this.#windows[index]!;
+    if (queue === undefined || window.isWaiting || !queue.notifies || queue.isBusy || queue.hasNext) return;
+    if (!window.begin()) return;
     queue.disableNotification();
     this.#polled.push(ring);
   }
@@ -51,7 +52,7 @@ export class RingPoller<R extends PolledRing> {
         const { queue } = ring;
         if (queue?.hasNext === true) return ring;
         if (this.#windows[ring.index]!.isOpen) continue;
-        this.#polled.splice(i, 1);
+        this.#remove(i);
         if (queue?.enableNotification() === true) return ring;
       }
     }
@@ -60,6 +61,11 @@ export class RingPoller<R extends PolledRing> {
 
   #forget(ring: R): void {
     const i = this.#polled.indexOf(ring);
-    if (i !== -1) this.#polled.splice(i, 1);
+    if (i !== -1) this.#remove(i);
+  }
+
+  #remove(i: number): void {
+    const last = this.#polled.pop()!;
+    if (i < this.#polled.length) this.#polled[i] = last;
   }
 }

@@ -4,6 +4,7 @@ import type { Folder } from '../../host-folder/folder.ts';
 import type { DeviceHost, VirtioDevice } from '../device.ts';
 import { DescriptorChain } from '../queue/descriptor-chain.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
+import { LATER, serveRequests } from '../serve-requests.ts';
 import { BlockedRequests, type RetryTimer } from './blocked-requests.ts';
 import { DaxWindow } from './dax-window.ts';
 import { fsConfig } from './fs-config.ts';
@@ -37,6 +38,8 @@ export class FsDevice implements VirtioDevice {
   readonly #timer: RetryTimer;
   readonly #chain = new DescriptorChain();
   #blocked!: BlockedRequests;
+  /** The queue that is served. */
+  #serving = 0;
   #host!: DeviceHost;
 
   /** Throws `E_FS_TAG`. */
@@ -58,11 +61,8 @@ export class FsDevice implements VirtioDevice {
   negotiated(): void {}
 
   serve(index: number, queue: Virtqueue): boolean {
-    queue.disableNotification();
-    let more = this.#serveSome(index, queue);
-    if (!more && queue.enableNotification()) more = true;
-    this.#host.interrupt(index);
-    return more;
+    this.#serving = index;
+    return serveRequests(this.#host, index, queue, this.#chain, BATCH, this.#answer);
   }
 
   queueStopping(index: number): void {
@@ -78,19 +78,10 @@ export class FsDevice implements VirtioDevice {
     this.#server.close();
   }
 
-  /** True when there may be more. */
-  #serveSome(index: number, queue: Virtqueue): boolean {
-    const chain = this.#chain;
-    for (let left = BATCH; left > 0; left--) {
-      if (!queue.pop(chain)) return false;
-      let written = this.#server.handle(chain.readable, chain.writable);
-      if (written === WAITS) {
-        if (this.#blocked.add(index, chain)) continue;
-        written = 0;
-      }
-      queue.push(chain, written);
-      this.#blocked.checkInterrupt();
-    }
-    return true;
-  }
+  readonly #answer = (chain: DescriptorChain): number => {
+    const written = this.#server.handle(chain.readable, chain.writable);
+    if (written === WAITS) return this.#blocked.add(this.#serving, chain) ? LATER : 0;
+    this.#blocked.checkInterrupt();
+    return written;
+  };
 }

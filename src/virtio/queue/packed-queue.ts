@@ -162,6 +162,10 @@ export class PackedQueue implements Virtqueue {
     return this.broken === undefined && this.#hasNext();
   }
 
+  get isBusy(): boolean {
+    return this.#underWay > 0;
+  }
+
   disableNotification(): void {
     this.notifies = false;
     this.#setDeviceFlags(RING_EVENT_FLAGS_DISABLE);

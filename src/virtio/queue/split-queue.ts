@@ -116,6 +116,10 @@ export class SplitQueue implements Virtqueue {
     return (this.#inflight?.again ?? 0) > 0 || this.#availableIndex() !== this.#nextAvailable;
   }
 
+  get isBusy(): boolean {
+    return this.base !== this.#nextUsed;
+  }
+
   disableNotification(): void {
     this.notifies = false;
     // An index that the driver has passed already asks for nothing.

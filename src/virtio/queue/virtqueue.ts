@@ -40,6 +40,8 @@ export interface Virtqueue {
   needsInterrupt(): boolean;
   /** Whether there is a request to take, now. */
   readonly hasNext: boolean;
+  /** Whether the device has requests that it has not given back. */
+  readonly isBusy: boolean;
   /** Whether the driver has to kick for further requests. */
   readonly notifies: boolean;
   /** The driver need not kick: we look by ourselves. */
