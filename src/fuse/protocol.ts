@@ -52,6 +52,10 @@ export const FUSE_SYNCFS = 50;
 export const FUSE_TMPFILE = 51;
 export const FUSE_STATX = 52;
 
+/** What notifications say, in the place of an error. */
+export const FUSE_NOTIFY_INVAL_INODE = 2;
+export const FUSE_NOTIFY_INVAL_ENTRY = 3;
+
 /** struct fuse_in_header: u32 len, u32 opcode, u64 unique, u64 nodeid, u32 uid, gid, pid, u16 total_extlen. */
 export const IN_HEADER_SIZE = 40;
 /** struct fuse_out_header: u32 len, i32 error, u64 unique. */

@@ -7,6 +7,7 @@ import type {
   FolderStatistics,
   RecordLock,
 } from './attributes.ts';
+import type { FolderChanges } from './folder-changes.ts';
 import type { Name } from './name.ts';
 
 /** The inode that every folder has from the start and never forgets: itself. */
@@ -94,6 +95,12 @@ export interface Folder {
   releaseLocks(file: number, owner: bigint): void;
   /** flock(2) of this open file; `operation` is LOCK_SH, LOCK_EX or LOCK_UN. */
   lockFile(file: number, operation: number): number;
+
+  /**
+   * For a folder that others change and that can tell of it: watches where clients look from now on. Undefined if that cannot be
+   * now.
+   */
+  watchChanges?(): FolderChanges | undefined;
 
   /** Gives everything back that clients have not: files and inodes. The folder can be used again. */
   reset(): void;

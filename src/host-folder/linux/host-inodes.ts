@@ -1,4 +1,6 @@
+import type { DescriptorPaths } from '../../base/descriptor-paths.ts';
 import { closeDescriptor, openBeneath, statxAt, statxFd } from '../../base/file-calls.ts';
+import { Inotify } from '../../base/inotify.ts';
 import type { DirectoryEntry, FileAttributes, FileEntry } from '../attributes.ts';
 import { O_NOFOLLOW, O_PATH, S_IFDIR } from '../constants.ts';
 import { EACCES, ENOTDIR, ESTALE } from '../errno.ts';
@@ -9,6 +11,7 @@ import { FileNumbers } from './file-numbers.ts';
 import { InodeDescriptors } from './inode-descriptors.ts';
 import { InodeTable } from './inode-table.ts';
 import { statxAttributes, statxInoHigh, statxInoLow, statxLinks, statxMajor, statxMinor, statxType } from './statx.ts';
+import { WatchedFolders } from './watched-folders.ts';
 
 const DIRECTORY = S_IFDIR >> 12;
 
@@ -19,6 +22,7 @@ export class HostInodes {
   readonly #numbers = new FileNumbers();
   #table = new InodeTable();
   #descriptors: InodeDescriptors;
+  #watched: WatchedFolders | undefined;
 
   /** `root` is an O_PATH descriptor of the folder, and stays the caller's. */
   constructor(root: number) {
@@ -28,9 +32,26 @@ export class HostInodes {
 
   /** Forgets all but the root. */
   reset(): void {
+    this.#watched?.clear();
     this.#descriptors.dropAll();
     this.#table = new InodeTable();
     this.#descriptors = this.#begin();
+  }
+
+  /** From now on, folders in which names are looked up are watched; undefined if the system does not let us. */
+  watchChanges(paths: DescriptorPaths): WatchedFolders | undefined {
+    const inotify = Inotify.create();
+    if (inotify === undefined) return undefined;
+    this.#watched = new WatchedFolders(inotify, paths, {
+      find: (folder, address) => {
+        const fd = this.descriptor(folder);
+        return fd < 0 ? 0 : this.known(fd, address);
+      },
+      closed: () => {
+        this.#watched = undefined;
+      },
+    });
+    return this.#watched;
   }
 
   isLive(inode: number): boolean {
@@ -61,7 +82,10 @@ export class HostInodes {
     const table = this.#table;
     if (!table.isLive(inode)) return -ESTALE;
     if (table.type(inode) !== DIRECTORY) return -ENOTDIR;
-    return this.#devices.isKernels(table.device(inode)) ? -EACCES : this.#descriptors.of(inode);
+    if (this.#devices.isKernels(table.device(inode))) return -EACCES;
+    const fd = this.#descriptors.of(inode);
+    if (fd >= 0) this.#watched?.use(inode, fd);
+    return fd;
   }
 
   /** Fills `statxWords`. */
@@ -160,6 +184,11 @@ export class HostInodes {
     let device = this.#devices.find(major, minor);
     if (device < 0) device = this.#devices.add(major, minor, this.#root);
     this.#table.add(statxInoLow(), statxInoHigh(), device, DIRECTORY);
-    return new InodeDescriptors(this.#table, this.#devices, this.#root);
+    const descriptors = new InodeDescriptors(this.#table, this.#devices, this.#root);
+    this.#table.onRemove = (inode) => {
+      descriptors.drop(inode);
+      this.#watched?.drop(inode);
+    };
+    return descriptors;
   }
 }

@@ -28,7 +28,6 @@ export class InodeDescriptors {
     this.#devices = devices;
     this.#root = root;
     this.#cache = new DescriptorCache(CAPACITY, (inode) => table.setSlot(inode, 0));
-    table.onRemove = (inode) => this.drop(inode);
   }
 
   /** The descriptor of a live inode, or a negative errno. It holds for the next hundred calls at least. */
@@ -64,6 +63,7 @@ export class InodeDescriptors {
     this.#cache.clear();
   }
 
+  /** Closes that of an inode, which may be about to be removed. */
   drop(inode: number): void {
     const slot = this.#table.slot(inode);
     if (slot === 0) return;

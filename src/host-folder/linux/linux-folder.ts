@@ -49,6 +49,7 @@ import {
 } from '../constants.ts';
 import { EEXIST, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENXIO, ESTALE } from '../errno.ts';
 import type { Folder } from '../folder.ts';
+import type { FolderChanges } from '../folder-changes.ts';
 import { checkName, type Name } from '../name.ts';
 import { AttributeNames } from './attribute-names.ts';
 import type { Credentials } from './credentials.ts';
@@ -87,6 +88,10 @@ export class LinuxFolder extends HostFiles implements Folder {
     this.#inodes = new HostInodes(root);
     this.#credentials = credentials;
     this.#extended = new ExtendedAttributes(paths, names);
+  }
+
+  watchChanges(): FolderChanges | undefined {
+    return this.#inodes.watchChanges(this.paths);
   }
 
   actAs(uid: number, gid: number, umask: number): void {

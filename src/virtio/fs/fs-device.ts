@@ -2,15 +2,20 @@ import type { FuseOptions } from '../../fuse/fuse-options.ts';
 import { FuseServer, WAITS } from '../../fuse/fuse-server.ts';
 import type { Folder } from '../../host-folder/folder.ts';
 import type { DeviceHost, VirtioDevice } from '../device.ts';
+import { type FeatureSet, featureSet, hasFeature } from '../features.ts';
 import { DescriptorChain } from '../queue/descriptor-chain.ts';
 import type { Virtqueue } from '../queue/virtqueue.ts';
 import { LATER, serveRequests } from '../serve-requests.ts';
 import { BlockedRequests, type RetryTimer } from './blocked-requests.ts';
+import { ChangeNotifier } from './change-notifier.ts';
 import { DaxWindow } from './dax-window.ts';
-import { fsConfig } from './fs-config.ts';
+import { fsConfig, VIRTIO_FS_F_NOTIFICATION } from './fs-config.ts';
 
 /** Entries of a queue: Linux makes requests of as many pages as it has descriptors for. */
 const QUEUE_SIZE = 1024;
+
+/** The queue for notifications, if there is one; those for requests are the others. */
+const NOTIFICATION_QUEUE = 1;
 
 /** Requests of a queue that are served before others have their turn. */
 const BATCH = 32;
@@ -26,10 +31,13 @@ export interface FsSetup {
   readonly options: FuseOptions;
 }
 
-/** The file system device (VIRTIO 1.3, 5.11): FUSE requests in one queue for urgent ones and some for all others. */
+/**
+ * The file system device (VIRTIO 1.3, 5.11): FUSE requests in one queue for urgent ones and some for all others. If what the
+ * guest remembers can be wrong, and the folder tells of changes, there may be a queue for notifications of them.
+ */
 export class FsDevice implements VirtioDevice {
   readonly type = 'fs';
-  readonly features = 0n;
+  readonly features: FeatureSet;
   readonly queueSizes: readonly number[];
   readonly config: Uint8Array;
   readonly sharedMemory?: readonly number[];
@@ -37,17 +45,23 @@ export class FsDevice implements VirtioDevice {
   readonly #window: DaxWindow;
   readonly #timer: RetryTimer;
   readonly #chain = new DescriptorChain();
+  readonly #folder: Folder;
   #blocked!: BlockedRequests;
+  #notifier: ChangeNotifier | undefined;
+  #hasNotificationQueue = false;
   /** The queue that is served. */
   #serving = 0;
   #host!: DeviceHost;
 
   /** Throws `E_FS_TAG`. */
   constructor({ tag, queues, window, options }: FsSetup, folder: Folder, timer: RetryTimer) {
-    this.config = fsConfig(tag, queues);
+    const notifies = options.cache === 'auto' && folder.watchChanges !== undefined;
+    this.features = notifies ? featureSet(VIRTIO_FS_F_NOTIFICATION) : 0n;
+    this.config = fsConfig(tag, queues, notifies);
     if (window > 0) this.sharedMemory = [window];
     this.#window = new DaxWindow(window);
-    this.queueSizes = new Array<number>(1 + queues).fill(QUEUE_SIZE);
+    this.queueSizes = new Array<number>((notifies ? 2 : 1) + queues).fill(QUEUE_SIZE);
+    this.#folder = folder;
     this.#server = new FuseServer(folder, options, this.#window);
     this.#timer = timer;
   }
@@ -56,11 +70,17 @@ export class FsDevice implements VirtioDevice {
     this.#host = host;
     this.#window.host = host;
     this.#blocked = new BlockedRequests(this.#server, this.#timer, host);
+    this.#notifier = new ChangeNotifier(this.#folder, host, NOTIFICATION_QUEUE);
   }
 
-  negotiated(): void {}
+  negotiated(features: FeatureSet): void {
+    this.#hasNotificationQueue = hasFeature(features, VIRTIO_FS_F_NOTIFICATION);
+    this.#notifier!.stop();
+    if (this.#hasNotificationQueue) this.#notifier!.start();
+  }
 
   serve(index: number, queue: Virtqueue): boolean {
+    if (this.#hasNotificationQueue && index === NOTIFICATION_QUEUE) return this.#notifier!.serve(queue);
     this.#serving = index;
     return serveRequests(this.#host, index, queue, this.#chain, BATCH, this.#answer);
   }
@@ -70,16 +90,20 @@ export class FsDevice implements VirtioDevice {
   }
 
   reset(): void {
+    this.#notifier!.stop();
     this.#server.reset();
   }
 
   close(): void {
+    this.#notifier?.stop();
     this.#timer.close();
     this.#server.close();
   }
 
   readonly #answer = (chain: DescriptorChain): number => {
+    this.#notifier!.beforeRequest();
     const written = this.#server.handle(chain.readable, chain.writable);
+    this.#notifier!.afterRequest();
     if (written === WAITS) return this.#blocked.add(this.#serving, chain) ? LATER : 0;
     this.#blocked.checkInterrupt();
     return written;

@@ -58,13 +58,16 @@ function lastRequest(peer: StreamConnection): { name: FrontEndRequest; payload: 
   return { name, payload: frontEndRequests[name].payload.decode(last!.payload) };
 }
 
-/** Number, class, bytes of configuration and queues of devices as VIRTIO 1.3 has them, in 5.7, 5.8, 5.6, 5.14 and 5.11. */
+/**
+ * Number, class, bytes of configuration and queues of devices as VIRTIO 1.3 has them, in 5.7, 5.8, 5.6, 5.14 and 5.11. (Feature 0 of
+ * a file system is notifications.)
+ */
 const DEVICES: readonly [VirtioDeviceName, id: number, classCode: number, config: number, queues: number][] = [
   ['gpu', 16, 0x03_8000, 16, 2],
   ['input', 18, 0x09_8000, 136, 2],
   ['scsi', 8, 0x01_0000, 36, 3],
   ['snd', 25, 0x04_0100, 12, 4],
-  ['fs', 26, 0x01_8000, 40, 2],
+  ['fs', 26, 0x01_8000, 44, 2],
 ];
 
 for (const [type, id, classCode, configSize, queues] of DEVICES) {
@@ -107,11 +110,12 @@ test('without configuration of its own a back end is of no use, but for file sys
   for (const type of ['gpu', 'input', 'scsi', 'snd', 'fs'] as const) {
     await assert.rejects(connected(type, 0), { code: 'E_VHOST_USER', message: /no configuration|no tag/ });
   }
-  const { handle, link, close } = await connected('fs', MQ, 3, { tag: 'home' });
+  const { handle, link, close } = await connected('fs', MQ, 4, { tag: 'home' });
   const config = new Uint8Array(handle.spec.configSize);
   link.readConfig(config);
   assert.equal(new TextDecoder().decode(config.subarray(0, 36)).replaceAll('\0', ''), 'home');
-  assert.equal(new DataView(config.buffer).getUint32(36, true), 2, 'requests have the queues behind the first');
+  assert.equal(new DataView(config.buffer).getUint32(36, true), 2, 'requests have the queues behind the first two');
+  assert.deepEqual([config.length, handle.spec.features], [40, VERSION_1], 'nobody knows how large notifications are');
   close();
   const net = await connected('net', 0);
   assert.equal(net.handle.spec.maxQueueSizes.length, 2);

@@ -16,7 +16,8 @@ import {
 import { MessageChannel } from '../../vhost-user/message-channel.ts';
 import { VHOST_USER_PROTOCOL_F_CONFIG } from '../../vhost-user/protocol/features.ts';
 import { type VirtioDeviceName, type VirtioDeviceType, virtioDeviceTypes } from '../../virtio/device-types.ts';
-import { featureSet, VIRTIO_F_RING_PACKED } from '../../virtio/features.ts';
+import { featureSet, hasFeature, VIRTIO_F_RING_PACKED } from '../../virtio/features.ts';
+import { FS_NOTIFYING_CONFIG_SIZE, VIRTIO_FS_F_NOTIFICATION } from '../../virtio/fs/fs-config.ts';
 import type { DevicePlan } from './plan.ts';
 import type { VirtioDeviceHandle } from './virtio-device.ts';
 import { createWiring } from './wiring.ts';
@@ -80,8 +81,11 @@ export function describeDevice(
   const hasConfig = (offer.protocolFeatures & (1 << VHOST_USER_PROTOCOL_F_CONFIG)) !== 0;
   const isBareNet = plan.type === 'net' && !hasConfig;
   const queues = Math.min(MAX_QUEUES, isBareNet ? type.queues : (offer.queues ?? type.queues));
-  const localConfig = ownConfig(plan, type, queues, hasConfig);
   let features = guestFeatures(offer.features);
+  const hasNotifications = plan.type === 'fs' && hasFeature(features, VIRTIO_FS_F_NOTIFICATION);
+  const localConfig = ownConfig(plan, type, hasNotifications ? queues - 1 : queues, hasConfig);
+  // We cannot say how large its notifications are.
+  if (hasNotifications && localConfig !== undefined) features &= ~featureSet(VIRTIO_FS_F_NOTIFICATION);
   if (isBareNet) features &= ~NET_CONFIG_FEATURES;
   if (plan.packed !== true) features &= ~featureSet(VIRTIO_F_RING_PACKED);
   const spec = {
@@ -89,7 +93,7 @@ export function describeDevice(
     classCode: type.classCode,
     features,
     maxQueueSizes: new Array<number>(queues).fill(plan.maxQueueSize ?? type.queueSize),
-    configSize: type.configSize,
+    configSize: hasNotifications && localConfig === undefined ? FS_NOTIFYING_CONFIG_SIZE : type.configSize,
     sharedMemory: sharedMemoryBar(offer.sharedMemory),
   };
   const { speaksProtocol, protocolFeatures } = offer;
@@ -108,7 +112,7 @@ export function describeDevice(
   return { name: plan.name, slot: plan.slot, firstGsi, spec, window, backEnd };
 }
 
-/** The configuration of a device whose back end has none; undefined if it has. */
+/** The configuration of a device whose back end has none; undefined if it has. `queues` are without one for notifications. */
 function ownConfig(
   plan: DevicePlan,
   { configSize }: VirtioDeviceType,
@@ -130,6 +134,6 @@ function ownConfig(
 function fsConfig(tag: string, configSize: number, queues: number): Uint8Array {
   const config = new Uint8Array(configSize);
   config.set(new TextEncoder().encode(tag).subarray(0, FS_TAG_SIZE));
-  new DataView(config.buffer).setUint32(FS_TAG_SIZE, queues - 1, true);
+  new DataView(config.buffer).setUint32(FS_TAG_SIZE, Math.max(1, queues - 1), true);
   return config;
 }
