@@ -1,18 +1,21 @@
 /** A driver of a file system device, without a guest. */
 import { EventFd } from '../src/base/event-fd.ts';
 import { waitReadable } from '../src/base/readable.ts';
+import { MAX_NOTIFICATION_SIZE } from '../src/fuse/notification.ts';
 import { FuseClient } from '../src/fuse/testing/fuse-client.ts';
 import type { FrontEnd } from '../src/vhost-user/front-end/front-end.ts';
 import { SharedGuest } from '../src/vhost-user/testing/test-front-end.ts';
+import { featureSet } from '../src/virtio/features.ts';
+import { VIRTIO_FS_F_NOTIFICATION } from '../src/virtio/fs/fs-config.ts';
 import { SplitDriver } from '../src/virtio/testing/split-driver.ts';
 
 const QUEUE_SIZE = 64;
 const FEATURES = (1n << 32n) | (1n << 30n) | (1n << 29n);
 const REQUEST_BYTES = 64 << 10;
 const ANSWER_BYTES = 128 << 10;
-/** Queue 0 is for urgent requests. */
-const QUEUES = 2;
-const REQUESTS = 1;
+const TIMEOUT_MS = 5000;
+/** Buffers for notifications. */
+const BUFFERS = 16;
 
 const fenceWord = new Int32Array(new SharedArrayBuffer(4));
 
@@ -27,13 +30,33 @@ interface Ring {
   readonly call: EventFd;
 }
 
-/** A client whose requests go through a queue of a back end, one at a time, in memory that is laid out once. */
+export interface FuseDriver {
+  /** Its requests go through a queue of the back end, one at a time, in memory that is laid out once. */
+  readonly client: FuseClient;
+  /** Waits for the next notification; undefined if there is none for some seconds. */
+  notification(): Uint8Array | undefined;
+}
+
+/** A client of a back end. */
 export function fuseClientOver(frontEnd: FrontEnd): FuseClient {
+  return startRings(frontEnd, FEATURES, 2).client;
+}
+
+/** A driver that knows notifications. */
+export function notifiedDriverOver(frontEnd: FrontEnd): FuseDriver {
+  return startRings(frontEnd, FEATURES | featureSet(VIRTIO_FS_F_NOTIFICATION), 3);
+}
+
+/** The first of the queues is for urgent requests, the last one for others; one between is for notifications. */
+function startRings(frontEnd: FrontEnd, features: bigint, queues: number): FuseDriver {
   const guest = new SharedGuest();
-  frontEnd.request('SET_FEATURES', FEATURES);
+  frontEnd.request('SET_FEATURES', features);
   frontEnd.request('SET_MEM_TABLE', [guest.sharedRegion], [guest.fd]);
-  const rings = Array.from({ length: QUEUES }, (_, index) => startRing(frontEnd, guest, index));
-  const { ring, kick, call } = rings[REQUESTS]!;
+  const rings = Array.from({ length: queues }, (_, index) => startRing(frontEnd, guest, index));
+  return { client: clientOver(guest, rings.at(-1)!), notification: takerOf(rings[1]!) };
+}
+
+function clientOver(guest: SharedGuest, { ring, kick, call }: Ring): FuseClient {
   const [request, answer] = [guest.allocate(REQUEST_BYTES, 4096), guest.allocate(ANSWER_BYTES, 4096)];
   const requestBytes = guest.bytes(request, REQUEST_BYTES);
   const answerBytes = guest.bytes(answer, ANSWER_BYTES);
@@ -47,13 +70,31 @@ export function fuseClientOver(frontEnd: FrontEnd): FuseClient {
     fence();
     if (ring.needsKick()) kick.signal();
     while (ring.usedIndex === used) {
-      if (!waitReadable(call.fd, 5000)) throw new Error('no answer');
+      if (!waitReadable(call.fd, TIMEOUT_MS)) throw new Error('no answer');
       call.clear();
     }
     used = (used + 1) & 0xffff;
     if (room === 0) return undefined;
     return answerBytes.slice(0, new DataView(answerBytes.buffer, answerBytes.byteOffset).getUint32(0, true));
   });
+}
+
+/** Gives the device buffers, when it is first called. */
+function takerOf({ ring, kick, call }: Ring): () => Uint8Array | undefined {
+  let hasBuffers = false;
+  return () => {
+    if (!hasBuffers) for (let i = 0; i < BUFFERS; i++) ring.add({ writable: [MAX_NOTIFICATION_SIZE] });
+    if (!hasBuffers) kick.signal();
+    hasBuffers = true;
+    ring.wantInterrupt(true);
+    fence();
+    for (;;) {
+      const result = ring.take();
+      if (result !== undefined) return result.data.subarray(0, result.written);
+      if (!waitReadable(call.fd, TIMEOUT_MS)) return undefined;
+      call.clear();
+    }
+  };
 }
 
 function startRing(frontEnd: FrontEnd, guest: SharedGuest, index: number): Ring {

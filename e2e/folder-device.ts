@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
-import { fuseClientOver } from '../bench/fuse-driver.ts';
+import { fuseClientOver, notifiedDriverOver } from '../bench/fuse-driver.ts';
 import { streamPair } from '../src/base/unix-stream.ts';
 import type { FuseClient } from '../src/fuse/testing/fuse-client.ts';
 import { FrontEnd } from '../src/vhost-user/front-end/front-end.ts';
@@ -17,6 +17,8 @@ export const WAYS = { forked: {}, spawned: { CROSVM_SPAWN_DEVICES: '1' } };
 
 export interface FolderDevice {
   readonly client: FuseClient;
+  /** Waits for the next notification, of a `notified` one. */
+  notification(): Uint8Array | undefined;
   /** The process that runs it. */
   readonly pid: number;
   /** Ends it; what it has said. */
@@ -25,6 +27,8 @@ export interface FolderDevice {
 
 export interface FolderDeviceOptions {
   readonly env?: NodeJS.ProcessEnv;
+  /** The driver knows notifications. */
+  readonly notified?: boolean;
   /** Who runs it, and his group. */
   readonly user?: number;
   /** A command that starts its arguments. */
@@ -35,7 +39,7 @@ export interface FolderDeviceOptions {
 export async function startFolderDevice(
   share: string,
   cfg: string,
-  { env = {}, user, around = [] }: FolderDeviceOptions = {},
+  { env = {}, notified = false, user, around = [] }: FolderDeviceOptions = {},
 ): Promise<FolderDevice> {
   const [connection, theirs] = streamPair();
   const device = ['device', 'fs', '--shared-dir', share, '--tag', 'share', '--cfg', cfg, '--fd', '3'];
@@ -57,9 +61,11 @@ export async function startFolderDevice(
   try {
     const frontEnd = new FrontEnd(new MessageChannel(connection, TIMEOUT_MS));
     await handshake(frontEnd, { backEndChannel: itsRequests.fd, comesUp: async () => {}, sharesMemory: false });
-    const client = fuseClientOver(frontEnd);
-    client.init();
-    return { client, pid: child.pid!, end };
+    const driver = notified
+      ? notifiedDriverOver(frontEnd)
+      : { client: fuseClientOver(frontEnd), notification: () => undefined };
+    driver.client.init();
+    return { ...driver, pid: child.pid!, end };
   } catch {
     throw new Error(await end());
   } finally {
