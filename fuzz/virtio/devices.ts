@@ -5,7 +5,9 @@ import { RawDisk } from '../../src/disk/raw.ts';
 import { HeldEngine } from '../../src/disk/testing/held-engine.ts';
 import type { TransferEngine } from '../../src/disk/transfer-engine.ts';
 import { DEFAULT_FUSE_OPTIONS } from '../../src/fuse/fuse-options.ts';
+import type { ChangeListener, FolderChanges } from '../../src/host-folder/folder-changes.ts';
 import { MemoryFolder } from '../../src/host-folder/memory/memory-folder.ts';
+import { Name } from '../../src/host-folder/name.ts';
 import type { HostMemory, ScatterList } from '../../src/memory/scatter-list.ts';
 import { DEFAULT_P9_OPTIONS } from '../../src/p9/p9-options.ts';
 import { BalloonDevice } from '../../src/virtio/balloon/balloon-device.ts';
@@ -36,7 +38,7 @@ export const DEVICES: Readonly<Record<string, (random: Random) => VirtioDevice>>
   fs: (random) => {
     const timer = { fd: 300, set: () => {}, clear: () => {}, close: () => {} };
     const setup = { tag: 'fuzz', queues: 1 + random.below(3), window: 0, options: DEFAULT_FUSE_OPTIONS };
-    return new FsDevice(setup, new MemoryFolder(1 << 20), timer);
+    return new FsDevice(setup, random.chance(0.5) ? new ChangingFolder(random) : new MemoryFolder(1 << 20), timer);
   },
   net: (random) => {
     const ports = Array.from({ length: 1 + random.below(3) }, (_, i) => netPort(random, 100 + i));
@@ -66,6 +68,33 @@ export function diskOf(random: Random, engine?: TransferEngine): BlockDevice {
   const disk = new RawDisk(new MemoryStore('disk', new Uint8Array(DISK_SIZE), random.chance(0.8)), false);
   const options = { blockSize: 512, sparse: random.chance(0.5), queues: 1 + random.below(3), id: 'fuzz' };
   return new BlockDevice(disk, options, engine);
+}
+
+/** A folder in which something happens whenever it is asked. */
+class ChangingFolder extends MemoryFolder {
+  readonly #random: Random;
+
+  constructor(random: Random) {
+    super(1 << 20);
+    this.#random = random;
+  }
+
+  watchChanges(): FolderChanges {
+    const random = this.#random;
+    const watched = () => Array.from({ length: random.below(100) }, () => random.u32());
+    const skip = (listener: ChangeListener) => {
+      if (random.chance(0.1)) listener.changesLost();
+    };
+    const tell = (listener: ChangeListener) => {
+      for (let i = random.chance(0.01) ? 5000 : random.below(10); i > 0; i--) {
+        listener.nameChanged(random.u32(), Name.of('x'.repeat(1 + random.below(255))));
+        listener.dataChanged(random.u32());
+        listener.attributesChanged(random.u32());
+      }
+      skip(listener);
+    };
+    return { fd: 301, watched, tell, skip, close: () => {} };
+  }
 }
 
 /** Ends some of what it has whenever it gets more, in any order. */
