@@ -1,27 +1,19 @@
 /** Guests without an initrd whose root file system is a folder of the host, with Debian's kernels as they are. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { after, before, test } from 'node:test';
-import {
-  CLOUD_KERNEL,
-  CLOUD_KERNEL_6_12,
-  FULL_KERNEL,
-  fetchBusybox,
-  fetchKernel,
-  fetchModules,
-  type ModuleSet,
-} from '../tools/guest-packages.ts';
-import { fetchTree } from '../tools/guest-program.ts';
+import { CLOUD_KERNEL, CLOUD_KERNEL_6_12, FULL_KERNEL, fetchKernel } from '../tools/guest-packages.ts';
 import { vmlinuxOf } from '../tools/vmlinux.ts';
 import { CROSVM, type Finished, finish } from './linux-guest.ts';
 import { differences, OPERATIONS, operationsOnHost, operationWords } from './shared-folder/operations.ts';
+import { installModules, makeRootFolder } from './shared-folder/root-folder.ts';
 import { missingProgram } from './virtio-guest.ts';
 
 const skip = missingProgram('perl') ?? false;
-const STEPS = 1000;
+const STEPS = 400;
 
 const folder = mkdtempSync(join(tmpdir(), 'crosvm-root-share-'));
 const root = join(folder, 'debian');
@@ -36,30 +28,16 @@ busybox poweroff -f
 `;
 
 before(async () => {
-  cpSync(await fetchTree(['base-files', 'bash', 'perl-base']), root, { recursive: true, verbatimSymlinks: true });
-  mkdirSync(join(root, 'sbin'), { recursive: true });
+  await makeRootFolder(root);
   writeFileSync(join(root, 'sbin', 'init'), INIT, { mode: 0o755 });
-  copyFileSync(await fetchBusybox(), join(root, 'bin', 'busybox'));
-  chmodSync(join(root, 'bin', 'busybox'), 0o755);
 });
-
-/** Puts modules of a kernel into the folder, with the lists that installing its package makes of them. */
-async function install(kernel: string, sets: readonly ModuleSet[]): Promise<void> {
-  const release = basename(await fetchKernel(kernel)).replace('vmlinuz-', '');
-  const modules = join(root, 'lib', 'modules', release);
-  mkdirSync(join(modules, 'kernel'), { recursive: true });
-  for (const path of (await Promise.all(sets.map((set) => fetchModules(set, kernel)))).flat()) {
-    copyFileSync(path, join(modules, 'kernel', basename(path)));
-  }
-  execFileSync(join(root, 'bin', 'busybox'), ['depmod', '-b', root, release]);
-}
 
 function run(kernel: string, ...words: readonly string[]): Promise<Finished> {
   return finish(CROSVM, ['run', '--hypervisor', 'soft', ...words, kernel]);
 }
 
 test('a guest starts from a folder that holds a Debian system', async () => {
-  await install(CLOUD_KERNEL, ['virtio', 'fs']);
+  await installModules(root, CLOUD_KERNEL, ['virtio', 'fs']);
   const vmlinux = await vmlinuxOf(await fetchKernel());
   const share = ['--shared-dir', `${root}:mtdfake:type=fs:cache=always`];
   const finished = await run(vmlinux, ...share, '-p', 'rootfstype=virtiofs root=mtdfake', '-p', 'colour=red word');
@@ -77,7 +55,7 @@ test('a guest starts from a folder that holds a Debian system', async () => {
 });
 
 test('a folder that is shared by 9P is mounted as the command line says', async () => {
-  await install(FULL_KERNEL, ['virtio', 'p9']);
+  await installModules(root, FULL_KERNEL, ['virtio', 'p9']);
   const flags = 'rootflags=trans=virtio,version=9p2000.L,cache=mmap';
   const share = ['--shared-dir', `${root}:work`, '-p', `root=work ${flags} ro init=/bin/bash`];
   const said = 'mount -t proc proc /proc; read < /proc/mounts; echo $0 $REPLY; echo x >/file; poweroff -f';
@@ -111,7 +89,7 @@ test('Linux 6.12, which needs no modules for that, works in such a folder as on 
 });
 
 test('a folder that cannot be started from says why', async () => {
-  await install(CLOUD_KERNEL, ['virtio', 'fs']);
+  await installModules(root, CLOUD_KERNEL, ['virtio', 'fs']);
   const share = ['--shared-dir', `${root}:mtdfake:type=fs`, '-p', 'root=mtdfake init=/none'];
   const { console } = await run(await fetchKernel(), ...share);
   assert.match(console, /^crosvm: cannot run \/none: errno 2$/m, console.slice(-2000));

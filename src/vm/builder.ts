@@ -55,8 +55,8 @@ export async function buildVm(
   // The files are needed only until the guest is loaded.
   using opened = new DisposableStack();
   const given = openGuestFiles(config, opened);
-  const made = () => rootShareInitrd(config, given, guestCommandLine(config, ports), log);
-  const files = { ...given, initrd: given.initrd ?? made() };
+  const initrd = given.initrd ?? rootShareInitrd(config, given.kernel, guestCommandLine(config, ports), log);
+  const files = { ...given, initrd };
   const ramSize = config.mem * MIB;
   const pmem = openPmemFiles(config.pmem, ramSize, resources);
   // They come up while the rest is made.

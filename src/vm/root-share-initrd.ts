@@ -11,35 +11,36 @@ import { bytesSource, type KernelSource } from '../loader/kernel-source.ts';
 import { linuxFacts } from '../loader/linux-facts.ts';
 import type { Log } from '../log.ts';
 import type { VmConfig } from './config.ts';
-import type { GuestFiles } from './guest-files.ts';
 
 /** Debian's lists of dependencies have 700 KiB at most. */
 const MAX_LIST_SIZE = 8 << 20;
+/** All modules together. Debian's, which are not compressed, have 1 MiB. */
+const MAX_MODULES_SIZE = 64 << 20;
 
 /**
  * An initramfs that mounts the shared folder which the command line calls the root file system, and starts its init. Undefined
- * where there is an initrd already, no such folder, or where the folder has no modules for this kernel or the kernel needs
- * none. Throws `E_MODULES` or `E_FILE_OPEN` for modules that are no good.
+ * where there is no such folder, where it has no modules for this kernel, or the kernel needs none. Throws `E_MODULES` or
+ * `E_FILE_OPEN` for modules that are no good.
  */
 export function rootShareInitrd(
   config: VmConfig,
-  { kernel, initrd }: GuestFiles,
+  kernel: KernelSource | undefined,
   commandLine: string,
   log: Log,
 ): KernelSource | undefined {
-  if (kernel === undefined || initrd !== undefined) return undefined;
   const parameters = kernelParameters(commandLine);
   const root = findRootShare(parameters, config.sharedDir);
-  const linux = root && linuxFacts(kernel);
+  if (kernel === undefined || root === undefined) return undefined;
+  const linux = linuxFacts(kernel);
   if (linux === undefined) return undefined;
-  const modules = readModules(root!, linux.release, log);
+  const modules = readModules(root, linux.release, log);
   if (modules.length === 0) return undefined;
   log(
     'info',
-    `no initrd was given: an initramfs of our own loads ${modules.map(({ name }) => name).join(', ')} and mounts ${root!.tag}`,
+    `no initrd was given: an initramfs of our own loads ${modules.map(({ name }) => name).join(', ')} and mounts ${root.tag}`,
   );
-  const bytes = shareInitramfs(root!, modules, parameters, linux.mountsReadOnly);
-  return bytesSource(`the initramfs for ${root!.folder}`, bytes);
+  const bytes = shareInitramfs(root, modules, parameters, linux.mountsReadOnly);
+  return bytesSource(`the initramfs for ${root.folder}`, bytes);
 }
 
 /** The modules in the folder that this kernel needs to mount it. */
@@ -58,7 +59,14 @@ function readModules({ folder: path, drivers }: RootShare, release: string, log:
     log('warn', `${list}: there is no ${choice.missing}, which it takes to mount the root file system from the host`);
     return [];
   }
-  return choice.paths.map((file) => ({ name: moduleName(file), bytes: readModule(folder, at(file)) }));
+  let room = MAX_MODULES_SIZE;
+  return choice.paths.map((file) => {
+    const bytes = readModule(folder, at(file));
+    room -= bytes.length;
+    if (room < 0)
+      throw new CrosvmError('E_MODULES', `${list}: the modules have more than ${MAX_MODULES_SIZE >> 20} MiB`);
+    return { name: moduleName(file), bytes };
+  });
 }
 
 function readText(folder: RootedFolder, path: string): string | undefined {
