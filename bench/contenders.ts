@@ -120,9 +120,12 @@ export const QEMU: FirmwareContender = {
 /** Debian's file server for virtio-fs (package qemu-system-common). */
 export const VIRTIOFSD = '/usr/lib/qemu/virtiofsd';
 
-/** QEMU with a folder by virtio-fs. The file server, which makes a socket at that path, is a child of it, so that its time counts. */
+/**
+ * QEMU with a folder by virtio-fs. The file server, which makes a socket at that path, is a child of it, so that its time counts. It
+ * has extended attributes, as ours does: without them a guest asks less (it looks for capabilities of files that it writes).
+ */
 export function qemuWithVirtiofsd(socket: string): Contender {
-  const script = `${VIRTIOFSD} --socket-path="$0" -o source="$1" >/dev/null 2>&1 & shift
+  const script = `${VIRTIOFSD} --socket-path="$0" -o source="$1",xattr >/dev/null 2>&1 & shift
     until [ -S "$0" ]; do sleep 0.1; done; exec ${QEMU.program} "$@"`;
   return {
     name: 'QEMU, TCG, virtiofsd',

@@ -74,7 +74,12 @@ export const GOALS = {
   },
   'io-random': { what: 'fio, 4 KiB here and there, against QEMU TCG', measure: 'speed', floor: 1, aim: 2 },
   'io-sequential': { what: 'fio, 128 KiB in order, against QEMU TCG', measure: 'speed', floor: 1, aim: 1.5 },
-  'net-user': { what: 'iperf3 and web requests without privileges, against slirp', measure: 'speed', floor: 1, aim: 3 },
+  'net-user': {
+    what: 'iperf3, web requests and ping without privileges, against slirp',
+    measure: 'speed',
+    floor: 1,
+    aim: 3,
+  },
   'net-tap': { what: 'iperf3 and ping over TAP, against QEMU TCG', measure: 'speed', floor: 1, aim: 1.5 },
   'jail-time': {
     what: 'to fork and jail a device process, and its first answer',

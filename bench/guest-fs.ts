@@ -1,6 +1,6 @@
 /**
  * A guest's work in a folder of the host, on the software CPU, beside QEMU under TCG, in turns: by virtio-fs beside Debian's
- * virtiofsd, by 9P beside QEMU's own server. Both as they are without further options.
+ * virtiofsd, by 9P beside QEMU's own server.
  *
  *     node bench/guest-fs.ts [fs] [p9] [--pairs N] [--json]
  */
@@ -13,7 +13,7 @@ import { CLOUD_KERNEL, FULL_KERNEL, fetchKernel, fetchModules } from '../tools/g
 import { COMPARISON_HEADER, type Comparison, comparisonRow, meanSpeed, type Sample } from './comparison.ts';
 import { type Contender, OURS, QEMU, qemuWithVirtiofsd } from './contenders.ts';
 import type { GoalName } from './goals.ts';
-import { GuestSession } from './guest-session.ts';
+import { GuestSession, type Timed } from './guest-session.ts';
 import { machineLine, table } from './report.ts';
 import { type Finding, finding, printResult } from './result.ts';
 
@@ -40,13 +40,13 @@ interface Part {
   readonly files: number;
   /** Those of them that are unpacked. */
   readonly packed: number;
-  /** Of the file that is read, and of the one that is written. */
-  readonly mib: number;
   readonly works: readonly Work[];
 }
 
 type Kind = 'fs' | 'p9';
 const FILES_OF_A_FOLDER = 500;
+/** Of the file that is read, and of the one that is written. */
+const MIB = 256;
 /** So that the guest has to ask for all that it is about to see. */
 const FORGET = 'sync; echo 3 >/proc/sys/vm/drop_caches';
 const folder = mkdtempSync(join('/var/tmp', 'crosvm-bench-'));
@@ -58,19 +58,18 @@ const PARTS: Readonly<Record<Kind, Part>> = {
     mount: 'mount -t virtiofs share /mnt',
     files: 50_000,
     packed: 10_000,
-    mib: 256,
     works: [
       {
         goal: 'guest-fs-data',
-        name: 'reading 256 MiB',
+        name: `reading ${MIB} MiB`,
         before: FORGET,
         command: () => 'dd if=/mnt/large of=/dev/null bs=1M',
       },
       {
         goal: 'guest-fs-data',
-        name: 'writing 256 MiB, with fsync',
+        name: `writing ${MIB} MiB, with fsync`,
         before: FORGET,
-        command: (round) => `dd if=/dev/zero of=/mnt/written${round} bs=1M count=256 conv=fsync`,
+        command: (round) => `dd if=/dev/zero of=/mnt/written${round} bs=1M count=${MIB} conv=fsync`,
       },
       {
         goal: 'guest-fs-names',
@@ -92,7 +91,6 @@ const PARTS: Readonly<Record<Kind, Part>> = {
     mount: 'mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 share /mnt',
     files: 2000,
     packed: 500,
-    mib: 128,
     works: [
       { goal: 'p9', name: 'find with attributes, 2,000 files', command: () => 'find /mnt/many -size +3k | wc -l' },
       { goal: 'p9', name: 'reading 2,000 small files', command: () => 'cat /mnt/many/*/* | wc -c' },
@@ -101,18 +99,18 @@ const PARTS: Readonly<Record<Kind, Part>> = {
         name: 'unpacking 500 files',
         command: (round) => `mkdir /mnt/new${round} && tar xf /mnt/packed.tar -C /mnt/new${round}`,
       },
-      { goal: 'p9', name: 'reading 128 MiB', command: () => 'dd if=/mnt/large of=/dev/null bs=1M' },
+      { goal: 'p9', name: `reading ${MIB} MiB`, command: () => 'dd if=/mnt/large of=/dev/null bs=1M' },
       {
         goal: 'p9',
-        name: 'writing 128 MiB',
-        command: (round) => `dd if=/dev/zero of=/mnt/written${round} bs=1M count=128`,
+        name: `writing ${MIB} MiB`,
+        command: (round) => `dd if=/dev/zero of=/mnt/written${round} bs=1M count=${MIB}`,
       },
     ],
   },
 };
 
 /** The folder with all that the works need. */
-function makeShare(path: string, { files, packed, mib }: Part): void {
+function makeShare(path: string, { files, packed }: Part): void {
   for (let i = 0; i < files; i += FILES_OF_A_FOLDER) {
     const one = join(path, 'many', `folder ${i}`);
     mkdirSync(one, { recursive: true });
@@ -121,7 +119,7 @@ function makeShare(path: string, { files, packed, mib }: Part): void {
   }
   const some = Array.from({ length: packed / FILES_OF_A_FOLDER }, (_, i) => `many/folder ${i * FILES_OF_A_FOLDER}`);
   execFileSync('tar', ['cf', 'packed.tar', ...some], { cwd: path });
-  writeFileSync(join(path, 'large'), Buffer.alloc(mib << 20, 7));
+  writeFileSync(join(path, 'large'), Buffer.alloc(MIB << 20, 7));
 }
 
 async function boot(kind: Kind, contender: Contender): Promise<GuestSession> {
@@ -140,23 +138,31 @@ async function boot(kind: Kind, contender: Contender): Promise<GuestSession> {
   return session;
 }
 
-async function ask(session: GuestSession, command: string): Promise<Sample> {
-  const { status, output, seconds, cpuSeconds } = await session.run(command);
-  if (status !== 0) throw new Error(`${session.contender.name}: ${command}: ${output}`);
+async function ask(session: GuestSession, command: string): Promise<Timed> {
+  const timed = await session.run(command);
+  if (timed.status !== 0) throw new Error(`${session.contender.name}: ${command}: ${timed.output}`);
+  return timed;
+}
+
+function sampleOf({ seconds, cpuSeconds }: Timed): Sample {
   return { seconds, cpuSeconds };
 }
 
-async function compare({ name, before, command }: Work, ours: GuestSession, theirs: GuestSession): Promise<Comparison> {
+/** Throws if the guests do not print the same. */
+async function compare({ name, before, command }: Work, our: GuestSession, their: GuestSession): Promise<Comparison> {
+  const work = async (session: GuestSession, round: number) => {
+    if (before !== undefined) await ask(session, before);
+    return ask(session, command(round));
+  };
   const samples = { ours: [] as Sample[], theirs: [] as Sample[] };
   for (let round = 0; round <= PAIRS; round++) {
-    const seconds: string[] = [];
-    for (const [whose, session] of [['ours', ours] as const, ['theirs', theirs] as const]) {
-      if (before !== undefined) await ask(session, before);
-      const sample = await ask(session, command(round));
-      seconds.push(sample.seconds.toFixed(2));
-      if (round > 0) samples[whose].push(sample); // the first is to warm up
-    }
-    console.error(`${name}: ${round} of ${PAIRS}: ${seconds.join(' and ')} s`);
+    const ours = await work(our, round);
+    const theirs = await work(their, round);
+    if (ours.output !== theirs.output) throw new Error(`${name}: ours prints ${ours.output}, theirs ${theirs.output}`);
+    console.error(`${name}: ${round} of ${PAIRS}: ${ours.seconds.toFixed(2)} and ${theirs.seconds.toFixed(2)} s`);
+    if (round === 0) continue; // to warm up
+    samples.ours.push(sampleOf(ours));
+    samples.theirs.push(sampleOf(theirs));
   }
   return { name, ...samples };
 }

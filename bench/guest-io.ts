@@ -1,7 +1,8 @@
 /**
  * Disks and network cards of a guest, beside QEMU: `node bench/guest-io.ts [disk] [user] [tap] [--pairs N] [--json]`. One
  * guest of each contender stays up; they take turns. What is done is counted, not timed by the guest: the time is that of
- * much work less that of the same command with hardly any. TAP devices take root; they are made and removed.
+ * much work less that of the same command with hardly any. TAP devices take root; they are made and removed. Pings without
+ * privileges take a permission of the host's: as root all is measured in a network namespace that has it.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,6 +18,7 @@ import { COMPARISON_HEADER, type Comparison, comparisonRow, meanSpeed, type Samp
 import { type Contender, type LinuxGuest, type Network, OURS, QEMU } from './contenders.ts';
 import type { GoalName } from './goals.ts';
 import { GuestSession } from './guest-session.ts';
+import { canPing, PING_ADDRESS, runWhereItCanPing } from './ping-namespace.ts';
 import { machineLine, table } from './report.ts';
 import { type Finding, finding, printResult } from './result.ts';
 
@@ -52,11 +54,20 @@ const GREETER_PORT = 5202;
 const TAPS = { ours: ['crosvmbench0', '10.99.81'], theirs: ['crosvmbench1', '10.99.82'] } as const;
 type Side = keyof typeof TAPS;
 
+const fio = await fetchProgram('fio');
+const iperf = await fetchProgram('iperf3');
+const modules = await fetchModules('virtio');
+const kernel = await vmlinuxOf(await fetchKernel(CLOUD_KERNEL));
+// Now that all is here that takes the host's network.
+if (parts.includes('user') && !canPing()) {
+  const status = runWhereItCanPing();
+  if (status !== undefined) process.exit(status);
+  console.error('no pings without privileges: there can be no network namespace here in which they are allowed');
+}
+
 using cleanUp = new DisposableStack();
 const folder = mkdtempSync(join(tmpdir(), 'crosvm-bench-'));
 cleanUp.defer(() => rmSync(folder, { recursive: true }));
-const fio = await fetchProgram('fio');
-const iperf = await fetchProgram('iperf3');
 
 /** What busybox's DHCP client does with what it was told. */
 const DHCP_SCRIPT = `#!/bin/sh
@@ -123,8 +134,8 @@ const WORKS: Readonly<Record<Part, (side: Side) => Work[]>> = {
   ],
   user: () => [
     ...networkWorks('net-user', 'no privileges', '$(cat router)'),
-    // Pings take a permission of the host's that few users have.
     roundTrips('net-user', '100 requests, no privileges', `wget -q -O - http://$(cat router):${GREETER_PORT}/`),
+    ...(canPing() ? [roundTrips('net-user', '100 pings, no privileges', `ping -c 1 -q ${PING_ADDRESS}`)] : []),
   ],
   tap: (side) => [
     ...networkWorks('net-tap', 'TAP', `${TAPS[side][1]}.1`),
@@ -193,7 +204,6 @@ function startServers(): void {
 const machine = `${machineLine()}; pairs: ${pairs}`;
 if (parts.includes('tap')) for (const tap of Object.values(TAPS)) makeTap(tap);
 if (parts.some((part) => part !== 'disk')) startServers();
-const modules = await fetchModules('virtio');
 const files = [
   ...fio.files,
   ...iperf.files.filter(({ name }) => !fio.files.some((file) => file.name === name)),
@@ -201,7 +211,6 @@ const files = [
   { name: 'dhcp', data: new TextEncoder().encode(DHCP_SCRIPT), executable: true },
 ];
 const initrd = await guestInitramfs({ kind: 'console-lines' }, files);
-const kernel = await vmlinuxOf(await fetchKernel(CLOUD_KERNEL));
 const guest = { kernel, initrd, params: ['cryptomgr.notests'], cpus: 1, memory: 512 };
 using our = await boot('ours', OURS, guest, modules);
 using their = await boot('theirs', QEMU, guest, modules);

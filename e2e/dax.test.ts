@@ -30,7 +30,7 @@ test('a guest reads, writes and runs files of the host as memory', async () => {
     // The guest may remember everything; but of these files it keeps nothing.
     ['--shared-dir', `${folder}:share:type=fs:cache=always:negative_timeout=0:dax=true:dax_window=${WINDOW_MIB}`],
     [
-      'mount -t virtiofs -o dax share /mnt && grep -c " /mnt virtiofs .*dax" /proc/mounts; dmesg | grep -c "virtiofs .* Cache len: 0x400000"',
+      'dmesg -n 1; mount -t virtiofs -o dax share /mnt && grep -c " /mnt virtiofs .*dax" /proc/mounts; dmesg | grep -c "virtiofs .* Cache len: 0x400000"',
       'sha256sum </mnt/large; cmp /mnt/large /mnt/large && echo same',
       'cat /mnt/changing; echo; touch /mnt/ready; while [ ! -e /mnt/changed ]; do sleep 0.2; done; cat /mnt/changing; echo',
       'printf here | dd of=/mnt/written bs=1 seek=4094 conv=notrunc 2>/dev/null; tail -c 4100 /mnt/written | head -c 10; echo',

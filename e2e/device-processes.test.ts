@@ -63,7 +63,7 @@ test('a network card on a TAP device', { skip: noTap() ?? false }, async () => {
   const { outputs } = await runVirtioGuest(
     ['--vhost-user', `type=net,socket=${device.socket}`],
     [
-      'cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu',
+      'dmesg -n 1; cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu',
       'ip link set eth0 up && ip addr add 10.99.95.2/24 dev eth0 && ping -c 3 -i 0.2 10.99.95.1 | grep received',
       `nc 10.99.95.1 ${port} </dev/null | sha256sum`,
     ],

@@ -100,6 +100,23 @@ for (const [way, env] of Object.entries(WAYS)) {
       assert.equal(await end(), '');
     });
 
+    test('of somebody else, who is root in the guest', async () => {
+      const share = newShare(`${way}-else`);
+      const { client, end } = await startFolderDevice(share, 'timeout=0', { env, user: USER });
+      assert.deepEqual(
+        [ownersOf(client, 'of-user'), ownersOf(client, 'of-root')],
+        [
+          [0, 0],
+          [65534, 65534],
+        ],
+      );
+      assert.deepEqual([open(client, 'of-root'), open(client, 'of-user')], [-EACCES, 0]);
+      client.uid = client.gid = 7;
+      client.create(ROOT, 'new', O_RDWR, 0o666);
+      assert.equal(lstatSync(join(share, 'new')).uid, USER);
+      assert.equal(await end(), '');
+    });
+
     test('of somebody else, who is himself in the guest', async () => {
       const share = newShare(`${way}-himself`);
       const cfg = `uid=5000:gid=5000:uidmap=5000 ${USER} 1:gidmap=5000 ${USER} 1`;

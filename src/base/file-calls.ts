@@ -22,6 +22,7 @@ const AT_EMPTY_PATH = 0x1000;
 /** STATX_BASIC_STATS and STATX_BTIME. */
 const STATX_FIELDS = 0xfff;
 
+const EOVERFLOW = 75;
 const O_CLOEXEC = 0o2000000;
 const RESOLVE_NO_MAGICLINKS = 2;
 const RESOLVE_NO_SYMLINKS = 4;
@@ -79,8 +80,7 @@ const cFdatasync = libc<(fd: number) => number>('int fdatasync(int)');
 const cFallocate = libc<(fd: number, mode: number, offset: number, length: number) => number>(
   'int fallocate(int, int, int64_t, int64_t)',
 );
-const cLseek = libc<(fd: number, offset: number, whence: number) => number>('int64_t lseek(int, int64_t, int)');
-const cLseekFar = libc<(fd: number, offset: bigint, whence: number) => number | bigint>(
+const cLseek = libc<(fd: number, offset: number | bigint, whence: number) => number | bigint>(
   'int64_t lseek(int, int64_t, int)',
 );
 const cGetxattr = libc<(path: number, name: number, value: number, size: number) => number>(
@@ -248,14 +248,16 @@ export function allocateRange(fd: number, mode: number, offset: number, length: 
   return answer(cFallocate(fd, mode, offset, length));
 }
 
+/** -EOVERFLOW where a number cannot say the offset: the end of a folder is at 2^63 - 1 on some file systems. */
 export function seekTo(fd: number, offset: number, whence: number): number {
-  return answer(cLseek(fd, offset, whence));
+  const result = cLseek(fd, offset, whence);
+  return typeof result === 'bigint' ? -EOVERFLOW : answer(result);
 }
 
 /** SEEK_SET to a cookie of a folder, which may use all of 64 bits. */
 export function seekToCookie(fd: number, low: number, high: number): number {
   if (high < 0x20_0000) return seekTo(fd, low + high * 0x1_0000_0000, 0);
-  const result = cLseekFar(fd, BigInt.asIntN(64, (BigInt(high) << 32n) | BigInt(low)), 0);
+  const result = cLseek(fd, BigInt.asIntN(64, (BigInt(high) << 32n) | BigInt(low)), 0);
   return result === -1 || result === -1n ? -errno() : 0;
 }
 

@@ -58,6 +58,33 @@ describe('a poll window', () => {
     assert.equal(window.begin(), false);
   });
 
+  it('takes twice as many short waits to open again each time that it was open in vain', () => {
+    const { window, wait } = testWindow();
+    wait(90);
+    for (const needed of [2, 4, 8, 16, 32, 64, 64]) {
+      wait(5000); // in vain
+      for (let i = 1; i < needed; i++) {
+        wait(90);
+        assert.equal(window.begin(), false, `after ${i} of ${needed}`);
+      }
+      wait(90);
+      assert.equal(window.begin(), true, `after ${needed}`);
+    }
+  });
+
+  it('opens at once again after some time in which it was open with success', () => {
+    const { window, wait } = testWindow();
+    for (let i = 0; i < 4; i++) {
+      for (let j = 0; j < 64; j++) wait(90);
+      wait(5000);
+    }
+    for (let i = 0; i < 64; i++) wait(90);
+    wait(5000);
+    wait(90);
+    wait(90);
+    assert.equal(window.begin(), true);
+  });
+
   it('says nothing of what nobody waited for', () => {
     const { window, pass, wait } = testWindow();
     wait(90);

@@ -6,6 +6,9 @@ import { availableParallelism } from 'node:os';
  */
 const LONGEST = 200;
 
+/** The most short waits in a row that have to come before we stay awake again. */
+const MOST_DOUBT = 64;
+
 /** With one processor nothing happens while we spin. */
 const MAY_POLL = availableParallelism() > 1;
 
@@ -13,12 +16,16 @@ const microseconds = () => performance.now() * 1000;
 
 /**
  * How long to look again and again for what is expected before sleeping until it comes. It learns from how long it took
- * the last times: what comes soon is waited for awake, and after one long wait nothing is.
+ * the last times: what comes soon is waited for awake, and after one long wait nothing is. Where waits are now short, now
+ * long, most of that would be in vain: each time that it was, it takes twice as many short waits in a row to try again.
  */
 export class PollWindow {
   readonly #longest: number;
   readonly #now: () => number;
   #length = 0;
+  /** Short waits since the last long one, and how many of them it takes to be open. */
+  #short = 0;
+  #doubt = 1;
   /** When the wait that is under way began. */
   #begin: number | undefined;
 
@@ -49,7 +56,20 @@ export class PollWindow {
     if (this.#begin === undefined) return;
     const waited = this.#now() - this.#begin;
     this.#begin = undefined;
+    if (waited <= this.#longest) this.#wasShort(waited);
+    else this.#wasLong();
+  }
+
+  #wasShort(waited: number): void {
+    if (this.#length > 0) this.#doubt = Math.max(1, this.#doubt / 2);
+    this.#short++;
     // Waits vary; twice the last one meets most of the next.
-    this.#length = waited <= this.#longest ? Math.min(this.#longest, Math.max(this.#length, 2 * waited)) : 0;
+    if (this.#short >= this.#doubt) this.#length = Math.min(this.#longest, Math.max(this.#length, 2 * waited));
+  }
+
+  #wasLong(): void {
+    if (this.#length > 0) this.#doubt = Math.min(MOST_DOUBT, this.#doubt * 2);
+    this.#short = 0;
+    this.#length = 0;
   }
 }

@@ -9,6 +9,8 @@ import { BALLOON_STATS, type BalloonStats } from '../virtio/balloon/balloon-stat
 const MAX_MESSAGE = 1000;
 
 export type DeviceOrder =
+  /** Nothing; but it is answered, as soon as the device has what it needs. All devices know it. */
+  | { readonly kind: 'beThere' }
   /** The disk has so many bytes from now on. */
   | { readonly kind: 'resizeDisk'; readonly size: number }
   /** The balloon is to take so many bytes. */
@@ -32,7 +34,7 @@ export function parseOrder(packet: Uint8Array): DeviceOrder {
     throw new CrosvmError('E_DEVICE_ORDER', 'an order to a device is not JSON', { cause: error });
   }
   const { kind, size, columns, rows } = (typeof value === 'object' ? (value ?? {}) : {}) as Record<string, unknown>;
-  if (kind === 'balloonStats') return { kind };
+  if (kind === 'beThere' || kind === 'balloonStats') return { kind };
   if ((kind === 'resizeDisk' || kind === 'inflateBalloon') && isCount(size)) return { kind, size };
   if (kind === 'resizeConsole' && isU16(columns) && isU16(rows)) return { kind, columns, rows };
   throw new CrosvmError('E_DEVICE_ORDER', 'an order to a device is none that there is');

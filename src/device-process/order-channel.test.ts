@@ -42,6 +42,7 @@ test('orders are carried out and answered; others are refused, and the next one 
   };
   const failed = (message: string) => ({ kind: 'failed', message });
   const cases: [string, unknown][] = [
+    ['{"kind":"beThere"}', { kind: 'done' }],
     ['{"kind":"inflateBalloon","size":4096}', { kind: 'done' }],
     ['{"kind":"inflateBalloon","size":13}', failed('not thirteen')],
     ['{"kind":"resizeDisk","size":4096}', failed('the device knows no order resizeDisk')],

@@ -5,6 +5,8 @@ import { CrosvmError } from '../errors.ts';
 import { type DeviceAnswer, type DeviceOrder, encodeAnswer, parseOrder } from './device-orders.ts';
 import type { OrderHandlers } from './made-device.ts';
 
+const COMMON: OrderHandlers = { beThere: (_, answer) => answer({ kind: 'done' }) };
+
 /** Takes orders at one end of a connection, in a device's loop, until the other end goes away. */
 export function takeOrders(loop: EventLoop, connection: PacketConnection, handlers: OrderHandlers): void {
   const end = () => {
@@ -22,7 +24,7 @@ export function takeOrders(loop: EventLoop, connection: PacketConnection, handle
     try {
       const packet = connection.receive(0);
       if (packet === undefined) end();
-      else obey(handlers, parseOrder(packet), answer);
+      else obey({ ...COMMON, ...handlers }, parseOrder(packet), answer);
     } catch (error) {
       if (!(error instanceof CrosvmError)) throw error;
       answer({ kind: 'failed', message: error.message });

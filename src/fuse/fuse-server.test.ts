@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
 import { test } from 'node:test';
-import { O_RDONLY, O_RDWR, O_WRONLY } from '../host-folder/constants.ts';
+import { O_RDONLY, O_RDWR, O_WRONLY, SEEK_DATA, SEEK_HOLE } from '../host-folder/constants.ts';
 import * as errno from '../host-folder/errno.ts';
 import type { Folder } from '../host-folder/folder.ts';
 import { openFolder } from '../host-folder/linux/open-folder.ts';
@@ -100,6 +100,13 @@ onBoth('files are made, written, read, listed and removed', (client) => {
   client.release(node.nodeid, file);
   client.unlink(folder.nodeid, 'file');
   assert.equal(errorOf(client, protocol.FUSE_LOOKUP, folder.nodeid, text('file')), -errno.ENOENT);
+});
+
+onBoth('to seek in a folder is answered, wherever the folder ends', (client) => {
+  const folder = Number(client.ask(protocol.FUSE_OPENDIR, ROOT, args(0, 0)).getBigUint64(0, true));
+  for (const whence of [SEEK_DATA, SEEK_HOLE]) {
+    assert.notEqual(errorOf(client, protocol.FUSE_LSEEK, ROOT, args(folder, 0, 0, 0, whence, 0)), undefined);
+  }
 });
 
 onBoth('READDIRPLUS gives out each node once, and none that did not fit', (client) => {

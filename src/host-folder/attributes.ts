@@ -6,7 +6,7 @@ export class FileAttributes {
   /** The file's number, 64 bits in two halves: no other file of the folder has it, whatever that spans. */
   inoLow = 0;
   inoHigh = 0;
-  /** Something is mounted there. */
+  /** Something is mounted there, and that is not a folder around it once more. */
   isMountRoot = false;
   /** Type and permissions, S_IF. */
   mode = 0;

@@ -132,7 +132,10 @@ export class HostInodes {
     table.hold(inode);
     if (name !== undefined && inode !== ROOT_INODE) table.place(inode, parent, name);
     entry.inode = inode;
-    this.#attributesOn(device, entry.attributes);
+    const { attributes } = entry;
+    this.#attributesOn(device, attributes);
+    // A guest would follow mounts of a folder within itself for ever.
+    if (attributes.isMountRoot && table.isBeneath(parent, inode)) attributes.isMountRoot = false;
     return 0;
   }
 

@@ -80,7 +80,7 @@ export class InodeTable {
   /** Says where a file was found. */
   place(inode: number, parent: number, name: Name): void {
     // A mount can make a folder appear beneath itself; there it was before is the better place.
-    if (this.isAt(inode, parent, name) || this.#isBeneath(parent, inode)) return;
+    if (this.isAt(inode, parent, name) || this.isBeneath(parent, inode)) return;
     this.#set(parent, CHILDREN, this.#get(parent, CHILDREN) + 1);
     this.displace(inode);
     this.#set(inode, PARENT, parent);
@@ -105,7 +105,7 @@ export class InodeTable {
   }
 
   /** Whether `inode` is `folder`, or the chain of its parents leads there. */
-  #isBeneath(inode: number, folder: number): boolean {
+  isBeneath(inode: number, folder: number): boolean {
     if (this.#get(folder, CHILDREN) === 0) return inode === folder;
     let at = inode;
     while (at !== folder && at !== 0) at = this.#get(at, PARENT);

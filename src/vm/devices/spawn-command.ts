@@ -16,7 +16,7 @@ import { explained } from '../../jail/enter-jail.ts';
 const ROOT_PROGRAM = fileURLToPath(new URL('./root-entry.js', import.meta.url));
 
 /** It ends with who has started it. */
-const TIED = ['--pdeathsig', 'KILL', 'unshare', '--kill-child', '--fork', '--keep-caps'];
+const TIED = ['--pdeathsig', 'KILL', 'unshare', '--kill-child', '--fork'];
 const NAMESPACES = ['--user', '--pid', '--mount', '--net', '--ipc', '--uts'];
 
 /** Its arguments: Node, the program that changes the root, and those of setpriv(1). What it is told comes at descriptor 3. */
@@ -32,9 +32,11 @@ const SCRIPT = `
 export function spawnWords(spec: DeviceSpec, node: readonly string[]): string[] {
   const share = sharesFolder(spec) ? spec : undefined;
   const { uid, gid } = ownUser(share ?? {});
+  // Who is not root inside has no rights otherwise. (Before util-linux 2.36 there is no such option.)
+  const keeping = (share?.users ?? share?.groups ?? share?.user) === undefined ? [] : ['--keep-caps'];
   const capabilities = share === undefined || share.user !== undefined ? [] : FILE_CAPABILITIES;
   return [
-    ...[...TIED, ...NAMESPACES, '--propagation', share?.followsMounts === true ? 'slave' : 'private'],
+    ...[...TIED, ...keeping, ...NAMESPACES, '--propagation', share?.followsMounts === true ? 'slave' : 'private'],
     ...['sh', '-c', SCRIPT, process.execPath, ROOT_PROGRAM],
     ...[`--reuid=${uid}`, `--regid=${gid}`, ...powers(capabilities), '--', process.execPath, ...node],
   ];

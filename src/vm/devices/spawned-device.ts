@@ -37,6 +37,10 @@ export function spawnDevice(order: StartOrder, fds: DeviceDescriptors, program =
   return new SpawnedDevice(child, order, dup(messages), ours);
 }
 
+function whyNotSpawned({ code, message }: NodeJS.ErrnoException): string {
+  return code === 'ENOENT' ? 'the programs setpriv and unshare are needed (package util-linux)' : message;
+}
+
 class SpawnedDevice implements JailedProcess {
   readonly ended: Promise<string>;
   readonly #child: ChildProcess;
@@ -62,7 +66,9 @@ class SpawnedDevice implements JailedProcess {
     this.ended = this.#end();
     this.#send({ kind: 'start', order });
     this.#subscription = onReadable(connection.fd, () => this.#receive());
-    createInterface({ input: child.stdout! }).on('line', (line) => this.#hear(line));
+    // Where descriptors ran out, there are no pipes, and the end is told of later.
+    if (!child.stdout) return;
+    createInterface({ input: child.stdout }).on('line', (line) => this.#hear(line));
     // Of an end before it was told anything we hear, too.
     this.#orders.on('error', () => {});
   }
@@ -80,7 +86,7 @@ class SpawnedDevice implements JailedProcess {
         resolve(signal === null ? { exitStatus: status! } : { signal: constants.signals[signal] });
       });
     });
-    if (end instanceof Error) this.#say('the programs setpriv and unshare are needed (package util-linux)');
+    if (end instanceof Error) this.#say(whyNotSpawned(end));
     else if (this.#pid === undefined) this.#say(jailRefused('unshare: no namespaces could be made'));
     this.#subscription?.close();
     this.#connection.close();

@@ -1,3 +1,4 @@
+import { mayPing } from '../../base/ping-permission.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import { KernelDevice } from './kernel-device.ts';
@@ -9,6 +10,12 @@ import { type ManagedDevice, namedError, VmDevice } from './vm-device.ts';
 /** Starts what provides a device, or connects to it. Throws `E_DEVICE`, which names the device. */
 export async function startDevice(plan: DevicePlan, launcher: DeviceLauncher, log: Log): Promise<ManagedDevice> {
   const { source } = plan;
+  if (source.kind === 'user-network' && !mayPing()) {
+    log(
+      'info',
+      `${plan.name}: the guest's pings get no answer, as the host forbids them (sysctl net.ipv4.ping_group_range)`,
+    );
+  }
   if (source.kind === 'vhost-vsock') return await startVsock(plan, source, launcher, log);
   if (source.kind !== 'vhost-net') return await VmDevice.start({ ...plan, source }, launcher, log);
   try {

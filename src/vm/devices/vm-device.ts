@@ -197,7 +197,7 @@ export class VmDevice {
       device.deviceLost('the back end has ended the connection');
       return;
     }
-    const how = explained(await itsEnd(this.#launched), link);
+    const how = reasonFor(await itsEnd(this.#launched), link);
     if (this.#closing !== undefined) return;
     // What others than these have lost only their driver knows.
     const resumes = RESUMING.includes(this.plan.type);
@@ -280,7 +280,7 @@ export function namedError({ name }: DevicePlan, cause: Error): CrosvmError {
 }
 
 /** A device that ends by itself does that because its connection has ended: then why is what counts. */
-function explained(how: string, { givenUpFor }: VhostUserLink): string {
+function reasonFor(how: string, { givenUpFor }: VhostUserLink): string {
   return how === 'exit status 0' && givenUpFor !== undefined ? `given up: ${givenUpFor}` : how;
 }
 

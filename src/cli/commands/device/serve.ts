@@ -1,4 +1,5 @@
 /** Runs a device for one front end: what all `crosvm device` commands do. */
+import type { PacketConnection } from '../../../base/unix-socket.ts';
 import type { StreamConnection } from '../../../base/unix-stream.ts';
 import type { DeviceSpec } from '../../../device-process/device-spec.ts';
 import type { OwnSource } from '../../../vm/devices/own-source.ts';
@@ -18,8 +19,8 @@ export async function serveDevice(source: OwnSource, options: Options, output: O
   using resources = new DisposableStack();
   const own = resources.adopt(createOwnDevice(source), (device) => device.close());
   const given = resources.use(await own.give(!options.disableSandbox));
-  const run = options.disableSandbox ? runHere : runInJail;
-  return await run(given.spec, options, output);
+  if (options.disableSandbox) return await runHere(given.spec, options, output);
+  return await runInJail(given.spec, options, output, () => own.isUp?.());
 }
 
 async function runHere(spec: DeviceSpec, options: Options, output: Output): Promise<number> {
@@ -40,14 +41,16 @@ async function runHere(spec: DeviceSpec, options: Options, output: Output): Prom
   return runDevice(made, connection, log) ? 0 : 1;
 }
 
-async function runInJail(spec: DeviceSpec, options: Options, output: Output): Promise<number> {
+/** `isUp` is called when the device has what it needs. */
+async function runInJail(spec: DeviceSpec, options: Options, output: Output, isUp: () => void): Promise<number> {
   const { JailLauncher } = await import('../../../vm/devices/jail-launcher.ts');
   const connection = await frontEndOf(options);
   const launcher = new JailLauncher(jailOptions(options));
   const name = `device ${spec.type}`;
   try {
-    const { gone, kill } = launcher.launch(name, spec, connection.fd, (line) => output.error(line));
+    const { gone, kill, orders } = launcher.launch(name, spec, connection.fd, (line) => output.error(line));
     connection.close();
+    await whenThere(orders, isUp);
     const signals = endBySignal(kill);
     const how = await gone;
     signals.close();
@@ -55,6 +58,20 @@ async function runInJail(spec: DeviceSpec, options: Options, output: Output): Pr
     return how === 'exit status 0' ? 0 : 1;
   } finally {
     await launcher.close();
+  }
+}
+
+/** Calls back when the device at the other end of `orders` has what it needs, or has ended. `orders` is closed then. */
+async function whenThere(orders: PacketConnection, callback: () => void): Promise<void> {
+  const { encodeOrder } = await import('../../../device-process/device-orders.ts');
+  orders.onMessage(() => {
+    orders.close();
+    callback();
+  });
+  try {
+    orders.send(encodeOrder({ kind: 'beThere' }));
+  } catch {
+    // It has ended already.
   }
 }
 

@@ -18,7 +18,8 @@ const folder = openFolder(process.argv[2]!);
 const hex = ({ inoLow, inoHigh }: { inoLow: number; inoHigh: number }) =>
   ((BigInt(inoHigh) << 32n) | BigInt(inoLow)).toString(16);
 
-function list(parent: number, path: string): ListedFile[] {
+/** `around`: the folders that it is in. */
+function list(parent: number, path: string, around: readonly number[]): ListedFile[] {
   const file = folder.openDirectory(parent);
   const next = new DirectoryEntry();
   const found: { readonly name: string; readonly listedAs: string }[] = [];
@@ -31,8 +32,9 @@ function list(parent: number, path: string): ListedFile[] {
     if (folder.lookup(parent, Name.of(name), entry) < 0) throw new Error(`${path}/${name} is not there`);
     const { attributes, inode } = entry;
     const listed = { path: `${path}/${name}`, number: hex(attributes), listedAs, isMountRoot: attributes.isMountRoot };
-    return (attributes.mode & S_IFMT) === S_IFDIR ? [listed, ...list(inode, listed.path)] : [listed];
+    const isNew = (attributes.mode & S_IFMT) === S_IFDIR && !around.includes(inode);
+    return isNew ? [listed, ...list(inode, listed.path, [...around, inode])] : [listed];
   });
 }
 
-process.stdout.write(JSON.stringify(list(ROOT_INODE, '')));
+process.stdout.write(JSON.stringify(list(ROOT_INODE, '', [ROOT_INODE])));
