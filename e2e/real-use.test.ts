@@ -29,7 +29,7 @@ const JOBS = {
     'perl /scripts/operations.pl races 1 0 1',
   ],
   p9: [
-    `bash /scripts/real-use.sh real-use ${2 * TIMES} archive database`,
+    `bash /scripts/real-use.sh real-use ${2 * TIMES} archive`,
     `perl /scripts/exercise.pl exercise ${SEED} ${150 * TIMES} punch zero allocate copy`,
   ],
 } as const;
