@@ -13,11 +13,11 @@ const MAX_BACKLOG = 4096;
 const BATCH = 64;
 
 /**
- * Tells the driver what others change in the folder, by notifications of FUSE in a queue of their own (VIRTIO 1.3, 5.11.6.2).
+ * Tells the driver what others change in the folder, by notifications of FUSE in a queue of their own (VIRTIO 1.3, 5.11.6).
  *
- * What the driver's own requests change is not told. The system tells of it, too, but at once, and a request is
- * carried out at once: what is there before a request is others' doing, what is there right after it is the request's. A change
- * of others in between is not told, and seen when the driver's memory of what was there times out.
+ * What the driver's own requests change is not told. The folder tells of it, too, but before the call returns, and no two
+ * requests are carried out at a time: what is there before a request is others' doing, what is there right after it is the
+ * request's. A change of others in between is lost; it is seen when what the driver remembers times out.
  */
 export class ChangeNotifier implements ChangeListener {
   readonly #folder: Folder;
@@ -38,7 +38,7 @@ export class ChangeNotifier implements ChangeListener {
 
   start(): void {
     this.#changes = this.#folder.watchChanges?.();
-    if (this.#changes !== undefined) this.#host.watch(this.#changes.fd, EPOLLIN, () => this.beforeRequest());
+    if (this.#changes !== undefined) this.#host.watch(this.#changes.fd, EPOLLIN, () => this.tellOthers());
   }
 
   stop(): void {
@@ -50,13 +50,15 @@ export class ChangeNotifier implements ChangeListener {
     this.#changes = undefined;
   }
 
-  beforeRequest(): void {
+  /** Tells what has happened; to be called before a request. */
+  tellOthers(): void {
     if (this.#changes === undefined) return;
     this.#changes.tell(this);
     this.#serveSoon();
   }
 
-  afterRequest(): void {
+  /** Forgets what has happened: a request has just been carried out. */
+  skipOwn(): void {
     if (this.#changes === undefined) return;
     this.#changes.skip(this);
     this.#serveSoon();

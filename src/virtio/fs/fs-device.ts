@@ -101,9 +101,9 @@ export class FsDevice implements VirtioDevice {
   }
 
   readonly #answer = (chain: DescriptorChain): number => {
-    this.#notifier!.beforeRequest();
+    this.#notifier!.tellOthers();
     const written = this.#server.handle(chain.readable, chain.writable);
-    this.#notifier!.afterRequest();
+    this.#notifier!.skipOwn();
     if (written === WAITS) return this.#blocked.add(this.#serving, chain) ? LATER : 0;
     this.#blocked.checkInterrupt();
     return written;
