@@ -17,7 +17,7 @@ test('a network without privileges says what the host does not let it do', async
   const plan: DevicePlan = { name: 'the network card', type: 'net', slot: 1, source };
   const said: string[] = [];
   await assert.rejects(startDevice(plan, launcher, (level, line) => said.push(`${level}: ${line}`)));
-  const words = "info: the network card: the guest's pings get no answer, as the host forbids them";
+  const words = "debug: the network card: the guest's pings get no answer, as the host forbids them";
   assert.equal(
     said.some((line) => line.startsWith(words)),
     !mayPing(),

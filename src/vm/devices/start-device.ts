@@ -11,8 +11,9 @@ import { type ManagedDevice, namedError, VmDevice } from './vm-device.ts';
 export async function startDevice(plan: DevicePlan, launcher: DeviceLauncher, log: Log): Promise<ManagedDevice> {
   const { source } = plan;
   if (source.kind === 'user-network' && !mayPing()) {
+    // Most hosts do, and most guests do not mind.
     log(
-      'info',
+      'debug',
       `${plan.name}: the guest's pings get no answer, as the host forbids them (sysctl net.ipv4.ping_group_range)`,
     );
   }
