@@ -39,21 +39,22 @@ export interface FuseDriver {
 
 /** A client of a back end. */
 export function fuseClientOver(frontEnd: FrontEnd): FuseClient {
-  return startRings(frontEnd, FEATURES, 2).client;
+  const { guest, rings } = startRings(frontEnd, FEATURES, 2);
+  return clientOver(guest, rings[1]!);
 }
 
 /** A driver that knows notifications. */
 export function notifiedDriverOver(frontEnd: FrontEnd): FuseDriver {
-  return startRings(frontEnd, FEATURES | featureSet(VIRTIO_FS_F_NOTIFICATION), 3);
+  const { guest, rings } = startRings(frontEnd, FEATURES | featureSet(VIRTIO_FS_F_NOTIFICATION), 3);
+  return { notification: takerOf(rings[1]!), client: clientOver(guest, rings[2]!) };
 }
 
-/** The first of the queues is for urgent requests, the last one for others; one between is for notifications. */
-function startRings(frontEnd: FrontEnd, features: bigint, queues: number): FuseDriver {
+/** The first of the queues is for urgent requests. */
+function startRings(frontEnd: FrontEnd, features: bigint, queues: number) {
   const guest = new SharedGuest();
   frontEnd.request('SET_FEATURES', features);
   frontEnd.request('SET_MEM_TABLE', [guest.sharedRegion], [guest.fd]);
-  const rings = Array.from({ length: queues }, (_, index) => startRing(frontEnd, guest, index));
-  return { client: clientOver(guest, rings.at(-1)!), notification: takerOf(rings[1]!) };
+  return { guest, rings: Array.from({ length: queues }, (_, index) => startRing(frontEnd, guest, index)) };
 }
 
 function clientOver(guest: SharedGuest, { ring, kick, call }: Ring): FuseClient {
@@ -79,13 +80,11 @@ function clientOver(guest: SharedGuest, { ring, kick, call }: Ring): FuseClient 
   });
 }
 
-/** Gives the device buffers, when it is first called. */
+/** Gives the device buffers; returns what takes notifications from them. */
 function takerOf({ ring, kick, call }: Ring): () => Uint8Array | undefined {
-  let hasBuffers = false;
+  for (let i = 0; i < BUFFERS; i++) ring.add({ writable: [MAX_NOTIFICATION_SIZE] });
+  kick.signal();
   return () => {
-    if (!hasBuffers) for (let i = 0; i < BUFFERS; i++) ring.add({ writable: [MAX_NOTIFICATION_SIZE] });
-    if (!hasBuffers) kick.signal();
-    hasBuffers = true;
     ring.wantInterrupt(true);
     fence();
     for (;;) {

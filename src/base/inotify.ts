@@ -23,6 +23,10 @@ export const IN_EXCL_UNLINK = 0x0400_0000;
 const HEADER_SIZE = 16;
 const BUFFER_SIZE = 0x1_0000;
 
+/** One for all: it is never given back, and a guest may have us make watches anew as often as it likes. */
+const buffer = callMemory(BUFFER_SIZE);
+const view = new DataView(buffer.bytes.buffer);
+
 const cInit = libc<(flags: number) => number>('int inotify_init1(int)');
 const cAdd = libc<(fd: number, path: number, mask: number) => number>('int inotify_add_watch(int, int64_t, uint32_t)');
 const cRemove = libc<(fd: number, watch: number) => number>('int inotify_rm_watch(int, int)');
@@ -32,9 +36,8 @@ const cRead = libc<(fd: number, address: number, n: number) => number>('int64_t 
 export class Inotify {
   /** Readable when there are events. */
   readonly fd: number;
-  /** Where the names of events lie, each with a zero byte behind it, until the next `fill`. */
-  readonly memory = callMemory(BUFFER_SIZE);
-  readonly #view = new DataView(this.memory.bytes.buffer);
+  /** Where the names of events lie, each with a zero byte behind it, until the next `fill` of any. */
+  readonly memory = buffer;
   #at = 0;
   #end = 0;
   #next = 0;
@@ -64,7 +67,7 @@ export class Inotify {
   fill(): boolean {
     this.#next = this.#end = 0;
     for (;;) {
-      const n = cRead(this.fd, this.memory.address, BUFFER_SIZE);
+      const n = cRead(this.fd, buffer.address, BUFFER_SIZE);
       if (n !== -1) this.#end = n;
       else {
         const reason = errno();
@@ -79,18 +82,18 @@ export class Inotify {
   next(): boolean {
     if (this.#next === this.#end) return false;
     this.#at = this.#next;
-    this.#next += HEADER_SIZE + this.#view.getUint32(this.#at + 12, true);
+    this.#next += HEADER_SIZE + view.getUint32(this.#at + 12, true);
     return true;
   }
 
   /** The watch that the event is of; -1 if of none. */
   get source(): number {
-    return this.#view.getInt32(this.#at, true);
+    return view.getInt32(this.#at, true);
   }
 
   /** IN_ flags. */
   get mask(): number {
-    return this.#view.getUint32(this.#at + 4, true);
+    return view.getUint32(this.#at + 4, true);
   }
 
   /** Where the name starts in `memory`. */
@@ -101,7 +104,7 @@ export class Inotify {
   /** In bytes; 0 if the event is about what is watched itself. */
   get nameLength(): number {
     const start = this.nameStart;
-    return start === this.#next ? 0 : this.memory.bytes.indexOf(0, start) - start;
+    return start === this.#next ? 0 : buffer.bytes.indexOf(0, start) - start;
   }
 
   close(): void {
