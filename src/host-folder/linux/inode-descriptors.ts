@@ -10,6 +10,9 @@ import { statxInoHigh, statxInoLow, statxMajor, statxMinor, statxType } from './
 /** How many descriptors inodes have together, however many there are. */
 const CAPACITY = 192;
 
+/** For system calls. One for all, as it is never given back, and each client that starts anew has a table of its own. */
+const path = callMemory(PATH_MAX + 1);
+
 /**
  * O_PATH descriptors of inodes. One that was closed is opened again where the inode was last seen, beneath a folder that is
  * open; what is found there has to be the same file.
@@ -19,7 +22,6 @@ export class InodeDescriptors {
   readonly #devices: DeviceTable;
   readonly #root: number;
   readonly #cache: DescriptorCache;
-  readonly #path = callMemory(PATH_MAX + 1);
   /** Inodes from the one that is looked for up to one that is open. */
   readonly #chain: number[] = [];
 
@@ -52,8 +54,8 @@ export class InodeDescriptors {
     if (name === 0) return -ESTALE;
     const parent = this.of(table.parent(inode));
     if (parent < 0) return parent;
-    table.names.copyTo(name, this.#path.bytes, 0);
-    const result = statxAt(parent, this.#path.address);
+    table.names.copyTo(name, path.bytes, 0);
+    const result = statxAt(parent, path.address);
     if (result < 0) return isGone(result) ? -ESTALE : result;
     return this.#isFound(inode) ? 0 : -ESTALE;
   }
@@ -95,9 +97,9 @@ export class InodeDescriptors {
     }
   }
 
-  /** Opens `#path`, which has to be `inode`. */
+  /** Opens `path`, which has to be `inode`. */
   #openPath(folder: number, inode: number): number {
-    const fd = openBeneath(folder, this.#path.address, O_PATH | O_NOFOLLOW, 0);
+    const fd = openBeneath(folder, path.address, O_PATH | O_NOFOLLOW, 0);
     if (fd < 0) return isGone(fd) ? -ESTALE : fd;
     const result = statxFd(fd);
     if (result === 0 && this.#isFound(inode)) return fd;
@@ -108,7 +110,7 @@ export class InodeDescriptors {
   /** Makes a path of as many inodes from the end of the chain as fit in one; returns the last of them. */
   #takePath(chain: number[]): number {
     const { names } = this.#table;
-    const { bytes } = this.#path;
+    const { bytes } = path;
     let length = 0;
     let inode = 0;
     for (;;) {
