@@ -6,8 +6,8 @@ import { availableParallelism } from 'node:os';
  */
 const LONGEST = 200;
 
-/** The most short waits in a row that have to come before we stay awake again. */
-const MOST_DOUBT = 64;
+/** The most short waits in a row that have to come before we stay awake again. With many more, a busy disk is never waited for. */
+const MOST_DOUBT = 4;
 
 /** With one processor nothing happens while we spin. */
 const MAY_POLL = availableParallelism() > 1;
