@@ -1,3 +1,5 @@
+import { concatenate } from './concatenate.ts';
+
 /** An entry of an archive. Give the folders before what lies in them. */
 export interface CpioEntry {
   /** Relative to the root, without a slash at the front. */
@@ -20,13 +22,7 @@ const MAX_FIELD = 0xffff_ffff;
 export function cpio(entries: readonly CpioEntry[]): Uint8Array {
   const parts = entries.map((entry, i) => record(entry, i + 1));
   parts.push(record({ path: 'TRAILER!!!', mode: 0 }, 0));
-  const archive = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let end = 0;
-  for (const part of parts) {
-    archive.set(part, end);
-    end += part.length;
-  }
-  return archive;
+  return concatenate(parts);
 }
 
 function record(entry: CpioEntry, inode: number): Uint8Array {

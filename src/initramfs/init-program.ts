@@ -1,3 +1,4 @@
+import { concatenate } from './concatenate.ts';
 import { ELF_CONTENTS, elfProgram } from './elf-program.ts';
 
 /** A system call of Linux on x86-64 that an `initProgram` makes. */
@@ -78,14 +79,4 @@ class DataSection {
     this.#end += bytes.length;
     return address;
   }
-}
-
-function concatenate(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let end = 0;
-  for (const part of parts) {
-    all.set(part, end);
-    end += part.length;
-  }
-  return all;
 }
