@@ -14,41 +14,16 @@ import { join as joinPath } from 'node:path';
 import { test } from 'node:test';
 import { O_RDONLY, O_RDWR, O_WRONLY, SEEK_DATA, SEEK_HOLE } from '../host-folder/constants.ts';
 import * as errno from '../host-folder/errno.ts';
-import type { Folder } from '../host-folder/folder.ts';
 import { openFolder } from '../host-folder/linux/open-folder.ts';
 import { MemoryFolder } from '../host-folder/memory/memory-folder.ts';
 import type { FileWindow } from './file-window.ts';
 import { DEFAULT_FUSE_OPTIONS, type FuseOptions } from './fuse-options.ts';
 import { FuseServer } from './fuse-server.ts';
 import * as protocol from './protocol.ts';
+import { clientOf, errorOf, onBoth } from './testing/folder-clients.ts';
 import { args, directTransport, FuseClient, join, text, transferArgs, zeroes } from './testing/fuse-client.ts';
 
 const ROOT = 1;
-
-function clientOf(folder: Folder, options: Partial<FuseOptions> = {}): FuseClient {
-  const server = new FuseServer(folder, { ...DEFAULT_FUSE_OPTIONS, ...options });
-  const client = new FuseClient(directTransport(server));
-  client.init();
-  return client;
-}
-
-/** Runs a test on a folder of the host and on one in memory. */
-function onBoth(name: string, act: (client: FuseClient) => void): void {
-  test(`${name} (in memory)`, () => act(clientOf(new MemoryFolder())));
-  test(`${name} (of the host)`, () => {
-    const path = mkdtempSync(joinPath(tmpdir(), 'crosvm-fuse-'));
-    const folder = openFolder(path);
-    try {
-      act(clientOf(folder));
-    } finally {
-      folder.close();
-      rmSync(path, { recursive: true });
-    }
-  });
-}
-
-const errorOf = (client: FuseClient, opcode: number, nodeid: number, request: Uint8Array, room?: number) =>
-  client.call(opcode, nodeid, request, room)?.error;
 
 test('INIT agrees on what both know, and refuses versions that are too old', () => {
   const server = new FuseServer(new MemoryFolder(), DEFAULT_FUSE_OPTIONS);
@@ -124,21 +99,6 @@ onBoth('READDIRPLUS gives out each node once, and none that did not fit', (clien
     client.forget(nodeid, 1);
     client.forget(nodeid, 1); // was given once by MKDIR, too
   }
-});
-
-onBoth('locks are in the way of other owners, and waiting ends', (client) => {
-  const { node, file } = client.create(ROOT, 'file', O_RDWR, 0o666);
-  const lock = (owner: number, type: number, start = 0, end = 0xffff_ffff) =>
-    args(file, 0, owner, 0, start, 0, end, end === 0xffff_ffff ? 0x7fff_ffff : 0, type, 7, 0, 0);
-  assert.equal(errorOf(client, protocol.FUSE_SETLK, node.nodeid, lock(1, 1, 0, 99)), 0);
-  assert.equal(errorOf(client, protocol.FUSE_SETLK, node.nodeid, lock(2, 1, 50, 60)), -errno.EAGAIN);
-  assert.equal(errorOf(client, protocol.FUSE_SETLK, node.nodeid, lock(2, 1, 100)), 0);
-  const found = client.ask(protocol.FUSE_GETLK, node.nodeid, lock(2, 0, 0));
-  assert.deepEqual([found.getUint32(0, true), found.getUint32(8, true), found.getUint32(16, true)], [0, 99, 1]);
-  assert.equal(client.call(protocol.FUSE_SETLKW, node.nodeid, lock(2, 1, 0, 9)), undefined, 'it waits');
-  client.ask(protocol.FUSE_FLUSH, node.nodeid, args(file, 0, 0, 0, 1, 0));
-  assert.equal(errorOf(client, protocol.FUSE_SETLKW, node.nodeid, lock(2, 1, 0, 9)), 0);
-  assert.equal(errorOf(client, protocol.FUSE_SETLK, node.nodeid, lock(2, 3)), -errno.EINVAL);
 });
 
 onBoth('extended attributes', (client) => {

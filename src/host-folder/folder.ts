@@ -66,6 +66,7 @@ export interface Folder {
   create(parent: number, name: Name, flags: number, mode: number, entry: FileEntry): number;
   /** Without a name (O_TMPFILE). */
   createUnnamed(parent: number, flags: number, mode: number, entry: FileEntry): number;
+  /** All that was locked by way of this file is free. */
   release(file: number): void;
   /** The descriptor of the host behind a file, which stays the folder's. -EOPNOTSUPP if there is none. */
   descriptor(file: number): number;

@@ -95,7 +95,7 @@ export class HostFiles {
 
   setLock(file: number, owner: bigint, lock: RecordLock): number {
     const fd = this.files.fd(file);
-    return fd < 0 ? fd : this.locks.set(this.files.inode(file), owner, lock);
+    return fd < 0 ? fd : this.locks.set(this.files.inode(file), file, owner, lock);
   }
 
   releaseLocks(file: number, owner: bigint): void {

@@ -268,6 +268,7 @@ export class LinuxFolder extends HostFiles implements Folder {
 
   release(file: number): void {
     this.#reader.forget(this.files.fd(file));
+    this.locks.closed(file);
     this.files.release(file);
   }
 

@@ -11,12 +11,19 @@ const L_TYPE = 0;
 const L_START = 8;
 const L_LEN = 16;
 
+/** An owner of locks on a file. */
+interface Holder {
+  readonly fd: number;
+  /** The client's open file by which it has locked first. */
+  readonly file: number;
+}
+
 /**
  * POSIX locks of clients as locks of the host, so that other programs and other guests see them. They belong to an open
  * file there (F_OFD_SETLK), so each owner opens each file that it locks once more.
  */
 export class RecordLocks {
-  readonly #fds = new Map<string, number>();
+  readonly #holders = new Map<string, Holder>();
   readonly #open: (inode: number, flags: number) => number;
 
   /** `open` opens a file of the host for an inode. */
@@ -27,7 +34,7 @@ export class RecordLocks {
   /** `fd` is any descriptor of the inode. */
   test(inode: number, fd: number, owner: bigint, lock: RecordLock): number {
     describe(lock);
-    const result = recordLock(this.#fds.get(keyOf(inode, owner)) ?? fd, true);
+    const result = recordLock(this.#holders.get(keyOf(inode, owner))?.fd ?? fd, true);
     if (result < 0) return result;
     lock.type = flockWords.getInt16(L_TYPE, true);
     if (lock.type === F_UNLCK) return 0;
@@ -38,14 +45,15 @@ export class RecordLocks {
     return 0;
   }
 
-  set(inode: number, owner: bigint, lock: RecordLock): number {
+  /** `file` is the client's, of that inode. */
+  set(inode: number, file: number, owner: bigint, lock: RecordLock): number {
     const key = keyOf(inode, owner);
-    let fd = this.#fds.get(key);
+    let fd = this.#holders.get(key)?.fd;
     if (fd === undefined) {
       if (lock.type === F_UNLCK) return 0;
       fd = this.#openFor(inode);
       if (fd < 0) return fd;
-      this.#fds.set(key, fd);
+      this.#holders.set(key, { fd, file });
     }
     describe(lock);
     const result = recordLock(fd, false);
@@ -53,22 +61,31 @@ export class RecordLocks {
   }
 
   release(inode: number, owner: bigint): void {
-    if (this.#fds.size === 0) return;
-    const key = keyOf(inode, owner);
-    const fd = this.#fds.get(key);
-    if (fd === undefined) return;
-    closeDescriptor(fd);
-    this.#fds.delete(key);
+    if (this.#holders.size > 0) this.#end(keyOf(inode, owner));
+  }
+
+  /**
+   * A client's file is closed for good. Who locks by open files (F_OFD_SETLK) is heard of no more; processes have released their
+   * locks when they closed it.
+   */
+  closed(file: number): void {
+    for (const [key, holder] of this.#holders) if (holder.file === file) this.#end(key);
   }
 
   releaseAll(): void {
-    for (const fd of this.#fds.values()) closeDescriptor(fd);
-    this.#fds.clear();
+    for (const key of this.#holders.keys()) this.#end(key);
+  }
+
+  #end(key: string): void {
+    const holder = this.#holders.get(key);
+    if (holder === undefined) return;
+    closeDescriptor(holder.fd);
+    this.#holders.delete(key);
   }
 
   /** A lock to write takes a file that is open for writing, one to read a file that is open for reading. */
   #openFor(inode: number): number {
-    if (this.#fds.size === MAX_OWNERS) return -ENOLCK;
+    if (this.#holders.size === MAX_OWNERS) return -ENOLCK;
     let fd = -EACCES;
     for (const access of [O_RDWR, O_RDONLY, O_WRONLY]) {
       fd = this.#open(inode, access);

@@ -4,7 +4,6 @@ import {
   FALLOC_FL_KEEP_SIZE,
   FALLOC_FL_PUNCH_HOLE,
   FALLOC_FL_ZERO_RANGE,
-  LOCK_UN,
   O_ACCMODE,
   O_APPEND,
   O_RDONLY,
@@ -40,7 +39,7 @@ export abstract class MemoryFiles {
   release(file: number): void {
     const open = this.files.get(file);
     if (open === undefined) return;
-    this.#locks.get(open.node)?.lockFile(file, LOCK_UN);
+    this.#locks.get(open.node)?.closed(file);
     this.files.delete(file);
     open.node.opened--;
     this.dropIfGone(open.node);
@@ -132,7 +131,7 @@ export abstract class MemoryFiles {
   }
 
   setLock(file: number, owner: bigint, lock: RecordLock): number {
-    return this.#withLocks(file, (locks) => locks.set(owner, lock));
+    return this.#withLocks(file, (locks) => locks.set(file, owner, lock));
   }
 
   releaseLocks(file: number, owner: bigint): void {

@@ -3,6 +3,8 @@ import { F_RDLCK, F_UNLCK, F_WRLCK, LOCK_EX, LOCK_UN } from '../constants.ts';
 import { EAGAIN } from '../errno.ts';
 
 interface HeldLock {
+  /** The open file by which it was taken. */
+  readonly file: number;
   readonly owner: bigint;
   readonly type: number;
   readonly start: number;
@@ -26,16 +28,22 @@ export class MemoryLocks {
     lock.pid = other.pid;
   }
 
-  set(owner: bigint, lock: RecordLock): number {
+  set(file: number, owner: bigint, lock: RecordLock): number {
     if (lock.type !== F_UNLCK && this.#conflict(owner, lock) !== undefined) return -EAGAIN;
     const { type, start, end, pid } = lock;
     this.#held = this.#held.flatMap((held) => (held.owner === owner ? without(held, start, end) : [held]));
-    if (type !== F_UNLCK) this.#held.push({ owner, type, start, end, pid });
+    if (type !== F_UNLCK) this.#held.push({ file, owner, type, start, end, pid });
     return 0;
   }
 
   release(owner: bigint): void {
     this.#held = this.#held.filter((held) => held.owner !== owner);
+  }
+
+  /** An open file is closed for good: who locks by those (F_OFD_SETLK) is heard of no more. */
+  closed(file: number): void {
+    this.#held = this.#held.filter((held) => held.file !== file);
+    this.#flocks.delete(file);
   }
 
   lockFile(file: number, operation: number): number {

@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { F_UNLCK, F_WRLCK, O_RDWR } from '../host-folder/constants.ts';
+import * as errno from '../host-folder/errno.ts';
+import * as protocol from './protocol.ts';
+import { errorOf, onBoth } from './testing/folder-clients.ts';
+import { args } from './testing/fuse-client.ts';
+
+const ROOT = 1;
+
+type Lock = [owner: number, type: number, start?: number, end?: number];
+
+/** struct fuse_lk_in; without an end, of all that there ever will be. */
+function lockOf(file: number, ...[owner, type, start = 0, end = 0xffff_ffff]: Lock): Uint8Array {
+  return args(file, 0, owner, 0, start, 0, end, end === 0xffff_ffff ? 0x7fff_ffff : 0, type, 7, 0, 0);
+}
+
+onBoth('locks are in the way of other owners, and waiting ends', (client) => {
+  const { node, file } = client.create(ROOT, 'file', O_RDWR, 0o666);
+  const lock = (...rest: Lock) => lockOf(file, ...rest);
+  assert.equal(errorOf(client, protocol.FUSE_SETLK, node.nodeid, lock(1, 1, 0, 99)), 0);
+  assert.equal(errorOf(client, protocol.FUSE_SETLK, node.nodeid, lock(2, 1, 50, 60)), -errno.EAGAIN);
+  assert.equal(errorOf(client, protocol.FUSE_SETLK, node.nodeid, lock(2, 1, 100)), 0);
+  const found = client.ask(protocol.FUSE_GETLK, node.nodeid, lock(2, 0, 0));
+  assert.deepEqual([found.getUint32(0, true), found.getUint32(8, true), found.getUint32(16, true)], [0, 99, 1]);
+  assert.equal(client.call(protocol.FUSE_SETLKW, node.nodeid, lock(2, 1, 0, 9)), undefined, 'it waits');
+  client.ask(protocol.FUSE_FLUSH, node.nodeid, args(file, 0, 0, 0, 1, 0));
+  assert.equal(errorOf(client, protocol.FUSE_SETLKW, node.nodeid, lock(2, 1, 0, 9)), 0);
+  assert.equal(errorOf(client, protocol.FUSE_SETLK, node.nodeid, lock(2, 3)), -errno.EINVAL);
+});
+
+// Linux says nothing of locks that belong to open files (F_OFD_SETLK) when those are closed.
+onBoth('a file that is closed leaves no locks', (client) => {
+  const { node, file } = client.create(ROOT, 'file', O_RDWR, 0o666);
+  const other = client.open(node.nodeid, O_RDWR);
+  client.ask(protocol.FUSE_SETLK, node.nodeid, lockOf(other, 1, F_WRLCK));
+  const tryLock = () => errorOf(client, protocol.FUSE_SETLK, node.nodeid, lockOf(file, 2, F_WRLCK));
+  client.release(node.nodeid, client.open(node.nodeid, O_RDWR));
+  assert.equal(tryLock(), -errno.EAGAIN, 'another file that is closed has nothing to do with it');
+  client.release(node.nodeid, other);
+  assert.equal(tryLock(), 0);
+  client.ask(protocol.FUSE_SETLK, node.nodeid, lockOf(file, 2, F_UNLCK));
+});
