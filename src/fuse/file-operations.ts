@@ -1,5 +1,7 @@
 /** Operations on open files. */
 import {
+  FS_IOC_FSSETXATTR,
+  FS_IOC_SETFLAGS,
   O_ACCMODE,
   O_APPEND,
   O_RDONLY,
@@ -9,7 +11,7 @@ import {
   SEEK_DATA,
   SEEK_HOLE,
 } from '../host-folder/constants.ts';
-import { E2BIG, EACCES, EFBIG, EINVAL, EOPNOTSUPP, EROFS } from '../host-folder/errno.ts';
+import { E2BIG, EACCES, EFBIG, EINVAL, EROFS } from '../host-folder/errno.ts';
 import { isOffset } from '../host-folder/file-session.ts';
 import {
   FOPEN_CACHE_DIR,
@@ -79,7 +81,7 @@ function replyCreated(session: FuseSession, file: number, textsEnd: number): num
   if (file < 0) return file;
   if (session.agreed.has(FUSE_SECURITY_CTX)) {
     const result = storeSecurityContext(session, textsEnd);
-    if (result < 0 && result !== -EOPNOTSUPP) {
+    if (result < 0) {
       session.folder.release(file);
       session.folder.forget(session.entry.inode, 1);
       return result;
@@ -185,7 +187,7 @@ export function control({ request, reply, folder, name, options }: FuseSession):
   const [command, inSize, outSize] = [request.u32(12), request.u32(24), request.u32(28)];
   if (inSize > MAX_ARGUMENT || outSize > Math.min(MAX_ARGUMENT, reply.room - IOCTL_OUT_SIZE)) return -E2BIG;
   if (!request.bytes(IOCTL_IN_SIZE, inSize, name)) return -EINVAL;
-  if (options.readOnly && inSize > 0 && outSize === 0) return -EROFS;
+  if (options.readOnly && isSetting(command)) return -EROFS;
   argument.bytes.fill(0);
   name.copyTo(argument.bytes, 0);
   const result = folder.control(request.u64(0), command, argument);
@@ -193,6 +195,10 @@ export function control({ request, reply, folder, name, options }: FuseSession):
   reply.clear(0, IOCTL_OUT_SIZE);
   for (let i = 0; i < outSize; i++) reply.bytes[reply.payloadStart + IOCTL_OUT_SIZE + i] = argument.bytes[i]!;
   return IOCTL_OUT_SIZE + outSize;
+}
+
+function isSetting(command: number): boolean {
+  return command === FS_IOC_SETFLAGS || command === FS_IOC_FSSETXATTR;
 }
 
 const argument = { bytes: new Uint8Array(32), address: 0 };

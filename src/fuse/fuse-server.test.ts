@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
 import { test } from 'node:test';
-import { O_RDONLY, O_RDWR, O_WRONLY, SEEK_DATA, SEEK_HOLE } from '../host-folder/constants.ts';
+import { FS_IOC_SETFLAGS, O_RDONLY, O_RDWR, O_WRONLY, SEEK_DATA, SEEK_HOLE } from '../host-folder/constants.ts';
 import * as errno from '../host-folder/errno.ts';
 import { openFolder } from '../host-folder/linux/open-folder.ts';
 import { MemoryFolder } from '../host-folder/memory/memory-folder.ts';
@@ -132,6 +132,20 @@ test('a folder that is shared for reading is not written to', () => {
   assert.equal(errorOf(client, protocol.FUSE_MKDIR, ROOT, join(args(0, 0), text('x'))), -errno.EROFS);
   assert.equal(errorOf(client, protocol.FUSE_UNLINK, ROOT, text('file')), -errno.EROFS);
   assert.ok(client.open(nodeid, O_RDONLY) > 0);
+});
+
+test('what is said of the lengths of an ioctl is no way around read-only', () => {
+  const path = mkdtempSync(joinPath(tmpdir(), 'crosvm-fuse-'));
+  writeFileSync(joinPath(path, 'file'), '');
+  const folder = openFolder(path);
+  const client = clientOf(folder, { readOnly: true });
+  const { nodeid } = client.lookup(ROOT, 'file');
+  const file = client.open(nodeid, O_RDONLY);
+  const nodump = 0x40;
+  const set = (out: number) => args(file, 0, 0, FS_IOC_SETFLAGS, 0, 0, 4, out, nodump);
+  for (const out of [0, 4]) assert.equal(errorOf(client, protocol.FUSE_IOCTL, nodeid, set(out)), -errno.EROFS);
+  folder.close();
+  rmSync(path, { recursive: true });
 });
 
 onBoth('requests that are not right are refused', (client) => {

@@ -1,6 +1,6 @@
 /** Operations on names: the node of the request is a folder. */
 import { decodeMajor, decodeMinor } from '../host-folder/device-number.ts';
-import { EINVAL, ENOENT, EOPNOTSUPP } from '../host-folder/errno.ts';
+import { EINVAL, ENOENT } from '../host-folder/errno.ts';
 import { FUSE_SECURITY_CTX } from './protocol.ts';
 import { storeSecurityContext } from './security-context.ts';
 import type { FuseSession } from './session.ts';
@@ -115,7 +115,7 @@ function made(session: FuseSession, result: number, textsEnd: number): number {
   if (result < 0) return result;
   if (session.agreed.has(FUSE_SECURITY_CTX)) {
     const stored = storeSecurityContext(session, textsEnd);
-    if (stored < 0 && stored !== -EOPNOTSUPP) {
+    if (stored < 0) {
       session.folder.forget(session.entry.inode, 1);
       return stored;
     }

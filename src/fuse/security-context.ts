@@ -1,10 +1,16 @@
-import { EINVAL } from '../host-folder/errno.ts';
+import { EINVAL, EOPNOTSUPP, EPERM } from '../host-folder/errno.ts';
 import { FUSE_MAX_NR_SECCTX } from './protocol.ts';
 import type { FuseSession } from './session.ts';
 
 const HEADER_SIZE = 8;
 /** Versions from this one on say where extensions are. */
 const EXTENSIONS_MINOR = 38;
+
+/**
+ * Where attributes of this kind cannot be, or a device may not set them (who does so has to have rights on the whole host), files
+ * have no labels: a guest that uses some works as it does with a share that never heard of them.
+ */
+const KEEPS_NO_LABELS: ReadonlySet<number> = new Set([-EOPNOTSUPP, -EPERM]);
 
 /**
  * Gives a new file (`session.entry`) the security labels that the guest has sent behind the texts of its request: struct
@@ -31,7 +37,7 @@ function storeAll(session: FuseSession, first: number, count: number): number {
     const valueAt = request.text(at + HEADER_SIZE, name);
     if (valueAt === -1 || !request.bytes(valueAt, size, otherName)) return -EINVAL;
     const result = folder.setExtended(entry.inode, name, otherName, 0);
-    if (result < 0) return result;
+    if (result < 0) return KEEPS_NO_LABELS.has(result) ? 0 : result;
     at = valueAt + size;
   }
   return 0;

@@ -36,6 +36,8 @@ export class FuseClient {
   #unique = 1n;
   uid = 0;
   gid = 0;
+  /** At the end of each request (total_extlen), in bytes: a multiple of 8. */
+  extensions = 0;
 
   constructor(transport: FuseTransport) {
     this.#transport = transport;
@@ -62,6 +64,7 @@ export class FuseClient {
     view.setBigUint64(16, BigInt(nodeid), true);
     view.setUint32(24, this.uid, true);
     view.setUint32(28, this.gid, true);
+    view.setUint16(36, this.extensions / 8, true);
     request.set(args, IN_HEADER_SIZE);
     return request;
   }

@@ -53,7 +53,11 @@ export class DirectoryReader {
 
   /** A descriptor is closed, and its number may come back as another folder. */
   forget(fd: number): void {
-    if (this.#fd === fd) this.#fd = -1;
+    if (this.#fd === fd) this.forgetAll();
+  }
+
+  forgetAll(): void {
+    this.#fd = -1;
   }
 
   #seek(fd: number, low: number, high: number): number {

@@ -297,3 +297,19 @@ test('windows into the kernel are no folders', () => {
   assert.throws(() => openFolder(join(path, 'secret')), { code: 'E_FILE_OPEN', message: /not a folder/ });
   assert.ok(existsSync(path));
 });
+
+test('a client that begins anew reads nothing of the folders of the one before', () => {
+  const next = new DirectoryEntry();
+  const cookie = [0, 0] as [number, number];
+  const readFirst = (name: string) => {
+    assert.equal(folder.lookup(ROOT_INODE, Name.of(name), entry), 0);
+    const file = folder.openDirectory(entry.inode);
+    assert.equal(folder.nextEntry(file, ...cookie, next), 1);
+    return entry.attributes.inoLow;
+  };
+  for (const name of ['one', 'other']) mkdirSync(join(path, 'share', name));
+  readFirst('one');
+  folder.reset();
+  const inode = readFirst('other');
+  assert.deepEqual([next.name.toString(), next.inoLow], ['.', inode]);
+});

@@ -284,6 +284,7 @@ export class LinuxFolder extends HostFiles implements Folder {
   }
 
   reset(): void {
+    this.#reader.forgetAll();
     this.files.releaseAll();
     this.locks.releaseAll();
     this.#inodes.reset();
