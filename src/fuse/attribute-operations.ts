@@ -1,6 +1,6 @@
 /** Operations on what is known of a file: attributes, extended attributes, the target of a link, its file system. */
 import { S_ISGID } from '../host-folder/constants.ts';
-import { EINVAL } from '../host-folder/errno.ts';
+import { EFBIG, EINVAL } from '../host-folder/errno.ts';
 import { isOffset } from '../host-folder/file-session.ts';
 import {
   FATTR_ATIME,
@@ -57,15 +57,16 @@ export function setAttributes(session: FuseSession): number {
   changes.atimeNs = request.u32(56);
   changes.mtimeNs = request.u32(60);
   changes.killsPrivileges = (valid & FATTR_KILL_SUIDGID) !== 0;
-  if (!areSane(session)) return -EINVAL;
+  if (!isOffset(changes.size ?? 0)) return -EFBIG;
+  if (!areTimes(session)) return -EINVAL;
   const file = (valid & FATTR_FH) !== 0 ? request.u64(8) : 0;
   const result = folder.setAttributes(request.nodeid, file, changes, entry.attributes);
   return result < 0 ? result : reply.timedAttributes(entry.attributes, session.timeout);
 }
 
-function areSane({ changes: { size = 0, atime = 0, mtime = 0, atimeNs, mtimeNs } }: FuseSession): boolean {
+function areTimes({ changes: { atime = 0, mtime = 0, atimeNs, mtimeNs } }: FuseSession): boolean {
   const isTime = (time: number | 'now') => time === 'now' || Number.isSafeInteger(time);
-  return isOffset(size) && isTime(atime) && isTime(mtime) && atimeNs < 1e9 && mtimeNs < 1e9;
+  return isTime(atime) && isTime(mtime) && atimeNs < 1e9 && mtimeNs < 1e9;
 }
 
 export function readLink({ request, reply, folder }: FuseSession): number {

@@ -172,7 +172,8 @@ export function copyRange({ request, reply, folder }: FuseSession): number {
   const [fromOffset, toOffset] = [request.u64(8), request.u64(32)];
   // A call copies as much as it can, so less is an answer, too; and nobody waits for long.
   const length = Math.min(request.u64(40), MAX_COPY);
-  if (!isOffset(fromOffset + length) || !isOffset(toOffset + length) || request.u64(48) !== 0) return -EINVAL;
+  if (request.u64(48) !== 0) return -EINVAL;
+  if (!isOffset(fromOffset + length) || !isOffset(toOffset + length)) return -EFBIG;
   const copied = folder.copyRange(request.u64(0), fromOffset, request.u64(24), toOffset, length);
   if (copied < 0) return copied;
   reply.u32(0, copied);

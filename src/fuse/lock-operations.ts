@@ -1,7 +1,7 @@
 /** Locks: struct fuse_lk_in is u64 file, owner, start, end, u32 type, pid, lk_flags, padding. */
+import { LOCK_END } from '../host-folder/attributes.ts';
 import { F_RDLCK, F_UNLCK, F_WRLCK, LOCK_EX, LOCK_SH, LOCK_UN } from '../host-folder/constants.ts';
 import { EAGAIN, EINVAL } from '../host-folder/errno.ts';
-import { MAX_OFFSET } from '../host-folder/file-session.ts';
 import { FUSE_LK_FLOCK } from './protocol.ts';
 import { BLOCKED, type FuseSession } from './session.ts';
 
@@ -12,22 +12,14 @@ const TYPE = 32;
 const PID = 36;
 const FLAGS = 40;
 
-/** For `end`: all that there ever will be. */
-const TO_THE_END = 0x7fff_ffff;
-
 /** The answer is struct fuse_lk_out: u64 start, end, u32 type, pid. */
 export function testLock(session: FuseSession): number {
   const { request, reply, folder, lock } = session;
   if (!takeLock(session)) return -EINVAL;
   const result = folder.testLock(request.u64(0), request.big(OWNER), lock);
   if (result < 0) return result;
-  reply.u64(0, lock.start);
-  if (lock.end === Number.POSITIVE_INFINITY) {
-    reply.u32(8, 0xffff_ffff);
-    reply.u32(12, TO_THE_END);
-  } else {
-    reply.u64(8, lock.end);
-  }
+  reply.big(0, lock.start);
+  reply.big(8, lock.end);
   reply.u32(16, lock.type);
   reply.u32(20, lock.pid);
   return 24;
@@ -51,13 +43,8 @@ export function waitForLock(session: FuseSession): number {
 
 function takeLock({ request, lock }: FuseSession): boolean {
   lock.type = request.u32(TYPE);
-  lock.start = request.u64(START);
-  lock.end = request.u32(END + 4) >= TO_THE_END ? Number.POSITIVE_INFINITY : request.u64(END);
+  lock.start = request.big(START);
+  lock.end = request.big(END);
   lock.pid = request.u32(PID);
-  return (
-    lock.type <= F_UNLCK &&
-    lock.start <= MAX_OFFSET &&
-    lock.end >= lock.start &&
-    (lock.end <= MAX_OFFSET || lock.end === Number.POSITIVE_INFINITY)
-  );
+  return lock.type <= F_UNLCK && lock.start <= lock.end && lock.end <= LOCK_END;
 }

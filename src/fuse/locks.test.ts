@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { LOCK_END } from '../host-folder/attributes.ts';
 import { F_UNLCK, F_WRLCK, O_RDWR } from '../host-folder/constants.ts';
 import * as errno from '../host-folder/errno.ts';
 import * as protocol from './protocol.ts';
@@ -7,11 +8,15 @@ import { args } from './testing/fuse-client.ts';
 
 const ROOT = 1;
 
-type Lock = [owner: number, type: number, start?: number, end?: number];
+type Lock = [owner: number, type: number, start?: bigint | number, end?: bigint | number];
 
 /** struct fuse_lk_in; without an end, of all that there ever will be. */
-function lockOf(file: number, ...[owner, type, start = 0, end = 0xffff_ffff]: Lock): Uint8Array {
-  return args(file, 0, owner, 0, start, 0, end, end === 0xffff_ffff ? 0x7fff_ffff : 0, type, 7, 0, 0);
+function lockOf(file: number, ...[owner, type, start = 0n, end = LOCK_END]: Lock): Uint8Array {
+  const bytes = args(file, 0, owner, 0, 0, 0, 0, 0, type, 7, 0, 0);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(16, BigInt(start), true);
+  view.setBigUint64(24, BigInt(end), true);
+  return bytes;
 }
 
 onBoth('locks are in the way of other owners, and waiting ends', (client) => {
@@ -39,4 +44,16 @@ onBoth('a file that is closed leaves no locks', (client) => {
   client.release(node.nodeid, other);
   assert.equal(tryLock(), 0);
   client.ask(protocol.FUSE_SETLK, node.nodeid, lockOf(file, 2, F_UNLCK));
+});
+
+// As programs do that were made for Windows.
+onBoth('bytes are locked that no file has', (client) => {
+  const { node, file } = client.create(ROOT, 'file', O_RDWR, 0o666);
+  const set = (...lock: Lock) => errorOf(client, protocol.FUSE_SETLK, node.nodeid, lockOf(file, ...lock));
+  const [first, last] = [LOCK_END - 9n, LOCK_END - 5n];
+  assert.equal(set(1, F_WRLCK, first, last), 0);
+  assert.deepEqual([set(2, F_WRLCK, last, last), set(2, F_WRLCK, last + 1n)], [-errno.EAGAIN, 0]);
+  const found = client.ask(protocol.FUSE_GETLK, node.nodeid, lockOf(file, 2, F_WRLCK));
+  assert.deepEqual([found.getBigUint64(0, true), found.getBigUint64(8, true)], [first, last]);
+  for (const end of [first - 1n, LOCK_END + 1n]) assert.equal(set(1, F_WRLCK, first, end), -errno.EINVAL);
 });

@@ -83,6 +83,10 @@ export class FuseReply {
     this.u32(at + 4, Math.floor(value / 0x1_0000_0000));
   }
 
+  big(at: number, value: bigint): void {
+    this.#view.setBigUint64(OUT_HEADER_SIZE + at, value, true);
+  }
+
   /** struct fuse_entry_out; both timeouts in seconds. `entry` of inode 0 says that there is none. */
   entry(at: number, { inode, attributes }: FileEntry, entryTimeout: number, attributeTimeout: number): number {
     this.u64(at, inode);

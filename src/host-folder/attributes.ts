@@ -88,14 +88,17 @@ export class FolderStatistics {
   nameLength = 255;
 }
 
-/** A POSIX record lock (fcntl(2)). */
+/** The last byte that a file can have; as the end of a lock, all that there ever will be. */
+export const LOCK_END = 2n ** 63n - 1n;
+
+/** A POSIX record lock (fcntl(2)). Some programs lock bytes that no file has, so it takes all of 63 bits. */
 export class RecordLock {
   /** F_RDLCK, F_WRLCK or F_UNLCK. */
   type = 0;
   /** First byte. */
-  start = 0;
-  /** Last byte; Infinity for all that there ever will be. */
-  end = Number.POSITIVE_INFINITY;
+  start = 0n;
+  /** Last byte, at most LOCK_END. */
+  end = LOCK_END;
   /** Who has it, as the client counts processes; 0 for somebody else. */
   pid = 0;
 }

@@ -1,6 +1,6 @@
 /** Operations on what is known of a file: attributes, extended attributes, the target of a link, its file system. */
 import { encodeDevice } from '../host-folder/device-number.ts';
-import { EBADF, EINVAL, ENOMEM, ERANGE } from '../host-folder/errno.ts';
+import { EBADF, EFBIG, EINVAL, ENOMEM, ERANGE } from '../host-folder/errno.ts';
 import { isOffset } from '../host-folder/file-session.ts';
 import { ExtendedAttribute } from './extended-attribute.ts';
 import { checkNew } from './fid-operations.ts';
@@ -72,14 +72,15 @@ export function setAttributes(session: P9Session): number {
   const mtime = request.i64();
   if ((valid & P9_SETATTR_MTIME) !== 0) changes.mtime = (valid & P9_SETATTR_MTIME_SET) !== 0 ? mtime : 'now';
   changes.mtimeNs = request.u64();
-  if (!areSane(session)) return -EINVAL;
+  if (!isOffset(changes.size ?? 0)) return -EFBIG;
+  if (!areTimes(session)) return -EINVAL;
   // A file that is open only for reading cannot be cut through its descriptor, but perhaps by its name.
   const file = changes.size === undefined || fid.isWritable ? fid.file : 0;
   return folder.setAttributes(fid.place.inode, file, changes, entry.attributes);
 }
 
-function areSane({ changes: { size = 0, atime = 0, mtime = 0, atimeNs, mtimeNs } }: P9Session): boolean {
-  return isOffset(size) && isTime(atime, atimeNs) && isTime(mtime, mtimeNs);
+function areTimes({ changes: { atime = 0, mtime = 0, atimeNs, mtimeNs } }: P9Session): boolean {
+  return isTime(atime, atimeNs) && isTime(mtime, mtimeNs);
 }
 
 /** Nanoseconds count only where there are seconds. */

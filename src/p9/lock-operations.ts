@@ -1,7 +1,7 @@
 /** Record locks. flock(2) comes as one of the whole file. */
+import { LOCK_END } from '../host-folder/attributes.ts';
 import { F_UNLCK, NAME_MAX } from '../host-folder/constants.ts';
 import { EAGAIN, EBADF, EINVAL, ENAMETOOLONG } from '../host-folder/errno.ts';
-import { MAX_OFFSET } from '../host-folder/file-session.ts';
 import type { Name } from '../host-folder/name.ts';
 import { P9_LOCK_BLOCKED, P9_LOCK_SUCCESS } from './protocol.ts';
 import type { P9Session } from './session.ts';
@@ -40,8 +40,8 @@ export function testLock(session: P9Session): number {
   const result = folder.testLock(fid.file, ownerOf(process, name), lock);
   if (result < 0) return result;
   reply.u8(lock.type);
-  reply.u64(lock.start);
-  reply.u64(lock.end === Number.POSITIVE_INFINITY ? 0 : lock.end - lock.start + 1);
+  reply.big(lock.start);
+  reply.big(lock.end === LOCK_END ? 0n : lock.end - lock.start + 1n);
   reply.u32(lock.type === F_UNLCK ? process : lock.pid);
   reply.text(name);
   return 0;
@@ -49,12 +49,12 @@ export function testLock(session: P9Session): number {
 
 /** Makes `lock` what is next in the request: u64 start, length, u32 process. False if there can be no such lock. */
 function takeRange({ request, lock }: P9Session, type: number): boolean {
-  const [start, length] = [request.u64(), request.u64()];
+  const [start, length] = [request.big(), request.big()];
   lock.type = type;
   lock.start = start;
-  lock.end = length === 0 ? Number.POSITIVE_INFINITY : start + length - 1;
+  lock.end = length === 0n ? LOCK_END : start + length - 1n;
   lock.pid = request.u32();
-  return type <= F_UNLCK && start <= MAX_OFFSET && length <= MAX_OFFSET - start;
+  return type <= F_UNLCK && lock.start <= lock.end && lock.end <= LOCK_END;
 }
 
 /** A process of a client, as a number of 64 bits. */

@@ -93,6 +93,11 @@ export class P9Reply {
     this.u32(Math.floor(value / 0x1_0000_0000));
   }
 
+  big(value: bigint): void {
+    this.#view.setBigUint64(this.at, value, true);
+    this.at += 8;
+  }
+
   text(name: Name): void {
     this.u16(name.length);
     name.copyTo(this.memory.bytes, this.at);

@@ -80,6 +80,12 @@ export class P9Request {
     return low + this.u32() * 0x1_0000_0000;
   }
 
+  big(): bigint {
+    const value = this.#view.getBigUint64(this.#at, true);
+    this.#at += 8;
+    return value;
+  }
+
   i64(): number {
     const low = this.u32();
     return low + (this.u32() | 0) * 0x1_0000_0000;

@@ -1,5 +1,5 @@
 import { closeDescriptor, flockWords, recordLock } from '../../base/file-calls.ts';
-import type { RecordLock } from '../attributes.ts';
+import { LOCK_END, type RecordLock } from '../attributes.ts';
 import { F_UNLCK, O_RDONLY, O_RDWR, O_WRONLY } from '../constants.ts';
 import { EACCES, EAGAIN, ENOLCK } from '../errno.ts';
 
@@ -38,9 +38,9 @@ export class RecordLocks {
     if (result < 0) return result;
     lock.type = flockWords.getInt16(L_TYPE, true);
     if (lock.type === F_UNLCK) return 0;
-    lock.start = Number(flockWords.getBigInt64(L_START, true));
-    const length = Number(flockWords.getBigInt64(L_LEN, true));
-    lock.end = length === 0 ? Number.POSITIVE_INFINITY : lock.start + length - 1;
+    lock.start = flockWords.getBigInt64(L_START, true);
+    const length = flockWords.getBigInt64(L_LEN, true);
+    lock.end = length === 0n ? LOCK_END : lock.start + length - 1n;
     lock.pid = 0; // whoever it is, it is no process of this client
     return 0;
   }
@@ -100,9 +100,9 @@ function keyOf(inode: number, owner: bigint): string {
 }
 
 function describe({ type, start, end }: RecordLock): void {
-  const length = end === Number.POSITIVE_INFINITY ? 0 : end - start + 1;
+  const length = end === LOCK_END ? 0n : end - start + 1n;
   flockWords.setBigUint64(0, BigInt(type), true); // and l_whence: SEEK_SET
-  flockWords.setBigInt64(L_START, BigInt(start), true);
-  flockWords.setBigInt64(L_LEN, BigInt(length), true);
+  flockWords.setBigInt64(L_START, start, true);
+  flockWords.setBigInt64(L_LEN, length, true);
   flockWords.setBigInt64(24, 0n, true);
 }

@@ -7,8 +7,8 @@ interface HeldLock {
   readonly file: number;
   readonly owner: bigint;
   readonly type: number;
-  readonly start: number;
-  readonly end: number;
+  readonly start: bigint;
+  readonly end: bigint;
   readonly pid: number;
 }
 
@@ -67,10 +67,10 @@ export class MemoryLocks {
 }
 
 /** What is left of a lock when a range is taken out of it. */
-function without(held: HeldLock, start: number, end: number): HeldLock[] {
+function without(held: HeldLock, start: bigint, end: bigint): HeldLock[] {
   if (held.end < start || held.start > end) return [held];
   const parts: HeldLock[] = [];
-  if (held.start < start) parts.push({ ...held, end: start - 1 });
-  if (held.end > end) parts.push({ ...held, start: end + 1 });
+  if (held.start < start) parts.push({ ...held, end: start - 1n });
+  if (held.end > end) parts.push({ ...held, start: end + 1n });
   return parts;
 }
