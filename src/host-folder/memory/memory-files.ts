@@ -10,30 +10,33 @@ import {
   O_WRONLY,
   SEEK_DATA,
 } from '../constants.ts';
-import { EBADF, EINVAL, EISDIR, ENOSPC, ENOTDIR, ENOTTY, ENXIO, EOPNOTSUPP } from '../errno.ts';
+import { EBADF, EINVAL, EISDIR, ENFILE, ENOSPC, ENOTDIR, ENOTTY, ENXIO, EOPNOTSUPP } from '../errno.ts';
+import { FolderCursor } from './folder-cursor.ts';
+import { MemoryBudget } from './memory-budget.ts';
 import { MemoryLocks } from './memory-locks.ts';
 import { type MemoryNode, PAGE_BYTES, takePrivileges, timeNow } from './memory-node.ts';
 import { missingPages, readContent, resizeContent, seekContent, writeContent, zeroContent } from './node-content.ts';
 
+/** Files that clients have open: more than there are on a system by default (proc_sys_fs(5)) are a mistake, or an attack. */
+const MAX_OPEN = 1 << 16;
+
 interface OpenFile {
   readonly node: MemoryNode;
   readonly flags: number;
-  /** Of a folder: its entries when it was read from the start. */
-  entries: readonly (readonly [name: Uint8Array, node: MemoryNode])[];
+  /** Of a folder that is read. */
+  cursor: FolderCursor | undefined;
 }
 
 /** What is done with files in memory that clients have open: a part of `MemoryFolder`. */
 export abstract class MemoryFiles {
-  protected readonly capacity: number;
+  protected readonly budget: MemoryBudget;
   protected readonly files = new Map<number, OpenFile>();
-  /** Pieces that contents take together. */
-  protected pages = 0;
   readonly #locks = new WeakMap<MemoryNode, MemoryLocks>();
   #lastFile = 0;
 
   /** `capacity` in bytes. */
   constructor(capacity: number) {
-    this.capacity = capacity;
+    this.budget = new MemoryBudget(capacity);
   }
 
   release(file: number): void {
@@ -59,7 +62,7 @@ export abstract class MemoryFiles {
     const { node, flags } = open;
     const at = (flags & O_APPEND) !== 0 ? node.size : offset;
     if (list.length === 0) return 0;
-    if (!this.#reserve(node, at, list.length)) return -ENOSPC;
+    if (!this.budget.take(missingPages(node, at, list.length) * PAGE_BYTES)) return -ENOSPC;
     writeContent(node, at, list);
     node.touch();
     return list.length;
@@ -78,7 +81,7 @@ export abstract class MemoryFiles {
     const kind = mode & ~FALLOC_FL_KEEP_SIZE;
     if (kind !== 0 && kind !== FALLOC_FL_ZERO_RANGE && kind !== FALLOC_FL_PUNCH_HOLE) return -EOPNOTSUPP;
     if (kind === FALLOC_FL_PUNCH_HOLE && !keepsSize) return -EOPNOTSUPP;
-    if (kind !== 0) this.pages -= zeroContent(node, offset, length);
+    if (kind !== 0) this.#givePages(zeroContent(node, offset, length));
     if (!keepsSize) node.size = Math.max(node.size, offset + length);
     node.touch();
     return 0;
@@ -102,21 +105,12 @@ export abstract class MemoryFiles {
     return 0;
   }
 
-  nextEntry(file: number, cookieLow: number, _cookieHigh: number, entry: DirectoryEntry): number {
+  nextEntry(file: number, cookieLow: number, cookieHigh: number, entry: DirectoryEntry): number {
     const open = this.files.get(file);
     if (open === undefined) return -EBADF;
     if (!open.node.isFolder) return -ENOTDIR;
-    if (cookieLow === 0) open.entries = entriesOf(open.node);
-    const next = open.entries[cookieLow];
-    if (next === undefined) return 0;
-    const [bytes, node] = next;
-    entry.name.set({ bytes, address: 0 }, 0, bytes.length);
-    entry.inoLow = node.inode;
-    entry.inoHigh = 0;
-    entry.type = node.type >> 12;
-    entry.cookieLow = cookieLow + 1;
-    entry.cookieHigh = 0;
-    return 1;
+    open.cursor ??= new FolderCursor(open.node);
+    return open.cursor.next(cookieLow + cookieHigh * 0x1_0000_0000, entry);
   }
 
   control(file: number): number {
@@ -148,10 +142,16 @@ export abstract class MemoryFiles {
   /** A file was closed; it goes if nothing leads to it any more. */
   protected abstract dropIfGone(node: MemoryNode): void;
 
+  /** There are as many open files as there may be. */
+  protected get isFull(): boolean {
+    return this.files.size >= MAX_OPEN;
+  }
+
   protected openNode(node: MemoryNode, flags: number): number {
+    if (this.isFull) return -ENFILE;
     const file = ++this.#lastFile;
     node.opened++;
-    this.files.set(file, { node, flags, entries: [] });
+    this.files.set(file, { node, flags, cursor: undefined });
     return file;
   }
 
@@ -160,11 +160,11 @@ export abstract class MemoryFiles {
   }
 
   protected resize(node: MemoryNode, size: number): void {
-    this.pages -= resizeContent(node, size);
+    this.#givePages(resizeContent(node, size));
   }
 
   protected freeContent(node: MemoryNode): void {
-    this.pages -= node.pages.size;
+    this.#givePages(node.pages.size);
     node.pages.clear();
   }
 
@@ -173,12 +173,8 @@ export abstract class MemoryFiles {
     return open === undefined || (open.flags & O_ACCMODE) === O_RDONLY ? undefined : open;
   }
 
-  /** Takes what a write needs, if it is there. */
-  #reserve(node: MemoryNode, offset: number, length: number): boolean {
-    const missing = missingPages(node, offset, length);
-    if ((this.pages + missing) * PAGE_BYTES > this.capacity) return false;
-    this.pages += missing;
-    return true;
+  #givePages(count: number): void {
+    this.budget.give(count * PAGE_BYTES);
   }
 
   #withLocks(file: number, act: (locks: MemoryLocks) => number): number {
@@ -188,14 +184,4 @@ export abstract class MemoryFiles {
     if (locks === undefined) this.#locks.set(open.node, (locks = new MemoryLocks()));
     return act(locks);
   }
-}
-
-const SELF = Uint8Array.of(0x2e);
-const PARENT = Uint8Array.of(0x2e, 0x2e);
-
-function entriesOf(folder: MemoryNode): (readonly [Uint8Array, MemoryNode])[] {
-  const children = [...folder.children].map(
-    ([key, node]) => [Uint8Array.from(key, (c) => c.charCodeAt(0)), node] as const,
-  );
-  return [[SELF, folder], [PARENT, folder.parent], ...children];
 }

@@ -22,7 +22,9 @@ import {
   EISDIR,
   ELOOP,
   ENAMETOOLONG,
+  ENFILE,
   ENOENT,
+  ENOSPC,
   ENOTDIR,
   ENOTEMPTY,
   ENXIO,
@@ -32,6 +34,7 @@ import {
 } from '../errno.ts';
 import { type Folder, ROOT_INODE } from '../folder.ts';
 import { checkName, type Name } from '../name.ts';
+import { NAME_BYTES, NODE_BYTES } from './memory-budget.ts';
 import { MemoryFiles } from './memory-files.ts';
 import { MemoryNode, PAGE_BYTES, takePrivileges, timeNow } from './memory-node.ts';
 import { bytesOf, fill } from './node-attributes.ts';
@@ -47,7 +50,7 @@ export class MemoryFolder extends MemoryFiles implements Folder {
   #gid = 0;
   #umask = 0;
 
-  /** `capacity`: bytes that all contents together may take. */
+  /** `capacity`: bytes that all contents, files and names together may take. */
   constructor(capacity: number = 1 << 30) {
     super(capacity);
     const root = new MemoryNode(ROOT_INODE, S_IFDIR | 0o755, 0, 0, [0, 0]);
@@ -90,9 +93,11 @@ export class MemoryFolder extends MemoryFiles implements Folder {
     if (target.length === 0) return -ENOENT;
     if (target.length >= PATH_MAX) return -ENAMETOOLONG;
     if (target.has(0)) return -EINVAL;
+    if (target.length > this.budget.free) return -ENOSPC;
     const result = this.#make(parent, name, S_IFLNK | 0o777, [0, 0], entry);
     if (result < 0) return result;
     const node = this.#nodes.get(entry.inode)!;
+    this.budget.charge(node, target.length);
     node.target = bytesOf(target);
     node.size = target.length;
     fill(entry.attributes, node);
@@ -105,6 +110,7 @@ export class MemoryFolder extends MemoryFiles implements Folder {
     if (node === undefined) return -ESTALE;
     if (typeof folder === 'number') return folder;
     if (node.isFolder) return -EPERM;
+    if (!this.budget.take(NAME_BYTES)) return -ENOSPC;
     node.links++;
     node.touchAttributes();
     this.#enter(folder, name.toKey(), node);
@@ -138,7 +144,7 @@ export class MemoryFolder extends MemoryFiles implements Folder {
     if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) !== 0) return -EINVAL;
     if (flags === (RENAME_NOREPLACE | RENAME_EXCHANGE)) return -EINVAL;
     const [key, newKey] = [name.toKey(), newName.toKey()];
-    const other = to.children.get(newKey);
+    const other = to.child(newKey);
     if (node.isFolder && isWithin(to, node)) return -EINVAL;
     if (flags === RENAME_EXCHANGE) return this.#exchange(from!, key, node, to, newKey, other);
     if (other !== undefined) {
@@ -198,9 +204,10 @@ export class MemoryFolder extends MemoryFiles implements Folder {
   statistics(_inode: number, statistics: FolderStatistics): number {
     statistics.type = TMPFS_MAGIC;
     statistics.blockSize = statistics.fragmentSize = PAGE_BYTES;
-    statistics.blocks = Math.floor(this.capacity / PAGE_BYTES);
-    statistics.free = statistics.available = statistics.blocks - this.pages;
-    statistics.files = statistics.freeFiles = 0;
+    statistics.blocks = Math.floor(this.budget.capacity / PAGE_BYTES);
+    statistics.free = statistics.available = Math.floor(this.budget.free / PAGE_BYTES);
+    statistics.files = Math.floor(this.budget.capacity / (NODE_BYTES + NAME_BYTES));
+    statistics.freeFiles = Math.floor(this.budget.free / (NODE_BYTES + NAME_BYTES));
     return 0;
   }
 
@@ -220,12 +227,12 @@ export class MemoryFolder extends MemoryFiles implements Folder {
 
   setExtended(inode: number, name: Name, value: Name, flags: number): number {
     const node = this.#nodes.get(inode);
-    return node === undefined ? -ESTALE : setExtended(node, name, value, flags);
+    return node === undefined ? -ESTALE : setExtended(node, name, value, flags, this.budget);
   }
 
   removeExtended(inode: number, name: Name): number {
     const node = this.#nodes.get(inode);
-    return node === undefined ? -ESTALE : removeExtended(node, name);
+    return node === undefined ? -ESTALE : removeExtended(node, name, this.budget);
   }
 
   open(inode: number, flags: number): number {
@@ -250,6 +257,7 @@ export class MemoryFolder extends MemoryFiles implements Folder {
   }
 
   create(parent: number, name: Name, flags: number, mode: number, entry: FileEntry): number {
+    if (this.isFull) return -ENFILE;
     const made = S_IFREG | (mode & S_IALL & ~this.#umask);
     const result = this.#make(parent, name, made, [0, 0], entry);
     if (result === 0) return this.openNode(this.#nodes.get(entry.inode)!, flags);
@@ -264,6 +272,8 @@ export class MemoryFolder extends MemoryFiles implements Folder {
   createUnnamed(parent: number, flags: number, mode: number, entry: FileEntry): number {
     const folder = this.#folder(parent);
     if (typeof folder === 'number') return folder;
+    if (this.isFull) return -ENFILE;
+    if (!this.budget.take(NODE_BYTES)) return -ENOSPC;
     const node = this.#newNode(folder, S_IFREG | (mode & S_IALL & ~this.#umask), [0, 0]);
     this.#give(node, entry);
     return this.openNode(node, flags);
@@ -281,6 +291,7 @@ export class MemoryFolder extends MemoryFiles implements Folder {
   protected override dropIfGone(node: MemoryNode): void {
     if (node.links > 0 || node.lookups > 0 || node.opened > 0) return;
     this.freeContent(node);
+    this.budget.give(node.bytes);
     this.#nodes.delete(node.inode);
   }
 
@@ -306,7 +317,7 @@ export class MemoryFolder extends MemoryFiles implements Folder {
     if (problem < 0) return [undefined, problem];
     const folder = this.#folder(parent);
     if (typeof folder === 'number') return [undefined, folder];
-    return [folder, folder.children.get(name.toKey()) ?? -ENOENT];
+    return [folder, folder.child(name.toKey()) ?? -ENOENT];
   }
 
   #node(inode: number, file: number): MemoryNode | number {
@@ -324,6 +335,7 @@ export class MemoryFolder extends MemoryFiles implements Folder {
   #make(parent: number, name: Name, mode: number, device: readonly [number, number], entry: FileEntry): number {
     const folder = this.#place(parent, name);
     if (typeof folder === 'number') return folder;
+    if (!this.budget.take(NODE_BYTES + NAME_BYTES)) return -ENOSPC;
     const node = this.#newNode(folder, mode, device);
     node.links = node.isFolder ? 2 : 1;
     this.#enter(folder, name.toKey(), node);
@@ -341,7 +353,7 @@ export class MemoryFolder extends MemoryFiles implements Folder {
   }
 
   #enter(folder: MemoryNode, key: string, node: MemoryNode): void {
-    folder.children.set(key, node);
+    folder.addChild(key, node);
     if (node.isFolder) {
       node.parent = folder;
       folder.links++;
@@ -357,6 +369,7 @@ export class MemoryFolder extends MemoryFiles implements Folder {
 
   #remove(folder: MemoryNode, key: string, node: MemoryNode): void {
     this.#leave(folder, key, node);
+    this.budget.give(NAME_BYTES);
     node.links -= node.isFolder ? 2 : 1;
     node.touchAttributes();
     this.dropIfGone(node);

@@ -1,6 +1,6 @@
 import type { RecordLock } from '../attributes.ts';
 import { F_RDLCK, F_UNLCK, F_WRLCK, LOCK_EX, LOCK_UN } from '../constants.ts';
-import { EAGAIN } from '../errno.ts';
+import { EAGAIN, ENOLCK } from '../errno.ts';
 
 interface HeldLock {
   /** The open file by which it was taken. */
@@ -11,6 +11,9 @@ interface HeldLock {
   readonly end: bigint;
   readonly pid: number;
 }
+
+/** Ranges of a file that are locked: all are looked at for each lock. */
+const MAX_LOCKS = 4096;
 
 /** Locks of one file (fcntl(2), flock(2)). */
 export class MemoryLocks {
@@ -29,8 +32,9 @@ export class MemoryLocks {
   }
 
   set(file: number, owner: bigint, lock: RecordLock): number {
-    if (lock.type !== F_UNLCK && this.#conflict(owner, lock) !== undefined) return -EAGAIN;
     const { type, start, end, pid } = lock;
+    if (type !== F_UNLCK && this.#conflict(owner, lock) !== undefined) return -EAGAIN;
+    if (type !== F_UNLCK && this.#held.length >= MAX_LOCKS) return -ENOLCK;
     this.#held = this.#held.flatMap((held) => (held.owner === owner ? without(held, start, end) : [held]));
     if (type !== F_UNLCK) this.#held.push({ file, owner, type, start, end, pid });
     return 0;

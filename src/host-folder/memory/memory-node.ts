@@ -1,4 +1,6 @@
 import { S_IFDIR, S_IFMT, S_ISGID, S_ISUID } from '../constants.ts';
+import { FIRST_ORDER } from './folder-cursor.ts';
+import { NODE_BYTES } from './memory-budget.ts';
 
 /** Content is kept in pieces of so many bytes, and what was never written takes none. */
 export const PAGE_BYTES = 16384;
@@ -6,6 +8,12 @@ export const PAGE_BYTES = 16384;
 interface Time {
   readonly seconds: number;
   readonly ns: number;
+}
+
+/** What a name in a folder stands for. Whatever gets a name later has a higher `order`. */
+export interface Child {
+  readonly node: MemoryNode;
+  readonly order: number;
 }
 
 /** A file, folder or link of a `MemoryFolder`. */
@@ -22,7 +30,8 @@ export class MemoryNode {
   /** Of a regular file: pieces by their number. */
   readonly pages = new Map<number, Uint8Array>();
   /** Of a folder: what is in it, by names as `Name.toKey` gives them. */
-  readonly children = new Map<string, MemoryNode>();
+  readonly children = new Map<string, Child>();
+  #lastOrder = FIRST_ORDER - 1;
   /** Of a folder: the one that it is in; itself of the root. */
   parent: MemoryNode;
   /** Of a symbolic link. */
@@ -33,6 +42,8 @@ export class MemoryNode {
   mtime: Time;
   ctime: Time;
   readonly btime: Time;
+  /** Of the budget, but for content and names. */
+  bytes = NODE_BYTES;
   /** How often clients have it, and how often it is open. */
   lookups = 0;
   opened = 0;
@@ -54,6 +65,15 @@ export class MemoryNode {
 
   get isFolder(): boolean {
     return this.type === S_IFDIR;
+  }
+
+  /** What has that name in this folder. */
+  child(key: string): MemoryNode | undefined {
+    return this.children.get(key)?.node;
+  }
+
+  addChild(key: string, node: MemoryNode): void {
+    this.children.set(key, { node, order: ++this.#lastOrder });
   }
 
   /** Its content or what it holds has changed. */

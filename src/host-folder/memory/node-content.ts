@@ -67,8 +67,16 @@ export function resizeContent(node: MemoryNode, size: number): number {
 
 /** Where the first data (or hole) at or behind a place begin; undefined if there are none. */
 export function seekContent(node: MemoryNode, offset: number, data: boolean): number | undefined {
-  for (let at = offset; at < node.size; at = (Math.floor(at / PAGE_BYTES) + 1) * PAGE_BYTES) {
-    if (node.pages.has(Math.floor(at / PAGE_BYTES)) === data) return at;
+  const first = Math.floor(offset / PAGE_BYTES);
+  let page = first;
+  // Files are much longer than the memory that they take, so only pieces that there are are looked at.
+  if (data) {
+    page = Number.POSITIVE_INFINITY;
+    for (const number of node.pages.keys()) if (number >= first) page = Math.min(page, number);
+  } else {
+    while (node.pages.has(page)) page++;
   }
+  const at = Math.max(offset, page * PAGE_BYTES);
+  if (at < node.size) return at;
   return data ? undefined : node.size;
 }

@@ -1,13 +1,15 @@
 /** Extended attributes of nodes (xattr(7)). */
 import type { HostMemory } from '../../memory/scatter-list.ts';
 import { NAME_MAX, S_IFREG, XATTR_CREATE, XATTR_REPLACE } from '../constants.ts';
-import { EEXIST, EINVAL, ENODATA, EOPNOTSUPP, EPERM, ERANGE } from '../errno.ts';
+import { EEXIST, EINVAL, ENODATA, ENOSPC, EOPNOTSUPP, EPERM, ERANGE } from '../errno.ts';
 import type { Name } from '../name.ts';
+import { type MemoryBudget, NAME_BYTES } from './memory-budget.ts';
 import type { MemoryNode } from './memory-node.ts';
 import { bytesOf } from './node-attributes.ts';
 
 const NAMESPACES = ['user.', 'trusted.', 'security.', 'system.posix_acl_'];
 const XATTR_SIZE_MAX = 65536;
+const XATTR_LIST_MAX = 65536;
 
 export function getExtended(node: MemoryNode, name: Name, target: HostMemory, size: number): number {
   const problem = check(node, name);
@@ -25,25 +27,39 @@ export function listExtended(node: MemoryNode, target: HostMemory, size: number)
   );
 }
 
-export function setExtended(node: MemoryNode, name: Name, value: Name, flags: number): number {
+export function setExtended(node: MemoryNode, name: Name, value: Name, flags: number, budget: MemoryBudget): number {
   const problem = check(node, name);
   if (problem < 0) return problem;
   if (value.length > XATTR_SIZE_MAX) return -ERANGE;
   const key = name.toKey();
-  const isThere = node.extended.has(key);
+  const before = node.extended.get(key);
+  const isThere = before !== undefined;
   if (flags === XATTR_CREATE && isThere) return -EEXIST;
   if (flags === XATTR_REPLACE && !isThere) return -ENODATA;
+  if (!isThere && listLength(node) + key.length + 1 > XATTR_LIST_MAX) return -ENOSPC;
+  if (!budget.charge(node, value.length - (isThere ? before.length : -NAME_BYTES))) return -ENOSPC;
   node.extended.set(key, bytesOf(value));
   node.touchAttributes();
   return 0;
 }
 
-export function removeExtended(node: MemoryNode, name: Name): number {
+export function removeExtended(node: MemoryNode, name: Name, budget: MemoryBudget): number {
   const problem = check(node, name);
   if (problem < 0) return problem;
-  if (!node.extended.delete(name.toKey())) return -ENODATA;
+  const key = name.toKey();
+  const value = node.extended.get(key);
+  if (value === undefined) return -ENODATA;
+  budget.charge(node, -NAME_BYTES - value.length);
+  node.extended.delete(key);
   node.touchAttributes();
   return 0;
+}
+
+/** Bytes of the list of names. */
+function listLength(node: MemoryNode): number {
+  let length = 0;
+  for (const key of node.extended.keys()) length += key.length + 1;
+  return length;
 }
 
 /** 0, or the negative errno for an attribute that such a node cannot have; `user.` ones are for files and folders. */
