@@ -1,8 +1,9 @@
 import type { AttributeChanges, FileAttributes, FileEntry } from '../attributes.ts';
+import { S_IFMT, S_IFREG } from '../constants.ts';
 import type { Name } from '../name.ts';
 import { LinuxFolder } from './linux-folder.ts';
 
-/** The host's own owners are to be changed: an answer of `changeOwner`. */
+/** The host's own owners are to be changed: an answer of `giveTo`. */
 export const UP_TO_HOST = 1;
 
 /** A folder of the host that shows clients other owners of its files than the host does. */
@@ -16,14 +17,10 @@ export abstract class ForeignOwnersFolder extends LinuxFolder {
   /** Puts the owner that clients see into `attributes`; false if there is none but the host's. */
   protected abstract show(inode: number, file: number, attributes: FileAttributes): boolean;
 
-  /** As chown(2); what is undefined stays. 0, `UP_TO_HOST` or a negative errno; `attributes` may be used for anything. */
-  protected abstract changeOwner(
-    inode: number,
-    file: number,
-    uid: number | undefined,
-    gid: number | undefined,
-    attributes: FileAttributes,
-  ): number;
+  /**
+   * Makes a user and a group the owners that clients see, who are those of `attributes` now. 0, `UP_TO_HOST` or a negative errno.
+   */
+  protected abstract giveTo(inode: number, file: number, uid: number, gid: number, attributes: FileAttributes): number;
 
   override lookup(parent: number, name: Name, entry: FileEntry): number {
     return this.#shown(super.lookup(parent, name, entry), entry);
@@ -68,7 +65,7 @@ export abstract class ForeignOwnersFolder extends LinuxFolder {
 
   override setAttributes(inode: number, file: number, changes: AttributeChanges, attributes: FileAttributes): number {
     const { uid, gid } = changes;
-    const changed = (uid ?? gid) === undefined ? UP_TO_HOST : this.changeOwner(inode, file, uid, gid, attributes);
+    const changed = (uid ?? gid) === undefined ? UP_TO_HOST : this.#changeOwner(inode, file, changes, attributes);
     if (changed < 0) return changed;
     if (changed !== UP_TO_HOST) changes.uid = changes.gid = undefined;
     const result = super.setAttributes(inode, file, changes, attributes);
@@ -81,6 +78,15 @@ export abstract class ForeignOwnersFolder extends LinuxFolder {
   /** A descriptor of an inode, or of one of its files. */
   protected fdOf(inode: number, file: number): number {
     return file === 0 ? this.descriptorOf(inode) : this.files.fd(file);
+  }
+
+  /** As chown(2): what may be executed loses its privileges. */
+  #changeOwner(inode: number, file: number, { uid, gid }: AttributeChanges, attributes: FileAttributes): number {
+    const before = this.getAttributes(inode, file, attributes);
+    if (before < 0) return before;
+    const result = this.giveTo(inode, file, uid ?? attributes.uid, gid ?? attributes.gid, attributes);
+    if (result !== 0 || (attributes.mode & S_IFMT) !== S_IFREG) return result;
+    return this.takePrivilegesAway(this.fdOf(inode, file));
   }
 
   #shown(result: number, entry: FileEntry): number {

@@ -1,6 +1,5 @@
 import { callMemory, getAttribute, setAttribute } from '../../base/file-calls.ts';
 import type { FileAttributes } from '../attributes.ts';
-import { S_IFMT, S_IFREG } from '../constants.ts';
 import { ForeignOwnersFolder } from './foreign-owners-folder.ts';
 
 /** Where the owner that clients see is kept: u32 user, u32 group. */
@@ -46,20 +45,8 @@ export class OwnerKeepingFolder extends ForeignOwnersFolder {
     return true;
   }
 
-  /** What may be executed loses its privileges. */
-  protected override changeOwner(
-    inode: number,
-    file: number,
-    uid: number | undefined,
-    gid: number | undefined,
-    attributes: FileAttributes,
-  ): number {
-    const before = this.getAttributes(inode, file, attributes);
-    if (before < 0) return before;
-    const fd = this.fdOf(inode, file);
-    const result = this.#store(fd, uid ?? attributes.uid, gid ?? attributes.gid);
-    if (result < 0 || (attributes.mode & S_IFMT) !== S_IFREG) return result;
-    return this.takePrivilegesAway(fd);
+  protected override giveTo(inode: number, file: number, uid: number, gid: number): number {
+    return this.#store(this.fdOf(inode, file), uid, gid);
   }
 
   #store(fd: number, uid: number, gid: number): number {

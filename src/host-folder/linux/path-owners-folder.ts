@@ -1,5 +1,4 @@
 import type { FileAttributes } from '../attributes.ts';
-import { S_IFMT, S_IFREG } from '../constants.ts';
 import { EPERM } from '../errno.ts';
 import type { Name } from '../name.ts';
 import { ForeignOwnersFolder, UP_TO_HOST } from './foreign-owners-folder.ts';
@@ -50,18 +49,9 @@ export class PathOwnersFolder extends ForeignOwnersFolder {
   }
 
   /** There is one owner to give files to, whose they are already. */
-  protected override changeOwner(
-    inode: number,
-    file: number,
-    uid: number | undefined,
-    gid: number | undefined,
-    attributes: FileAttributes,
-  ): number {
-    const result = this.getAttributes(inode, file, attributes);
-    if (result < 0) return result;
+  protected override giveTo(inode: number, _file: number, uid: number, gid: number, now: FileAttributes): number {
     if (this.#ownerOf(inode) === 0) return UP_TO_HOST;
-    if ((uid ?? attributes.uid) !== attributes.uid || (gid ?? attributes.gid) !== attributes.gid) return -EPERM;
-    return (attributes.mode & S_IFMT) === S_IFREG ? this.takePrivilegesAway(this.fdOf(inode, file)) : 0;
+    return uid === now.uid && gid === now.gid ? 0 : -EPERM;
   }
 
   #ownerOf(inode: number): number {
