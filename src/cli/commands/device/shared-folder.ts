@@ -25,7 +25,7 @@ export function sharedFolderCommand(type: 'fs' | 'p9', protocol: string, example
       cfg: value({
         section: 'Device',
         syntax: text('KEY=VALUE[:...]'),
-        help: 'How it is shared: keys of --shared-dir of "crosvm run", but type.',
+        help: 'How it is shared: keys of --shared-dir of "crosvm run", but type; commas between them will do, too.',
       }),
       ...deviceOptions,
     },
