@@ -85,6 +85,15 @@ for (const [way, env] of Object.entries(WAYS)) {
       assert.equal(await end(), '');
     });
 
+    test('of root as a user without a group of his own: that is the group of root', async () => {
+      const share = newShare(`${way}-one-uid`);
+      const { client, end } = await startFolderDevice(share, `uid=${USER}`, { env });
+      client.create(ROOT, 'new', O_RDWR, 0o666);
+      const { uid, gid } = lstatSync(join(share, 'new'));
+      assert.deepEqual([uid, gid], [USER, 0]);
+      assert.equal(await end(), '');
+    });
+
     test('of root as one user: with the rights of that one only', async () => {
       const share = newShare(`${way}-one`);
       const { client, end } = await startFolderDevice(share, `uid=${USER}:gid=${USER}`, { env });
@@ -97,6 +106,49 @@ for (const [way, env] of Object.entries(WAYS)) {
       new DataView(chown.buffer).setUint32(0, protocol.FATTR_UID, true);
       assert.equal(errorOf(client, protocol.FUSE_SETATTR, node.nodeid, chown), -EPERM);
       assert.deepEqual(rightsIn(share), [`${USER} ${NONE} ${NONE}`]);
+      assert.equal(await end(), '');
+    });
+
+    test('of root with owners by path', async () => {
+      const share = newShare(`${way}-paths`);
+      mkdirSync(join(share, 'work'));
+      const { client, end } = await startFolderDevice(share, `timeout=0,ugid_map='5 6 ${USER} ${USER} 027 /work'`, {
+        env,
+      });
+      assert.deepEqual(
+        [ownersOf(client, 'work'), ownersOf(client, 'of-user')],
+        [
+          [5, 6],
+          [USER, USER],
+        ],
+      );
+      client.uid = client.gid = 7;
+      client.create(client.lookup(ROOT, 'work').nodeid, 'new', O_RDWR, 0o666);
+      const { uid, gid, mode } = lstatSync(join(share, 'work', 'new'));
+      assert.deepEqual([uid, gid, mode & 0o777], [USER, USER, 0o640]);
+      client.create(ROOT, 'new', O_RDWR, 0o666);
+      assert.equal(lstatSync(join(share, 'new')).uid, 7);
+      assert.equal(await end(), '');
+    });
+
+    test('of somebody else with owners by path: all are his', async () => {
+      const share = newShare(`${way}-own-paths`);
+      const others = startFolderDevice(share, `ugid_map=5 6 0 ${USER} 022 /`, { env, user: USER });
+      await assert.rejects(others, {
+        message: /ugid_map: only root makes files of others; yours are those of 1000 1000\n/,
+      });
+      const { client, end } = await startFolderDevice(share, `ugid_map=5 6 ${USER} ${USER} 022 /`, { env, user: USER });
+      assert.deepEqual(
+        [ownersOf(client, 'of-user'), ownersOf(client, 'of-root')],
+        [
+          [5, 6],
+          [5, 6],
+        ],
+      );
+      assert.deepEqual([open(client, 'of-root'), open(client, 'of-user')], [-EACCES, 0]);
+      client.uid = client.gid = 7;
+      client.create(ROOT, 'new', O_RDWR, 0o666);
+      assert.equal(lstatSync(join(share, 'new')).uid, USER);
       assert.equal(await end(), '');
     });
 

@@ -6,6 +6,7 @@ import type { Folder } from '../host-folder/folder.ts';
 import { openFolder } from '../host-folder/linux/open-folder.ts';
 import type { FolderSpec } from './device-spec.ts';
 import type { SharedFolder } from './made-device.ts';
+import { mustMakeOwn } from './share-users.ts';
 
 /** They are what a namespace of its own is for. */
 const NO_USERS = 'uid, gid, uidmap and gidmap of a shared folder take the sandbox';
@@ -15,14 +16,16 @@ const NO_USERS = 'uid, gid, uidmap and gidmap of a shared folder take the sandbo
  * throws `E_JAIL` for what only a jail can do.
  */
 export function shareFolder(
-  { path, users, groups, user, keepOwners = false, rewriteSecurity = false, followsMounts = false }: FolderSpec,
+  { path, users, groups, user, keepOwners = false, owners, rewriteSecurity = false, followsMounts = false }: FolderSpec,
   readOnly: boolean,
 ): { readonly open: () => Folder; readonly share: SharedFolder } {
   const absolute = resolve(path);
   mustBeFolder(absolute);
-  const options = { keepOwners, rewriteSecurity };
+  const options = { keepOwners, owners, rewriteSecurity };
   let open = () => {
     if ((users ?? groups ?? user) !== undefined) throw new CrosvmError('E_JAIL', NO_USERS);
+    const own = { uid: process.geteuid!(), gid: process.getegid!() };
+    if (own.uid !== 0) mustMakeOwn(owners, own);
     return openFolder(absolute, options);
   };
   return {
@@ -35,6 +38,7 @@ export function shareFolder(
       users,
       groups,
       user,
+      owners,
       becameRoot: () => (open = () => openFolder('/', { ...options, descriptors: '' })),
     },
   };

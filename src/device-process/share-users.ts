@@ -1,6 +1,7 @@
 /** Who a device process that shares a folder is in its user namespace, and who others are. */
 import type { IdRange, Ids } from '../base/user-maps.ts';
 import { CrosvmError } from '../errors.ts';
+import type { PathOwner } from '../host-folder/linux/path-owners.ts';
 
 /** As the user says it. */
 export interface ShareUsers {
@@ -9,6 +10,8 @@ export interface ShareUsers {
   readonly groups?: readonly IdRange[] | undefined;
   /** As whom all is done, with no other rights; without it, as each of the guest's users. By its numbers inside. */
   readonly user?: Ids | undefined;
+  /** Whose files are by their paths; by the host's numbers, also inside. */
+  readonly owners?: readonly PathOwner[] | undefined;
 }
 
 const ALL = [{ inside: 0, outside: 0, count: 2 ** 32 - 1 }];
@@ -31,7 +34,14 @@ function firstId(map: readonly IdRange[] | undefined): number {
 export function onlyUser(share: ShareUsers, owner: Ids): Ids {
   mustBeOnly('uidmap', share.users, owner.uid);
   mustBeOnly('gidmap', share.groups, owner.gid);
+  mustMakeOwn(share.owners, owner);
   return ownUser(share);
+}
+
+/** Throws `E_JAIL` if files are to be made in other names than that of `owner`. */
+export function mustMakeOwn(owners: readonly PathOwner[] | undefined, { uid, gid }: Ids): void {
+  if (owners === undefined || owners.every(({ host }) => host.uid === uid && host.gid === gid)) return;
+  throw new CrosvmError('E_JAIL', `ugid_map: only root makes files of others; yours are those of ${uid} ${gid}`);
 }
 
 function mustBeOnly(key: string, map: readonly IdRange[] | undefined, own: number): void {

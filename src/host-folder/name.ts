@@ -62,6 +62,13 @@ export class Name {
     return decoder.decode(this.memory.bytes.subarray(this.start, this.start + this.length));
   }
 
+  equals(other: Name): boolean {
+    if (other.length !== this.length) return false;
+    const [mine, its] = [this.memory.bytes, other.memory.bytes];
+    for (let i = 0; i < this.length; i++) if (mine[this.start + i] !== its[other.start + i]) return false;
+    return true;
+  }
+
   copyTo(target: Uint8Array, at: number): void {
     const { bytes } = this.memory;
     for (let i = 0; i < this.length; i++) target[at + i] = bytes[this.start + i]!;

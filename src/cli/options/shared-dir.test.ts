@@ -38,6 +38,15 @@ test('a folder, its tag and how it is shared', () => {
   });
 });
 
+test('owners by path', () => {
+  const { ugid_map: owners } = parse('p:t:ugid_map=1000 1001 5 6 0022 /; 2 3 4 5 7  /var//my files/:keep_owners=false');
+  assert.deepEqual(parse(`p:t:ugid_map="1000 1001 5 6 022 /"`).ugid_map, owners!.slice(0, 1));
+  assert.deepEqual(owners, [
+    { path: [], shown: { uid: 1000, gid: 1001 }, host: { uid: 5, gid: 6 }, umask: 0o22 },
+    { path: ['var', 'my files'], shown: { uid: 2, gid: 3 }, host: { uid: 4, gid: 5 }, umask: 7 },
+  ]);
+});
+
 test('what is wrong is named', () => {
   const refuses = (text: string, message: RegExp) => assert.throws(() => parse(text), { code: 'E_OPTION', message });
   refuses('/home', /tag is missing/);
@@ -53,8 +62,7 @@ test('what is wrong is named', () => {
   refuses('p:t:uidmap=0 0 4294967296', /uidmap/);
   refuses('p:t:uidmap=10 10 4294967294', /no or too many users/);
   refuses('p:t:toString=1', /unknown key/);
-  refuses('p:t:uid=1000', /uid and gid go together/);
-  refuses('p:t:gid=1000', /uid and gid go together/);
+  refuses('p:t:uid=1000:gidmap=1000 1000 1', /gid: 0 is not in gidmap/);
   refuses('p:t:uid=-1:gid=0', /uid: "-1" is not a whole number/);
   refuses('p:t:uid=root:gid=root', /uid: "root" is not a whole number/);
   refuses('p:t:uid=4294967295:gid=0', /uid: 4294967295 is not between/);
@@ -66,5 +74,19 @@ test('what is wrong is named', () => {
   refuses('p:t:max_dynamic_xattr=-1', /max_dynamic_xattr: "-1" is not/);
   refuses('p:t:security_ctx=on', /security_ctx: "on" is not one of/);
   refuses('p:t:rewrite-security-xattrs=1', /rewrite-security-xattrs: "1" is not one of/);
-  refuses('p:t:ugid_map=0 0 1000 1000 022 /', /ugid_map: owners by path are not supported/);
+  refuses('p:t:ugid_map=', /ugid_map: "" is not two users with their groups, a umask and a path/);
+  refuses('p:t:ugid_map=0 0 1000 1000 022', /ugid_map: "0 0 1000 1000 022" is not/);
+  refuses('p:t:ugid_map=0 0 1000 1000 022 home', /ugid_map: .* a path that begins with \//);
+  refuses('p:t:ugid_map=0 0 1000 1000 022 /;', /ugid_map: "" is not/);
+  refuses('p:t:ugid_map=0 0 1000 1000 099 /', /ugid_map: "099" is no umask/);
+  refuses('p:t:ugid_map=0 0 me 1000 022 /', /ugid_map: "me" is not a whole number/);
+  refuses('p:t:ugid_map=0 0 1000 4294967295 022 /', /ugid_map: 4294967295 is not between/);
+  refuses('p:t:ugid_map=0 0 1 1 022 /a/../b', /ugid_map: "\.\." is no name of a file/);
+  refuses(`p:t:ugid_map=0 0 1 1 022 /${'x'.repeat(256)}`, /ugid_map: "x+" is no name of a file/);
+  refuses('p:t:ugid_map=0 0 1 1 022 /a/;2 2 3 3 0 //a', /ugid_map: \/a is given twice/);
+  const many = Array.from({ length: 256 }, (_, i) => `0 0 1 1 022 /${i}`).join(';');
+  refuses(`p:t:ugid_map=${many}`, /ugid_map: more than 255 paths/);
+  refuses('p:t:ugid_map=0 0 1 1 022 /:uidmap=0 1 1', /ugid_map does not go with uidmap/);
+  refuses('p:t:gid=0:ugid_map=0 0 1 1 022 /', /ugid_map does not go with gid/);
+  refuses('p:t:keep_owners=true:ugid_map=0 0 1 1 022 /', /ugid_map does not go with keep_owners/);
 });

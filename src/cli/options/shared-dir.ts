@@ -2,6 +2,7 @@ import type { IdRange } from '../../base/user-maps.ts';
 import { CrosvmError } from '../../errors.ts';
 import { suggestion } from '../nearest.ts';
 import { choice, integer, path, text, type ValueSyntax } from './syntax.ts';
+import { idMap, MAX_ID, pathOwners, userId, userList } from './users.ts';
 
 /** One of the `key=value` that follow a tag. */
 interface Key<T> {
@@ -27,33 +28,6 @@ const seconds: ValueSyntax<number> = {
     return n;
   },
 };
-
-const MAX_ID = 2 ** 32 - 2;
-const user = integer({ min: 0, max: MAX_ID });
-
-/** `0 1000 1,1 100000 65536`: users of the guest, of the host, how many. */
-const idMap: ValueSyntax<readonly IdRange[]> = {
-  metavar: 'GUEST HOST COUNT[,...]',
-  parse: (value) =>
-    value.split(',').map((range) => {
-      const numbers = range.trim().split(/\s+/);
-      if (numbers.length !== 3) fail(`"${range}" is not a user of the guest, one of the host and how many`);
-      const [inside, outside, count] = numbers.map(user.parse);
-      if (count === 0 || Math.max(inside!, outside!) + count! - 1 > MAX_ID) fail(`"${range}" has no or too many users`);
-      return { inside: inside!, outside: outside!, count: count! };
-    }),
-};
-
-/** Users by their numbers, with spaces between them. */
-const userList: ValueSyntax<readonly number[]> = {
-  metavar: '"UID UID..."',
-  parse: (value) => value.trim().split(/\s+/).map(user.parse),
-};
-
-/** What the original has, and why this one does not. */
-function refused(reason: string): ValueSyntax<never> {
-  return { metavar: 'TEXT', parse: () => fail(reason) };
-}
 
 /** crosvm's own is 8 GiB; shared memory of a device ends at 1 TiB. */
 const MAX_WINDOW_MIB = 1 << 20;
@@ -86,10 +60,10 @@ const keys = {
   uidmap: { syntax: idMap, help: 'Users: of the guest, of the host, how many.' },
   gidmap: { syntax: idMap, help: 'The same for groups.' },
   uid: {
-    syntax: user,
-    help: 'All is done as this user, by the numbers of uidmap, with no other rights; with gid [default: as each user of the guest].',
+    syntax: userId,
+    help: 'All is done as this user, by the numbers of uidmap, with no other rights [default: as each user of the guest; with gid, 0].',
   },
-  gid: { syntax: user, help: 'The group of that user, by the numbers of gidmap.' },
+  gid: { syntax: userId, help: 'The group of that user, by the numbers of gidmap [default: 0].' },
   keep_owners: {
     syntax: trueOrFalse,
     aliases: ['keep-owners'],
@@ -133,8 +107,9 @@ const keys = {
     help: 'The same for extended attributes; without effect here.',
   },
   ugid_map: {
-    syntax: refused('owners by path are not supported; uidmap and gidmap map users, keep_owners keeps any'),
-    help: 'Owners by path; refused: uidmap, gidmap and keep_owners are for that.',
+    syntax: pathOwners,
+    aliases: ['ugid-map'],
+    help: 'Whose files at a path of the folder are: the guest sees the first two, on the host the others make them, without permissions in the umask. Goes with no other key about users.',
   },
   queues: { syntax: integer({ min: 1, max: 16 }), help: 'Queues for requests [default: 1].' },
 } as const satisfies Readonly<Record<string, Key<unknown>>>;
@@ -160,15 +135,24 @@ export const sharedDirSyntax: ValueSyntax<SharedDirOption> = {
       given[name] = parsed;
     }
     const option: SharedDirOption = { path: path().parse(folder), tag: text('TAG').parse(tag), ...given };
-    checkUser('uid', option.uid, option.uidmap);
-    checkUser('gid', option.gid, option.gidmap);
-    if ((option.uid === undefined) !== (option.gid === undefined)) fail('uid and gid go together');
+    checkUsers(option);
     return option;
   },
 };
 
-function checkUser(key: string, id: number | undefined, map: readonly IdRange[] | undefined): void {
-  if (id === undefined || map === undefined) return;
+const USER_KEYS = ['uidmap', 'gidmap', 'uid', 'gid', 'keep_owners'] as const;
+
+function checkUsers(option: SharedDirOption): void {
+  const { uid, gid, uidmap, gidmap } = option;
+  const other = USER_KEYS.find((key) => option[key] !== undefined && option[key] !== false);
+  if (option.ugid_map !== undefined && other !== undefined) fail(`ugid_map does not go with ${other}`);
+  if ((uid ?? gid) === undefined) return;
+  checkUser('uid', uid ?? 0, uidmap);
+  checkUser('gid', gid ?? 0, gidmap);
+}
+
+function checkUser(key: string, id: number, map: readonly IdRange[] | undefined): void {
+  if (map === undefined) return;
   if (!map.some(({ inside, count }) => id >= inside && id - inside < count)) fail(`${key}: ${id} is not in ${key}map`);
 }
 
@@ -181,10 +165,15 @@ function parseWord(word: string): [string, unknown] {
   const [name, { syntax }] = found;
   if (value === undefined) return fail(`${name} needs a value: ${name}=${syntax.metavar}`);
   try {
-    return [name, syntax.parse(value)];
+    return [name, syntax.parse(unquoted(value))];
   } catch (error) {
     return fail(`${name}: ${(error as Error).message}`);
   }
+}
+
+/** Quotes of the shell's kind, which some people need around values with spaces, may stand around any. */
+function unquoted(value: string): string {
+  return /^(["']).*\1$/s.test(value) && value.length > 1 ? value.slice(1, -1) : value;
 }
 
 function fail(message: string): never {

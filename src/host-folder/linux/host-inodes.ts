@@ -144,6 +144,34 @@ export class HostInodes {
     this.#table.place(inode, parent, name);
   }
 
+  /**
+   * Fills `path` with the names that lead from the root to an inode, the last one first, for `isNamed`. False if it is not known
+   * where it is.
+   */
+  pathTo(inode: number, path: number[]): boolean {
+    const table = this.#table;
+    path.length = 0;
+    for (let at = inode; at !== ROOT_INODE; at = table.parent(at)) {
+      if (!table.isLive(at) || table.name(at) === 0) return false;
+      path.push(table.name(at));
+    }
+    return true;
+  }
+
+  isNamed(reference: number, name: Name): boolean {
+    return this.#table.names.equals(reference, name);
+  }
+
+  /** What was said of an inode last; 0 of one that is new or not known. */
+  mark(inode: number): number {
+    return this.#table.isLive(inode) ? this.#table.mark(inode) : 0;
+  }
+
+  /** `mark` is 0 to MAX_MARK, of an inode that is live. */
+  setMark(inode: number, mark: number): void {
+    this.#table.setMark(inode, mark);
+  }
+
   #give(device: number, parent: number, name: Name | undefined, entry: FileEntry): number {
     const table = this.#table;
     const type = statxType();

@@ -7,7 +7,7 @@ import type { DeviceTable } from './devices.ts';
 import type { InodeTable } from './inode-table.ts';
 import { statxInoHigh, statxInoLow, statxMajor, statxMinor, statxType } from './statx.ts';
 
-/** How many descriptors inodes have together, however many there are. */
+/** How many descriptors inodes have together, however many there are. The table has room for the number of one of 255. */
 const CAPACITY = 192;
 
 /** For system calls. One for all, as it is never given back, and each client that starts anew has a table of its own. */

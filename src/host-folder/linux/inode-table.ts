@@ -15,19 +15,21 @@ const CHILDREN = 4;
 const NAME = 5;
 /** The next record of its bucket; of a free record, the next free one. */
 const NEXT = 6;
-/** The place of its descriptor (12 bits, from 1), its device (11 bits), its type (4 bits), whether it is in a bucket. */
+/** The place of its descriptor (8 bits, from 1), its device (11 bits), its type (4 bits), whether it is in a bucket, its mark (8 bits). */
 const META = 7;
 const RECORD_WORDS = 8;
 
-const SLOT_MASK = 0xfff;
-const DEVICE_SHIFT = 12;
+const SLOT_MASK = 0xff;
+const DEVICE_SHIFT = 8;
 const DEVICE_MASK = 0x7ff;
-const TYPE_SHIFT = 23;
+const TYPE_SHIFT = 19;
 const TYPE_MASK = 0xf;
-const HASHED = 1 << 27;
+const HASHED = 1 << 23;
+const MARK_SHIFT = 24;
+const MARK_MASK = 0xff;
 
 export const MAX_DEVICES = DEVICE_MASK + 1;
-export const MAX_SLOTS = SLOT_MASK;
+export const MAX_MARK = MARK_MASK;
 
 const CHUNK_SHIFT = 13;
 const CHUNK_RECORDS = 1 << CHUNK_SHIFT;
@@ -164,6 +166,16 @@ export class InodeTable {
 
   setSlot(inode: number, slot: number): void {
     this.#set(inode, META, (this.#get(inode, META) & ~SLOT_MASK) | slot);
+  }
+
+  /** What somebody has said of it (`setMark`); 0 at first. */
+  mark(inode: number): number {
+    return this.#get(inode, META) >>> MARK_SHIFT;
+  }
+
+  /** `mark` is 0 to MAX_MARK. */
+  setMark(inode: number, mark: number): void {
+    this.#set(inode, META, (this.#get(inode, META) & ~(MARK_MASK << MARK_SHIFT)) | (mark << MARK_SHIFT));
   }
 
   /** Called with a record before it is removed. */

@@ -73,7 +73,8 @@ SELF.bytes[0] = 0x2e;
  */
 export class LinuxFolder extends HostFiles implements Folder {
   readonly #root: number;
-  readonly #inodes: HostInodes;
+  /** Which files of the host clients know. */
+  protected readonly inodes: HostInodes;
   readonly #credentials: Credentials;
   readonly #reader = new DirectoryReader();
   readonly #extended: ExtendedAttributes;
@@ -85,13 +86,13 @@ export class LinuxFolder extends HostFiles implements Folder {
   constructor(root: number, paths: DescriptorPaths, credentials: Credentials, names = new AttributeNames()) {
     super(paths, (inode, flags) => this.#openInode(inode, flags));
     this.#root = root;
-    this.#inodes = new HostInodes(root);
+    this.inodes = new HostInodes(root);
     this.#credentials = credentials;
     this.#extended = new ExtendedAttributes(paths, names);
   }
 
   watchChanges(): FolderChanges | undefined {
-    return this.#inodes.watchChanges(this.paths);
+    return this.inodes.watchChanges(this.paths);
   }
 
   actAs(uid: number, gid: number, umask: number): void {
@@ -104,7 +105,7 @@ export class LinuxFolder extends HostFiles implements Folder {
   }
 
   forget(inode: number, count: number): void {
-    this.#inodes.forget(inode, count);
+    this.inodes.forget(inode, count);
   }
 
   makeDirectory(parent: number, name: Name, mode: number, entry: FileEntry): number {
@@ -151,12 +152,12 @@ export class LinuxFolder extends HostFiles implements Folder {
   rename(parent: number, name: Name, newParent: number, newName: Name, flags: number): number {
     const problem = checkName(newName);
     if (problem < 0) return problem;
-    const to = this.#inodes.directory(newParent);
+    const to = this.inodes.directory(newParent);
     if (to < 0) return to;
     const from = this.#place(parent, name);
     if (from < 0) return from;
     const newAddress = terminate(newName, this.#otherName);
-    const inodes = this.#inodes;
+    const { inodes } = this;
     const moved = inodes.known(from, this.#name.address);
     const replaced = inodes.known(to, newAddress);
     const wasLast = replaced !== 0 && inodes.isLastName();
@@ -173,7 +174,7 @@ export class LinuxFolder extends HostFiles implements Folder {
 
   getAttributes(inode: number, file: number, attributes: FileAttributes): number {
     const result = this.#stat(inode, file);
-    if (result === 0) this.#inodes.attributes(attributes);
+    if (result === 0) this.inodes.attributes(attributes);
     return result;
   }
 
@@ -194,14 +195,14 @@ export class LinuxFolder extends HostFiles implements Folder {
       result = changeTimes(this.paths.of(fd), seconds(atime), atimeNs, seconds(mtime), mtimeNs);
     }
     if (result >= 0) result = statxFd(fd);
-    if (result >= 0) this.#inodes.attributes(attributes);
+    if (result >= 0) this.inodes.attributes(attributes);
     return result;
   }
 
   readLink(inode: number, target: HostMemory): number {
     const fd = this.descriptorOf(inode);
     if (fd < 0) return fd;
-    return this.#inodes.type(inode) === S_IFLNK >> 12 ? readLinkOf(fd, target) : -EINVAL;
+    return this.inodes.type(inode) === S_IFLNK >> 12 ? readLinkOf(fd, target) : -EINVAL;
   }
 
   statistics(inode: number, statistics: FolderStatistics): number {
@@ -260,7 +261,7 @@ export class LinuxFolder extends HostFiles implements Folder {
   }
 
   createUnnamed(parent: number, flags: number, mode: number, entry: FileEntry): number {
-    const folder = this.#inodes.directory(parent);
+    const folder = this.inodes.directory(parent);
     if (folder < 0) return folder;
     const fd = openBeneath(folder, SELF.address, (flags & (OPEN_FLAGS | O_EXCL)) | O_TMPFILE, mode & S_IALL);
     return fd < 0 ? fd : this.#keep(fd, parent, undefined, entry);
@@ -279,7 +280,7 @@ export class LinuxFolder extends HostFiles implements Folder {
   nextEntry(file: number, cookieLow: number, cookieHigh: number, entry: DirectoryEntry): number {
     const fd = this.files.fd(file);
     const result = fd < 0 ? fd : this.#reader.next(fd, cookieLow, cookieHigh, entry);
-    if (result > 0) this.#inodes.show(entry, this.files.inode(file));
+    if (result > 0) this.inodes.show(entry, this.files.inode(file));
     return result;
   }
 
@@ -287,7 +288,7 @@ export class LinuxFolder extends HostFiles implements Folder {
     this.#reader.forgetAll();
     this.files.releaseAll();
     this.locks.releaseAll();
-    this.#inodes.reset();
+    this.inodes.reset();
   }
 
   close(): void {
@@ -300,16 +301,16 @@ export class LinuxFolder extends HostFiles implements Folder {
     const problem = checkName(name);
     if (problem < 0) return problem;
     terminate(name, this.#name);
-    return this.#inodes.directory(parent);
+    return this.inodes.directory(parent);
   }
 
   #enter(parent: number, folder: number, name: Name, entry: FileEntry): number {
-    return this.#inodes.enter(parent, folder, this.#name.address, name, entry);
+    return this.inodes.enter(parent, folder, this.#name.address, name, entry);
   }
 
   /** A descriptor of an inode. What was deleted is there still while it is open. */
   protected descriptorOf(inode: number): number {
-    const fd = this.#inodes.descriptor(inode);
+    const fd = this.inodes.descriptor(inode);
     return fd === -ESTALE ? this.#openedAs(inode) : fd;
   }
 
@@ -322,7 +323,7 @@ export class LinuxFolder extends HostFiles implements Folder {
     let fd = 0;
     if (file !== 0) fd = this.files.fd(file);
     else {
-      const result = this.#inodes.stat(inode);
+      const result = this.inodes.stat(inode);
       if (result !== -ESTALE) return result;
       fd = this.#openedAs(inode);
     }
@@ -332,14 +333,14 @@ export class LinuxFolder extends HostFiles implements Folder {
   #openInode(inode: number, flags: number): number {
     const fd = this.descriptorOf(inode);
     if (fd < 0) return fd;
-    const type = this.#inodes.type(inode) << 12;
+    const type = this.inodes.type(inode) << 12;
     if (type === S_IFREG) return openPath(this.paths.of(fd), flags | O_NONBLOCK);
     if (type === S_IFDIR) return -EISDIR;
     return type === S_IFLNK ? -ELOOP : -ENXIO;
   }
 
   #openFolder(inode: number): number {
-    const folder = this.#inodes.directory(inode);
+    const folder = this.inodes.directory(inode);
     return folder < 0 ? folder : openBeneath(folder, SELF.address, O_DIRECTORY, 0);
   }
 
@@ -353,7 +354,7 @@ export class LinuxFolder extends HostFiles implements Folder {
   }
 
   #keep(fd: number, parent: number, name: Name | undefined, entry: FileEntry): number {
-    const result = this.#inodes.enterFd(fd, parent, name, entry);
+    const result = this.inodes.enterFd(fd, parent, name, entry);
     if (result < 0) closeDescriptor(fd);
     return result < 0 ? result : this.files.add(fd, entry.inode);
   }
@@ -361,17 +362,17 @@ export class LinuxFolder extends HostFiles implements Folder {
   #remove(parent: number, name: Name, call: (folder: number, name: number) => number): number {
     const folder = this.#place(parent, name);
     if (folder < 0) return folder;
-    const inode = this.#inodes.known(folder, this.#name.address);
-    const wasLast = inode !== 0 && this.#inodes.isLastName();
-    if (inode !== 0) this.#inodes.descriptor(inode); // its last chance
+    const inode = this.inodes.known(folder, this.#name.address);
+    const wasLast = inode !== 0 && this.inodes.isLastName();
+    if (inode !== 0) this.inodes.descriptor(inode); // its last chance
     const result = call(folder, this.#name.address);
-    if (result === 0 && inode !== 0) this.#inodes.nameLost(inode, parent, name, wasLast);
+    if (result === 0 && inode !== 0) this.inodes.nameLost(inode, parent, name, wasLast);
     return result;
   }
 
   #truncate(inode: number, file: number, fd: number, size: number, killsPrivileges: boolean): number {
     if (file !== 0) return this.#truncated(truncateFd(fd, size), fd, killsPrivileges);
-    const type = this.#inodes.type(inode) << 12;
+    const type = this.inodes.type(inode) << 12;
     if (type !== S_IFREG) return type === S_IFDIR ? -EISDIR : -EINVAL;
     return this.#truncated(truncatePath(this.paths.of(fd), size), fd, killsPrivileges);
   }

@@ -11,6 +11,8 @@ import { Credentials } from './credentials.ts';
 import { isKernelFileSystem } from './devices.ts';
 import { LinuxFolder } from './linux-folder.ts';
 import { OWNER_ATTRIBUTE, OwnerKeepingFolder } from './owner-keeping-folder.ts';
+import type { PathOwner } from './path-owners.ts';
+import { PathOwnersFolder } from './path-owners-folder.ts';
 
 /** Where the kernel lists the descriptors of the process that asks. */
 export const OWN_DESCRIPTORS = '/proc/self/fd';
@@ -20,6 +22,8 @@ export interface OpenFolderOptions {
   readonly descriptors?: string;
   /** All files stay this process's; whom clients take for their owners is kept beside them. */
   readonly keepOwners?: boolean;
+  /** Whose files are by their paths; it takes the right to be those of them who are not this process's user. */
+  readonly owners?: readonly PathOwner[] | undefined;
   /** Clients' `security.` attributes are kept as `user.virtiofs.security.` ones. */
   readonly rewriteSecurity?: boolean;
 }
@@ -30,7 +34,7 @@ export interface OpenFolderOptions {
  */
 export function openFolder(
   path: string,
-  { descriptors = OWN_DESCRIPTORS, keepOwners = false, rewriteSecurity = false }: OpenFolderOptions = {},
+  { descriptors = OWN_DESCRIPTORS, keepOwners = false, owners, rewriteSecurity = false }: OpenFolderOptions = {},
 ): LinuxFolder {
   let root: number;
   try {
@@ -43,7 +47,11 @@ export function openFolder(
   }
   unshareFileState();
   keepFileCapabilities();
-  const Kind = keepOwners ? OwnerKeepingFolder : LinuxFolder;
-  const names = new AttributeNames(rewriteSecurity, keepOwners ? OWNER_ATTRIBUTE : undefined);
-  return new Kind(root, new DescriptorPaths(descriptors), new Credentials(!keepOwners && canSwitchIds()), names);
+  const paths = new DescriptorPaths(descriptors);
+  if (keepOwners) {
+    const names = new AttributeNames(rewriteSecurity, OWNER_ATTRIBUTE);
+    return new OwnerKeepingFolder(root, paths, new Credentials(false), names);
+  }
+  const parts = [root, paths, new Credentials(canSwitchIds()), new AttributeNames(rewriteSecurity)] as const;
+  return owners === undefined ? new LinuxFolder(...parts) : new PathOwnersFolder(owners, ...parts);
 }

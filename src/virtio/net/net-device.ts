@@ -124,7 +124,8 @@ export class NetDevice implements VirtioDevice, NetCommands {
   }
 
   serve(index: number, queue: Virtqueue): boolean {
-    const more = this.#serve(index, queue);
+    if (index === this.#controlQueue) return serveRequests(this.#host, index, queue, this.#chain, BATCH, this.#control);
+    const more = this.#serveFrames(index, queue);
     this.#host.interrupt(index);
     return more;
   }
@@ -201,8 +202,7 @@ export class NetDevice implements VirtioDevice, NetCommands {
     this.setOffloads(offloads & this.#negotiated);
   }
 
-  #serve(index: number, queue: Virtqueue): boolean {
-    if (index === this.#controlQueue) return serveRequests(this.#host, index, queue, this.#chain, BATCH, this.#control);
+  #serveFrames(index: number, queue: Virtqueue): boolean {
     const pair = index >> 1;
     if (pair >= this.#pairs) return false;
     if (index % 2 === 0) return this.#receive(pair, queue);

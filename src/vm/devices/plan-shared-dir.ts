@@ -19,8 +19,9 @@ export function sharedFolderSpec(option: SharedDirOption): FsSpec | P9Spec {
     tag,
     users: uidmap,
     groups: gidmap,
-    user: uid === undefined || gid === undefined ? undefined : { uid, gid },
+    user: (uid ?? gid) === undefined ? undefined : { uid: uid ?? 0, gid: gid ?? 0 },
     keepOwners: option.keep_owners ?? false,
+    owners: option.ugid_map,
     rewriteSecurity: option['rewrite-security-xattrs'] ?? false,
     followsMounts: option.new_mounts ?? false,
   };

@@ -6,6 +6,9 @@ import { sharedDirSyntax } from '../../options/shared-dir.ts';
 import { path, text } from '../../options/syntax.ts';
 import { deviceOptions, serveDevice } from './serve.ts';
 
+/** The original has commas between keys here. */
+const COMMA_BEFORE_KEY = /,(?=ro\b|[a-z_-]+=)/g;
+
 /** `crosvm device fs` and `device p9`: a folder of the host by one of two protocols. `protocol` is what people call it. */
 export function sharedFolderCommand(type: 'fs' | 'p9', protocol: string, example: string) {
   return command({
@@ -22,7 +25,7 @@ export function sharedFolderCommand(type: 'fs' | 'p9', protocol: string, example
       cfg: value({
         section: 'Device',
         syntax: text('KEY=VALUE[:...]'),
-        help: 'How it is shared: keys of --shared-dir of "crosvm run", but type.',
+        help: 'How it is shared: keys of --shared-dir of "crosvm run", but type; commas between them will do, too.',
       }),
       ...deviceOptions,
     },
@@ -31,7 +34,8 @@ export function sharedFolderCommand(type: 'fs' | 'p9', protocol: string, example
     run({ sharedDir, tag, cfg, ...frontEnd }, _positionals, output) {
       if (sharedDir === undefined) throw new CrosvmError('E_USAGE', '--shared-dir is missing');
       if (tag === undefined) throw new CrosvmError('E_USAGE', '--tag is missing');
-      const option = sharedDirSyntax.parse(`.:tag:type=${type}${cfg === undefined ? '' : `:${cfg}`}`);
+      const keys = cfg === undefined ? '' : `:${cfg.replaceAll(COMMA_BEFORE_KEY, ':')}`;
+      const option = sharedDirSyntax.parse(`.:tag:type=${type}${keys}`);
       const spec = sharedFolderSpec({ ...option, path: sharedDir, tag });
       return serveDevice({ kind: 'plain', spec }, frontEnd, output);
     },
