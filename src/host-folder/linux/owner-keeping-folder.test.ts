@@ -39,6 +39,18 @@ test('clients see the owners that they gave, and the host only its own user', ()
   folder.release(folder.create(ROOT_INODE, Name.of('file'), O_RDWR, 0o600, entry));
   assert.deepEqual(ownerOf('file'), [1000, 1001]);
 
+  // What is made in a folder with set-group-id belongs to its group.
+  changes.gid = 2000;
+  changes.mode = 0o2775;
+  folder.lookup(ROOT_INODE, Name.of('folder'), entry);
+  const parent = entry.inode;
+  assert.equal(folder.setAttributes(parent, 0, changes, attributes), 0);
+  assert.deepEqual([attributes.gid, attributes.mode & 0o7777], [2000, 0o2775]);
+  folder.actAs(1000, 1001, 0o22);
+  folder.makeDirectory(parent, Name.of('in-it'), 0o755, entry);
+  assert.deepEqual([entry.attributes.uid, entry.attributes.gid, entry.attributes.mode & 0o7777], [1000, 2000, 0o2755]);
+
+  changes.clear();
   changes.uid = 7;
   assert.equal(folder.setAttributes(inode, file, changes, attributes), 0);
   assert.deepEqual([attributes.uid, attributes.gid, attributes.mode & 0o7777], [7, 1001, 0o755]);

@@ -1,5 +1,6 @@
 import { callMemory, getAttribute, setAttribute } from '../../base/file-calls.ts';
-import type { FileAttributes } from '../attributes.ts';
+import { FileAttributes } from '../attributes.ts';
+import { S_ISGID } from '../constants.ts';
 import { ForeignOwnersFolder } from './foreign-owners-folder.ts';
 
 /** Where the owner that clients see is kept: u32 user, u32 group. */
@@ -16,6 +17,9 @@ export class OwnerKeepingFolder extends ForeignOwnersFolder {
   readonly #view = new DataView(this.#owner.bytes.buffer);
   #uid = 0;
   #gid = 0;
+  /** Of what is made just now. */
+  #newGid = 0;
+  readonly #parent = new FileAttributes();
 
   constructor(...parts: ConstructorParameters<typeof ForeignOwnersFolder>) {
     super(...parts);
@@ -28,11 +32,15 @@ export class OwnerKeepingFolder extends ForeignOwnersFolder {
     super.actAs(uid, gid, umask);
   }
 
-  protected override making(): void {}
+  /** What is made in a folder whose set-group-id bit is set belongs to its group (inode(7)). */
+  protected override making(parent: number): void {
+    const inherits = this.getAttributes(parent, 0, this.#parent) === 0 && (this.#parent.mode & S_ISGID) !== 0;
+    this.#newGid = inherits ? this.#parent.gid : this.#gid;
+  }
 
   /** Something new belongs to whoever makes it. */
   protected override made(inode: number): void {
-    if (this.#uid !== 0 || this.#gid !== 0) this.#store(this.descriptorOf(inode), this.#uid, this.#gid);
+    if (this.#uid !== 0 || this.#newGid !== 0) this.#store(this.descriptorOf(inode), this.#uid, this.#newGid);
   }
 
   protected override show(inode: number, file: number, attributes: FileAttributes): boolean {
