@@ -3,13 +3,13 @@ import { closeDescriptor, openBeneath, statxAt, statxFd } from '../../base/file-
 import { Inotify } from '../../base/inotify.ts';
 import type { DirectoryEntry, FileAttributes, FileEntry } from '../attributes.ts';
 import { O_NOFOLLOW, O_PATH, S_IFDIR } from '../constants.ts';
-import { EACCES, ENOTDIR, ESTALE } from '../errno.ts';
+import { EACCES, ENOMEM, ENOTDIR, ESTALE } from '../errno.ts';
 import { ROOT_INODE } from '../folder.ts';
 import type { Name } from '../name.ts';
 import { DeviceTable } from './devices.ts';
 import { FileNumbers } from './file-numbers.ts';
 import { InodeDescriptors } from './inode-descriptors.ts';
-import { InodeTable } from './inode-table.ts';
+import { InodeTable, MAX_INODES } from './inode-table.ts';
 import { statxAttributes, statxInoHigh, statxInoLow, statxLinks, statxMajor, statxMinor, statxType } from './statx.ts';
 import { WatchedFolders } from './watched-folders.ts';
 
@@ -20,13 +20,16 @@ export class HostInodes {
   readonly #root: number;
   readonly #devices = new DeviceTable();
   readonly #numbers = new FileNumbers();
-  #table = new InodeTable();
+  readonly #max: number;
+  #table: InodeTable;
   #descriptors: InodeDescriptors;
   #watched: WatchedFolders | undefined;
 
-  /** `root` is an O_PATH descriptor of the folder, and stays the caller's. */
-  constructor(root: number) {
+  /** `root` is an O_PATH descriptor of the folder, and stays the caller's. `max`: how many files clients can know at a time. */
+  constructor(root: number, max = MAX_INODES) {
     this.#root = root;
+    this.#max = max;
+    this.#table = new InodeTable(max);
     this.#descriptors = this.#begin();
   }
 
@@ -34,7 +37,7 @@ export class HostInodes {
   reset(): void {
     this.#watched?.clear();
     this.#descriptors.dropAll();
-    this.#table = new InodeTable();
+    this.#table = new InodeTable(this.#max);
     this.#descriptors = this.#begin();
   }
 
@@ -180,6 +183,7 @@ export class HostInodes {
       table.unhash(inode); // that file is gone, and its number is another one's
       inode = 0;
     }
+    if (inode === 0 && table.isFull) return -ENOMEM;
     if (inode === 0) inode = table.add(statxInoLow(), statxInoHigh(), device, type);
     table.hold(inode);
     if (name !== undefined && inode !== ROOT_INODE) table.place(inode, parent, name);
@@ -200,7 +204,9 @@ export class HostInodes {
     const [major, minor] = [statxMajor(), statxMinor()];
     const fd = openBeneath(folder, address, O_PATH | O_NOFOLLOW, 0);
     if (fd < 0) return fd;
-    const device = this.#devices.add(major, minor, fd);
+    // It may be another file than the one that was found before.
+    const isThere = statxFd(fd) === 0 && statxMajor() === major && statxMinor() === minor;
+    const device = isThere ? this.#devices.add(major, minor, fd) : -ESTALE;
     closeDescriptor(fd);
     return device;
   }

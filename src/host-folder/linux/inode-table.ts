@@ -31,6 +31,9 @@ const MARK_MASK = 0xff;
 export const MAX_DEVICES = DEVICE_MASK + 1;
 export const MAX_MARK = MARK_MASK;
 
+/** A client that forgets nothing, not even what it has deleted, gets no more (some 60 bytes each). */
+export const MAX_INODES = 1 << 24;
+
 const CHUNK_SHIFT = 13;
 const CHUNK_RECORDS = 1 << CHUNK_SHIFT;
 const FIRST_BUCKETS = 1024;
@@ -46,6 +49,16 @@ export class InodeTable {
   #firstFree = 0;
   #count = 0;
   #buckets = new Uint32Array(FIRST_BUCKETS);
+  readonly #max: number;
+
+  /** `max`: how many there can be. */
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  get isFull(): boolean {
+    return this.#count >= this.#max;
+  }
 
   /** How many there are. */
   get count(): number {
