@@ -15,8 +15,11 @@ test('without a jail, users cannot be mapped and nobody else can be become', () 
 });
 
 test('what is no folder is refused before anything is done', () => {
-  assert.throws(() => shareFolder({ ...FOLDER, path: process.execPath }, false), {
-    code: 'E_FILE_OPEN',
-    message: /not a folder/,
-  });
+  for (const [path, message] of [
+    [process.execPath, /not a folder/],
+    ['/proc/self', /window into the kernel/],
+    ['/nowhere', /there is no such file/],
+  ] as const) {
+    assert.throws(() => shareFolder({ ...FOLDER, path }, false), { code: 'E_FILE_OPEN', message });
+  }
 });

@@ -1,9 +1,10 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { close } from '../base/fd.ts';
 import { notAFolder, openError } from '../base/open-error.ts';
 import { CrosvmError } from '../errors.ts';
 import type { Folder } from '../host-folder/folder.ts';
-import { openFolder } from '../host-folder/linux/open-folder.ts';
+import { openFolder, openRoot } from '../host-folder/linux/open-folder.ts';
 import type { FolderSpec } from './device-spec.ts';
 import type { SharedFolder } from './made-device.ts';
 import { mustMakeOwn } from './share-users.ts';
@@ -44,7 +45,8 @@ export function shareFolder(
   };
 }
 
-function mustBeFolder(path: string): void {
+/** Throws `E_FILE_OPEN` if there is no folder of files at the path. */
+export function mustBeFolder(path: string): void {
   let isFolder: boolean;
   try {
     isFolder = statSync(path).isDirectory();
@@ -52,4 +54,5 @@ function mustBeFolder(path: string): void {
     throw openError(path, (error as NodeJS.ErrnoException).code ?? String(error), error);
   }
   if (!isFolder) throw notAFolder(path);
+  close(openRoot(path));
 }

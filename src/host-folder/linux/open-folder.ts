@@ -1,5 +1,5 @@
 import { DescriptorPaths } from '../../base/descriptor-paths.ts';
-import { open } from '../../base/fd.ts';
+import { close, open } from '../../base/fd.ts';
 import { fileSystemType } from '../../base/file-calls.ts';
 import { canSwitchIds, keepFileCapabilities, unshareFileState } from '../../base/file-credentials.ts';
 import { openError } from '../../base/open-error.ts';
@@ -36,15 +36,7 @@ export function openFolder(
   path: string,
   { descriptors = OWN_DESCRIPTORS, keepOwners = false, owners, rewriteSecurity = false }: OpenFolderOptions = {},
 ): LinuxFolder {
-  let root: number;
-  try {
-    root = open(path, O_PATH | O_DIRECTORY);
-  } catch (error) {
-    throw openError(path, (error as SystemError).errno, error);
-  }
-  if (isKernelFileSystem(fileSystemType(root))) {
-    throw new CrosvmError('E_FILE_OPEN', `${path}: is a window into the kernel, not a folder of files`);
-  }
+  const root = openRoot(path);
   unshareFileState();
   keepFileCapabilities();
   const paths = new DescriptorPaths(descriptors);
@@ -54,4 +46,17 @@ export function openFolder(
   }
   const parts = [root, paths, new Credentials(canSwitchIds()), new AttributeNames(rewriteSecurity)] as const;
   return owners === undefined ? new LinuxFolder(...parts) : new PathOwnersFolder(owners, ...parts);
+}
+
+/** An O_PATH descriptor of a folder of files. Throws `E_FILE_OPEN`. */
+export function openRoot(path: string): number {
+  let root: number;
+  try {
+    root = open(path, O_PATH | O_DIRECTORY);
+  } catch (error) {
+    throw openError(path, (error as SystemError).errno, error);
+  }
+  if (!isKernelFileSystem(fileSystemType(root))) return root;
+  close(root);
+  throw new CrosvmError('E_FILE_OPEN', `${path}: is a window into the kernel, not a folder of files`);
 }

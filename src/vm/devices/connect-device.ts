@@ -17,7 +17,7 @@ import { MessageChannel } from '../../vhost-user/message-channel.ts';
 import { VHOST_USER_PROTOCOL_F_CONFIG } from '../../vhost-user/protocol/features.ts';
 import { type VirtioDeviceName, type VirtioDeviceType, virtioDeviceTypes } from '../../virtio/device-types.ts';
 import { featureSet, hasFeature, VIRTIO_F_RING_PACKED } from '../../virtio/features.ts';
-import { FS_NOTIFYING_CONFIG_SIZE, VIRTIO_FS_F_NOTIFICATION } from '../../virtio/fs/fs-config.ts';
+import { FS_NOTIFYING_CONFIG_SIZE, FS_TAG_SIZE, fsTag, VIRTIO_FS_F_NOTIFICATION } from '../../virtio/fs/fs-config.ts';
 import type { DevicePlan } from './plan.ts';
 import type { VirtioDeviceHandle } from './virtio-device.ts';
 import { createWiring } from './wiring.ts';
@@ -26,7 +26,6 @@ import { createWiring } from './wiring.ts';
 const GREETING_TIMEOUT_MS = 30_000;
 /** How long a back end may take to read an answer of ours. */
 const ANSWER_TIMEOUT_MS = 100;
-const FS_TAG_SIZE = 36;
 
 /** Of net: what is about its configuration, which a back end may leave to us (VIRTIO 1.3, 5.1.3). We have nothing to say. */
 const NET_CONFIG_FEATURES = featureSet(3, 5, 16, 17, 18, 19, 20, 21, 22, 23, 57, 60, 63);
@@ -133,7 +132,7 @@ function ownConfig(
 /** tag, padded with zeroes, and the number of request queues (VIRTIO 1.3, 5.11.4); one queue is for high priority. */
 function fsConfig(tag: string, configSize: number, queues: number): Uint8Array {
   const config = new Uint8Array(configSize);
-  config.set(new TextEncoder().encode(tag).subarray(0, FS_TAG_SIZE));
+  config.set(fsTag(tag));
   new DataView(config.buffer).setUint32(FS_TAG_SIZE, Math.max(1, queues - 1), true);
   return config;
 }

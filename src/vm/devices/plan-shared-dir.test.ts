@@ -14,6 +14,7 @@ test('a folder is shared by 9P if nobody says otherwise', () => {
     groups: undefined,
     user: undefined,
     keepOwners: false,
+    owners: undefined,
     rewriteSecurity: false,
     followsMounts: false,
   };

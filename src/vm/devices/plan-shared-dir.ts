@@ -2,7 +2,9 @@ import type { SharedDirOption } from '../../cli/options/shared-dir.ts';
 import type { FolderSpec, FsSpec, P9Spec } from '../../device-process/device-spec.ts';
 import { DEFAULT_FUSE_OPTIONS, type FuseOptions } from '../../fuse/fuse-options.ts';
 import type { P9Options } from '../../p9/p9-options.ts';
+import { fsTag } from '../../virtio/fs/fs-config.ts';
 import type { FsSetup } from '../../virtio/fs/fs-device.ts';
+import { p9Config } from '../../virtio/p9/p9-config.ts';
 
 /** With cache=always nothing changes behind the guest's back, so it may as well remember it for a day. */
 const ALWAYS_TIMEOUT = 86_400;
@@ -11,9 +13,11 @@ const ALWAYS_TIMEOUT = 86_400;
 const DAX_WINDOW_MIB = 256;
 const MIB = 1 << 20;
 
-/** The device for a folder that the user wants to share. */
+/** The device for a folder that the user wants to share. Throws `E_FS_TAG`, `E_9P_TAG`. */
 export function sharedFolderSpec(option: SharedDirOption): FsSpec | P9Spec {
   const { path, tag, type = 'p9', uidmap, gidmap, uid, gid } = option;
+  if (type === 'fs') fsTag(tag);
+  else p9Config(tag);
   const folder: FolderSpec = {
     path,
     tag,

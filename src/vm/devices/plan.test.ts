@@ -176,6 +176,23 @@ test('a file system has its tag from the command line, or from its back end', ()
     tags.map(({ tag }) => tag),
     ['tag', 'other', undefined, 'third'],
   );
+  const share = (tag: string, type: string) => ['--shared-dir', `/:${tag}:type=${type}`];
+  const plan = (...words: string[]) => planDevices(config(...bare, ...words));
+  for (const other of [
+    share('tag', 'fs'),
+    ['--vhost-user-fs', 's:tag'],
+    ['--vhost-user', 'type=fs,socket=s,tag=tag'],
+  ]) {
+    const message = 'two shared folders have the tag "tag"';
+    assert.throws(() => plan(...share('tag', 'fs'), ...other), { code: 'E_OPTION', message });
+  }
+  assert.equal(plan(...share('tag', 'fs'), ...share('tag', 'p9'), ...share('other', 'p9')).length, 3);
+  const long = 't'.repeat(37);
+  for (const words of [share(long, 'fs'), ['--vhost-user-fs', `s:${long}`]]) {
+    assert.throws(() => plan(...words), { message: /1 to 36 bytes/ });
+  }
+  assert.equal(plan(...share(long, 'p9')).length, 1);
+  assert.throws(() => plan(...share('t'.repeat(255), 'p9')), { code: 'E_9P_TAG' });
   const other = config(...bare, '--vhost-user', 'type=net,socket=s,tag=name');
   assert.throws(() => planDevices(other), { code: 'E_OPTION', message: /only a file system has a tag/ });
 });

@@ -3,6 +3,7 @@ import type { BlockOption } from '../../cli/options/disk.ts';
 import type { DiskExecutor, FsSpec, P9Spec, PmemSpec, RngSpec } from '../../device-process/device-spec.ts';
 import { CrosvmError } from '../../errors.ts';
 import type { VirtioDeviceName } from '../../virtio/device-types.ts';
+import { fsTag } from '../../virtio/fs/fs-config.ts';
 import type { VmConfig } from '../config.ts';
 import { portName, resolveSerialPorts, type SerialPortConfig } from '../serial-ports.ts';
 import type { KernelSource } from './kernel-source.ts';
@@ -38,10 +39,12 @@ const MIB = 1 << 20;
 
 /**
  * In the order in which the guest finds them; `pmem` has the specification for each file that is memory. Throws
- * `E_PCI_ADDRESS` for a place that two want, and if there is no room.
+ * `E_PCI_ADDRESS` for a place that two want, and if there is no room; `E_OPTION` for a tag that two have, and `E_FS_TAG` or
+ * `E_9P_TAG` for one that cannot be.
  */
 export function planDevices(config: VmConfig, pmem: readonly PmemSpec[] = []): DevicePlan[] {
   const wanted = wantedDevices(config, pmem);
+  checkTags(wanted);
   const taken = new Set<number>();
   for (const { slot } of wanted) {
     if (slot === undefined) continue;
@@ -53,6 +56,22 @@ export function planDevices(config: VmConfig, pmem: readonly PmemSpec[] = []): D
     const slot = device.slot ?? free.shift() ?? fail(`${wanted.length} devices do not fit on the PCI bus`);
     return { ...device, slot };
   });
+}
+
+/** By its tag a guest mounts a file system; those of the two protocols are no concern of each other. */
+function checkTags(wanted: readonly Wanted[]): void {
+  const seen = new Set<string>();
+  for (const { type, source, tag = tagOfOwn(source) } of wanted) {
+    if (tag === undefined) continue;
+    if (type === 'fs') fsTag(tag);
+    const key = `${type} ${tag}`;
+    if (seen.has(key)) throw new CrosvmError('E_OPTION', `two shared folders have the tag "${tag}"`);
+    seen.add(key);
+  }
+}
+
+function tagOfOwn(source: DeviceSource): string | undefined {
+  return source.kind === 'plain' && 'tag' in source.spec ? source.spec.tag : undefined;
 }
 
 function wantedDevices(config: VmConfig, pmem: readonly PmemSpec[]): Wanted[] {

@@ -31,13 +31,16 @@ export function sharedFolderCommand(type: 'fs' | 'p9', protocol: string, example
     },
     positionals: [],
     examples: [`crosvm device ${type} --socket-path /run/${type}.sock --tag home --shared-dir /home/me ${example}`],
-    run({ sharedDir, tag, cfg, ...frontEnd }, _positionals, output) {
+    async run({ sharedDir, tag, cfg, ...frontEnd }, _positionals, output) {
       if (sharedDir === undefined) throw new CrosvmError('E_USAGE', '--shared-dir is missing');
       if (tag === undefined) throw new CrosvmError('E_USAGE', '--tag is missing');
       const keys = cfg === undefined ? '' : `:${cfg.replaceAll(COMMA_BEFORE_KEY, ':')}`;
       const option = sharedDirSyntax.parse(`.:tag:type=${type}${keys}`);
       const spec = sharedFolderSpec({ ...option, path: sharedDir, tag });
-      return serveDevice({ kind: 'plain', spec }, frontEnd, output);
+      // Now, not only when a front end has come.
+      const { mustBeFolder } = await import('../../../device-process/share-folder.ts');
+      mustBeFolder(sharedDir);
+      return await serveDevice({ kind: 'plain', spec }, frontEnd, output);
     },
   });
 }
