@@ -33,8 +33,11 @@ import { closeWiring, watchWiring } from './wiring.ts';
 
 /** How long a device of ours may go on without its connection. */
 const END_TIMEOUT_MS = 2_000;
-/** Devices that know nothing but what is in their queues, or is kept for them: another one goes on where they were. */
-const RESUMING: readonly VirtioDeviceName[] = ['balloon', 'block', 'net', 'pmem', 'rng'];
+/**
+ * Devices that know nothing but what is in their queues, or is kept for them: another one goes on where they were. Or it refuses
+ * all requests until their driver begins anew (shared folders), which is better than that those wait for ever.
+ */
+const RESUMING: readonly VirtioDeviceName[] = ['9p', 'balloon', 'block', 'fs', 'net', 'pmem', 'rng'];
 
 /**
  * Connects a device to its VM, and watches over it: interrupts without a vector, changes of configuration, failures, its
