@@ -95,6 +95,20 @@ const CUT = `
 1: jmp 1b
 `;
 
+/** Has the back end go away while a page is mapped, waits until the device says that it is lost, and reads the page for a while. */
+const LOST = `
+  page 1
+  movb $0xfe, 0x2000(%ebx)
+1: testb $0x40, 0x14(%ebx)
+  jz 1b
+  movl $500000, %ecx
+2: movb 0xe0001000, %al
+  cmpb $'A', %al
+  loope 2b
+  movw $0x3f8, %dx
+  outb %al, %dx
+`;
+
 /** Runs a ROM on a hypervisor, with a back end whose file has four pages; and what is in the file then. */
 async function runRom(hypervisor: string, text: string): Promise<{ finished: Finished; written: Buffer }> {
   const place = mkdtempSync(join(folder, 'run-'));
@@ -123,6 +137,14 @@ for (const hypervisor of ['soft', 'kvm']) {
     const { finished, written } = await runRom(hypervisor, PAGES);
     assert.deepEqual(finished, { console: '-ABC-BB', stderr: '', status: 0 });
     assert.equal(String.fromCharCode(written[2 * PAGE + 0x800]!), 'x');
+  });
+
+  test(`what is mapped stays when the back end goes, until the driver resets the device: ${hypervisor}`, {
+    skip,
+  }, async () => {
+    const { finished } = await runRom(hypervisor, LOST);
+    assert.equal(finished.console, 'AA');
+    assert.match(finished.stderr, /needs a reset by the guest: .*the back end has ended the connection.*\n$/);
   });
 
   const cannotFail = hypervisor === 'kvm' && emulatorLacks['lost-pages'];

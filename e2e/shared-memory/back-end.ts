@@ -1,7 +1,7 @@
 /**
  * A back end for a test: `back-end.ts SOCKET FILE`. What the driver writes to the first byte of the configuration is the
  * number of a page of the file, which is in the shared memory from then on; 0 for none. The lower half of the numbers
- * may be written. 0xff makes the file empty.
+ * may be written. 0xff makes the file empty, and at 0xfe the back end goes away.
  */
 import { ftruncateSync } from 'node:fs';
 import { O_RDWR, open } from '../../src/base/fd.ts';
@@ -12,6 +12,7 @@ import type { DeviceHost, VirtioDevice } from '../../src/virtio/device.ts';
 const PAGE = 4096;
 const FIRST_FIXED = 0x80;
 const CUT = 0xff;
+const LEAVE = 0xfe;
 
 class Showcase implements VirtioDevice {
   readonly type = 'gpu';
@@ -35,6 +36,7 @@ class Showcase implements VirtioDevice {
       ftruncateSync(this.#fd, 0);
       return;
     }
+    if (page === LEAVE) process.exit();
     const piece = { id: 1, offset: PAGE, length: PAGE };
     // From page to page without anything in between.
     if (this.config[0] !== 0 && page === 0) this.#host.unmapShared(piece);

@@ -26,11 +26,6 @@ export class SharedMemory {
     this.#window.unmap(this.#place(mapping), mapping.length);
   }
 
-  /** Takes everything away: the back end is gone. */
-  clear(): void {
-    this.#window.clear();
-  }
-
   /** Where in the window it is. */
   #place({ id, offset, length }: SharedMapping): number {
     const region = this.#regions.find((one) => one.id === id);

@@ -187,8 +187,8 @@ export class VmDevice {
     });
     const hangUp = onHangUp(this.#connection.fd, () => {
       requests.close();
+      // What is mapped stays, for who uses it, until the driver resets the device.
       link.disconnected();
-      this.#sharedMemory?.clear();
       void this.#lost(device, link);
     });
     this.#connectionSubscriptions = [requests, hangUp];
