@@ -58,6 +58,12 @@ test('clients see the owners that they gave, and the host only its own user', ()
   assert.deepEqual([attributes.uid, attributes.gid], [7, 1001]);
   assert.equal(lstatSync(join(path, 'file')).uid, process.geteuid!());
 
+  folder.symlink(ROOT_INODE, Name.of('link'), Name.of('file'), entry);
+  [changes.uid, changes.gid] = [entry.attributes.uid, entry.attributes.gid];
+  assert.equal(folder.setAttributes(entry.inode, 0, changes, attributes), 0, 'whose it is already');
+  changes.uid++;
+  assert.equal(folder.setAttributes(entry.inode, 0, changes, attributes), -EPERM);
+
   const target = { bytes: new Uint8Array(100), address: 0 };
   assert.equal(folder.setExtended(inode, KEY, Name.of('12345678'), 0), -EPERM, 'nobody makes himself root');
   assert.equal(folder.getExtended(inode, KEY, target, 100), -ENODATA);

@@ -53,8 +53,9 @@ export class OwnerKeepingFolder extends ForeignOwnersFolder {
     return true;
   }
 
-  protected override giveTo(inode: number, file: number, uid: number, gid: number): number {
-    return this.#store(this.fdOf(inode, file), uid, gid);
+  /** Whoever unpacks an archive gives links, too, to whose they are; then nothing has to be kept. */
+  protected override giveTo(inode: number, file: number, uid: number, gid: number, now: FileAttributes): number {
+    return uid === now.uid && gid === now.gid ? 0 : this.#store(this.fdOf(inode, file), uid, gid);
   }
 
   #store(fd: number, uid: number, gid: number): number {
