@@ -16,6 +16,8 @@ export interface FuseOptions {
   readonly asciiCasefold: boolean;
   /** New files get the security label that the guest gives them. */
   readonly securityContext: boolean;
+  /** Locks are the folder's, and count for others, too; else the guest keeps them to itself. */
+  readonly hostLocks: boolean;
   /** The guest may only read. */
   readonly readOnly: boolean;
 }
@@ -28,5 +30,6 @@ export const DEFAULT_FUSE_OPTIONS: FuseOptions = {
   posixAcl: true,
   asciiCasefold: false,
   securityContext: true,
+  hostLocks: true,
   readOnly: false,
 };

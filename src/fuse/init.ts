@@ -40,11 +40,9 @@ const MAX_BACKGROUND = 256;
 /** What we know of INIT's flags, whatever the options. */
 const ALWAYS = [
   FUSE_ASYNC_READ,
-  FUSE_POSIX_LOCKS,
   FUSE_ATOMIC_O_TRUNC,
   FUSE_BIG_WRITES,
   FUSE_DONT_MASK,
-  FUSE_FLOCK_LOCKS,
   FUSE_HAS_IOCTL_DIR,
   FUSE_DO_READDIRPLUS,
   FUSE_READDIRPLUS_AUTO,
@@ -88,13 +86,14 @@ export function init(session: FuseSession): number {
 }
 
 function wanted({ options, window }: FuseSession): number[] {
-  const { cache, writeback, posixAcl, securityContext } = options;
+  const { cache, writeback, posixAcl, securityContext, hostLocks } = options;
   return [
     ...ALWAYS,
     ...(cache === 'auto' ? [FUSE_AUTO_INVAL_DATA] : []),
     ...(cache === 'never' ? [] : [FUSE_CACHE_SYMLINKS]),
     ...(writeback ? [FUSE_WRITEBACK_CACHE] : []),
     ...(posixAcl ? [FUSE_POSIX_ACL] : []),
+    ...(hostLocks ? [FUSE_POSIX_LOCKS, FUSE_FLOCK_LOCKS] : []),
     ...(securityContext ? [FUSE_SECURITY_CTX] : []),
     ...(window.size > 0 ? [FUSE_MAP_ALIGNMENT] : []),
   ];

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { test } from 'node:test';
 import { LOCK_END } from '../host-folder/attributes.ts';
 import { F_UNLCK, F_WRLCK, O_RDWR } from '../host-folder/constants.ts';
 import * as errno from '../host-folder/errno.ts';
+import { MemoryFolder } from '../host-folder/memory/memory-folder.ts';
 import * as protocol from './protocol.ts';
-import { errorOf, onBoth } from './testing/folder-clients.ts';
+import { clientOf, errorOf, onBoth } from './testing/folder-clients.ts';
 import { args } from './testing/fuse-client.ts';
 
 const ROOT = 1;
@@ -56,4 +58,10 @@ onBoth('bytes are locked that no file has', (client) => {
   const found = client.ask(protocol.FUSE_GETLK, node.nodeid, lockOf(file, 2, F_WRLCK));
   assert.deepEqual([found.getBigUint64(0, true), found.getBigUint64(8, true)], [first, last]);
   for (const end of [first - 1n, LOCK_END + 1n]) assert.equal(set(1, F_WRLCK, first, end), -errno.EINVAL);
+});
+
+test('a guest keeps its locks to itself where that is wanted', () => {
+  const locks = (1 << protocol.FUSE_POSIX_LOCKS) | (1 << protocol.FUSE_FLOCK_LOCKS);
+  const agreed = (hostLocks: boolean) => clientOf(new MemoryFolder(), { hostLocks }).init().flags & locks;
+  assert.deepEqual([agreed(true), agreed(false)], [locks, 0]);
 });

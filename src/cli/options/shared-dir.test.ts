@@ -9,7 +9,7 @@ test('a folder, its tag and how it is shared', () => {
   assert.deepEqual(parse('/home/me:home:ro'), { path: '/home/me', tag: 'home', ro: true });
   const all =
     'p:t:type=fs:timeout=0.5:negative_timeout=2:writeback=true:posix_acl=false:rewrite-security-xattrs=true' +
-    ':ascii_casefold=true:security_ctx=false:dax=false:queues=4:uidmap=0 1000 1,1 100000 65536:gidmap=0 1000 1:keep_owners=true' +
+    ':ascii_casefold=true:security_ctx=false:host_locks=false:dax=false:queues=4:uidmap=0 1000 1,1 100000 65536:gidmap=0 1000 1:keep_owners=true' +
     ':uid=1:gid=0:privileged_quota_uids=0 1000:max_dynamic_perm=5:max_dynamic_xattr=0';
   assert.deepEqual(parse(all), {
     path: 'p',
@@ -23,6 +23,7 @@ test('a folder, its tag and how it is shared', () => {
     ascii_casefold: true,
     keep_owners: true,
     security_ctx: false,
+    host_locks: false,
     dax: false,
     queues: 4,
     uidmap: [

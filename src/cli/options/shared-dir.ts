@@ -85,6 +85,11 @@ const keys = {
     aliases: ['security-ctx'],
     help: 'New files get the security label that the guest gives them [default: true].',
   },
+  host_locks: {
+    syntax: trueOrFalse,
+    aliases: ['host-locks'],
+    help: 'Locks count for other guests and programs of the host; false: only in the guest, where who waits can be interrupted [default: true].',
+  },
   dax: {
     syntax: trueOrFalse,
     help: "A guest that mounts it with -o dax reads and writes the host's page cache as memory [default: false].",

@@ -54,6 +54,7 @@ function fuseOptions(option: SharedDirOption): FuseOptions {
     posixAcl: option.posix_acl ?? true,
     asciiCasefold: option.ascii_casefold ?? false,
     securityContext: option.security_ctx ?? true,
+    hostLocks: option.host_locks ?? true,
     readOnly: ro,
   };
 }
