@@ -138,7 +138,7 @@ export class Jit implements DecodedCode, RecordSource {
     const high = Math.floor(page / PAGES_OF_4G);
     const tag = this.#state.u32(high >= 0x8000_0000 ? CPU.jumpTagHigh : CPU.jumpTagLow);
     const isKnown =
-      words[at] === page * PAGE_SIZE - high * 0x1_0000_0000 &&
+      words[at]! >>> 0 === page * PAGE_SIZE - high * 0x1_0000_0000 &&
       words[at + 1]! >>> 0 === high &&
       words[at + (CODE_PAGE_ENTRY.tag >> 2)]! >>> 0 === tag;
     return isKnown ? words[at + (CODE_PAGE_ENTRY.page >> 2)]! >>> 0 : undefined;
