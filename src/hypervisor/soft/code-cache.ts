@@ -269,6 +269,7 @@ export class CodeCache {
       secondPage: -1,
       links: [],
       region: undefined,
+      copies: [],
     };
     l.at = this.#next;
     l.beginBlock(start);

@@ -27,8 +27,10 @@ export interface Block {
   secondPage: number;
   /** The records of direct branches that lead here. */
   readonly links: number[];
-  /** The compiled region that it is in. */
+  /** The compiled region that its header leads to. */
   region: Region | undefined;
+  /** Others that it was compiled into as well. */
+  readonly copies: Region[];
 }
 
 interface CodePage {

@@ -127,7 +127,7 @@ export class Engine {
     state.setU32(CPU.budget, budget);
     this.#budget = budget;
     this.code.jit?.look(this.#executed);
-    const record = this.#lookup();
+    const record = this.#core.findCode(state.block) || this.#lookup();
     if (record > 0) {
       this.#inGenerated = true;
       this.#core.run(state.block, record);

@@ -64,7 +64,14 @@ export class KeptFile {
     const known = this.contents?.modules[0];
     if (known !== undefined && optimized <= known.optimized) return;
     const code = this.wasm.save(module, functions) ?? new Uint8Array();
-    const kept: KeptModule = { bytes: known?.bytes ?? coreModule(), cells: 0, regions: [], code, optimized };
+    const kept: KeptModule = {
+      bytes: known?.bytes ?? coreModule(),
+      cells: 0,
+      ownTargets: [],
+      regions: [],
+      code,
+      optimized,
+    };
     this.#write({ operations: new Map(), names: [], modules: [kept] });
   }
 

@@ -126,14 +126,16 @@ export const AREA = {
   codePages: FILL_LOG + 0x4000,
   codeSums: FILL_LOG + 0x8000,
   blocks: 0x1c0000,
-  /** u32 each: the headers of the blocks of compiled regions, at 4 times what is below COMPILED in chain.ts. */
+  /** u32 each: the headers of the blocks of compiled regions, at 4 times what is below COMPILED in chain.ts; or 0. */
   regionBlocks: 0x2c0000,
   /**
    * For each entry of the TLBs, as far behind it as this, the entry that it replaced: two pages that are used by turns and
    * share an entry would otherwise be looked up in the page tables each time. (So this is a multiple of TLB_SIZE.)
    */
   replaced: 0x540000,
-  code: 0x560000,
+  /** u32 for each jump cell: the block of its own region that the place was compiled with as its target (chain.ts), or 0. */
+  ownTargets: 0x560000,
+  code: 0x5a0000,
 } as const;
 export const LARGE_MAP_SIZE = 1024;
 

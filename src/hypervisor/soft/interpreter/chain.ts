@@ -7,6 +7,7 @@
  * when they go there again. Whoever drops a region must flush the jump cache, which the cells are a part of (jit.ts does).
  */
 import { MAX_BLOCKS } from '../jit/region.ts';
+import { AREA, JUMP_ENTRY_SIZE } from '../layout.ts';
 import { area } from '../mmu/mmu.ts';
 import { CPU, SLOT } from '../state.ts';
 import { I32 } from '../wasm/expr.ts';
@@ -61,7 +62,7 @@ export function defineChain(m: ModuleBuilder, parts: ChainParts): Callable {
             f.if(block, () => f.store32(entry, 12, block));
           });
           f.if(block, () => {
-            rememberIn(f, f.let(f.load32(cpu, CPU.jumpCell)), entry);
+            rememberIn(f, cpu, entry);
             f.br(again);
           });
         });
@@ -72,9 +73,20 @@ export function defineChain(m: ModuleBuilder, parts: ChainParts): Callable {
   });
 }
 
-/** Copies an entry of the jump cache to the cell of the place that jumped, if it has one. */
-function rememberIn(f: FunctionBuilder, cell: I32, entry: I32): void {
-  f.if(cell, () => f.store128(cell, 0, f.load128(entry)));
+/**
+ * Copies an entry of the jump cache to the cell of the place that jumped, if it has one. Where the place was compiled together
+ * with the block that it jumps to, it is to go to that copy.
+ */
+function rememberIn(f: FunctionBuilder, cpu: I32, entry: I32): void {
+  const cell = f.let(f.load32(cpu, CPU.jumpCell));
+  f.if(cell, () => {
+    f.store128(cell, 0, f.load128(entry));
+    const base = f.let(area(cpu));
+    const number = cell.sub(base).sub(AREA.jumpCells).divU(JUMP_ENTRY_SIZE);
+    const own = f.let(f.load32(base.add(number.shl(2)), AREA.ownTargets));
+    const header = (block: I32) => f.load32(base.add(block.sub(COMPILED).shl(2)), AREA.regionBlocks);
+    f.if(own, () => f.if(header(own).eq(header(f.load32(entry, 12))), () => f.store32(cell, 12, own)));
+  });
 }
 
 /** COMPILED and so on for a record; 0 if it is not the header of a compiled block. */

@@ -51,7 +51,7 @@ export function isJumpKnown(f: FunctionBuilder, cpu: I32, entry: I32, linear: I6
  * it, or to deliver a fault. `fetch` is the MMU's.
  */
 export function defineLookup(m: ModuleBuilder, fetch: Callable, codeSum: Callable): Callable {
-  return m.func(['i32'], ['i32'], (f, cpu) => {
+  const body = (f: FunctionBuilder, cpu: Local<'i32'>) => {
     const linear = f.let(f.load64(cpu, CPU.rip).add(f.load64(cpu, CPU.csBase)).and(f.load64(cpu, CPU.ripMask)));
     const base = f.let(area(cpu));
     const tag = f.let(jumpTag(f, cpu, linear));
@@ -72,7 +72,8 @@ export function defineLookup(m: ModuleBuilder, fetch: Callable, codeSum: Callabl
     f.store32(jump, 12, record);
     f.store64(cpu, SLOT.page, linear.and(-4096));
     f.return(record);
-  });
+  };
+  return m.func(['i32'], ['i32'], body, 'findCode');
 }
 
 interface CodeAddress {

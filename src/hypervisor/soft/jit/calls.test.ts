@@ -5,31 +5,36 @@ import { TestEngine } from '../test-engine.ts';
 
 const [RAX, RCX, RDX] = [0, 1, 2];
 const ROUNDS = 100;
+/** Where the pages are mapped: as a program's, and as a kernel's. */
+const LOWER = 0n;
+const UPPER = 0xffff_ffff_8000_0000n;
 
 /**
  * A loop in page 5 that calls a function in page 6, `function_` in hexadecimal, executed until it is compiled, to one region
  * unless an instruction ends one.
  */
-function compiledLoop(function_: string, regions = 1): { m: TestEngine; table: number } {
+function compiledLoop(function_: string, regions = 1, half = LOWER): { m: TestEngine; table: number } {
   const m = new TestEngine(10);
   m.enterLong(0);
-  for (let page = 0; page < 512; page++) m.view.setUint32(0x13000 + page * 8, (page << 12) | 7, true);
+  for (let page = 0; page < 512; page++) m.view.setUint32(0x13000 + page * 8, (page << 12) | 0x107, true);
   m.view.setUint32(0x12000, 0x13007, true);
+  m.view.setUint32(0x10ff8, 0x11007, true);
+  m.view.setUint32(0x11ff0, 0x12007, true);
   m.state.tlb.flush();
   // call 6000; mov dl, 0x11; dec ecx; jnz to the call; int3
   m.code(0x5000, 'e8 fb 0f 00 00 b2 11 ff c9 75 f5 cc');
   m.code(0x6000, function_);
-  for (let i = 0; i < 10; i++) rounds(m);
+  for (let i = 0; i < 10; i++) rounds(m, half);
   assert.equal(m.state.view.getFloat64(m.state.block + CPU.jitRegions, true), regions);
   return { m, table: 0x13000 };
 }
 
 /** EAX after ROUNDS of the loop, which starts with 0. */
-function rounds(m: TestEngine): number {
+function rounds(m: TestEngine, half = LOWER): number {
   m.state.setReg(RAX, 0n);
   m.state.setReg(RCX, BigInt(ROUNDS));
   m.state.setReg(4, 0x9000n);
-  m.go(0x5000);
+  m.go(half + 0x5000n);
   assert.equal(m.state.reg(4), 0x9000n);
   assert.equal(m.state.reg(RCX), 0n);
   return Number(m.state.reg(RAX));
@@ -38,6 +43,11 @@ function rounds(m: TestEngine): number {
 test('a function of another page is called and left within the region', () => {
   const { m } = compiledLoop('83 c0 01 c3');
   assert.equal(rounds(m), ROUNDS);
+});
+
+test('so is one of the upper half of addresses', () => {
+  const { m } = compiledLoop('83 c0 01 c3', 1, UPPER);
+  assert.equal(rounds(m, UPPER), ROUNDS);
 });
 
 test('a function in another page that is overwritten is not executed any more', () => {

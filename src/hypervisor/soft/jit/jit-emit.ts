@@ -9,7 +9,6 @@ import type { RareFunctions } from '../semantics/float-rare.ts';
 import { CPU, MMX_FIRST, SLOT } from '../state.ts';
 import { I32, type I32Like, I64, type V128 } from '../wasm/expr.ts';
 import type { Callable, FunctionBuilder, Local } from '../wasm/function-builder.ts';
-import { significantBits } from '../wasm/narrow.ts';
 import type { JitFlags } from './jit-flags.ts';
 import { JitFloatFacts } from './jit-float-facts.ts';
 import type { Registers } from './registers.ts';
@@ -33,7 +32,8 @@ export interface JitExits {
   goTo(linear: I64): void;
   /** The same where the last call that was noted, and not yet come back from, has its return address. */
   goBack(linear: I64): void;
-  noteCall(): void;
+  /** A call whose return address is at `behind` in the page. */
+  noteCall(behind: number): void;
   /** Goes on at a linear address that is looked up, behind a look at what else there is to do. */
   arrive(linear: I64): void;
 }
@@ -125,17 +125,13 @@ export class JitEmit extends AccessEmit implements Emit {
   }
 
   setSlot(slot: number, size: Size, value: I64): void {
-    const { f } = this;
-    const local = this.#registers.writtenSlot(slot);
-    if (size >= 4) {
-      const whole = zeroExtend(value, size);
-      f.set(local, whole);
-      this.#registers.noteWidth(slot, significantBits(whole), f.place === this.#place);
-    } else {
+    const always = this.f.place === this.#place;
+    if (size >= 4) this.#registers.setSlot(slot, zeroExtend(value, size), always);
+    else {
       const mask = size === 1 ? 0xffn : 0xffffn;
       const shift = BigInt((slot & 7) * 8);
-      const kept = local.and(I64.const(BigInt.asIntN(64, ~(mask << shift))));
-      f.set(local, kept.or(value.and(I64.const(mask)).shl(I64.const(shift))));
+      const kept = this.#registers.slot(slot).and(I64.const(BigInt.asIntN(64, ~(mask << shift))));
+      this.#registers.setSlot(slot, kept.or(value.and(I64.const(mask)).shl(I64.const(shift))), always);
     }
   }
 
@@ -223,7 +219,7 @@ export class JitEmit extends AccessEmit implements Emit {
   }
 
   noteCall(): void {
-    this.#exits.noteCall();
+    this.#exits.noteCall(this.#view.getUint16(this.#rec + RECORD.next, true));
   }
 
   account(): void {

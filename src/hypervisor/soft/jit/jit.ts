@@ -78,6 +78,9 @@ interface Waiting {
   readonly page: number;
 }
 
+/** What a module needs besides its code: jump cells. */
+type ModuleNeeds = Pick<RegionModule, 'cells' | 'ownTargets'>;
+
 export class Jit implements DecodedCode, RecordSource {
   readonly view: DataView;
   readonly threshold: number;
@@ -114,7 +117,7 @@ export class Jit implements DecodedCode, RecordSource {
     this.#state = state;
     this.#find = find;
     this.#ops = ops;
-    this.#cells = new JumpCells(state.block);
+    this.#cells = new JumpCells(state.view.buffer, state.block);
     this.#regionBlocks = areaOf(vcpuOf(state.block)) + AREA.regionBlocks;
     this.view = state.view;
     this.threshold = threshold;
@@ -138,7 +141,7 @@ export class Jit implements DecodedCode, RecordSource {
     const high = Math.floor(page / PAGES_OF_4G);
     const tag = this.#state.u32(high >= 0x8000_0000 ? CPU.jumpTagHigh : CPU.jumpTagLow);
     const isKnown =
-      words[at] === page * PAGE_SIZE - high * 0x1_0000_0000 &&
+      words[at]! >>> 0 === page * PAGE_SIZE - high * 0x1_0000_0000 &&
       words[at + 1]! >>> 0 === high &&
       words[at + (CODE_PAGE_ENTRY.tag >> 2)]! >>> 0 === tag;
     return isKnown ? words[at + (CODE_PAGE_ENTRY.page >> 2)]! >>> 0 : undefined;
@@ -207,8 +210,8 @@ export class Jit implements DecodedCode, RecordSource {
       const region = { blocks, place: batch.place + chosen.length, batch };
       module.add(members, codeSizeOf(block.key & MODES) === 8);
       if (this.#kept !== undefined) described.push(this.#kept.describe(members));
-      // Until it is entered it holds its blocks, so that they are in no other one.
-      for (const member of region.blocks) member.region = region;
+      // It has its blocks before it is entered, so that the next regions only copy them.
+      hold(region);
       chosen.push(region);
     }
     if (chosen.length === 0) {
@@ -218,10 +221,11 @@ export class Jit implements DecodedCode, RecordSource {
     const bytes = module.encode();
     const compiled = new WebAssembly.Module(bytes);
     if (this.#kept !== undefined) {
-      batch.kept = { bytes, cells: module.cells, regions: described, code: undefined, optimized: 0 };
+      const { cells, ownTargets } = module;
+      batch.kept = { bytes, cells, ownTargets, regions: described, code: undefined, optimized: 0 };
       this.#kept.add(batch.kept);
     }
-    this.#addBatch(batch, compiled, bytes.length, module.cells);
+    this.#addBatch(batch, compiled, bytes.length, module);
     for (const region of chosen) this.#enter(region);
     this.#compiled += chosen.length;
     this.#state.count(CPU.jitCompiled, chosen.length);
@@ -239,7 +243,7 @@ export class Jit implements DecodedCode, RecordSource {
     const batch = found && this.#batchOf(kept, found.module);
     if (batch === undefined) return false;
     const region = { blocks: found!.blocks, place: batch.place + found!.region, batch };
-    for (const member of region.blocks) member.region = region;
+    hold(region);
     this.#enter(region);
     this.#compiled++;
     this.#state.count(CPU.jitKept);
@@ -255,7 +259,7 @@ export class Jit implements DecodedCode, RecordSource {
     if (compiled === undefined) return undefined;
     const batch = this.#newBatch();
     batch.kept = module;
-    this.#addBatch(batch, compiled, module.bytes.length, module.cells);
+    this.#addBatch(batch, compiled, module.bytes.length, module);
     return batch;
   }
 
@@ -269,11 +273,12 @@ export class Jit implements DecodedCode, RecordSource {
   forget(block: Block): void {
     this.#headers.delete(block.record);
     const { region } = block;
-    if (region === undefined) return;
+    const regions = region === undefined ? block.copies : [region, ...block.copies];
+    if (regions.length === 0) return;
     this.#patience.changed(block.page);
-    this.#drop(region);
+    this.#state.count(CPU.jitInvalidated, regions.length);
+    for (const some of [...regions]) this.#drop(some);
     this.#state.setU32(CPU.codeChanged, 1);
-    this.#state.count(CPU.jitInvalidated, 1);
   }
 
   /** All decoded code is dropped. */
@@ -293,12 +298,11 @@ export class Jit implements DecodedCode, RecordSource {
     return { regions: new Set(), place, bytes: 0, functions: {}, kept: undefined };
   }
 
-  #addBatch(batch: Batch, module: WebAssembly.Module, bytes: number, cells: number): void {
+  #addBatch(batch: Batch, module: WebAssembly.Module, bytes: number, { cells, ownTargets }: ModuleNeeds): void {
     batch.bytes = bytes;
-    batch.functions = this.#ops.instantiate(module, {
-      firstBlock: compiledAt(batch.place, 0),
-      firstCell: this.#cells.take(cells),
-    });
+    const firstCell = this.#cells.take(cells);
+    this.#cells.setTargets(firstCell, cells, ownTargets, (region, block) => compiledAt(batch.place + region, block));
+    batch.functions = this.#ops.instantiate(module, { firstBlock: compiledAt(batch.place, 0), firstCell });
     if (batch.kept !== undefined) {
       this.#kept!.use(batch.kept, { module, functions: Object.values(batch.functions) });
       this.#keptBatches.set(batch.kept, batch);
@@ -325,12 +329,17 @@ export class Jit implements DecodedCode, RecordSource {
     this.#ops.setRegion(place, batch.functions[RegionModule.nameOf(place - batch.place)]!);
     this.#state.count(CPU.jitRegions);
     const number = this.#ops.regionNumber(place);
-    const blocks = this.#regionBlocks + ((compiledAt(place, 0) - COMPILED) << 2);
     region.blocks.forEach((block, entry) => {
-      this.view.setUint32(blocks + (entry << 2), block.record, true);
+      this.#setHeader(region, entry, block.record);
+      if (block.region !== region) return;
       this.view.setUint16(block.record + RECORD.op, number, true);
       this.view.setInt32(block.record + RECORD.imm, entry, true);
     });
+  }
+
+  /** Says where the block that is number `entry` of a region begins (chain.ts). */
+  #setHeader({ place }: Region, entry: number, record: number): void {
+    this.view.setUint32(this.#regionBlocks + ((compiledAt(place, entry) - COMPILED) << 2), record, true);
   }
 
   #drop(region: Region): void {
@@ -340,10 +349,15 @@ export class Jit implements DecodedCode, RecordSource {
     if (batch.regions.size === 0) this.#removeBatch(batch);
     this.#ops.removeRegion(region.place);
     this.#state.tlb.flushJumps();
-    for (const block of region.blocks) {
+    region.blocks.forEach((block, entry) => {
+      this.#setHeader(region, entry, 0);
+      if (block.region !== region) {
+        block.copies.splice(block.copies.indexOf(region), 1);
+        return;
+      }
       block.region = undefined;
       if (this.#headers.has(block.record)) this.#startCounting(block);
-    }
+    });
   }
 
   #startCounting(block: Block): void {
@@ -380,5 +394,13 @@ export class Jit implements DecodedCode, RecordSource {
       this.#state.count(CPU.jitDropped, batch.regions.size);
       for (const region of batch.regions) this.#drop(region);
     }
+  }
+}
+
+/** The blocks that are in no region yet get this one for their own. */
+function hold(region: Region): void {
+  for (const block of region.blocks) {
+    if (block.region === undefined) block.region = region;
+    else block.copies.push(region);
   }
 }

@@ -19,16 +19,16 @@ export class JumpPrediction {
     this.#cells = cells;
   }
 
-  /** The address of a cell for a place that jumps. */
-  newCell(): I32 {
-    return this.#f.let(this.#cells.take());
+  /** The address of a cell for a place that jumps; `target`: see ModuleCells. */
+  newCell(target?: number): I32 {
+    return this.#f.let(this.#cells.take(target));
   }
 
-  /** A return will come back behind this place. */
-  noteCall(): void {
+  /** A return will come back behind this place, to block `behind` if that is in the region. */
+  noteCall(behind: number | undefined): void {
     const f = this.#f;
     const top = f.let(f.load32(this.#cpu, CPU.returnTop));
-    f.store32(this.#place(top), CPU.returns, this.#cells.take().sub(this.#cells.nobody));
+    f.store32(this.#place(top), CPU.returns, this.#cells.take(behind).sub(this.#cells.nobody));
     f.store32(this.#cpu, CPU.returnTop, top.add(1));
   }
 

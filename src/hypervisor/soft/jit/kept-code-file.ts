@@ -13,9 +13,10 @@ interface Header {
     readonly bytes: number;
     readonly code: number;
     readonly cells: number;
+    readonly ownTargets: readonly (readonly [cell: number, region: number, block: number])[];
     readonly optimized: number;
-    /** For each region its blocks: `at`, `modes`, and how many words of records there are. */
-    readonly regions: readonly (readonly (readonly [at: number, modes: number, words: number])[])[];
+    /** For each region its blocks: `at`, `modes`, 1 for a copy, and how many words of records there are. */
+    readonly regions: readonly (readonly (readonly [at: number, modes: number, copy: number, words: number])[])[];
   }[];
 }
 
@@ -27,12 +28,15 @@ export function encodeKeptCode(version: string, { operations, names, modules }: 
     version,
     operations: [...operations].map(([name, bytes]) => [name, bytes.length]),
     names,
-    modules: modules.map(({ bytes, code, cells, optimized, regions }) => ({
+    modules: modules.map(({ bytes, code, cells, ownTargets, optimized, regions }) => ({
       bytes: bytes.length,
       code: code!.length,
       cells,
+      ownTargets: ownTargets.map(({ cell, region, block }) => [cell, region, block] as const),
       optimized,
-      regions: regions.map((blocks) => blocks.map(({ at, modes, records }) => [at, modes, records.length] as const)),
+      regions: regions.map((blocks) =>
+        blocks.map(({ at, modes, isCopy, records }) => [at, modes, isCopy ? 1 : 0, records.length] as const),
+      ),
     })),
   };
   const text = new TextEncoder().encode(JSON.stringify(header));
@@ -57,15 +61,18 @@ export function decodeKeptCode(version: string, file: Uint8Array<ArrayBuffer>): 
     if (header.version !== version) return undefined;
     const regions = header.modules.map((module) =>
       module.regions.map((blocks) =>
-        blocks.map(([at, modes, words]): KeptBlock => ({ at, modes, records: reader.words(words) })),
+        blocks.map(([at, modes, copy, words]): KeptBlock => {
+          return { at, modes, isCopy: copy === 1, records: reader.words(words) };
+        }),
       ),
     );
     const operations = new Map(header.operations.map(([name, length]) => [name, reader.bytes(length)]));
     const modules = header.modules.map(
-      ({ bytes, code, cells, optimized }, i): KeptModule => ({
+      ({ bytes, code, cells, ownTargets, optimized }, i): KeptModule => ({
         bytes: reader.bytes(bytes),
         code: reader.bytes(code),
         cells,
+        ownTargets: ownTargets.map(([cell, region, block]) => ({ cell, region, block })),
         optimized,
         regions: regions[i]!,
       }),

@@ -8,6 +8,7 @@ import type { WasmCode } from '../../../base/wasm-code.ts';
 import type { Block } from '../code-pages.ts';
 import { RECORD, RECORD_SIZE } from '../interpreter/record.ts';
 import { MODE_BITS } from '../modes.ts';
+import type { OwnTarget } from './jump-cells.ts';
 import { type DecodedCode, isDirectJump, type Member, pageOf } from './region.ts';
 
 /** A block of a region as it was when it was compiled. */
@@ -16,6 +17,8 @@ export interface KeptBlock {
   readonly at: number;
   /** MODE bits that it was decoded in. */
   readonly modes: number;
+  /** The header led to another region. */
+  readonly isCopy: boolean;
   /** Its records but the header, four words each, as KeptCode writes them. */
   readonly records: Int32Array;
 }
@@ -25,6 +28,7 @@ export interface KeptModule {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** Jump cells that it needs. */
   readonly cells: number;
+  readonly ownTargets: readonly OwnTarget[];
   /** By the numbers under which the module exports them. */
   readonly regions: readonly (readonly KeptBlock[])[];
   /** Undefined until V8 has optimized something. */
@@ -110,7 +114,7 @@ export class KeptCode {
   }
 
   /**
-   * A region around a block in linear page number `page`: all of its blocks are decoded, and in no other region.
+   * A region around a block in linear page number `page`: all of its blocks are decoded.
    * `isFree`: whether the module's region of this number is not in use.
    */
   find(
@@ -138,7 +142,10 @@ export class KeptCode {
 
   /** What the compiler is given to make a region of. */
   describe(members: readonly Member[]): KeptBlock[] {
-    return members.map(({ block, at }) => ({ at, modes: block.key & MODES, records: this.#copy(block) }));
+    return members.map(({ block, at }) => {
+      const isCopy = block.region !== undefined;
+      return { at, modes: block.key & MODES, isCopy, records: this.#copy(block) };
+    });
   }
 
   /** A module has been compiled. */
@@ -198,6 +205,7 @@ export class KeptCode {
 
   #index(module: KeptModule, region: number, blocks: readonly KeptBlock[]): void {
     for (const [block, kept] of blocks.entries()) {
+      if (kept.isCopy) continue;
       const hash = hashOf(kept);
       const places = this.#places.get(hash);
       if (places === undefined) this.#places.set(hash, [{ module, region, block }]);
@@ -222,9 +230,9 @@ export class KeptCode {
     return records;
   }
 
-  /** `block`, if it is as `kept` was and could be compiled with others now. */
+  /** `block`, if it is as `kept` was. */
   #blockLike(kept: KeptBlock, block: Block | undefined): Block | undefined {
-    if (block === undefined || block.region !== undefined) return undefined;
+    if (block === undefined) return undefined;
     const first = (block.record + RECORD_SIZE) >> 2;
     const { records } = kept;
     if (records.length !== (block.recordEnd >> 2) - first || kept.modes !== (block.key & MODES)) return undefined;

@@ -1,5 +1,5 @@
 /**
- * Compiles a region: blocks in the order of their addresses, to one function
+ * Compiles a region, blocks in the order of `selectRegion`, to one function
  *
  *     (cpu, number of a block) -> record, or block of a region (chain.ts), to go on with; 0: at CPU.rip
  *
@@ -21,7 +21,7 @@ import { JitFlags } from './jit-flags.ts';
 import type { ModuleCells } from './jump-cells.ts';
 import { JumpPrediction } from './jump-prediction.ts';
 import { findLoops, type Item, itemsOf, type Loop } from './loops.ts';
-import { isDirectJump, isIndirectJump, type Member, pageOf } from './region.ts';
+import { hasIndirectJump, jumpsOf, type Member, mayCallOrReturn, pageOf } from './region.ts';
 import { Registers } from './registers.ts';
 
 /** What the compiler reads of the records. */
@@ -105,7 +105,9 @@ class RegionCompiler implements JitExits {
     this.#members = members;
     this.#context = context;
     this.#cpu = I32.const(context.cpu);
-    this.#registers = new Registers(f, this.#cpu);
+    for (const [i, { at }] of members.entries()) this.#indexOf.set(at, i);
+    this.#loops = findLoops(this.#jumpsBack());
+    this.#registers = new Registers(f, this.#cpu, !this.#loops.some((loop) => this.#isTight(loop)));
     this.#flags = new JitFlags(f, this.#cpu, context.imports.settleFlags);
     this.#prediction = new JumpPrediction(f, this.#cpu, context.cells);
     this.#entry = f.lasting('i32');
@@ -114,8 +116,6 @@ class RegionCompiler implements JitExits {
     const { view } = context.source;
     const parts = { registers: this.#registers, flags: this.#flags, imports, exits: this, view, is64 };
     this.#emit = new JitEmit(f, this.#cpu, parts);
-    for (const [i, { at }] of members.entries()) this.#indexOf.set(at, i);
-    this.#loops = findLoops(this.#jumpsBack());
   }
 
   compile(): void {
@@ -208,29 +208,24 @@ class RegionCompiler implements JitExits {
   /** For each block that is jumped back to, the last block that does so. */
   #jumpsBack(): Map<number, number> {
     const sources = new Map<number, number>();
-    this.#forEachRecord((name, imm, from) => {
-      const to = isDirectJump(name) ? this.#indexOf.get(pageOf(this.#members[from]!.at) + imm) : undefined;
-      if (to !== undefined && to <= from) sources.set(to, from);
-    });
+    for (const [from, member] of this.#members.entries()) {
+      for (const at of jumpsOf(this.#context.source, member, this.#indexOf)) {
+        const to = this.#indexOf.get(at);
+        if (to !== undefined && to <= from) sources.set(to, from);
+      }
+    }
     return sources;
+  }
+
+  /** Whether nothing is called in a loop: only then does it run long enough, and with so few registers, that they are worth to be kept. */
+  #isTight({ first, last }: Loop): boolean {
+    return !this.#members.slice(first, last + 1).some(({ block }) => mayCallOrReturn(this.#context.source, block));
   }
 
   /** Whether execution may come from one block to another by a jump that has no target of its own. */
   #comesBack(): boolean {
-    let found = false;
-    this.#forEachRecord((name) => {
-      if (isIndirectJump(name)) found = true;
-    });
-    return found && this.#members.length > 1;
-  }
-
-  #forEachRecord(visit: (name: string, imm: number, member: number) => void): void {
     const { source } = this.#context;
-    for (const [i, { block }] of this.#members.entries()) {
-      for (let at = block.record; at < block.recordEnd; at += RECORD_SIZE) {
-        visit(source.opName(at), source.view.getInt32(at + RECORD.imm, true), i);
-      }
-    }
+    return this.#members.length > 1 && this.#members.some(({ block }) => hasIndirectJump(source, block));
   }
 
   #emitRecords(block: Block): void {
@@ -251,6 +246,7 @@ class RegionCompiler implements JitExits {
           return;
         }
         this.#count++;
+        this.#registers.beginInstruction();
       }
       if (INTERPRETED.has(name)) {
         this.interpret(at);
@@ -290,6 +286,7 @@ class RegionCompiler implements JitExits {
 
   interpret(record: number): void {
     const offset = record - this.#members[this.#current]!.block.record;
+    this.#registers.storeTemporaries();
     this.#f.set(this.#next, this.#headerOf(this.#current).add(offset));
     this.#f.br(this.#interpret);
   }
@@ -312,7 +309,7 @@ class RegionCompiler implements JitExits {
     const inside = this.#indexOf.get(this.#page + offset);
     this.#emit.account();
     if (inside === undefined) this.goTo(target);
-    else if (pageOf(offset) !== 0) this.#goByCell(target, this.#prediction.newCell(), inside);
+    else if (pageOf(offset) !== 0) this.#goByCell(target, this.#prediction.newCell(inside), inside);
     else {
       if (this.#emit.mayChangeCode) this.#f.ifRare(this.#emit.codeChanged, () => this.goTo(target));
       this.#goInside(inside);
@@ -323,8 +320,8 @@ class RegionCompiler implements JitExits {
     this.#goByCell(linear, this.#prediction.newCell());
   }
 
-  noteCall(): void {
-    this.#prediction.noteCall();
+  noteCall(behind: number): void {
+    this.#prediction.noteCall(this.#indexOf.get(this.#page + behind));
   }
 
   goBack(linear: I64): void {
@@ -341,7 +338,7 @@ class RegionCompiler implements JitExits {
     f.ifRare(this.#mustLookUp(), () => this.arrive(target));
     this.#prediction.check(cell, target, () => this.arrive(target));
     f.set(this.#next, this.#prediction.of(cell));
-    f.set(this.#registers.writtenSlot(SLOT.page), target.and(-4096));
+    this.#registers.setSlot(SLOT.page, target.and(-4096), false);
     if (inside !== undefined) this.#goInsideIfNext(inside);
     else if (this.#again !== undefined) this.#goAgainIfNext(this.#again);
     this.#flags.store();

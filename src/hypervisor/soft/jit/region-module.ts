@@ -9,7 +9,7 @@ import { importRareFunctions } from '../semantics/float-rare.ts';
 import type { I32 } from '../wasm/expr.ts';
 import { ModuleBuilder } from '../wasm/module-builder.ts';
 import type { JitImports } from './jit-emit.ts';
-import { ModuleCells } from './jump-cells.ts';
+import { ModuleCells, type OwnTarget } from './jump-cells.ts';
 import type { Member } from './region.ts';
 import { compileRegion, type RecordSource, type RegionContext } from './region-compiler.ts';
 
@@ -51,6 +51,11 @@ export class RegionModule {
     return this.#cells.count;
   }
 
+  /** The cells whose places were compiled together with their targets. */
+  get ownTargets(): readonly OwnTarget[] {
+    return this.#cells.ownTargets;
+  }
+
   /** Compiles blocks to the next region. */
   add(members: readonly Member[], is64: boolean): void {
     const context: RegionContext = {
@@ -61,6 +66,7 @@ export class RegionModule {
       is64,
       firstBlock: this.#firstBlock.add(this.#regions << BLOCK_BITS),
     };
+    this.#cells.region = this.#regions;
     const name = RegionModule.nameOf(this.#regions++);
     this.#module.func(['i32', 'i32'], ['i32'], (f, _cpu, start) => compileRegion(f, start, members, context), name);
   }

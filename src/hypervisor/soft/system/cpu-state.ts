@@ -27,6 +27,8 @@ export interface CoreExports {
   run(cpu: number, record: number): number;
   translate(cpu: number, va: bigint, access: number): number;
   fetch(cpu: number): number;
+  /** The record of the code at CPU.rip, or 0 (interpreter/lookup.ts). */
+  findCode(cpu: number): number;
   /** A sum of some pieces of the page at `host` (interpreter/code-sum.ts). */
   codeSum(host: number, low: number, high: number): number;
   /** 1 if an event was delivered at CPU.rip (deliver.ts), 0 if it has to be done in TypeScript. */
