@@ -114,7 +114,7 @@ const keys = {
   ugid_map: {
     syntax: pathOwners,
     aliases: ['ugid-map'],
-    help: 'Whose files at a path of the folder are: the guest sees the first two, on the host the others make them, without permissions in the umask. Goes with no other key about users.',
+    help: 'Whose files at a path of the folder are: the first user and group as the guest sees them, the second ones on the host if the guest makes them, without the permissions in the umask. Goes with no other key about users.',
   },
   queues: { syntax: integer({ min: 1, max: 16 }), help: 'Queues for requests [default: 1].' },
 } as const satisfies Readonly<Record<string, Key<unknown>>>;

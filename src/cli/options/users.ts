@@ -30,7 +30,7 @@ export const userList: ValueSyntax<readonly number[]> = {
 
 /** `1000 1000 100000 100000 022 /work;...`: user and group in the guest, on the host, a umask, a path from the folder on. */
 export const pathOwners: ValueSyntax<readonly PathOwner[]> = {
-  metavar: 'GUEST_UID GUEST_GID UID GID UMASK PATH[;...]',
+  metavar: 'UID GID UID GID UMASK PATH[;...]',
   parse(value) {
     const owners = value.split(';').map((one) => pathOwner(one.trim()));
     if (owners.length > MAX_PATH_OWNERS) fail(`more than ${MAX_PATH_OWNERS} paths`);

@@ -101,6 +101,7 @@ export class CodeCache {
     this.#limit = this.#first + CODE_SIZE;
     this.#jumpCache = areaOf(vcpu) + AREA.jumpCache;
     this.#next = this.#first;
+    this.#table.clear(); // whoever ran this vCPU before has left his own there
   }
 
   /**
