@@ -66,6 +66,7 @@ export function defineLookup(m: ModuleBuilder, fetch: Callable, codeSum: Callabl
       .and(f.load32(block, AREA.blocks + BLOCK_ENTRY.key).eq(key));
     f.if(found.eqz(), () => f.return(I32.const(0)));
     const record = f.let(f.load32(block, AREA.blocks + BLOCK_ENTRY.record));
+    f.if(record.eqz(), () => f.return(I32.const(0))); // it was there
     const jump = f.let(jumpEntry(linear, base));
     f.store64(jump, 0, linear);
     f.store32(jump, 8, tag);

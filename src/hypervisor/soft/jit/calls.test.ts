@@ -8,6 +8,9 @@ const ROUNDS = 100;
 /** Where the pages are mapped: as a program's, and as a kernel's. */
 const LOWER = 0n;
 const UPPER = 0xffff_ffff_8000_0000n;
+const LOOP = 0x5000n;
+/** Another one, which calls the same function. */
+const OTHER_LOOP = 0x5800n;
 
 /**
  * A loop in page 5 that calls a function in page 6, `function_` in hexadecimal, executed until it is compiled, to one region
@@ -29,12 +32,12 @@ function compiledLoop(function_: string, regions = 1, half = LOWER): { m: TestEn
   return { m, table: 0x13000 };
 }
 
-/** EAX after ROUNDS of the loop, which starts with 0. */
-function rounds(m: TestEngine, half = LOWER): number {
+/** EAX after ROUNDS of the loop at `loop`, which starts with 0. */
+function rounds(m: TestEngine, half = LOWER, loop = LOOP): number {
   m.state.setReg(RAX, 0n);
   m.state.setReg(RCX, BigInt(ROUNDS));
   m.state.setReg(4, 0x9000n);
-  m.go(half + 0x5000n);
+  m.go(half + loop);
   assert.equal(m.state.reg(4), 0x9000n);
   assert.equal(m.state.reg(RCX), 0n);
   return Number(m.state.reg(RAX));
@@ -108,4 +111,41 @@ test('calls nested deeper than what is remembered of them come back', () => {
   m.state.setReg(RCX, 1n);
   m.go(0x5000);
   assert.equal(m.state.reg(RAX), 101n);
+});
+
+/** The same with two loops: the region of the second one has a copy of the function. */
+function twoLoops(): { m: TestEngine; table: number } {
+  const { m, table } = compiledLoop('83 c0 01 c3');
+  // call 6000; mov dl, 0x22; dec ecx; jnz to the call; int3
+  m.code(0x5800, 'e8 fb 07 00 00 b2 22 ff c9 75 f5 cc');
+  for (let i = 0; i < 10; i++) rounds(m, LOWER, OTHER_LOOP);
+  assert.equal(m.state.view.getFloat64(m.state.block + CPU.jitRegions, true), 2);
+  return { m, table };
+}
+
+test('a function of two regions comes back to the one that it was called from', () => {
+  const { m } = twoLoops();
+  for (const [loop, mark] of [
+    [LOOP, 0x11n],
+    [OTHER_LOOP, 0x22n],
+    [LOOP, 0x11n],
+  ] as const) {
+    assert.equal(rounds(m, LOWER, loop), ROUNDS);
+    assert.equal(m.state.reg(RDX) & 0xffn, mark);
+  }
+});
+
+test('a function of two regions that is overwritten is executed by none of them any more', () => {
+  const { m } = twoLoops();
+  m.code(0x6000, '83 c0 02 c3');
+  assert.equal(m.state.view.getFloat64(m.state.block + CPU.jitRegions, true), 0);
+  for (const loop of [OTHER_LOOP, LOOP]) assert.equal(rounds(m, LOWER, loop), 2 * ROUNDS);
+});
+
+test('a copy of a function whose page is mapped elsewhere is not executed any more', () => {
+  const { m, table } = twoLoops();
+  m.code(0x7000, '83 c0 05 c3');
+  m.view.setUint32(table + 6 * 8, 0x7107, true);
+  m.state.tlb.invalidatePage(0x6000n);
+  for (const loop of [OTHER_LOOP, LOOP]) assert.equal(rounds(m, LOWER, loop), 5 * ROUNDS);
 });

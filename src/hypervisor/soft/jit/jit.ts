@@ -34,10 +34,10 @@ export const DEFAULT_THRESHOLD = 2000;
 export const EPOCH = 16_000_000;
 /**
  * A guest that has settled does the same in larger circles than an epoch remembers: a request to a disk takes it some 20,000
- * instructions. An epoch in which hardly anything was compiled (QUIET regions) makes the next one twice as long, up to this;
+ * instructions, one for a part of a folder 200,000, and its code for that is worth to be compiled, too. An epoch in which hardly anything was compiled (QUIET regions) makes the next one twice as long, up to this;
  * another one half as long, so that a guest that boots compiles no more than pays.
  */
-const LONGEST_EPOCH = 128_000_000;
+const LONGEST_EPOCH = 1_024_000_000;
 const QUIET = 32;
 const PAGES_OF_4G = 2 ** 32 / PAGE_SIZE;
 const MODES = (1 << MODE_BITS) - 1;
