@@ -1,8 +1,8 @@
 /** How much memory a qcow2 image takes when all of its L2 tables are used: `node bench/disk-memory.ts IMAGE`; in MB. */
 import { hostDiskFiles } from '../src/base/host-disk-files.ts';
 import { imageCodec } from '../src/base/image-codec.ts';
-import { bytesList } from '../src/disk/bytes-list.ts';
 import { openDisk } from '../src/disk/open-disk.ts';
+import { bytesList } from '../src/memory/bytes-list.ts';
 
 /** Guest bytes that a piece of an L2 table of 4 KiB is about, with clusters of 64 KiB. */
 const BYTES_PER_SLICE = 512 * 65536;

@@ -6,9 +6,9 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { bytesList } from '../src/disk/bytes-list.ts';
 import { O_RDWR } from '../src/host-folder/constants.ts';
 import { openFolder } from '../src/host-folder/linux/open-folder.ts';
+import { bytesList } from '../src/memory/bytes-list.ts';
 import { DEFAULT_P9_OPTIONS } from '../src/p9/p9-options.ts';
 import { P9Server } from '../src/p9/p9-server.ts';
 import * as protocol from '../src/p9/protocol.ts';

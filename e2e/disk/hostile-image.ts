@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { zstdCompressSync } from 'node:zlib';
 import { imageCodec } from '../../src/base/image-codec.ts';
-import { bytesList } from '../../src/disk/bytes-list.ts';
 import { encodeCompositeIndex } from '../../src/disk/composite/composite-index.ts';
 import { type Disk, type DiskFormat, Extent } from '../../src/disk/disk.ts';
 import { MemoryStore } from '../../src/disk/memory-store.ts';
@@ -17,6 +16,7 @@ import { MemoryFiles } from '../../src/disk/testing/memory-files.ts';
 import { applyChange, randomChange } from '../../src/disk/testing/operations.ts';
 import { Random } from '../../src/disk/testing/random.ts';
 import { CrosvmError } from '../../src/errors.ts';
+import { bytesList } from '../../src/memory/bytes-list.ts';
 
 export const HOSTILE_FORMATS = ['qcow2', 'composite', 'android-sparse', 'zstd'] as const satisfies DiskFormat[];
 export type HostileFormat = (typeof HOSTILE_FORMATS)[number];

@@ -1,7 +1,7 @@
 /** A 9P server on a socket, as diod's tools are clients of one: messages follow each other on a stream. */
 import { createServer, type Server, type Socket } from 'node:net';
-import { bytesList } from '../../src/disk/bytes-list.ts';
 import { openFolder } from '../../src/host-folder/linux/open-folder.ts';
+import { bytesList } from '../../src/memory/bytes-list.ts';
 import { DEFAULT_P9_OPTIONS } from '../../src/p9/p9-options.ts';
 import { P9Server } from '../../src/p9/p9-server.ts';
 import { MAX_MSIZE } from '../../src/p9/protocol.ts';

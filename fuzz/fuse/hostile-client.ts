@@ -16,13 +16,13 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Random } from '../../e2e/differential/random.ts';
-import { bytesList } from '../../src/disk/bytes-list.ts';
 import { DEFAULT_FUSE_OPTIONS, type FuseOptions } from '../../src/fuse/fuse-options.ts';
 import { FuseServer } from '../../src/fuse/fuse-server.ts';
 import { directTransport, FuseClient } from '../../src/fuse/testing/fuse-client.ts';
 import type { Folder } from '../../src/host-folder/folder.ts';
 import { openFolder } from '../../src/host-folder/linux/open-folder.ts';
 import { MemoryFolder } from '../../src/host-folder/memory/memory-folder.ts';
+import { bytesList } from '../../src/memory/bytes-list.ts';
 import { hostileRequest } from './hostile-request.ts';
 import { MadeUpTree } from './made-up-tree.ts';
 

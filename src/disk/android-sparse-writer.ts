@@ -1,3 +1,4 @@
+import { bytesList } from '../memory/bytes-list.ts';
 import {
   CHUNK_FILL,
   CHUNK_HEADER,
@@ -7,7 +8,6 @@ import {
   SPARSE_MAGIC,
 } from './android-sparse-format.ts';
 import type { ByteStore } from './byte-store.ts';
-import { bytesList } from './bytes-list.ts';
 import type { Disk } from './disk.ts';
 import type { Progress } from './tools/progress.ts';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { bytesList } from '../memory/bytes-list.ts';
 import { AndroidSparseDisk } from './android-sparse.ts';
 import { writeAndroidSparse } from './android-sparse-writer.ts';
-import { bytesList } from './bytes-list.ts';
 import { Extent } from './disk.ts';
 import { MemoryStore } from './memory-store.ts';
 import { RawDisk } from './raw.ts';

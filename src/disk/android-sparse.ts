@@ -1,3 +1,4 @@
+import { partOf } from '../memory/bytes-list.ts';
 import { ScatterList } from '../memory/scatter-list.ts';
 import {
   CHUNK_CRC32,
@@ -9,7 +10,6 @@ import {
   MAJOR_VERSION,
 } from './android-sparse-format.ts';
 import type { ByteStore } from './byte-store.ts';
-import { partOf } from './bytes-list.ts';
 import { checkRange, type Extent, formatError, unsupported } from './disk.ts';
 import { ReadOnlyDisk } from './read-only-disk.ts';
 

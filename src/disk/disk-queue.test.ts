@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { imageCodec } from '../base/image-codec.ts';
-import { bytesList } from './bytes-list.ts';
+import { bytesList } from '../memory/bytes-list.ts';
 import type { Disk } from './disk.ts';
 import { DiskQueue, DONE } from './disk-queue.ts';
 import { MemoryStore } from './memory-store.ts';

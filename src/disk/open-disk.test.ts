@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { imageCodec } from '../base/image-codec.ts';
-import { bytesList } from './bytes-list.ts';
+import { bytesList } from '../memory/bytes-list.ts';
 import { Extent, Place } from './disk.ts';
 import { type ImageTrust, NO_TRUST } from './image-trust.ts';
 import { MemoryStore } from './memory-store.ts';

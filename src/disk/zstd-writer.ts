@@ -1,5 +1,5 @@
+import { bytesList } from '../memory/bytes-list.ts';
 import type { ByteStore } from './byte-store.ts';
-import { bytesList } from './bytes-list.ts';
 import type { Codec } from './codec.ts';
 import type { Disk } from './disk.ts';
 import type { Progress } from './tools/progress.ts';

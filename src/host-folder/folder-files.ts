@@ -1,6 +1,7 @@
 /** Files of a folder for the program that has it, by their paths. */
-import { bytesList } from '../disk/bytes-list.ts';
+
 import { CrosvmError } from '../errors.ts';
+import { bytesList } from '../memory/bytes-list.ts';
 import { FileEntry } from './attributes.ts';
 import { O_RDONLY, O_TRUNC, O_WRONLY } from './constants.ts';
 import { ENOENT } from './errno.ts';

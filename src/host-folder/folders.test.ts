@@ -7,7 +7,7 @@ import fs from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { bytesList } from '../disk/bytes-list.ts';
+import { bytesList } from '../memory/bytes-list.ts';
 import { AttributeChanges, DirectoryEntry, FileAttributes, FileEntry } from './attributes.ts';
 import { O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, RENAME_EXCHANGE, S_IFDIR, S_IFLNK, S_IFMT } from './constants.ts';
 import { type Folder, ROOT_INODE } from './folder.ts';

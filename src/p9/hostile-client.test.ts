@@ -12,7 +12,6 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { bytesList } from '../disk/bytes-list.ts';
 import { F_WRLCK, O_RDONLY, O_RDWR, O_WRONLY } from '../host-folder/constants.ts';
 import {
   EBADF,
@@ -31,6 +30,7 @@ import {
   ERANGE,
 } from '../host-folder/errno.ts';
 import { openFolder } from '../host-folder/linux/open-folder.ts';
+import { bytesList } from '../memory/bytes-list.ts';
 import { DEFAULT_P9_OPTIONS } from './p9-options.ts';
 import { P9Server } from './p9-server.ts';
 import * as protocol from './protocol.ts';

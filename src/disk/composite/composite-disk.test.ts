@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { imageCodec } from '../../base/image-codec.ts';
-import { bytesList } from '../bytes-list.ts';
+import { bytesList } from '../../memory/bytes-list.ts';
 import { MemoryStore } from '../memory-store.ts';
 import { openDisk } from '../open-disk.ts';
 import { readDisk } from '../testing/disk-model.ts';

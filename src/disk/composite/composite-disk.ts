@@ -1,6 +1,6 @@
 import { CrosvmError } from '../../errors.ts';
+import { partOf } from '../../memory/bytes-list.ts';
 import { ScatterList } from '../../memory/scatter-list.ts';
-import { partOf } from '../bytes-list.ts';
 import { checkRange, checkWritable, type Disk, type Extent, type Place } from '../disk.ts';
 
 /** A stretch of a composite disk, and the disk that it is. Behind that one's end it reads as zeroes. */

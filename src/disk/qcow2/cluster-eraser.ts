@@ -1,4 +1,4 @@
-import { bytesList } from '../bytes-list.ts';
+import { bytesList } from '../../memory/bytes-list.ts';
 import type { ClusterReader } from './cluster-reader.ts';
 import type { ClusterWriter } from './cluster-writer.ts';
 import { AUTOCLEAR_DATA_FILE_RAW } from './layout.ts';

@@ -1,5 +1,5 @@
+import { bytesList, partOf } from '../../memory/bytes-list.ts';
 import { ScatterList } from '../../memory/scatter-list.ts';
-import { bytesList, partOf } from '../bytes-list.ts';
 import { COMPRESSED, DATA, UNALLOCATED, ZERO } from './l2-entry.ts';
 import type { Parts } from './parts.ts';
 

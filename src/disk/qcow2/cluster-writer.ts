@@ -1,5 +1,5 @@
+import { partOf } from '../../memory/bytes-list.ts';
 import { type HostMemory, ScatterList } from '../../memory/scatter-list.ts';
-import { partOf } from '../bytes-list.ts';
 import type { ClusterReader } from './cluster-reader.ts';
 import { compressedEntryHi, DATA } from './l2-entry.ts';
 import { SUBCLUSTERS, TWO_32 } from './layout.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { deflateRawSync } from 'node:zlib';
 import { imageCodec } from '../../base/image-codec.ts';
-import { bytesList } from '../bytes-list.ts';
+import { bytesList } from '../../memory/bytes-list.ts';
 import { MemoryStore } from '../memory-store.ts';
 import { readDisk } from '../testing/disk-model.ts';
 import { checkImage } from './check.ts';

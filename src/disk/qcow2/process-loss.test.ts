@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { imageCodec } from '../../base/image-codec.ts';
+import { bytesList } from '../../memory/bytes-list.ts';
 import { killedAt, type Mortal } from '../../virtio/testing/kill-points.ts';
-import { bytesList } from '../bytes-list.ts';
 import { MemoryStore } from '../memory-store.ts';
 import { DiskModel, readDisk } from '../testing/disk-model.ts';
 import { PowerCutStore, WatchedStore } from '../testing/failing-stores.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { imageCodec } from '../../base/image-codec.ts';
-import { bytesList } from '../bytes-list.ts';
+import { bytesList } from '../../memory/bytes-list.ts';
 import { Extent } from '../disk.ts';
 import { MemoryStore } from '../memory-store.ts';
 import { RawDisk } from '../raw.ts';

@@ -1,4 +1,4 @@
-import { bytesList } from '../bytes-list.ts';
+import { bytesList } from '../../memory/bytes-list.ts';
 import type { Disk } from '../disk.ts';
 
 export const SECTOR = 512;

@@ -1,5 +1,5 @@
 /** What can be done to a disk, as data: so that a test which fails can be made shorter. */
-import { bytesList } from '../bytes-list.ts';
+import { bytesList } from '../../memory/bytes-list.ts';
 import type { Disk } from '../disk.ts';
 import { type DiskModel, SECTOR } from './disk-model.ts';
 import type { Random } from './random.ts';

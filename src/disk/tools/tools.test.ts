@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { imageCodec } from '../../base/image-codec.ts';
-import { bytesList } from '../bytes-list.ts';
+import { bytesList } from '../../memory/bytes-list.ts';
 import { MemoryStore } from '../memory-store.ts';
 import { createQcow2 } from '../qcow2/create.ts';
 import { readHeader } from '../qcow2/open.ts';

@@ -1,5 +1,5 @@
-import { bytesList } from '../../disk/bytes-list.ts';
 import { LOCK_END } from '../../host-folder/attributes.ts';
+import { bytesList } from '../../memory/bytes-list.ts';
 import type { FuseServer } from '../fuse-server.ts';
 import * as protocol from '../protocol.ts';
 import { IN_HEADER_SIZE, OUT_HEADER_SIZE } from '../protocol.ts';

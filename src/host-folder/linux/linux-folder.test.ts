@@ -17,7 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { bytesList } from '../../disk/bytes-list.ts';
+import { bytesList } from '../../memory/bytes-list.ts';
 import { DirectoryEntry, FileAttributes, FileEntry } from '../attributes.ts';
 import { O_CREAT, O_RDONLY, O_RDWR, O_WRONLY, S_IFDIR, S_IFMT } from '../constants.ts';
 import { EBADF, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO, ESTALE } from '../errno.ts';

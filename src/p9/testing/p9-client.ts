@@ -1,4 +1,4 @@
-import { bytesList } from '../../disk/bytes-list.ts';
+import { bytesList } from '../../memory/bytes-list.ts';
 import type { P9Server } from '../p9-server.ts';
 import * as protocol from '../protocol.ts';
 

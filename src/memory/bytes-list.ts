@@ -1,6 +1,6 @@
-import { ScatterList } from '../memory/scatter-list.ts';
+import { ScatterList } from './scatter-list.ts';
 
-/** A list with the one piece `bytes`, to read or write a disk from our own memory. */
+/** A list with the one piece `bytes`, to read or write a disk or a file from our own memory. */
 export function bytesList(bytes: Uint8Array): ScatterList {
   const list = new ScatterList();
   list.add({ bytes, address: 0 }, 0, bytes.length);
