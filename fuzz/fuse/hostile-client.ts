@@ -24,6 +24,7 @@ import { openFolder } from '../../src/host-folder/linux/open-folder.ts';
 import { MemoryFolder } from '../../src/host-folder/memory/memory-folder.ts';
 import { bytesList } from '../../src/memory/bytes-list.ts';
 import { hostileRequest } from './hostile-request.ts';
+import { MadeUpTree } from './made-up-tree.ts';
 
 const REQUESTS = 400;
 const SECRET = 'nobody reads or writes this';
@@ -32,6 +33,11 @@ const CANARY = 0xa5;
 const LIMIT = 5000;
 /** More than one program can have open. */
 const MAX_DESCRIPTORS = 1000;
+
+function folderOf(random: Random, share: string): Folder {
+  if (random.chance(0.8)) return openFolder(share, { rewriteSecurity: random.chance(0.3) });
+  return random.chance(0.6) ? new MemoryFolder(1 << 20) : new MadeUpTree();
+}
 
 /** Runs the program of a seed. Returns what the server did wrong; undefined if nothing. */
 export function runHostileClient(seed: number): string | undefined {
@@ -45,9 +51,7 @@ export function runHostileClient(seed: number): string | undefined {
   symlinkSync('..', join(share, 'up'));
   const before = stateOf(outside);
   const descriptors = openDescriptors();
-  const folder: Folder = random.chance(0.8)
-    ? openFolder(share, { rewriteSecurity: random.chance(0.3) })
-    : new MemoryFolder(1 << 20);
+  const folder = folderOf(random, share);
   try {
     const problem = attack(random, folder, share);
     if (problem !== undefined) return problem;

@@ -1,4 +1,4 @@
-import { EINTR, EINVAL, EIO, ENOSYS, EROFS } from '../host-folder/errno.ts';
+import { EINTR, EINVAL, EIO, ENOLCK, ENOSYS, EROFS } from '../host-folder/errno.ts';
 import type { Folder } from '../host-folder/folder.ts';
 import { ScatterList } from '../memory/scatter-list.ts';
 import * as attributes from './attribute-operations.ts';
@@ -145,6 +145,11 @@ export class FuseServer {
     const { request } = this.#session;
     const length = protocol.IN_HEADER_SIZE + request.length;
     return new BlockedRequest(request.uniqueLow, request.uniqueHigh, request.memory.bytes.slice(0, length));
+  }
+
+  /** Answers the request that `handle` has just put off, as it cannot wait; returns as `handle` does. */
+  refuseToWait(): number {
+    return this.#send(-ENOLCK);
   }
 
   /** Tries a request again; returns as `handle` does. */

@@ -6,20 +6,9 @@ import * as errno from '../host-folder/errno.ts';
 import { MemoryFolder } from '../host-folder/memory/memory-folder.ts';
 import * as protocol from './protocol.ts';
 import { clientOf, errorOf, onBoth } from './testing/folder-clients.ts';
-import { args } from './testing/fuse-client.ts';
+import { args, type Lock, lockOf } from './testing/fuse-client.ts';
 
 const ROOT = 1;
-
-type Lock = [owner: number, type: number, start?: bigint | number, end?: bigint | number];
-
-/** struct fuse_lk_in; without an end, of all that there ever will be. */
-function lockOf(file: number, ...[owner, type, start = 0n, end = LOCK_END]: Lock): Uint8Array {
-  const bytes = args(file, 0, owner, 0, 0, 0, 0, 0, type, 7, 0, 0);
-  const view = new DataView(bytes.buffer);
-  view.setBigUint64(16, BigInt(start), true);
-  view.setBigUint64(24, BigInt(end), true);
-  return bytes;
-}
 
 onBoth('locks are in the way of other owners, and waiting ends', (client) => {
   const { node, file } = client.create(ROOT, 'file', O_RDWR, 0o666);

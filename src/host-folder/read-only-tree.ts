@@ -6,7 +6,7 @@ import {
   type FolderStatistics,
   type RecordLock,
 } from './attributes.ts';
-import { O_ACCMODE, O_RDONLY, O_TRUNC, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, SEEK_DATA } from './constants.ts';
+import { O_ACCMODE, O_RDONLY, O_TRUNC, PATH_MAX, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, SEEK_DATA } from './constants.ts';
 import {
   EBADF,
   EINVAL,
@@ -129,7 +129,7 @@ export abstract class ReadOnlyTree<T> implements Folder {
     const known = this.#byInode.get(inode);
     if (known === undefined) return -ESTALE;
     if (this.#typeOf(known.file) !== S_IFLNK) return -EINVAL;
-    return new TextEncoder().encodeInto(this.linkTarget(known.file), target.bytes).written;
+    return new TextEncoder().encodeInto(this.linkTarget(known.file), target.bytes.subarray(0, PATH_MAX - 1)).written;
   }
 
   statistics(_inode: number, statistics: FolderStatistics): number {

@@ -1,3 +1,4 @@
+import { LOCK_END } from '../../host-folder/attributes.ts';
 import { bytesList } from '../../memory/bytes-list.ts';
 import type { FuseServer } from '../fuse-server.ts';
 import * as protocol from '../protocol.ts';
@@ -159,6 +160,17 @@ export function args(...words: readonly number[]): Uint8Array {
 /** struct fuse_read_in and fuse_write_in. */
 export function transferArgs(file: number, offset: number, length: number): Uint8Array {
   return args(file, 0, offset, offset / 2 ** 32, length, 0, 0, 0, 0, 0);
+}
+
+export type Lock = [owner: number, type: number, start?: bigint | number, end?: bigint | number];
+
+/** struct fuse_lk_in; without an end, of all that there ever will be. */
+export function lockOf(file: number, ...[owner, type, start = 0n, end = LOCK_END]: Lock): Uint8Array {
+  const bytes = args(file, 0, owner, 0, 0, 0, 0, 0, type, 7, 0, 0);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(16, BigInt(start), true);
+  view.setBigUint64(24, BigInt(end), true);
+  return bytes;
 }
 
 /** With a zero behind it. */

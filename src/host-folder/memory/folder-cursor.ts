@@ -1,13 +1,12 @@
 import type { DirectoryEntry } from '../attributes.ts';
-import type { Child, MemoryNode } from './memory-node.ts';
+import { type Child, FIRST_ORDER, type MemoryNode } from './memory-node.ts';
 
 const SELF = Uint8Array.of(0x2e);
 const PARENT = Uint8Array.of(0x2e, 0x2e);
 
 /** Cookies behind `.` and `..`; behind any other entry it is the entry's order. */
-const BEHIND_SELF = 1;
-const BEHIND_PARENT = 2;
-export const FIRST_ORDER = 3;
+const BEHIND_SELF = FIRST_ORDER - 2;
+const BEHIND_PARENT = FIRST_ORDER - 1;
 
 /**
  * Reads the entries of a folder, in the order in which they were made, for somebody who has it open. What was there all the time

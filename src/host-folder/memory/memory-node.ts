@@ -1,5 +1,4 @@
 import { S_IFDIR, S_IFMT, S_ISGID, S_ISUID } from '../constants.ts';
-import { FIRST_ORDER } from './folder-cursor.ts';
 import { NODE_BYTES } from './memory-budget.ts';
 
 /** Content is kept in pieces of so many bytes, and what was never written takes none. */
@@ -9,6 +8,9 @@ interface Time {
   readonly seconds: number;
   readonly ns: number;
 }
+
+/** Above the cookies of `.` and `..`. */
+export const FIRST_ORDER = 3;
 
 /** What a name in a folder stands for. Whatever gets a name later has a higher `order`. */
 export interface Child {

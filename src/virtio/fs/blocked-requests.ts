@@ -7,8 +7,13 @@ import type { DeviceRegion } from '../queue/device-memory.ts';
 /** The answer is a header without payload. */
 const ANSWER_SIZE = 16;
 
-/** Requests that may wait at a time; a guest that wants more is told to try again. */
+/** Requests that may wait at a time. */
 const MAX_WAITING = 256;
+/**
+ * Of a queue, one for so many of its descriptors: where there are no indirect ones each takes four, and half of them are for
+ * others, among them the one that gives the lock back.
+ */
+const DESCRIPTORS_EACH = 8;
 
 interface Waiting {
   readonly queue: number;
@@ -47,8 +52,7 @@ export class BlockedRequests {
 
   /** Keeps the request that the server has just put off; false if it cannot wait. */
   add(queue: number, { writable, id, slots }: DescriptorChain): boolean {
-    if (this.#waiting.length === MAX_WAITING || writable.count === 0 || writable.lengths[0]! < ANSWER_SIZE)
-      return false;
+    if (!this.#hasPlace(queue) || writable.count === 0 || writable.lengths[0]! < ANSWER_SIZE) return false;
     const gpa = (writable.memories[0] as DeviceRegion).gpa + writable.starts[0]!;
     const chain = new DescriptorChain();
     chain.id = id;
@@ -74,6 +78,12 @@ export class BlockedRequests {
     const ended = this.#waiting.filter((waiting) => waiting.queue === queue);
     this.#waiting = this.#waiting.filter((waiting) => waiting.queue !== queue);
     this.#end(ended);
+  }
+
+  #hasPlace(queue: number): boolean {
+    if (this.#waiting.length === MAX_WAITING) return false;
+    const ofQueue = this.#waiting.filter((waiting) => waiting.queue === queue).length;
+    return ofQueue < Math.floor((this.#host.queue(queue)?.size ?? 0) / DESCRIPTORS_EACH);
   }
 
   #end(ended: readonly Waiting[]): void {

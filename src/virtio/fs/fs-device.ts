@@ -104,7 +104,7 @@ export class FsDevice implements VirtioDevice {
     this.#notifier!.tellOthers();
     const written = this.#server.handle(chain.readable, chain.writable);
     this.#notifier!.skipOwn();
-    if (written === WAITS) return this.#blocked.add(this.#serving, chain) ? LATER : 0;
+    if (written === WAITS) return this.#blocked.add(this.#serving, chain) ? LATER : this.#server.refuseToWait();
     this.#blocked.checkInterrupt();
     return written;
   };
