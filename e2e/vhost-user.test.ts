@@ -161,7 +161,11 @@ test('a back end that is killed takes only its device with it', { skip }, async 
   while (!isOver && !readFileSync(mark).includes(READY)) await sleep(20);
   await end(daemon);
   const { finished, outputs } = await guest;
-  assert.equal(outputs[2]?.output, 'alive\n', `${finished.status} ${finished.stderr}\n${finished.console.slice(-3000)}`);
+  assert.equal(
+    outputs[2]?.output,
+    'alive\n',
+    `${finished.status} ${finished.stderr}\n${finished.console.slice(-3000)}`,
+  );
   assert.ok(readFileSync(image).includes(READY));
   assert.match(finished.stderr, /warn: the block device at .* the back end has ended the connection/);
   assert.equal(finished.status, 0);
